@@ -1,0 +1,3 @@
+"""Embed, predict and score DNA with a self-distilled language model."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,298 @@
+"""Settings of the encoder and of pretraining.
+
+One dataclass field is one YAML key and one command-line option; its default is written here
+and nowhere else. Unknown keys are errors.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+import yaml
+
+from findna.errors import ConfigError
+
+ConfigT = TypeVar("ConfigT")
+
+
+def _setting(default: Any, help: str, choices: tuple[str, ...] | None = None) -> Any:
+    return field(default=default, metadata={"help": help, "choices": choices})
+
+
+def _check(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
+
+
+def _check_choices(config: Any) -> None:
+    for item in dataclasses.fields(config):
+        choices, value = item.metadata.get("choices"), getattr(config, item.name)
+        if choices and value not in choices:
+            raise ConfigError(f"{item.name} must be one of {', '.join(choices)}, not {value!r}")
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Sizes of the encoder; the defaults are the published ones.
+
+    Stored in every checkpoint: add fields with a default, never rename them.
+    """
+
+    dim: int = _setting(308, "channels per position")
+    track_size: int = _setting(28, "channels rotated together; divides dim")
+    hidden: int = _setting(512, "width of each layer's MLP")
+    n_blocks: int = _setting(4, "blocks of layers")
+    layers_per_block: int = _setting(10, "layers per block; log2(window) connect all positions")
+    norm: str = _setting("none", "normalisation before each MLP", ("none", "layer"))
+    n_cls: int = _setting(10, "CLS positions appended to each window")
+    max_length: int = _setting(1000, "longest window in training (bp); longer regions are tiled")
+
+    def __post_init__(self) -> None:
+        _check_choices(self)
+        for name, most in _ENCODER_LIMITS.items():
+            value = getattr(self, name)
+            least = 0 if name == "n_cls" else 1
+            _check(
+                isinstance(value, int) and least <= value <= most,
+                f"{name} must be a whole number from {least} to {most}, not {value!r}",
+            )
+        _check(
+            self.dim % self.track_size == 0,
+            f"dim ({self.dim}) must be a multiple of track_size ({self.track_size})",
+        )
+        _check(
+            self.n_tracks <= 31, f"dim / track_size gives {self.n_tracks} tracks; at most 31 work"
+        )
+
+    @property
+    def n_tracks(self) -> int:
+        """Groups of channels; track i > 0 is rotated by 2^(i-1) positions."""
+        return self.dim // self.track_size
+
+
+# A checkpoint's config.json comes from outside: sizes beyond these are refused before memory is.
+_ENCODER_LIMITS = {
+    "dim": 65_536,
+    "track_size": 65_536,
+    "hidden": 262_144,
+    "n_blocks": 1_024,
+    "layers_per_block": 64,
+    "n_cls": 1_024,
+    "max_length": 100_000_000,
+}
+
+
+@dataclass(frozen=True)
+class ViewConfig:
+    """How the two augmented views of a window are made, and which nucleotides are masked."""
+
+    mask_fraction: float = _setting(0.3, "share of nucleotides the student must restore")
+    mask_blank: float = _setting(0.8, "share of those replaced by a blank")
+    mask_random: float = _setting(0.1, "share of those replaced by a random base; the rest stay")
+    student_noise: float = _setting(0.2, "s.d. of Gaussian noise on the student's one-hot input")
+    student_rc: float = _setting(0.5, "chance that the student sees the reverse complement")
+    teacher_rc: float = _setting(0.0, "chance that the teacher sees the reverse complement")
+    max_indel: int = _setting(20, "longest deletion and insertion in the teacher's view (bp)")
+    max_shift: int = _setting(20, "largest translocation of the teacher's view (bp)")
+
+    def __post_init__(self) -> None:
+        for name in ("mask_fraction", "mask_blank", "mask_random", "student_rc", "teacher_rc"):
+            value = getattr(self, name)
+            _check(0 <= value <= 1, f"{name} must lie between 0 and 1, not {value!r}")
+        _check(self.mask_fraction > 0, "mask_fraction must be above 0: nothing would be learned")
+        _check(self.mask_blank + self.mask_random <= 1, "mask_blank + mask_random exceeds 1")
+        for name in ("student_noise", "max_indel", "max_shift"):
+            _check(getattr(self, name) >= 0, f"{name} must not be negative")
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """The pretraining recipe; the defaults are the published one (preset ``paper``)."""
+
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    views: ViewConfig = field(default_factory=ViewConfig)
+
+    lengths: tuple[int, ...] = _setting((1000,), "window lengths (bp); each step draws one")
+    batch_tokens: int = _setting(64_000, "nucleotides per step")
+    steps: int = _setting(46_875, "optimiser steps")
+    sampling: str = _setting(
+        "contig", "draw a contig first, or any position alike", ("contig", "position")
+    )
+
+    mnm_loss: str = _setting(
+        "binary", "masked-nucleotide loss: binary (5 outputs) or softmax (A, C, G, T)",
+        ("binary", "softmax"),
+    )  # fmt: skip
+    contrast: str = _setting(
+        "cls", "contrastive loss on the outputs at CLS, on prototypes of the mean vector, or none",
+        ("cls", "prototypes", "none"),
+    )  # fmt: skip
+    contrast_weight: float = _setting(1.0, "weight of the contrastive loss")
+    centring: str = _setting("mean", "how teacher outputs are balanced", ("mean", "sinkhorn"))
+    center_momentum: float = _setting(0.9, "momentum of the running centre (centring: mean)")
+    student_temp: float = _setting(0.1, "temperature of the student's outputs")
+    teacher_temp: float = _setting(0.04, "temperature of the teacher's outputs")
+    prototypes: int = _setting(1024, "prototypes of the projection head")
+    projection_hidden: int = _setting(256, "hidden width of the projection head")
+    projection_dim: int = _setting(64, "dimension in which prototypes are compared")
+
+    ema_start: float = _setting(0.996, "teacher's momentum at the start; rises to ema_end")
+    ema_end: float = _setting(1.0, "teacher's momentum at the end")
+    lr: float = _setting(3e-4, "highest learning rate")
+    weight_decay: float = _setting(3e-4, "AdamW weight decay")
+    warmup: float = _setting(0.3, "share of the steps over which the learning rate rises")
+    clip: float = _setting(0.5, "largest gradient norm")
+    precision: str = _setting("fp32", "arithmetic of the forward pass", ("fp32", "bf16"))
+    seed: int = _setting(1, "seed of initial weights, windows, views and masks")
+
+    log_every: int = _setting(20, "steps between lines of metrics.jsonl")
+    evaluate_every: int = _setting(500, "steps between evaluations on held-out contigs")
+    checkpoint_every: int = _setting(500, "steps between checkpoints")
+
+    def __post_init__(self) -> None:
+        _check_choices(self)
+        _check(len(self.lengths) > 0, "lengths must name at least one window length")
+        for length in self.lengths:
+            _check(
+                16 <= length <= self.encoder.max_length,
+                f"lengths: {length} is not between 16 and max_length ({self.encoder.max_length})",
+            )
+        _check(
+            self.batch_tokens >= max(self.lengths),
+            f"batch_tokens ({self.batch_tokens}) is less than one window of {max(self.lengths)} bp",
+        )
+        _check(
+            self.contrast != "cls" or self.encoder.n_cls > 0,
+            "contrast 'cls' needs n_cls of at least 1",
+        )
+        for name in _POSITIVE:
+            value = getattr(self, name)
+            _check(
+                math.isfinite(value) and value > 0, f"{name} must be greater than 0, not {value!r}"
+            )
+        for name in ("center_momentum", "ema_start", "ema_end", "warmup"):
+            value = getattr(self, name)
+            _check(0 <= value <= 1, f"{name} must lie between 0 and 1, not {value!r}")
+        for name in ("contrast_weight", "weight_decay"):
+            _check(getattr(self, name) >= 0, f"{name} must not be negative")
+
+
+_POSITIVE = (
+    "steps", "batch_tokens", "student_temp", "teacher_temp", "prototypes", "projection_hidden",
+    "projection_dim", "lr", "clip", "log_every", "evaluate_every", "checkpoint_every",
+)  # fmt: skip
+
+SIZES: dict[str, dict[str, Any]] = {
+    "tiny": {"dim": 160, "track_size": 16, "hidden": 256, "n_blocks": 2, "layers_per_block": 9},
+    "small": {"dim": 220, "track_size": 20, "hidden": 384, "n_blocks": 3, "layers_per_block": 10},
+    "base": {"dim": 308, "track_size": 28, "hidden": 512, "n_blocks": 4, "layers_per_block": 10},
+}
+"""Encoder sizes by name: about 1.5, 5 and 12.6 million parameters."""
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "findna": {
+        "encoder": {"norm": "layer", "n_cls": 1},
+        "views": {"mask_fraction": 0.2, "student_noise": 0.0, "teacher_rc": 0.5},
+        "lengths": (64, 128, 256, 512, 1000),
+        "batch_tokens": 12_000,
+        "steps": 4_500,
+        "sampling": "position",
+        "mnm_loss": "softmax",
+        "contrast": "prototypes",
+        "contrast_weight": 0.1,
+        "centring": "sinkhorn",
+        "prototypes": 128,
+        "ema_start": 0.99,
+        "lr": 2e-3,
+        "weight_decay": 0.02,
+        "warmup": 0.05,
+        "clip": 1.0,
+    },
+}
+"""Recipes by name, as differences from the defaults: the published one, and findna's own."""
+
+
+def _coerce(name: str, value: Any, hint: Any) -> Any:
+    """Check a plain value from YAML or JSON against a field's annotation."""
+    if get_origin(hint) is tuple:
+        items = value if isinstance(value, list | tuple) else [value]
+        return tuple(_coerce(name, item, get_args(hint)[0]) for item in items)
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if hint is float and isinstance(value, str):  # YAML 1.1 reads 3e-4 as a string
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    if isinstance(value, hint) and not isinstance(value, bool):
+        return value
+    raise ConfigError(f"{name} must be of type {hint.__name__}, not {value!r}")
+
+
+def from_dict(kind: type[ConfigT], values: Mapping[str, Any]) -> ConfigT:
+    """Build a configuration from plain values, nested where a field is itself a configuration.
+
+    Raises
+    ------
+    ConfigError
+        A key is unknown, or a value has the wrong type or lies out of range.
+    """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{kind.__name__} must be a mapping of names to values, not {values!r}")
+    hints = get_type_hints(kind)
+    unknown = sorted(str(key) for key in values if key not in hints)
+    if unknown:
+        raise ConfigError(f"unknown setting {unknown[0]!r}; known are {', '.join(sorted(hints))}")
+    arguments = {
+        name: from_dict(hints[name], value)
+        if dataclasses.is_dataclass(hints[name])
+        else _coerce(name, value, hints[name])
+        for name, value in values.items()
+    }
+    return kind(**arguments)
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Plain nested values of a configuration, ready for YAML or JSON."""
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in dataclasses.asdict(config).items()
+    }
+
+
+def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested update: later layers win, section by section."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            if isinstance(value, Mapping) and isinstance(merged.get(key), dict):
+                merged[key] = merge(merged[key], value)
+            else:
+                merged[key] = dict(value) if isinstance(value, Mapping) else value
+    return merged
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Settings of a YAML file; an empty file is an empty mapping.
+
+    Raises
+    ------
+    ConfigError
+        The file is not YAML or does not hold a mapping.
+    """
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{path}: not a YAML file: {reason}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected 'name: value' lines")
+    return values

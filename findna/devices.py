@@ -1,0 +1,31 @@
+"""Where the arithmetic happens."""
+
+import torch
+
+from findna.errors import ConfigError
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device of a name: auto, cpu, cuda, cuda:N or mps; auto prefers a GPU.
+
+    Raises
+    ------
+    ConfigError
+        The name is unknown or this machine has no such device.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"unknown device {name}; use auto, cpu, cuda, cuda:N or mps") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise ConfigError(f"no device {name}: torch sees {count} CUDA devices; use --device cpu")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("no device mps on this machine; use --device cpu")
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise ConfigError(f"unknown device {name}; use auto, cpu, cuda, cuda:N or mps")
+    return device

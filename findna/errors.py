@@ -1,0 +1,43 @@
+"""What can go wrong through no fault of the program.
+
+A message says where, what and the remedy, on one line. ``findna.cli`` prints it and exits
+with ``exit_code``; a programmer's mistake raises a built-in exception instead.
+"""
+
+
+class FindnaError(Exception):
+    """Something the user can fix."""
+
+    exit_code = 1
+
+
+class ConfigError(FindnaError):
+    """A configuration value or file that cannot be used."""
+
+    exit_code = 2
+
+
+class GenomeError(FindnaError):
+    """A FASTA file that cannot be read, or a contig it does not hold."""
+
+
+class RegionError(FindnaError):
+    """A region that is malformed or lies outside its contig."""
+
+
+class CheckpointError(FindnaError):
+    """A model folder that is missing, malformed or of another kind."""
+
+
+class OutputError(FindnaError):
+    """An output that exists already or cannot be written."""
+
+
+class MissingProgramError(FindnaError):
+    """An external program that the command needs is not installed."""
+
+
+class CollapseError(FindnaError):
+    """Training diverged or its teacher became constant; the last good checkpoint is kept."""
+
+    exit_code = 3
