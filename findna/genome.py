@@ -1,0 +1,256 @@
+"""Sequence of a FASTA file by coordinates. The only user of pyfaidx."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from pyfaidx import Faidx, FastaIndexingError
+
+from findna.encoding import N, Tokens, encode
+from findna.errors import GenomeError
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_CHUNK = 1 << 22  # bp read at a time where a whole contig is needed
+_MOST_NAMES = 3
+
+
+def cache_folder() -> Path:
+    """Where indexes and digests go when they cannot lie beside their FASTA."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "findna"
+
+
+def _is_bgzf(path: Path) -> bool:
+    """Whether the file is BGZF; plain gzip is an error, anything else is plain text."""
+    with path.open("rb") as file:
+        head = file.read(18)
+    if not head.startswith(_GZIP_MAGIC):
+        return False
+    if len(head) == 18 and head[3] & 4 and head[12:14] == b"BC":
+        return True
+    raise GenomeError(
+        f"{path}: plain gzip cannot be read by coordinates; "
+        f"recompress it: gunzip -c {path.name} | bgzip > {path.stem}.bgz"
+    )
+
+
+def _fresh(index: Path, fasta: Path) -> bool:
+    try:
+        return index.stat().st_size > 0 and index.stat().st_mtime >= fasta.stat().st_mtime
+    except OSError:
+        return False
+
+
+def _names(names: list[str]) -> str:
+    more = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+class Genome:
+    """A FASTA file, plain or BGZF, read by coordinates through its index.
+
+    An index (.fai, for BGZF also .gzi) is used if it is not older than the FASTA. Otherwise it is
+    built beside it, or in the cache folder where the FASTA's folder is not writable.
+
+    Parameters
+    ----------
+    path : path of the FASTA file
+    aliases : dict, optional
+        Other names of contigs: ``aliases["1"] = "chr1"`` lets regions on 1 be read from chr1.
+
+    Raises
+    ------
+    GenomeError
+        The file is missing, empty, not FASTA, plain gzip, or has two contigs of one name.
+    """
+
+    def __init__(self, path: str | Path, aliases: dict[str, str] | None = None) -> None:
+        self.path = Path(path)
+        self.aliases = aliases or {}
+        if not self.path.is_file():
+            reason = "is a folder" if self.path.is_dir() else "no such file"
+            raise GenomeError(f"{self.path}: {reason}; give a FASTA file")
+        self._bgzf = _is_bgzf(self.path)
+        if self._bgzf and self.path.suffix not in (".gz", ".bgz"):
+            raise GenomeError(f"{self.path}: BGZF file; its name must end in .gz or .bgz")
+        try:
+            self._faidx = self._open()
+        except (FastaIndexingError, ValueError, IndexError, OSError) as error:
+            reason = " ".join(str(error).split())
+            raise GenomeError(f"{self.path}: cannot index this FASTA: {reason}") from error
+        self.contigs: dict[str, int] = {
+            name: record.rlen for name, record in self._faidx.index.items()
+        }
+        if not self.contigs:
+            raise GenomeError(f"{self.path}: holds no sequence")
+
+    def _open(self) -> Faidx:
+        suffixes = [".fai", ".gzi"] if self._bgzf else [".fai"]
+        digest = hashlib.sha256(str(self.path.resolve()).encode()).hexdigest()[:16]
+        cached = cache_folder() / "indexes" / f"{self.path.name}.{digest}"
+        for base in (self.path, cached):
+            indexes = [Path(f"{base}{suffix}") for suffix in suffixes]
+            if all(_fresh(index, self.path) for index in indexes):
+                return self._faidx_with(indexes)
+        for base in (self.path, cached):
+            indexes = [Path(f"{base}{suffix}") for suffix in suffixes]
+            try:
+                indexes[0].parent.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryDirectory(dir=indexes[0].parent) as folder:
+                    built = [Path(folder) / index.name for index in indexes]
+                    self._faidx_with(built).close()
+                    for source, target in zip(built, indexes, strict=True):
+                        os.replace(source, target)
+            except PermissionError:
+                continue
+            except OSError as error:
+                if base is cached or error.errno is None:  # pyfaidx's own, without a number
+                    raise
+                continue
+            return self._faidx_with(indexes)
+        raise GenomeError(
+            f"{self.path}: no index, and neither its folder nor {cached.parent} is writable; "
+            f"run: samtools faidx {self.path.name}"
+        )
+
+    def _faidx_with(self, indexes: list[Path]) -> Faidx:
+        gzi = str(indexes[1]) if self._bgzf else None
+        return Faidx(str(self.path), indexname=str(indexes[0]), gzi_indexname=gzi, as_raw=True)
+
+    def resolve(self, chrom: str) -> str | None:
+        """The FASTA's name of a contig, through the aliases; None if it has no such contig."""
+        if chrom in self.contigs:
+            return chrom
+        alias = self.aliases.get(chrom)
+        return alias if alias in self.contigs else None
+
+    def unknown(self, chrom: str) -> str:
+        """One line about a contig that the FASTA does not hold, with the likely fix."""
+        swapped = chrom[3:] if chrom.startswith("chr") else f"chr{chrom}"
+        mitochondrion = {"chrMT": "chrM", "M": "MT"}.get(swapped, swapped)
+        close = [name for name in (swapped, mitochondrion) if name in self.contigs]
+        close += [name for name in self.contigs if name.lower() == chrom.lower()]
+        hint = f"; did you mean {close[0]}? (--chrom-alias FILE maps names)" if close else ""
+        names = _names(list(self.contigs))
+        return f"no contig {chrom} in {self.path.name}, which has {names}{hint}"
+
+    def fetch(self, chrom: str, start: int, end: int) -> Tokens:
+        """Token ids of an interval; what lies outside the contig is N.
+
+        Parameters
+        ----------
+        chrom : a name in ``contigs``
+        start, end : int
+            0-based, half-open; may overhang the contig on either side.
+
+        Returns
+        -------
+        ndarray, shape (end - start,), uint8
+
+        Raises
+        ------
+        GenomeError
+            The file ends early or holds something else than its index says.
+        """
+        length = self.contigs[chrom]
+        first, last = max(start, 0), min(end, length)
+        inside = self._letters(chrom, first, last) if first < last else b""
+        if first == start and last == end:
+            return encode(inside)
+        tokens = np.full(end - start, N, dtype=np.uint8)
+        if inside:
+            tokens[first - start : last - start] = encode(inside)
+        return tokens
+
+    def _letters(self, chrom: str, start: int, end: int) -> bytes:
+        try:
+            text: str = self._faidx.fetch(chrom, start + 1, end)
+            letters = text.encode("ascii")
+        except (OSError, ValueError, UnicodeError, EOFError) as error:
+            reason = " ".join(str(error).split())
+            raise GenomeError(
+                f"{self.path}: cannot read {chrom}:{start + 1}-{end}: {reason}"
+            ) from (error)
+        if len(letters) != end - start:
+            raise GenomeError(
+                f"{self.path}: {chrom}:{start + 1}-{end} has {len(letters)} letters; the file does "
+                "not fit its index: remove the .fai and .gzi files beside it and try again"
+            )
+        return letters
+
+    def chunks(self, chrom: str) -> Iterator[Tokens]:
+        """Token ids of a whole contig, a few megabases at a time."""
+        for start in range(0, self.contigs[chrom], _CHUNK):
+            yield self.fetch(chrom, start, min(start + _CHUNK, self.contigs[chrom]))
+
+    def digest(self, chrom: str) -> str:
+        """MD5 of a contig's upper-case letters: the M5 of ``samtools dict``.
+
+        Read once per FASTA and contig, then kept in the cache folder.
+        """
+        stat = self.path.stat()
+        key = f"{self.path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
+        name = hashlib.sha256(key.encode()).hexdigest()[:16]
+        cache = cache_folder() / "digests" / f"{name}.json"
+        try:
+            known: dict[str, str] = json.loads(cache.read_text())
+        except (OSError, ValueError):
+            known = {}
+        if chrom not in known:
+            md5 = hashlib.md5(usedforsecurity=False)
+            for start in range(0, self.contigs[chrom], _CHUNK):
+                end = min(start + _CHUNK, self.contigs[chrom])
+                md5.update(self._letters(chrom, start, end).upper())
+            known[chrom] = md5.hexdigest()
+            try:
+                cache.parent.mkdir(parents=True, exist_ok=True)
+                with tempfile.NamedTemporaryFile("w", dir=cache.parent, delete=False) as file:
+                    json.dump(known, file)
+                os.replace(file.name, cache)
+            except OSError:
+                pass  # a cache that cannot be written only costs time
+        return known[chrom]
+
+    def close(self) -> None:
+        """Close the FASTA file."""
+        self._faidx.close()
+
+    def __enter__(self) -> Genome:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def read_aliases(path: Path) -> dict[str, str]:
+    """Contig aliases of a two-column, tab-separated file: other name, name in the FASTA.
+
+    Raises
+    ------
+    GenomeError
+        A line does not have two columns.
+    """
+    aliases = {}
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        names = line.split("\t")
+        if len(names) != 2:
+            raise GenomeError(
+                f"{path}:{number}: expected two tab-separated names: "
+                "the one in the regions, the one in the FASTA"
+            )
+        aliases[names[0].strip()] = names[1].strip()
+    return aliases

@@ -1,0 +1,67 @@
+"""Where text comes from: a file, standard input, plain, gzip or BGZF."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import sys
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, BinaryIO
+
+from findna.errors import RegionError
+
+STANDARD_INPUT = ("-", "stdin", "/dev/stdin")
+_GZIP_MAGIC = b"\x1f\x8b"
+_LONGEST_LINE = 1 << 24  # bytes
+
+
+def is_stdin(source: str | Path) -> bool:
+    """Whether a name stands for standard input."""
+    return str(source) in STANDARD_INPUT
+
+
+def display_name(source: str | Path) -> str:
+    """How messages call a source."""
+    return "<stdin>" if is_stdin(source) else str(source)
+
+
+@contextmanager
+def open_input(source: str | Path) -> Iterator[IO[bytes]]:
+    """Bytes of a file or of standard input, decompressed if they are gzip or BGZF."""
+    with sys.stdin.buffer if is_stdin(source) else Path(source).open("rb") as raw:
+        reader = raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(raw)  # type: ignore[type-var]
+        if reader.peek(2)[:2] == _GZIP_MAGIC:
+            with gzip.open(reader, "rb") as unzipped:
+                yield unzipped  # type: ignore[misc]
+        else:
+            yield reader
+
+
+def numbered_lines(file: IO[bytes] | BinaryIO, name: str) -> Iterator[tuple[int, str]]:
+    """Lines without their ends (LF or CRLF), numbered from 1.
+
+    Bytes that are not UTF-8 pass through unchanged: written back with ``surrogateescape`` they
+    are the same bytes again.
+
+    Raises
+    ------
+    RegionError
+        The compressed data ends early or is damaged, a line holds a NUL byte or has no end.
+    """
+    number = 0
+    try:
+        while line := file.readline(_LONGEST_LINE):
+            number += 1
+            if len(line) == _LONGEST_LINE and not line.endswith(b"\n"):
+                raise RegionError(f"{name}:{number}: line longer than 16 MiB; not a text file")
+            if b"\0" in line:
+                raise RegionError(f"{name}:{number}: holds a NUL byte; not a text file")
+            yield number, line.rstrip(b"\n").removesuffix(b"\r").decode("utf-8", "surrogateescape")
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise RegionError(
+            f"{name}: compressed data ends early or is damaged after line {number}; "
+            "copy or compress the file again"
+        ) from error

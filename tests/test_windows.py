@@ -1,0 +1,57 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from findna.intervals import Interval
+from findna.windows import Region, resize, tile
+
+
+@given(st.integers(1, 5_000), st.integers(1, 700))
+def test_tiles_cover_once_and_read_the_same_backwards(length, longest):
+    tiles = tile(length, longest)
+    assert tiles[0][0] == 0
+    assert tiles[-1][1] == length
+    assert all(a[1] == b[0] for a, b in zip(tiles, tiles[1:], strict=False))
+    sizes = [end - start for start, end in tiles]
+    assert max(sizes) <= longest or longest == 1
+    assert max(sizes) - min(sizes) <= 1
+    assert sizes == sizes[::-1]
+
+
+def test_few_tiles():
+    assert tile(100, 100) == [(0, 100)]
+    assert tile(101, None) == [(0, 101)]
+    assert tile(200, 100) == [(0, 100), (100, 200)]
+    assert tile(101, 100) == [(0, 34), (34, 67), (67, 101)] or len(tile(101, 100)) == 3
+
+
+@pytest.mark.parametrize(
+    ("anchor", "strand", "expected"),
+    [
+        ("center", ".", (145, 155)),
+        ("start", "+", (95, 105)),
+        ("start", "-", (195, 205)),
+        ("end", "+", (194, 204)),
+        ("end", "-", (96, 106)),
+    ],
+)
+def test_window_on_an_anchor(anchor, strand, expected):
+    interval = Interval("c", 100, 200, strand=strand)
+    assert resize(interval, window=10, anchor=anchor, stranded=True) == expected
+
+
+def test_anchor_ignores_the_strand_unless_asked():
+    assert resize(Interval("c", 100, 200, strand="-"), window=11, anchor="start") == (95, 106)
+
+
+def test_flank_then_window():
+    interval = Interval("c", 100, 200)
+    assert resize(interval, flank=5) == (95, 205)
+    assert resize(interval, flank=5, window=300) == (0, 300)
+
+
+def test_slices_of_joined_blocks_on_both_strands():
+    parts = ((10, 20), (30, 35))
+    assert len(Region(0, "c", parts)) == 15
+    assert Region(0, "c", parts).slice(8, 12) == [(18, 20), (30, 32)]
+    assert Region(0, "c", parts, reverse=True).slice(0, 6) == [(19, 20), (30, 35)]
