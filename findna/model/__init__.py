@@ -1,0 +1,1 @@
+"""The encoder, its heads, pooling and checkpoints. Knows nothing of files of sequence."""

@@ -1,0 +1,209 @@
+"""Model folders: weights as safetensors, sizes as JSON, a model card.
+
+A folder holds ``config.json``, ``model.safetensors`` and ``README.md`` (docs/formats.md). A
+model is named in every output by the digest of its weights and sizes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from findna import __version__
+from findna.config import EncoderConfig, from_dict, to_dict
+from findna.errors import CheckpointError, ConfigError
+from findna.io.output import replaced
+from findna.model.encoder import Encoder
+from findna.model.heads import MaskedNucleotideHead
+
+FORMAT = 1
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+SHIPPED = Path(__file__).parent.parent / "models"
+DEFAULT_MODEL = "tiny"
+_LARGEST_CONFIG = 1 << 20  # bytes
+
+
+class Model(nn.Module):
+    """An encoder with its masked-nucleotide head: what a model folder holds."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.encoder = Encoder(config)
+        self.masked_nucleotide = MaskedNucleotideHead(config)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded model folder."""
+
+    name: str
+    folder: Path
+    digest: str
+    model: Model
+    training: dict[str, Any]
+
+    @property
+    def config(self) -> EncoderConfig:
+        """Sizes of the encoder."""
+        return self.model.encoder.config
+
+
+def digest_of(config: EncoderConfig, weights: Mapping[str, Tensor]) -> str:
+    """SHA-256 over the encoder's sizes and every tensor's name, shape and bytes."""
+    sha = hashlib.sha256(json.dumps(to_dict(config), sort_keys=True).encode())
+    for name in sorted(weights):
+        tensor = weights[name].detach().cpu().contiguous()
+        sha.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
+        sha.update(tensor.numpy().tobytes())
+    return sha.hexdigest()
+
+
+def _write_text(path: Path, text: str) -> None:
+    with replaced(path) as temporary:
+        temporary.write_text(text)
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    """Replace a safetensors file in one step; equal tensors give equal bytes."""
+    with replaced(path) as temporary:
+        temporary.touch()  # with the permissions of an ordinary new file
+        save_file({k: v.detach().contiguous() for k, v in tensors.items()}, temporary, metadata)
+
+
+def save_checkpoint(folder: Path, model: Model, training: dict[str, Any], card: str) -> str:
+    """Write a model folder; returns the digest of its weights.
+
+    Parameters
+    ----------
+    training : dict
+        Where the weights come from: plain values, kept in config.json.
+    card : str
+        Text of README.md; ``{digest}`` in it is replaced.
+    """
+    config = model.encoder.config
+    weights = model.state_dict()
+    digest = digest_of(config, weights)
+    values = {
+        "format": FORMAT,
+        "findna_version": __version__,
+        "encoder": to_dict(config),
+        "digest": digest,
+        "training": training,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    save_tensors(folder / WEIGHTS, weights, {"format": "pt"})
+    _write_text(folder / CONFIG, json.dumps(values, indent=2) + "\n")
+    _write_text(folder / CARD, card.replace("{digest}", digest))
+    return digest
+
+
+def shipped_models() -> list[str]:
+    """Names of the models that come with the package."""
+    return sorted(path.parent.name for path in SHIPPED.glob(f"*/{CONFIG}"))
+
+
+def find_model(model: str) -> Path:
+    """Folder of a model given by name or path, checked as far as is cheap.
+
+    Raises
+    ------
+    CheckpointError
+        There is no such model, or it is a file rather than a folder.
+    """
+    path = Path(model)
+    if re.fullmatch(r"[\w.-]+", model) and (SHIPPED / model / CONFIG).is_file():
+        path = SHIPPED / model
+    elif path.is_file():
+        raise CheckpointError(
+            f"{model}: a file, not a model folder; a published checkpoint is converted once with: "
+            f"findna models import {model} -o FOLDER"
+        )
+    elif not path.is_dir():
+        raise CheckpointError(
+            f"no model {model}: neither a folder nor one of the shipped models "
+            f"({', '.join(shipped_models())})"
+        )
+    for name in (CONFIG, WEIGHTS):
+        if not (path / name).is_file():
+            raise CheckpointError(f"{path}: not a model folder: it holds no {name}")
+    return path
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Contents of a folder's config.json, its encoder sizes checked.
+
+    Raises
+    ------
+    CheckpointError
+        It is not JSON, of a newer format, or names impossible sizes.
+    """
+    path = folder / CONFIG
+    try:
+        if path.stat().st_size > _LARGEST_CONFIG:
+            raise CheckpointError(f"{path}: larger than 1 MiB; not a model's configuration")
+        values = json.loads(path.read_text())
+        if not isinstance(values, dict) or "encoder" not in values:
+            raise CheckpointError(f"{path}: not a model's configuration: no encoder in it")
+        if values.get("format") != FORMAT:
+            raise CheckpointError(
+                f"{path}: format {values.get('format')!r}; this findna reads format {FORMAT}: "
+                "upgrade findna"
+            )
+        from_dict(EncoderConfig, values["encoder"])
+    except (ValueError, RecursionError, ConfigError) as error:
+        raise CheckpointError(f"{path}: {' '.join(str(error).split())}") from error
+    return values
+
+
+def load_checkpoint(model: str) -> Checkpoint:
+    """Load a model by name or folder onto the CPU, in eval mode.
+
+    Raises
+    ------
+    CheckpointError
+        The model is missing or malformed, or its weights do not fit its sizes.
+    """
+    folder = find_model(model)
+    values = read_config(folder)
+    config = from_dict(EncoderConfig, values["encoder"])
+    path = folder / WEIGHTS
+    try:
+        weights = load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: not a readable safetensors file: {' '.join(str(error).split())}"
+        ) from error
+    with torch.device("meta"):
+        network = Model(config)
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise CheckpointError(
+                f"{path}: tensor {name} has shape {found.get(name, 'missing')}; "
+                f"the sizes in {CONFIG} ask for {expected.get(name, 'none')}"
+            )
+    weights = {name: tensor.float() for name, tensor in weights.items()}
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in weights.values()):
+        raise CheckpointError(f"{path}: holds values that are not finite")
+    network.load_state_dict(weights, assign=True)
+    network.requires_grad_(False).eval()
+    name = model if folder.parent == SHIPPED else folder.resolve().name
+    training = values.get("training")
+    return Checkpoint(
+        name,
+        folder,
+        digest_of(config, weights),
+        network,
+        training if isinstance(training, dict) else {},
+    )

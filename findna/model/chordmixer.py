@@ -1,0 +1,117 @@
+"""ChordMixer on packed tokens: MLPs, and tracks of channels rotated by powers of two.
+
+Source: Khalitov et al., "ChordMixer: A Scalable Neural Attention Model for Sequences with
+Different Lengths", ICLR 2023; the sizes and the exact GELU follow the published FinDNA model.
+
+Windows of any lengths lie end to end without padding, and each rotates within itself, so a
+window's result does not depend on its neighbours.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from findna.config import EncoderConfig
+from findna.model.linear import mlp
+
+
+class _Permute(torch.autograd.Function):
+    """Gather rows by a permutation; its gradient is the gather by the inverse.
+
+    The ordinary gradient of a gather is a scatter-add: slower, and on CUDA not repeatable.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
+        ctx.inverse = inverse
+        return rows.index_select(0, index)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        return grads[0].index_select(0, ctx.inverse), None, None
+
+
+class Rotation:
+    """Rotation of the tracks of one packed batch, its indices computed once.
+
+    Track 0 stays; track i >= 1 is rolled by -2^(i-1) positions, circularly within each window.
+
+    Parameters
+    ----------
+    offsets : Tensor, shape (n + 1,), int64
+        Window i is ``hidden[offsets[i]:offsets[i + 1]]``.
+    total : int
+        Number of tokens, ``offsets[-1]``; given, so that no device has to be asked for it.
+    n_tracks, track_size : int
+        ``n_tracks * track_size`` is the number of channels.
+    """
+
+    def __init__(self, offsets: Tensor, total: int, n_tracks: int, track_size: int) -> None:
+        lengths = offsets.diff()
+        device = offsets.device
+        start = torch.repeat_interleave(offsets[:-1], lengths, output_size=total)[:, None]
+        length = torch.repeat_interleave(lengths, lengths, output_size=total)[:, None]
+        track = torch.arange(n_tracks, device=device)
+        shift = torch.where(track > 0, 2 ** (track - 1).clamp(min=0), 0)
+        # (total, 1) position within the window; remainder() is never negative
+        position = torch.arange(total, device=device)[:, None] - start
+        self._index = self._flat(start + (position + shift).remainder(length), track)
+        self._source = (start, position, shift, length, track)
+        self._inverse: Tensor | None = None
+        self._track_size = track_size
+
+    @staticmethod
+    def _flat(source: Tensor, track: Tensor) -> Tensor:
+        """Row numbers in hidden.view(total * n_tracks, track_size)."""
+        return (source * len(track) + track).flatten()  # (total * n_tracks,)
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        """Rotate hidden states; shape (total, dim), any float type."""
+        rows = hidden.reshape(-1, self._track_size)
+        if not (torch.is_grad_enabled() and hidden.requires_grad):
+            return rows.index_select(0, self._index).view_as(hidden)
+        if self._inverse is None:
+            start, position, shift, length, track = self._source
+            self._inverse = self._flat(start + (position - shift).remainder(length), track)
+        rotated: Tensor = _Permute.apply(rows, self._index, self._inverse)  # type: ignore[no-untyped-call]
+        return rotated.view_as(hidden)
+
+
+class MixerLayer(nn.Module):
+    """``h + rotate(MLP(norm(h)))``."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(config.dim) if config.norm == "layer" else None
+        self.fc1 = nn.Linear(config.dim, config.hidden)
+        self.fc2 = nn.Linear(config.hidden, config.dim)
+
+    def forward(self, hidden: Tensor, rotation: Rotation) -> Tensor:
+        """Mix (total, dim) hidden states; same shape."""
+        x = hidden if self.norm is None else self.norm(hidden)  # (total, dim)
+        x = mlp(x, self.fc1.weight, self.fc1.bias, self.fc2.weight, self.fc2.bias)  # (total, dim)
+        return hidden + rotation(x)  # (total, dim)
+
+
+class ChordMixer(nn.Module):
+    """``n_blocks`` blocks of ``layers_per_block`` layers; each block joins every two positions.
+
+    The published names of blocks and layers are kept: ``blocks.{block}.{layer}.fc1.weight``.
+    """
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            nn.ModuleList(MixerLayer(config) for _ in range(config.layers_per_block))
+            for _ in range(config.n_blocks)
+        )
+        self.norm = nn.LayerNorm(config.dim) if config.norm == "layer" else None
+
+    def forward(self, hidden: Tensor, rotation: Rotation) -> Tensor:
+        """Mix (total, dim) hidden states of one packed batch; same shape."""
+        for block in self.blocks:
+            assert isinstance(block, nn.ModuleList)
+            for layer in block:
+                hidden = layer(hidden, rotation)  # (total, dim)
+        return hidden if self.norm is None else self.norm(hidden)

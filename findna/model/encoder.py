@@ -1,0 +1,48 @@
+"""Token embedding and ChordMixer: token ids in, one hidden state per position out."""
+
+import torch
+from torch import Tensor, nn
+
+from findna.config import EncoderConfig
+from findna.encoding import ALPHABET
+from findna.model.chordmixer import ChordMixer, Rotation
+
+
+class Encoder(nn.Module):
+    """The student's and the teacher's common shape.
+
+    ``embedding`` is the published linear layer over five one-hot channels. Token ids are looked
+    up in its columns; BLANK, an all-zero row, gives the bias alone.
+    """
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Linear(len(ALPHABET), config.dim)
+        self.mixer = ChordMixer(config)
+
+    def forward(self, inputs: Tensor, offsets: Tensor) -> Tensor:
+        """Hidden states of a packed batch; shape (total, dim), float.
+
+        Parameters
+        ----------
+        inputs : Tensor
+            Token ids, shape (total,), uint8; or soft one-hot rows, shape (total, 5), float.
+            The ``n_cls`` CLS positions at the end of each window are part of it.
+        offsets : Tensor, shape (n + 1,), int64
+            Window i is ``inputs[offsets[i]:offsets[i + 1]]``; none is empty.
+        """
+        if inputs.dtype == torch.uint8:
+            table = torch.cat((self.embedding.weight.t() + self.embedding.bias,
+                               self.embedding.bias[None]))  # (6, dim)  # fmt: skip
+            hidden = nn.functional.embedding(inputs.int(), table)  # (total, dim)
+        else:
+            hidden = self.embedding(inputs)  # (total, dim)
+        rotation = Rotation(offsets, len(inputs), self.config.n_tracks, self.config.track_size)
+        mixed: Tensor = self.mixer(hidden, rotation)  # (total, dim)
+        return mixed
+
+
+def n_parameters(module: nn.Module) -> int:
+    """Number of trained values."""
+    return sum(parameter.numel() for parameter in module.parameters())

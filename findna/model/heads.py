@@ -1,0 +1,38 @@
+"""Heads on the hidden states: masked nucleotides, and prototypes for self-distillation."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from findna.config import EncoderConfig
+from findna.encoding import ALPHABET
+
+
+class MaskedNucleotideHead(nn.Linear):
+    """Hidden state to one output per letter of A, C, G, N, T; the published ``linear``."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__(config.dim, len(ALPHABET))
+
+
+class PrototypeHead(nn.Module):
+    """Standardisation over the batch, MLP, normalisation and cosine similarity to prototypes.
+
+    Mean hidden states of two windows are nearly the same vector: what they share is most of it.
+    Without the standardisation every window gets the same outputs and the loss stays at its
+    uniform bound.
+
+    Source: Caron et al., DINO, 2021; Zhou et al., iBOT, 2022.
+    """
+
+    def __init__(self, dim: int, hidden: int, bottleneck: int, prototypes: int) -> None:
+        super().__init__()
+        self.project = nn.Sequential(
+            nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, bottleneck)
+        )
+        self.prototypes = nn.Linear(bottleneck, prototypes, bias=False)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Similarities in [-1, 1]; (n, dim) -> (n, prototypes)."""
+        vectors = F.batch_norm(vectors.float(), None, None, training=True)  # (n, dim)
+        projected = F.normalize(self.project(vectors).float(), dim=-1)  # (n, bottleneck)
+        return projected @ F.normalize(self.prototypes.weight.float(), dim=-1).t()

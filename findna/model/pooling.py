@@ -1,0 +1,235 @@
+"""Hidden states of windows in, vectors of regions out.
+
+Every pooling but ``max`` and ``cls`` is a mean over a span of the region, in bp and possibly
+ending between two bases: ``mean`` over all of it, ``center`` over its middle, bin k of N over
+[k L/N, (k+1) L/N). A base cut by the end of a span counts with the part that lies inside. So
+poolings are symmetric under reversal, and any region has any number of bins.
+
+A tiled region is pooled as if its tiles' hidden states lay end to end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from findna.batching import Batch, Piece
+
+Array = npt.NDArray[np.float32]
+Spans = npt.NDArray[np.float64]
+
+POOLINGS = ("mean", "max", "cls", "center")
+CENTER_WIDTH = 64
+"""Width of the middle that ``center`` averages, bp; all of a shorter region."""
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """What to make of the hidden states of a region.
+
+    Parameters
+    ----------
+    kinds : tuple of str
+        Some of POOLINGS.
+    bins : int
+        Number of equal bins; 0 for none.
+    per_base : bool
+        Keep the hidden states themselves.
+    both_strands : bool
+        Average every vector with that of the reverse complement.
+    """
+
+    kinds: tuple[str, ...] = ("mean",)
+    bins: int = 0
+    per_base: bool = False
+    both_strands: bool = False
+
+    def spans(self, length: int) -> Spans:
+        """Spans that are averaged for a region of ``length`` bp; shape (n, 2), in bp.
+
+        First the whole region, then its middle if ``center`` is wanted, then the bins.
+        """
+        rows = [(0.0, float(length))]
+        if "center" in self.kinds:
+            width = min(CENTER_WIDTH, length)
+            rows.append(((length - width) / 2, (length + width) / 2))
+        edges = np.arange(self.bins + 1) * length / max(self.bins, 1)
+        return np.concatenate([np.array(rows), np.stack((edges[:-1], edges[1:]), axis=1)])
+
+
+@dataclass
+class RegionVectors:
+    """Result for one region.
+
+    Parameters
+    ----------
+    index : int
+        Row of the input.
+    length, n_unknown : int
+        Bases encoded, and how many of them were N.
+    pooled : dict of str to ndarray, shape (dim,), float32
+    bins : ndarray, shape (n_bins, dim), float32
+    per_base : ndarray, shape (length, dim), float16; or None
+    """
+
+    index: int
+    length: int
+    n_unknown: int
+    pooled: dict[str, Array]
+    bins: Array
+    per_base: npt.NDArray[np.float16] | None
+
+
+def segment_sums(
+    hidden: Tensor, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
+) -> Tensor:
+    """Sums of rows [start, end) of hidden states; (total, dim) -> (n, dim), float32.
+
+    Segments are ascending and do not overlap; an empty one sums to 0.
+    """
+    hidden = hidden.float()
+    if hidden.device.type == "cpu":  # slices are several times faster than segment_reduce here
+        return torch.stack(
+            [hidden[a:b].sum(0) for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
+        )
+    edges = np.stack((starts, ends), axis=1).ravel()
+    offsets = torch.from_numpy(edges).to(hidden.device)
+    return torch.segment_reduce(hidden, "sum", offsets=offsets, axis=0, initial=0)[::2]
+
+
+class _OpenRegion:
+    """Sums over the windows of a region seen so far; strand 1 is the reverse complement."""
+
+    def __init__(self, piece: Piece, pooling: Pooling, dim: int) -> None:
+        region = piece.window.region
+        self.index, self.length = region.index, len(region)
+        self.spans = pooling.spans(self.length)
+        strands = 2 if pooling.both_strands else 1
+        self.missing = strands * self.length
+        self.n_unknown = 0
+        self.sums = np.zeros((strands, len(self.spans), dim))
+        self.cls = np.zeros((strands, dim))
+        self.max = np.full((strands, dim), -np.inf, dtype=np.float32)
+        self.per_base = np.zeros((self.length, dim), dtype=np.float32) if pooling.per_base else None
+
+
+class Pooler:
+    """Turns hidden states of batches into vectors of regions, as their last windows come in.
+
+    Holds the sums of unfinished regions only: memory does not grow with the number of regions.
+    """
+
+    def __init__(self, pooling: Pooling, n_cls: int) -> None:
+        self.pooling = pooling
+        self.n_cls = n_cls
+        self._open: dict[int, _OpenRegion] = {}
+
+    def __call__(self, hidden: Tensor, batch: Batch) -> Iterator[RegionVectors]:
+        """Regions that are complete with this batch; ``hidden`` is (total, dim), float."""
+        cls = None
+        if "cls" in self.pooling.kinds:
+            ends = batch.offsets[1:]
+            cls = segment_sums(hidden, ends - self.n_cls, ends).double().cpu().numpy() / self.n_cls
+        bases = self._in_reading_order(hidden, batch)  # (sum of lengths, dim)
+        starts = np.cumsum([0, *map(len, batch.pieces)])
+        regions = [self._opened(piece, hidden.shape[1]) for piece in batch.pieces]
+        sums = self._span_sums(bases, starts, batch.pieces, regions)
+        for i, (piece, region) in enumerate(zip(batch.pieces, regions, strict=True)):
+            strand, rows = int(piece.flipped), bases[starts[i] : starts[i + 1]]
+            region.sums[strand] += sums[i]
+            region.n_unknown += piece.n_unknown
+            if "max" in self.pooling.kinds:
+                highest = rows.amax(0).float().cpu().numpy()
+                np.maximum(region.max[strand], highest, out=region.max[strand])
+            if cls is not None:
+                region.cls[strand] += len(piece) * cls[i]
+            if region.per_base is not None:
+                region.per_base[piece.window.start : piece.window.end] += rows.float().cpu().numpy()
+            region.missing -= len(piece)
+            if region.missing == 0:
+                del self._open[region.index]
+                yield self._finish(region)
+
+    def _opened(self, piece: Piece, dim: int) -> _OpenRegion:
+        index = piece.window.region.index
+        if index not in self._open:
+            self._open[index] = _OpenRegion(piece, self.pooling, dim)
+        return self._open[index]
+
+    def _in_reading_order(self, hidden: Tensor, batch: Batch) -> Tensor:
+        """Hidden states of the bases alone, those of flipped windows turned round again."""
+        if self.n_cls == 0 and not self.pooling.both_strands:
+            return hidden
+        rows = [
+            np.arange(end - 1, start - 1, -1) if piece.flipped else np.arange(start, end)
+            for piece, start, end in zip(
+                batch.pieces, batch.offsets[:-1], batch.offsets[1:] - self.n_cls, strict=True
+            )
+        ]
+        return hidden.index_select(0, torch.from_numpy(np.concatenate(rows)).to(hidden.device))
+
+    def _span_sums(
+        self,
+        bases: Tensor,
+        starts: npt.NDArray[np.int64],
+        pieces: Sequence[Piece],
+        regions: Sequence[_OpenRegion],
+    ) -> npt.NDArray[np.float64]:
+        """Sum over the part of each span inside each window; shape (n, n_spans, dim).
+
+        A span from a to b is the bases floor(a) to floor(b) - 1, less what of base floor(a) lies
+        before a, plus what of base floor(b) lies before b.
+        """
+        edges = np.stack(
+            [
+                np.clip(region.spans - piece.window.start, 0, len(piece))
+                for piece, region in zip(pieces, regions, strict=True)
+            ]
+        )  # (n, n_spans, 2) within the window
+        whole = np.floor(edges).astype(np.int64)
+        rows, part = starts[:-1, None, None] + whole, edges - whole
+        n, n_spans, dim = len(pieces), edges.shape[1], bases.shape[1]
+        # spans of one group do not overlap: the whole, the middle, and all bins together
+        groups = [[k] for k in range(n_spans - self.pooling.bins)]
+        groups += [list(range(n_spans - self.pooling.bins, n_spans))] if self.pooling.bins else []
+        total = torch.cat(
+            [
+                segment_sums(bases, rows[:, group, 0].ravel(), rows[:, group, 1].ravel()).view(
+                    n, len(group), dim
+                )
+                for group in groups
+            ],
+            dim=1,
+        )  # (n, n_spans, dim)
+        if part.any():
+            at_edge = bases[torch.from_numpy(rows.clip(max=len(bases) - 1)).to(bases.device)]
+            weight = torch.from_numpy(part).to(bases.device, torch.float32)
+            cut = at_edge.float() * weight[..., None]  # (n, n_spans, 2, dim)
+            total = total + cut[:, :, 1] - cut[:, :, 0]
+        return total.double().cpu().numpy()
+
+    def _finish(self, region: _OpenRegion) -> RegionVectors:
+        widths = region.spans[:, 1] - region.spans[:, 0]
+        means = (region.sums.mean(0) / widths[:, None]).astype(np.float32)
+        vectors = {
+            "mean": means[0],
+            "center": means[1] if "center" in self.pooling.kinds else means[0],
+            "max": region.max.mean(0),
+            "cls": (region.cls.mean(0) / region.length).astype(np.float32),
+        }
+        per_base = None
+        if region.per_base is not None:
+            per_base = (region.per_base / len(region.sums)).astype(np.float16)
+        return RegionVectors(
+            region.index,
+            region.length,
+            region.n_unknown,
+            {kind: vectors[kind] for kind in self.pooling.kinds},
+            means[len(means) - self.pooling.bins :],
+            per_base,
+        )

@@ -1,0 +1,128 @@
+"""Checkpoints of the published FinDNA code: the one place where a pickle is opened.
+
+Only tensors are read (``weights_only=True``). docs/formats.md gives the layout.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from findna.config import EncoderConfig
+from findna.errors import CheckpointError, ConfigError, OutputError
+from findna.model.checkpoint import CONFIG, Model, save_checkpoint
+
+_PUBLISHED_KEY = re.compile(
+    r"encoder\.SwanDNA_blocks\.(\d+)\.SwanDNA_blocks\.(\d+)\.column_transform\.(fc[12])\.(weight|bias)"
+)
+
+
+def _import_weights(state: Mapping[str, Tensor]) -> tuple[EncoderConfig, dict[str, Tensor]]:
+    """Sizes and renamed tensors of a published state dict; ValueError if it is something else."""
+    weights, blocks, layers = {}, set(), set()
+    for name, tensor in state.items():
+        match = _PUBLISHED_KEY.fullmatch(name)
+        if match:
+            block, layer = int(match[1]), int(match[2])
+            blocks.add(block)
+            layers.add(layer)
+            weights[f"encoder.mixer.blocks.{block}.{layer}.{match[3]}.{match[4]}"] = tensor
+        elif name in ("embedding.weight", "embedding.bias"):
+            weights[f"encoder.{name}"] = tensor
+        elif name in ("linear.weight", "linear.bias"):
+            weights[name.replace("linear", "masked_nucleotide")] = tensor
+        else:
+            raise ValueError(f"tensor {name!r} is not part of the published layout")
+    for name in ("encoder.embedding.weight", "encoder.mixer.blocks.0.0.fc1.weight"):
+        if name not in weights or weights[name].dim() != 2:
+            raise ValueError(f"no matrix for {name}")
+    dim = weights["encoder.embedding.weight"].shape[0]
+    hidden = weights["encoder.mixer.blocks.0.0.fc1.weight"].shape[0]
+    n_blocks, n_layers = max(blocks) + 1, max(layers) + 1
+    if dim % (n_layers + 1):
+        raise ValueError(f"{dim} channels cannot be split into {n_layers + 1} tracks")
+    config = EncoderConfig(
+        dim=dim,
+        track_size=dim // (n_layers + 1),  # one track stays, one for each power of two
+        hidden=hidden,
+        n_blocks=n_blocks,
+        layers_per_block=n_layers,
+        norm="none",
+    )
+    with torch.device("meta"):
+        expected = Model(config).state_dict()
+    for name in sorted(expected.keys() | weights.keys()):
+        wanted = tuple(expected[name].shape) if name in expected else "none"
+        found = tuple(weights[name].shape) if name in weights else "none"
+        if wanted != found:
+            raise ValueError(f"{name} has shape {found}, expected {wanted}")
+    return config, {name: tensor.float().contiguous() for name, tensor in weights.items()}
+
+
+def import_published(path: Path, which: str = "Teacher") -> Model:
+    """Read a checkpoint of the published FinDNA code (docs/formats.md gives its layout).
+
+    The only place where a pickle is opened, and only for tensors (``weights_only=True``).
+
+    Parameters
+    ----------
+    which : {"Teacher", "Student"}
+
+    Raises
+    ------
+    CheckpointError
+        It is anything but a published checkpoint.
+    """
+    refused = f"{path}: not a published FinDNA checkpoint"
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, zipfile.BadZipFile,
+            KeyError, AttributeError, TypeError, IndexError, MemoryError) as error:  # fmt: skip
+        raise CheckpointError(f"{refused}: it does not hold plain tensors") from error
+    state = content.get(which) if isinstance(content, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise CheckpointError(f"{refused}: it holds no {which} weights")
+    try:
+        config, weights = _import_weights(state)
+    except (ValueError, ConfigError) as error:
+        raise CheckpointError(f"{refused}: {error}") from error
+    model = Model(config)
+    model.load_state_dict(weights)
+    return model
+
+
+def convert(published: Path, folder: Path, which: str = "Teacher", force: bool = False) -> str:
+    """Write a published checkpoint as a model folder; returns the digest of its weights.
+
+    Raises
+    ------
+    CheckpointError
+        It is anything but a published checkpoint.
+    OutputError
+        The folder holds a model and ``force`` is not set.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder}: exists and is not a folder")
+    if (folder / CONFIG).exists() and not force:
+        raise OutputError(f"{folder}: holds a model; --force replaces it")
+    model = import_published(published, which)
+    card = _CARD.format(file=published.name, which=which.lower(), digest="{digest}")
+    return save_checkpoint(folder, model, {"imported_from": published.name, "network": which}, card)
+
+
+_CARD = """# {file}, {which}
+
+Weights of the paper "Self-Distillation Improves DNA Sequence Inference" (Yu et al., 2024,
+arXiv:2405.08538), converted by `findna models import`.
+
+- Weights: sha256 `{digest}`
+- Pretrained by its authors on windows of 1,000 bp of the human reference genome (hg38); the number
+  of CLS positions (10) and the training length are those of their recipe, not stored in the file.
+- Licence: that of the source; findna grants none for it.
+"""
