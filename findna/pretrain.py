@@ -1,0 +1,129 @@
+"""FASTA in, model folder out."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from findna.config import PretrainConfig
+from findna.devices import resolve_device
+from findna.errors import ConfigError, OutputError, RegionError
+from findna.genome import Genome
+from findna.io.bed import read_intervals
+from findna.model.checkpoint import CONFIG
+from findna.training.corpus import Corpus
+from findna.training.loop import STATE, pretrain
+
+logger = logging.getLogger(__name__)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _hardware(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{torch.get_num_threads()} threads of a {platform.machine()} CPU"
+
+
+def pretrain_genome(
+    fasta: Path,
+    folder: Path,
+    config: PretrainConfig,
+    *,
+    regions: Path | None = None,
+    exclude: Path | None = None,
+    heldout: Sequence[str] = (),
+    device: str = "auto",
+    resume: bool = False,
+    force: bool = False,
+    note: str = "",
+) -> str:
+    """Pretrain on the sequence of a FASTA file; returns the digest of the weights.
+
+    Parameters
+    ----------
+    folder : Path
+        Model folder to write.
+    regions, exclude : Path, optional
+        BED files: draw windows only from these intervals, and never from those.
+    heldout : sequence of str
+        Contigs that are kept for measuring and never trained on.
+    note : str
+        A sentence for the model card.
+
+    Raises
+    ------
+    OutputError
+        The folder holds a model already and neither ``resume`` nor ``force`` is set.
+    """
+    torch_device = resolve_device(device)
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder}: exists and is not a folder")
+    taken = (folder / STATE).exists() or (folder / CONFIG).exists()
+    if taken and not (resume or force):
+        raise OutputError(f"{folder}: holds a model; --resume continues it, --force replaces it")
+    with Genome(fasta) as genome:
+        for contig in heldout:
+            if contig not in genome.contigs:
+                raise RegionError(f"--holdout: {genome.unknown(contig)}")
+        chosen = []
+        if regions or exclude:
+            from findna.intervals import select
+
+            chosen = select(
+                genome.contigs,
+                read_intervals(regions, genome) if regions else None,
+                read_intervals(exclude, genome) if exclude else None,
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        tokens = folder / "sequence.u8"
+        logger.info("reading %s", fasta)
+        try:
+            corpus = Corpus.build(genome, tokens)
+            if regions or exclude:
+                corpus = corpus.within(chosen, genome)
+            train, held = corpus.only(heldout, keep=False), corpus.only(heldout)
+            if not train.stretches:
+                raise ConfigError("no sequence is left to train on")
+            if heldout and not any(s.end - s.start >= min(config.lengths) for s in held.stretches):
+                raise ConfigError("the held-out contigs hold no window of the shortest length")
+            provenance: dict[str, Any] = {
+                "data": [
+                    {
+                        "file": fasta.name,
+                        "sha256": _sha256(fasta),
+                        "bases": train.n_bases,
+                        "contigs": len({s.contig for s in train.stretches}),
+                        "heldout": ", ".join(heldout),
+                    }
+                ],
+                "heldout": list(heldout),
+                "hardware": _hardware(torch_device),
+                "torch": torch.__version__.split("+")[0],
+            }
+            if note:
+                provenance["note"] = note
+            logger.info("%s bp to draw windows from", f"{train.n_bases:,}")
+            return pretrain(
+                config,
+                train,
+                held if heldout else train,
+                folder,
+                device=torch_device,
+                resume=resume,
+                provenance=provenance,
+            )
+        finally:
+            tokens.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Pretraining by self-distillation: views, losses, teacher, loop."""

@@ -1,0 +1,64 @@
+"""The model card: what a model was trained on, for how long, how well, and how to cite it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from findna import __version__
+from findna.model.checkpoint import Model
+from findna.model.encoder import n_parameters
+
+CITATION = (
+    'Yu, Cheng, Khalitov, Olsson, Yang, "Self-Distillation Improves DNA Sequence Inference", '
+    "arXiv:2405.08538 (2024)"
+)
+
+
+def model_card(name: str, model: Model, training: Mapping[str, Any]) -> str:
+    """Markdown text of a model folder's README.md; ``{digest}`` is left to be filled in."""
+    config = model.encoder.config
+    recipe = yaml.safe_dump(dict(training["recipe"]), sort_keys=False, default_flow_style=None)
+    hours = training["seconds"] / 3600
+    lines = [
+        f"# {name}",
+        "",
+        f"A DNA encoder pretrained by self-distillation with findna {__version__}: the EMA teacher",
+        "and its masked-nucleotide head.",
+        "",
+        f"- Encoder: ChordMixer, {n_parameters(model.encoder):,} parameters, {config.dim} "
+        f"channels, {config.n_blocks} blocks of {config.layers_per_block} layers; windows up to "
+        f"{config.max_length} bp, longer regions are tiled.",
+        "- Weights: sha256 `{digest}`",
+    ]
+    lines += [
+        f"- Data: `{source['file']}` (sha256 `{source['sha256']}`), {source['bases']:,} bp "
+        f"drawn from {source['contigs']} contigs; held out: {source['heldout'] or 'nothing'}."
+        for source in training.get("data", [])
+    ]
+    if training.get("note"):
+        lines.append(f"- {training['note']}")
+    lines += [
+        f"- Budget: {training['steps_done']:,} steps, {training['tokens_seen']:,} nucleotides, "
+        f"{hours:.1f} h on {training.get('hardware', 'unknown hardware')}.",
+    ]
+    if "accuracy" in training:
+        where = "held-out contigs" if training.get("heldout") else "its training contigs"
+        lines.append(
+            f"- Restores {training['accuracy']:.1%} of blanked bases (15 % blanked) on {where}, "
+            f"perplexity {training['perplexity']:.3f} (chance: 25 %, 4)."
+        )
+    lines += [
+        "- Licence: MIT.",
+        f"- Cite: {CITATION}.",
+        "",
+        "## Recipe",
+        "",
+        "```yaml",
+        recipe.rstrip(),
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
