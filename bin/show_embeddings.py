@@ -1,0 +1,37 @@
+"""Say in a few lines what an embedding file holds; used by bin/demo."""
+
+import sys
+
+import h5py
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+path = sys.argv[1]
+with h5py.File(path) as file:
+    vectors = file["X"][:]
+    names = file["obs/name"].asstr()[:]
+    chroms, strands = file["obs/chrom"].asstr()[:4], file["obs/strand"].asstr()[:4]
+    starts, ends, lengths = (file[f"obs/{column}"][:4] for column in ("start", "end", "length"))
+kinds = np.array([name.split("_")[0] for name in names])
+
+console = Console()
+console.print(f"\n{path}: X is {vectors.shape[0]} regions x {vectors.shape[1]} values")
+table = Table("chrom", "start", "end", "name", "strand", "length", "X[:, :3]", title="first rows")
+for i in range(4):
+    values = " ".join(f"{value:.2f}" for value in vectors[i, :3])
+    row = (chroms[i], starts[i], ends[i], names[i], strands[i], lengths[i], values)
+    table.add_row(*map(str, row))
+console.print(table)
+
+# leave one out: is a region's nearest neighbour of the same kind?
+unit = vectors - vectors.mean(0)
+unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+similarity = unit @ unit.T
+np.fill_diagonal(similarity, -np.inf)
+same = (kinds[similarity.argmax(1)] == kinds).mean()
+chance = np.mean([(kinds == kind).mean() for kind in kinds])
+console.print(
+    f"nearest neighbour of the same kind (promoter-like or background): {same:.0%}; "
+    f"by chance {chance:.0%}"
+)

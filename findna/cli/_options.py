@@ -1,0 +1,124 @@
+"""Options that more than one command has; declared once, so that they cannot drift."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from findna import log, progress
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Decorator = Callable[[Any], Any]
+
+
+def option_group(*options: Decorator) -> Decorator:
+    """Several options as one decorator, shown in ``--help`` in the order given."""
+
+    def apply(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return apply
+
+
+def _set_verbosity(context: click.Context, parameter: click.Parameter, value: int) -> None:
+    context.meta[f"findna.{parameter.name}"] = int(value)
+    quiet = bool(context.meta.get("findna.quiet"))
+    log.set_up(quiet, context.meta.get("findna.verbose", 0))
+    progress.set_quiet(quiet)
+
+
+verbosity = option_group(
+    click.option(
+        "-q", "--quiet", is_flag=True, expose_value=False, callback=_set_verbosity,
+        help="Only errors: no progress bar, warnings or summary.",
+    ),
+    click.option(
+        "-v", "--verbose", count=True, expose_value=False, callback=_set_verbosity,
+        help="Say what is being done; -vv also where errors come from.",
+    ),
+)  # fmt: skip
+
+force = click.option("-f", "--force", is_flag=True, help="Overwrite an existing output.")
+
+device = click.option(
+    "--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N|mps",
+    help="Where to compute; auto takes a GPU if there is one.",
+)  # fmt: skip
+
+
+def _set_threads(context: click.Context, _: click.Parameter, value: int | None) -> None:
+    if value is not None:
+        import torch
+
+        torch.set_num_threads(value)
+
+
+threads = click.option(
+    "-@", "--threads", type=click.IntRange(1, 1024), expose_value=False, callback=_set_threads,
+    metavar="N", help="CPU threads.  [default: all cores]",
+)  # fmt: skip
+
+genome = click.argument("genome", type=click.Path(path_type=Path))
+
+region_options = option_group(
+    click.option(
+        "-r", "--region", multiple=True, metavar="CHROM:START-END",
+        help="Region as in samtools, 1-based and inclusive; repeatable.",
+    ),
+    click.option(
+        "-s", "--stranded", is_flag=True,
+        help="Read regions on the minus strand as reverse complement.",
+    ),
+    click.option("--split", is_flag=True, help="Join the blocks of BED12 rows."),
+    click.option(
+        "--flank", type=click.IntRange(0, 1_000_000_000), default=0, metavar="N",
+        help="Add N bp on both sides.",
+    ),
+    click.option(
+        "--window", type=click.IntRange(1, 1_000_000_000), metavar="N",
+        help="Encode N bp around each region's anchor instead of the region.",
+    ),
+    click.option(
+        "--anchor", type=click.Choice(["center", "start", "end"]), default="center",
+        show_default=True, help="What --window is centred on; start and end follow -s.",
+    ),
+    click.option(
+        "--out-of-bounds", type=click.Choice(["error", "pad"]), default="error",
+        show_default=True, help="Sequence past the end of a contig: refuse it, or fill with N.",
+    ),
+    click.option(
+        "--on-error", type=click.Choice(["stop", "skip", "null"]), default="stop",
+        show_default=True,
+        help="Regions that cannot be read: stop before any work, leave them out, or keep the "
+        "row with missing values.",
+    ),
+    click.option(
+        "--chrom-alias", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        metavar="FILE", help="Tab-separated: name in the regions, name in the FASTA.",
+    ),
+)  # fmt: skip
+
+inference_options = option_group(
+    device,
+    click.option(
+        "--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True,
+        help="Arithmetic of the encoder.",
+    ),
+    click.option(
+        "--max-tokens", type=click.IntRange(min=1), metavar="N",
+        help="Nucleotides per batch; changes memory and speed, not results."
+        "  [default: 8192 on a CPU, 262144 on a GPU]",
+    ),
+    threads,
+)  # fmt: skip
+
+
+def say(message: str) -> None:
+    """One line about a finished run on stderr, unless --quiet was given."""
+    if not click.get_current_context().meta.get("findna.quiet"):
+        click.echo(f"findna: {message}", err=True)

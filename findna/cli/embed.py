@@ -1,0 +1,142 @@
+"""``findna embed``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+from findna.cli import _options
+
+
+@click.command()
+@_options.genome
+@click.argument("regions", required=False)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
+    help="HDF5 file to write, or a table (-O tsv); - is standard output.",
+)  # fmt: skip
+@click.option(
+    "-O", "--output-type", "form", type=click.Choice(["h5", "tsv"]),
+    help="HDF5 that opens in AnnData, or a table.  [default: by the name of the output, else h5]",
+)  # fmt: skip
+@click.option(
+    "-m", "--model", default="tiny", show_default=True, metavar="NAME|FOLDER",
+    help="Shipped model or model folder; see findna models list.",
+)  # fmt: skip
+@_options.region_options
+@click.option(
+    "--pool", "kinds", type=click.Choice(["mean", "max", "cls", "center"]), multiple=True,
+    default=["mean"], show_default=True,
+    help="Pooling over the region; repeatable: the first is X, others go to obsm.",
+)  # fmt: skip
+@click.option(
+    "--bins", type=click.IntRange(0, 10_000), default=0, metavar="N",
+    help="Also the means of N equal bins, in reading direction.",
+)  # fmt: skip
+@click.option("--per-base", is_flag=True, help="Also one vector per base (float16).")
+@click.option(
+    "--both-strands", is_flag=True,
+    help="Average with the reverse complement; then both strands give the same vector.",
+)  # fmt: skip
+@click.option(
+    "--whole", is_flag=True,
+    help="Encode regions longer than the model's training length in one piece, not in tiles.",
+)  # fmt: skip
+@click.option(
+    "--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True,
+    help="Of the stored vectors.",
+)  # fmt: skip
+@_options.inference_options
+@_options.force
+@_options.verbosity
+def embed(
+    genome: Path,
+    regions: str | None,
+    output: Path | None,
+    form: str | None,
+    model: str,
+    region: tuple[str, ...],
+    stranded: bool,
+    split: bool,
+    flank: int,
+    window: int | None,
+    anchor: str,
+    out_of_bounds: str,
+    on_error: str,
+    chrom_alias: Path | None,
+    kinds: tuple[str, ...],
+    bins: int,
+    per_base: bool,
+    both_strands: bool,
+    whole: bool,
+    dtype: str,
+    device: str,
+    precision: str,
+    max_tokens: int | None,
+    force: bool,
+) -> None:
+    """Write one vector per region of REGIONS (BED) with the sequence of GENOME (FASTA).
+
+    Rows come out as they went in: same number, same order, every column. REGIONS may be plain,
+    gzip or BGZF; - is standard input. Without REGIONS (and without -r) every FASTA record is a
+    region. The file opens in anndata.read_h5ad and in h5py; docs/formats.md describes it.
+
+    \b
+    Examples:
+      findna embed genome.fa regions.bed -o regions.h5
+      findna embed genome.fa -r chr2:1,001-2,000 -O tsv
+      findna embed genome.fa peaks.narrowPeak --window 500 --both-strands -o peaks.h5
+      bedtools makewindows -g genome.fa.fai -w 1000 | findna embed genome.fa - -o windows.h5
+      findna embed genes.fa -o genes.h5 --pool mean --pool max --bins 8
+    """
+    if regions is not None and region:
+        raise click.UsageError("give REGIONS or -r/--region, not both")
+    if split and (flank or window is not None):
+        raise click.UsageError("--split cannot be combined with --flank or --window")
+    if form is None:
+        form = "tsv" if output is not None and ".tsv" in output.suffixes[-2:] else "h5"
+
+    from findna.embed import embed as run
+    from findna.genome import Genome, read_aliases
+    from findna.model.pooling import Pooling
+    from findna.regions import RegionOptions, RegionSource
+
+    aliases = read_aliases(chrom_alias) if chrom_alias else None
+    with Genome(genome, aliases) as fasta:
+        if regions is not None:
+            source = RegionSource.bed(regions)
+        elif region:
+            source = RegionSource.strings(region, fasta)
+        else:
+            source = RegionSource.records(fasta)
+        with source:
+            summary = run(
+                fasta,
+                source,
+                output,
+                model=model,
+                options=RegionOptions(
+                    stranded, split, flank, window, anchor, out_of_bounds == "pad", on_error
+                ),
+                pooling=Pooling(tuple(dict.fromkeys(kinds)), bins, per_base, both_strands),
+                form=form,
+                dtype=dtype,
+                precision=precision,
+                device=device,
+                max_tokens=max_tokens,
+                whole=whole,
+                force=force,
+                command=shlex.join(["findna", *sys.argv[1:]]),
+            )
+    missing = summary.rows - summary.embedded
+    fate = "skipped" if summary.skipped else "kept without a vector"
+    _options.say(
+        f"{summary.embedded} of {summary.rows} regions embedded"
+        + (f", {missing} {fate}" if missing else "")
+        + f" in {summary.seconds:.1f} s ({summary.embedded / max(summary.seconds, 1e-9):.0f}/s), "
+        f"model {summary.model} {summary.digest[:12]}"
+        + (f" -> {output}" if output is not None and str(output) != "-" else "")
+    )

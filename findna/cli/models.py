@@ -1,0 +1,103 @@
+"""``findna models``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from findna.cli import _options
+from findna.cli._tables import print_table
+
+
+@click.group()
+def models() -> None:
+    """List models, look at one, or import a published checkpoint.
+
+    \b
+    Examples:
+      findna models list
+      findna models info tiny
+      findna models import model_29_1000_4l_308_512_noiseandTL.pt -o published/
+    """
+
+
+@models.command("list")
+@_options.verbosity
+def list_models() -> None:
+    """Show the models that come with the package."""
+    from findna.model.checkpoint import DEFAULT_MODEL, SHIPPED, read_config, shipped_models
+
+    rows = []
+    for name in shipped_models():
+        values = read_config(SHIPPED / name)
+        encoder, training = values["encoder"], values.get("training", {})
+        rows.append(
+            (
+                name + (" (default)" if name == DEFAULT_MODEL else ""),
+                str(encoder["dim"]),
+                f"{encoder['n_blocks']} x {encoder['layers_per_block']}",
+                str(encoder["max_length"]),
+                f"{training.get('tokens_seen', 0) / 1e6:.0f} M",
+                str(values.get("digest", ""))[:12],
+            )
+        )
+    print_table(("model", "dim", "layers", "max_length", "trained_on_bp", "digest"), rows)
+
+
+@models.command()
+@click.argument("model")
+@click.option("--json", "as_json", is_flag=True, help="Print config.json as it is.")
+@_options.verbosity
+def info(model: str, as_json: bool) -> None:
+    """Show the card of MODEL, a shipped name or a folder, and check its weights."""
+    from findna.model.checkpoint import CARD, load_checkpoint, read_config
+
+    checkpoint = load_checkpoint(model)
+    if as_json:
+        click.echo(json.dumps(read_config(checkpoint.folder), indent=2))
+        return
+    card = checkpoint.folder / CARD
+    text = (
+        card.read_text() if card.is_file() else f"# {checkpoint.name}\n\nThis folder has no card."
+    )
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.markdown import Markdown
+
+        Console().print(Markdown(text))
+    else:
+        click.echo(text.rstrip())
+    stated = read_config(checkpoint.folder).get("digest")
+    if stated != checkpoint.digest:
+        click.echo(
+            f"findna: the weights are {checkpoint.digest[:12]}, config.json says "
+            f"{str(stated)[:12]}: they were changed after training",
+            err=True,
+        )
+
+
+@models.command("import")
+@click.argument("published", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True,
+    help="Model folder to write.",
+)  # fmt: skip
+@click.option(
+    "--teacher/--student", default=True, show_default=True,
+    help="Which of the two networks to take.",
+)  # fmt: skip
+@_options.force
+@_options.verbosity
+def import_model(published: Path, output: Path, teacher: bool, force: bool) -> None:
+    """Convert PUBLISHED, a checkpoint of the FinDNA paper's code (.pt), to a model folder.
+
+    Only tensors are read from the pickle. Sizes follow from the tensors; the published training
+    length (1,000 bp) and number of CLS positions (10) are not stored in it and are assumed.
+    """
+    from findna.model.published import convert
+
+    digest = convert(published, output, "Teacher" if teacher else "Student", force)
+    _options.say(f"wrote {output} ({digest[:12]})")

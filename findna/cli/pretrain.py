@@ -1,0 +1,171 @@
+"""``findna pretrain``."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+import click
+
+from findna.cli import _options
+from findna.config import (
+    PRESETS,
+    SIZES,
+    EncoderConfig,
+    PretrainConfig,
+    ViewConfig,
+    from_dict,
+    merge,
+    read_yaml,
+)
+
+_SECTIONS: dict[str, type] = {"encoder": EncoderConfig, "views": ViewConfig, "": PretrainConfig}
+
+
+def _fields() -> list[tuple[str, dataclasses.Field[Any], Any]]:
+    """Section, field and type of every setting that is an option."""
+    return [
+        (section, item, get_type_hints(kind)[item.name])
+        for section, kind in _SECTIONS.items()
+        for item in dataclasses.fields(kind)
+        if "help" in item.metadata
+    ]
+
+
+def _setting_options(command: Any) -> Any:
+    """One option per field of the configuration, so that neither can lack what the other has."""
+    for _, item, hint in reversed(_fields()):
+        kind: Any = hint
+        if item.metadata["choices"]:
+            kind = click.Choice(item.metadata["choices"])
+        elif get_origin(hint) is tuple:
+            kind = get_args(hint)[0]
+        command = click.option(
+            f"--{item.name.replace('_', '-')}",
+            item.name,
+            type=kind,
+            multiple=get_origin(hint) is tuple,
+            default=None,
+            help=item.metadata["help"] + ".",
+        )(command)
+    return command
+
+
+class _GroupedCommand(click.Command):
+    """Shows the settings of the recipe apart from the options of the run."""
+
+    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        settings = {item.name for _, item, _ in _fields()}
+        run: list[tuple[str, str]] = []
+        recipe: list[tuple[str, str]] = []
+        for parameter in self.get_params(context):
+            record = parameter.get_help_record(context)
+            if record:
+                (recipe if parameter.name in settings else run).append(record)
+        with formatter.section("Options"):
+            formatter.write_dl(run)
+        with formatter.section("Recipe (each is also a key of --config; docs/training.md)"):
+            formatter.write_dl(recipe)
+
+
+@click.command(cls=_GroupedCommand)
+@_options.genome
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True,
+    help="Model folder to write.",
+)  # fmt: skip
+@click.option(
+    "--preset", type=click.Choice(list(PRESETS)), default="findna", show_default=True,
+    help="Recipe to start from: the published one, or findna's.",
+)  # fmt: skip
+@click.option(
+    "--size", type=click.Choice(list(SIZES)), default="tiny", show_default=True,
+    help="Encoder of about 1.5, 5 or 12.6 million parameters.",
+)  # fmt: skip
+@click.option(
+    "--config", "config_file", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="YAML file of settings; options given here win over it.",
+)  # fmt: skip
+@click.option(
+    "--tokens", type=click.IntRange(min=1), metavar="N",
+    help="Train on this many nucleotides, instead of --steps.",
+)  # fmt: skip
+@click.option(
+    "--regions", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="BED: draw windows only from these intervals.",
+)  # fmt: skip
+@click.option(
+    "--exclude", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="BED: never draw from these (a blacklist).",
+)  # fmt: skip
+@click.option(
+    "--holdout", multiple=True, metavar="CONTIG",
+    help="Measure on this contig and never train on it; repeatable.",
+)  # fmt: skip
+@click.option("--resume", is_flag=True, help="Continue an interrupted run of the same settings.")
+@click.option("--note", default="", help="A sentence for the model card.")
+@_options.device
+@_options.threads
+@_options.force
+@_options.verbosity
+@_setting_options
+def pretrain(
+    genome: Path,
+    output: Path,
+    preset: str,
+    size: str,
+    config_file: Path | None,
+    tokens: int | None,
+    regions: Path | None,
+    exclude: Path | None,
+    holdout: tuple[str, ...],
+    resume: bool,
+    note: str,
+    device: str,
+    force: bool,
+    **settings: Any,
+) -> None:
+    """Pretrain an encoder by self-distillation on the sequence of GENOME (FASTA).
+
+    A student restores masked nucleotides and must agree with its moving-average teacher about
+    another view of the same window. OUTPUT becomes a model folder for --model, with a card and
+    metrics.jsonl. Windows rich in N are never drawn.
+
+    \b
+    Examples:
+      findna pretrain genome.fa -o model/
+      findna pretrain genome.fa -o model/ --size small --holdout chr21 --tokens 1000000000
+      findna pretrain genome.fa -o model/ --exclude blacklist.bed --resume
+      findna pretrain genome.fa -o model/ --preset paper --size base
+    """
+    given: dict[str, Any] = {"encoder": {}, "views": {}}
+    for section, item, _ in _fields():
+        value = settings[item.name]
+        if value is not None and value != ():
+            (given[section] if section else given)[item.name] = value
+    values = merge(
+        {"encoder": SIZES[size]},
+        PRESETS[preset],
+        read_yaml(config_file) if config_file else {},
+        given,
+    )
+    config = from_dict(PretrainConfig, values)
+    if tokens is not None:
+        config = dataclasses.replace(config, steps=max(1, round(tokens / config.batch_tokens)))
+
+    from findna.pretrain import pretrain_genome
+
+    digest = pretrain_genome(
+        genome,
+        output,
+        config,
+        regions=regions,
+        exclude=exclude,
+        heldout=holdout,
+        device=device,
+        resume=resume,
+        force=force,
+        note=note,
+    )
+    click.echo(f"findna: wrote {output} ({digest[:12]}): {config.steps} steps", err=True)

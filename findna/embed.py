@@ -1,0 +1,267 @@
+"""FASTA and regions in, one vector per region out."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from findna import __version__
+from findna.batching import batches
+from findna.devices import resolve_device
+from findna.errors import ConfigError, OutputError
+from findna.genome import Genome
+from findna.inference import MAX_TOKENS, forward_batches
+from findna.io.bed import column_names
+from findna.io.hdf5 import EmbeddingWriter
+from findna.io.output import check_output, published
+from findna.io.tables import EmbeddingTable, open_text_output
+from findna.model.checkpoint import Checkpoint, find_model, load_checkpoint, read_config
+from findna.model.pooling import Pooler, Pooling, RegionVectors
+from findna.progress import progress
+from findna.regions import Placed, RegionOptions, RegionSource, Survey, place, survey
+from findna.windows import Region
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EmbedSummary:
+    """What a run did."""
+
+    rows: int
+    embedded: int
+    skipped: int
+    seconds: float
+    model: str
+    digest: str
+
+
+def vectors_in_order(
+    placed: Iterator[Placed],
+    genome: Genome,
+    checkpoint: Checkpoint,
+    pooling: Pooling,
+    *,
+    device: str = "auto",
+    precision: str = "fp32",
+    max_tokens: int | None = None,
+    whole: bool = False,
+) -> Iterator[tuple[Placed, RegionVectors | None]]:
+    """Each row with its vectors, in the order of the rows; None where a row has no region.
+
+    Parameters
+    ----------
+    placed : iterator of Placed
+        Rows whose regions are numbered in ascending order.
+    whole : bool
+        Encode regions longer than the model's training length in one piece instead of tiles.
+
+    Raises
+    ------
+    ConfigError
+        The model has no CLS positions and ``cls`` is asked for, or there is no such device.
+    """
+    encoder = checkpoint.model.encoder
+    if "cls" in pooling.kinds and encoder.config.n_cls == 0:
+        raise ConfigError(f"model {checkpoint.name} has no CLS positions; choose another --pool")
+    target = resolve_device(device)
+    waiting: deque[Placed] = deque()  # rows read ahead of their vectors: a batch or two
+
+    def regions() -> Iterator[Region]:
+        for item in placed:
+            waiting.append(item)
+            if item.region is not None:
+                yield item.region
+
+    packed = batches(
+        regions(),
+        genome,
+        max_tokens=max_tokens or MAX_TOKENS[target.type],
+        longest=None if whole else encoder.config.max_length,
+        n_cls=encoder.config.n_cls,
+        both_strands=pooling.both_strands,
+    )
+    pooler = Pooler(pooling, encoder.config.n_cls)
+    for batch, hidden in forward_batches(encoder, packed, device=target, precision=precision):
+        for vectors in pooler(hidden, batch):
+            while waiting[0].region is None:
+                yield waiting.popleft(), None
+            yield waiting.popleft(), vectors
+    while waiting:
+        yield waiting.popleft(), None
+
+
+def _place_all(source: RegionSource, genome: Genome, options: RegionOptions) -> Iterator[Placed]:
+    for index, row in enumerate(source.rows()):
+        item = place(row, index, genome, options)
+        if item.region is not None or options.on_error == "null":
+            yield item
+
+
+def _obs_columns(n: int) -> dict[str, str]:
+    """Types of the ``obs`` columns for rows of ``n`` BED columns."""
+    kinds = dict.fromkeys(column_names(max(n, 4)), "str")
+    kinds |= {"start": "int", "end": "int"}
+    kinds.setdefault("strand", "str")
+    return kinds | {"length": "int", "n_fraction": "float", "status": "str"}
+
+
+def _obs_row(
+    item: Placed, vectors: RegionVectors | None, names: tuple[str, ...], stranded: bool
+) -> Mapping[str, Any]:
+    interval = item.row.interval
+    generated = {"name": interval.label(stranded), "strand": interval.strand}
+    return {
+        **generated,
+        **dict(zip(names, item.row.columns, strict=True)),
+        "start": interval.start,
+        "end": interval.end,
+        "length": vectors.length if vectors else 0,
+        "n_fraction": vectors.n_unknown / vectors.length if vectors else float("nan"),
+        "status": item.status,
+    }
+
+
+def embed(
+    genome: Genome,
+    source: RegionSource,
+    output: Path | None,
+    *,
+    model: str,
+    options: RegionOptions = RegionOptions(),
+    pooling: Pooling = Pooling(),
+    form: str = "h5",
+    dtype: str = "float32",
+    precision: str = "fp32",
+    device: str = "auto",
+    max_tokens: int | None = None,
+    whole: bool = False,
+    force: bool = False,
+    command: str = "",
+) -> EmbedSummary:
+    """Write one vector per row.
+
+    Parameters
+    ----------
+    output : Path, optional
+        File to write; None or ``-`` is standard output, for tables only.
+    form : {"h5", "tsv"}
+        HDF5 in AnnData's layout, or a table (docs/formats.md).
+    dtype : {"float32", "float16"}
+        Of the stored vectors.
+    command : str
+        Command line to record in the output.
+
+    Raises
+    ------
+    FindnaError
+        The input cannot be used or the output not written; nothing is then left behind.
+    """
+    started = time.monotonic()
+    to_stdout = output is None or str(output) == "-"
+    if form == "h5" and to_stdout:
+        raise OutputError(
+            "HDF5 cannot be streamed: name a file with -o, or ask for a table: -O tsv"
+        )
+    if form == "tsv" and pooling.per_base:
+        raise ConfigError("--per-base needs HDF5: name a file with -o and leave out -O tsv")
+    if output is not None and not to_stdout:
+        check_output(output, force)
+    read_config(find_model(model))  # what is cheap to check comes first
+    found = survey(source, genome, options)
+    logger.info("%d rows, %d bp in %d contigs", found.rows, found.bases, len(found.contigs))
+    checkpoint = load_checkpoint(model)
+    placed = _place_all(source, genome, options)
+    rows = vectors_in_order(
+        placed, genome, checkpoint, pooling,
+        device=device, precision=precision, max_tokens=max_tokens, whole=whole,
+    )  # fmt: skip
+    dim = checkpoint.config.dim
+    names = column_names(found.columns)
+    skipped = found.bad if options.on_error == "skip" else 0
+    with ExitStack() as stack:
+        bar = stack.enter_context(progress(found.rows - skipped, "regions", "embed"))
+        if form == "tsv":
+            file = stack.enter_context(open_text_output(output, force))
+            table = EmbeddingTable(file, dim, names, pooling.kinds, pooling.bins)
+            for item, vectors in rows:
+                pooled, bins = (vectors.pooled, vectors.bins) if vectors else (None, None)
+                table.write(item.row.columns, item.status, pooled, bins)
+                bar.update()
+        else:
+            assert output is not None
+            path = stack.enter_context(published(output, force))
+            writer = stack.enter_context(
+                EmbeddingWriter(
+                    path,
+                    dim=dim,
+                    columns=_obs_columns(found.columns),
+                    kinds=pooling.kinds,
+                    bins=pooling.bins,
+                    per_base=pooling.per_base,
+                    dtype=dtype,
+                    metadata=_metadata(checkpoint, pooling, options, whole, precision, command),
+                )
+            )
+            for item, vectors in rows:
+                row = _obs_row(item, vectors, names, options.stranded)
+                if vectors is None:
+                    writer.write(row)
+                else:
+                    writer.write(row, vectors.pooled, vectors.bins, vectors.per_base)
+                bar.update()
+            writer.update_metadata(genome=_genome_metadata(genome, found))
+    return EmbedSummary(
+        found.rows,
+        found.rows - found.bad,
+        skipped,
+        time.monotonic() - started,
+        checkpoint.name,
+        checkpoint.digest,
+    )
+
+
+def _metadata(
+    checkpoint: Checkpoint,
+    pooling: Pooling,
+    options: RegionOptions,
+    whole: bool,
+    precision: str,
+    command: str,
+) -> dict[str, Any]:
+    return {
+        "findna_version": __version__,
+        "command": command,
+        "model": {
+            "name": checkpoint.name,
+            "digest": checkpoint.digest,
+            "max_length": checkpoint.config.max_length,
+        },
+        "options": {
+            "pool": ",".join(pooling.kinds),
+            "bins": pooling.bins,
+            "both_strands": pooling.both_strands,
+            "stranded": options.stranded,
+            "split": options.split,
+            "flank": options.flank,
+            "window": options.window,
+            "anchor": options.anchor,
+            "out_of_bounds": "pad" if options.pad else "error",
+            "whole": whole,
+            "precision": precision,
+        },
+    }
+
+
+def _genome_metadata(genome: Genome, found: Survey) -> dict[str, Any]:
+    logger.info("digests of %d contigs", len(found.contigs))
+    return {
+        "file": genome.path.name,
+        "md5": {contig: genome.digest(contig) for contig in found.contigs},
+    }

@@ -1,0 +1,240 @@
+"""Embeddings to HDF5 in the layout of AnnData; docs/formats.md is its description.
+
+Rows are written as a stream: at most one chunk of them is held.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from findna.errors import OutputError
+
+FORMAT_VERSION = 1
+CHUNK_ROWS = 1024
+_BASE_CHUNK = 1 << 16  # rows of per-base hidden states per chunk, at dim 1
+
+Row = Mapping[str, Any]
+
+
+def _encoding(item: Any, kind: str, version: str) -> None:
+    item.attrs["encoding-type"] = kind
+    item.attrs["encoding-version"] = version
+
+
+class _Column:
+    """One growing dataset, written a chunk at a time."""
+
+    def __init__(self, dataset: h5py.Dataset) -> None:
+        self.dataset = dataset
+        self.waiting: list[Any] = []
+
+    def append(self, value: Any) -> None:
+        self.waiting.append(value)
+        if len(self.waiting) >= CHUNK_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        if self.waiting:
+            first = self.dataset.shape[0]
+            self.dataset.resize(first + len(self.waiting), axis=0)
+            if h5py.check_string_dtype(self.dataset.dtype):
+                self.dataset[first:] = self.waiting
+            else:
+                self.dataset[first:] = np.asarray(self.waiting, dtype=self.dataset.dtype)
+            self.waiting = []
+
+
+class EmbeddingWriter:
+    """Writes rows in their order; use as a context manager.
+
+    Parameters
+    ----------
+    path : Path
+        File to create.
+    dim : int
+        Length of a vector.
+    columns : dict of str to str
+        Names of the ``obs`` columns, each ``"int"``, ``"float"`` or ``"str"``.
+    kinds : sequence of str
+        Poolings; the first is ``X``, the others are in ``obsm``.
+    bins : int
+        Number of bins in ``obsm/bins``; 0 for none.
+    per_base : bool
+        Also write ``uns/per_base``.
+    dtype : {"float32", "float16"}
+        Of all vectors; per-base values are always float16.
+    metadata : mapping
+        Goes to ``uns/findna``: strings, numbers and nested mappings.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        dim: int,
+        columns: Mapping[str, str],
+        kinds: Sequence[str],
+        bins: int = 0,
+        per_base: bool = False,
+        dtype: str = "float32",
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        # "latest" would need a recent HDF5 to read; the earliest format is enough
+        self._file = h5py.File(path, "w", libver="earliest", track_order=False)
+        self._dim, self._bins, self._kinds = dim, bins, list(kinds)
+        self._metadata = dict(metadata or {})
+        self.rows = 0
+        _encoding(self._file, "anndata", "0.1.0")
+        obs = self._file.create_group("obs")
+        self._obs = {"_index": self._column(obs, "_index", "str")}
+        for name, kind in columns.items():
+            self._obs[name] = self._column(obs, name, kind)
+        _encoding(obs, "dataframe", "0.2.0")
+        obs.attrs["_index"] = "_index"
+        obs.attrs["column-order"] = list(columns)
+        self._x = self._vectors(self._file, "X", (dim,), dtype)
+        obsm = self._mapping("obsm")
+        self._obsm = {kind: self._vectors(obsm, kind, (dim,), dtype) for kind in self._kinds[1:]}
+        self._binned = self._vectors(obsm, "bins", (bins, dim), dtype) if bins else None
+        self._write_var()
+        for name in ("varm", "obsp", "varp", "layers"):
+            self._mapping(name)
+        self._uns = self._mapping("uns")
+        self._per_base = None
+        if per_base:
+            group = self._mapping("per_base", self._uns)
+            rows = max(_BASE_CHUNK // dim, 1)
+            self._per_base = group.create_dataset(
+                "values", (0, dim), np.float16, maxshape=(None, dim), chunks=(rows, dim),
+                compression="gzip", compression_opts=1, shuffle=True,
+            )  # fmt: skip
+            _encoding(self._per_base, "array", "0.2.0")
+            self._base_offsets = _Column(
+                group.create_dataset("offsets", (0,), np.int64, maxshape=(None,), chunks=True)
+            )
+            _encoding(self._base_offsets.dataset, "array", "0.2.0")
+            self._base_offsets.append(0)
+
+    def _mapping(self, name: str, parent: h5py.Group | None = None) -> h5py.Group:
+        group = (self._file if parent is None else parent).create_group(name)
+        _encoding(group, "dict", "0.1.0")
+        return group
+
+    @staticmethod
+    def _column(group: h5py.Group, name: str, kind: str) -> _Column:
+        dtype = {"int": np.int64, "float": np.float64, "str": h5py.string_dtype()}[kind]
+        dataset = group.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(CHUNK_ROWS,))
+        _encoding(dataset, "string-array" if kind == "str" else "array", "0.2.0")
+        return _Column(dataset)
+
+    @staticmethod
+    def _vectors(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: str) -> _Column:
+        dataset = group.create_dataset(
+            name, (0, *shape), dtype, maxshape=(None, *shape), chunks=(CHUNK_ROWS // 8, *shape)
+        )
+        _encoding(dataset, "array", "0.2.0")
+        return _Column(dataset)
+
+    def _write_var(self) -> None:
+        var = self._file.create_group("var")
+        names = [f"e{i}" for i in range(self._dim)]
+        _encoding(var.create_dataset("_index", data=names, dtype=h5py.string_dtype()),
+                  "string-array", "0.2.0")  # fmt: skip
+        _encoding(var, "dataframe", "0.2.0")
+        var.attrs["_index"] = "_index"
+        var.attrs.create("column-order", [], dtype=h5py.string_dtype())
+
+    def write(
+        self,
+        row: Row,
+        pooled: Mapping[str, npt.NDArray[np.float32]] | None = None,
+        bins: npt.NDArray[np.float32] | None = None,
+        per_base: npt.NDArray[np.float16] | None = None,
+    ) -> None:
+        """Append one row; without vectors they are NaN.
+
+        Parameters
+        ----------
+        row : mapping
+            A value for each ``obs`` column.
+        pooled : dict of str to ndarray, shape (dim,)
+        bins : ndarray, shape (bins, dim)
+        per_base : ndarray, shape (length, dim); a row without has length 0
+        """
+        self._obs["_index"].append(str(self.rows))
+        for name, column in self._obs.items():
+            if name != "_index":
+                column.append(row[name])
+        missing = np.full(self._dim, np.nan, dtype=np.float32)
+        self._x.append(missing if pooled is None else pooled[self._kinds[0]])
+        for kind, matrix in self._obsm.items():
+            matrix.append(missing if pooled is None else pooled[kind])
+        if self._binned is not None:
+            empty = np.full((self._bins, self._dim), np.nan, dtype=np.float32)
+            self._binned.append(empty if bins is None else bins)
+        if self._per_base is not None:
+            first = self._per_base.shape[0]
+            n = 0 if per_base is None else len(per_base)
+            self._per_base.resize(first + n, axis=0)
+            self._per_base[first:] = per_base if n else np.empty((0, self._dim), np.float16)
+            self._base_offsets.append(first + n)
+        self.rows += 1
+
+    def _columns(self) -> list[_Column]:
+        columns = [*self._obs.values(), self._x, *self._obsm.values()]
+        columns += [self._binned] if self._binned is not None else []
+        return columns + ([self._base_offsets] if self._per_base is not None else [])
+
+    def close(self) -> None:
+        """Write what is waiting, and the metadata."""
+        for column in self._columns():
+            column.flush()
+        write_metadata(self._uns, "findna", {"format_version": FORMAT_VERSION, **self._metadata})
+        self._file.close()
+
+    def update_metadata(self, **values: Any) -> None:
+        """Add to what goes to ``uns/findna`` when the file is closed."""
+        self._metadata.update(values)
+
+    def __enter__(self) -> EmbeddingWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            try:
+                self.close()
+            except OSError as failure:
+                raise OutputError(f"cannot write HDF5: {failure}") from failure
+        else:
+            self._file.close()
+
+
+def write_metadata(parent: h5py.Group, name: str, value: Any) -> None:
+    """Write nested plain values in AnnData's encoding; a list becomes JSON text, None nothing."""
+    if value is None:
+        return
+    if isinstance(value, Mapping):
+        group = parent.create_group(name)
+        _encoding(group, "dict", "0.1.0")
+        for key, item in value.items():
+            write_metadata(group, key.replace("/", "\N{DIVISION SLASH}"), item)
+    elif isinstance(value, int | float):
+        _encoding(parent.create_dataset(name, data=value), "numeric-scalar", "0.2.0")
+    else:
+        text = value if isinstance(value, str) else json.dumps(value)
+        _encoding(
+            parent.create_dataset(name, data=text, dtype=h5py.string_dtype()), "string", "0.2.0"
+        )

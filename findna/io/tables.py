@@ -1,0 +1,79 @@
+"""Tab-separated results: to standard output, a file, or BGZF."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from findna.io.output import published
+
+MISSING = "."
+
+
+@contextmanager
+def open_text_output(path: Path | None, force: bool = False) -> Iterator[BinaryIO]:
+    """Where text results go: standard output (None or ``-``), or a file once it is complete.
+
+    A name that ends in ``.gz`` or ``.bgz`` gets BGZF.
+    """
+    if path is None or str(path) == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    with published(path, force) as temporary:
+        if path.suffix in (".gz", ".bgz"):
+            from pysam import BGZFile
+
+            with BGZFile(str(temporary), "wb", None) as file:
+                yield file  # type: ignore[misc]
+        else:
+            with temporary.open("wb") as file:
+                yield file
+
+
+class EmbeddingTable:
+    """Input columns as they were, then status, then the vector; same interface as the HDF5 writer.
+
+    Parameters
+    ----------
+    file : binary file
+    dim : int
+    columns : sequence of str
+        Names of the input columns, for the header line.
+    kinds : sequence of str
+        Poolings; columns of the first are ``e0, e1, ...``, of another ``max_e0`` and so on.
+    bins : int
+        Number of bins; their columns are ``bin0_e0`` and so on.
+    """
+
+    def __init__(
+        self, file: BinaryIO, dim: int, columns: Sequence[str], kinds: Sequence[str], bins: int
+    ) -> None:
+        self._file, self._kinds, self._dim, self._bins = file, list(kinds), dim, bins
+        prefixes = ["", *(f"{kind}_" for kind in kinds[1:]), *(f"bin{i}_" for i in range(bins))]
+        values = [f"{prefix}e{i}" for prefix in prefixes for i in range(dim)]
+        self._empty = [MISSING] * len(values)
+        self._write(["#" + columns[0], *columns[1:], "status", *values])
+
+    def _write(self, fields: Sequence[str]) -> None:
+        self._file.write(("\t".join(fields) + "\n").encode("utf-8", "surrogateescape"))
+
+    def write(
+        self,
+        columns: Sequence[str],
+        status: str,
+        pooled: Mapping[str, npt.NDArray[np.float32]] | None,
+        bins: npt.NDArray[np.float32] | None,
+    ) -> None:
+        """Append one row; without vectors each value is a dot."""
+        values = self._empty
+        if pooled is not None and bins is not None:
+            rows = [pooled[kind] for kind in self._kinds] + [bins.ravel()]
+            values = [f"{value:.6g}" for value in np.concatenate(rows).tolist()]
+        self._write([*columns, status, *values])

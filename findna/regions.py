@@ -1,0 +1,234 @@
+"""From input rows to the regions that are read, and why some rows cannot be.
+
+The row contract: every row of the input is read, kept with a status, left out, or stops the run,
+as the user chose; none is lost otherwise.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+from findna.errors import RegionError
+from findna.genome import Genome
+from findna.intervals import Interval, parse_region
+from findna.io.bed import BedRow, problem, read_bed
+from findna.io.streams import display_name, is_stdin, open_input
+from findna.windows import Region, resize
+
+ON_ERROR = ("stop", "skip", "null")
+OK = "ok"
+_MOST_EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class RegionOptions:
+    """How rows become regions.
+
+    Parameters
+    ----------
+    stranded : bool
+        Read rows on the minus strand as their reverse complement.
+    split : bool
+        Join the blocks of BED12 rows.
+    flank, window, anchor
+        See `findna.windows.resize`.
+    pad : bool
+        Fill what lies past the end of a contig with N instead of refusing it.
+    on_error : {"stop", "skip", "null"}
+        What to do with rows that cannot be read.
+    """
+
+    stranded: bool = False
+    split: bool = False
+    flank: int = 0
+    window: int | None = None
+    anchor: str = "center"
+    pad: bool = False
+    on_error: str = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A row and what stands for it: a region, or a status word and a reason."""
+
+    row: BedRow
+    region: Region | None
+    status: str = OK
+    reason: str = ""
+
+
+def place(row: BedRow, index: int, genome: Genome, options: RegionOptions) -> Placed:
+    """Find the sequence of one row."""
+    interval = row.interval
+    found = problem(interval, genome, options.pad)
+    if found is None and (options.flank or options.window is not None):
+        start, end = resize(
+            interval, options.flank, options.window, options.anchor, options.stranded
+        )
+        wide = Interval(interval.chrom, start, end)
+        found = problem(wide, genome, options.pad)
+        if found and not options.pad:
+            found = (
+                found[0],
+                (
+                    f"its window {start}-{end} leaves {interval.chrom} "
+                    f"({genome.contigs[genome.resolve(interval.chrom) or '']} bp); "
+                    "--out-of-bounds pad fills with N"
+                ),
+            )
+        interval = Interval(interval.chrom, start, end, interval.name, interval.strand)
+    if found is not None:
+        return Placed(row, None, *found)
+    parts = [(interval.start, interval.end)]
+    if options.split:
+        blocks = row.blocks()
+        if blocks is None:
+            return Placed(
+                row, None, "bad_blocks", "blocks overlap, leave the region or are malformed"
+            )
+        parts = blocks
+    reverse = options.stranded and interval.strand == "-"
+    chrom = genome.resolve(interval.chrom)
+    assert chrom is not None  # problem() has checked it
+    return Placed(row, Region(index, chrom, tuple(parts), reverse))
+
+
+class RegionSource:
+    """Rows of a BED file, of standard input, of region strings, or one per FASTA record.
+
+    Can be read more than once: standard input is first copied to a temporary file.
+    """
+
+    def __init__(self, name: str, rows: Callable[[], Iterator[BedRow]]) -> None:
+        self.name = name
+        self.rows = rows
+        self._spool: tempfile._TemporaryFileWrapper[bytes] | None = None
+
+    @classmethod
+    def bed(cls, path: str | Path) -> RegionSource:
+        """Rows of a BED file; ``-`` is standard input."""
+        if not is_stdin(path):
+            return cls(str(path), lambda: read_bed(path))
+        spool = tempfile.NamedTemporaryFile(prefix="findna-")  # noqa: SIM115  closed by close()
+        with open_input(path) as stdin:
+            shutil.copyfileobj(stdin, spool)
+        spool.flush()
+        name = display_name(path)
+        source = cls(name, lambda: read_bed(spool.name, name))
+        source._spool = spool
+        return source
+
+    @classmethod
+    def strings(cls, regions: tuple[str, ...], genome: Genome) -> RegionSource:
+        """Regions written as in samtools: ``chr1:1,001-2,000``, 1-based and inclusive."""
+        intervals = [parse_region(text, genome.contigs | _aliased(genome)) for text in regions]
+        return cls("--region", lambda: _rows(intervals))
+
+    @classmethod
+    def records(cls, genome: Genome) -> RegionSource:
+        """Every record of the FASTA, whole."""
+        return cls(
+            str(genome.path),
+            lambda: _rows(Interval(name, 0, length) for name, length in genome.contigs.items()),
+        )
+
+    def close(self) -> None:
+        """Remove the temporary copy of standard input."""
+        if self._spool is not None:
+            self._spool.close()
+
+    def __enter__(self) -> RegionSource:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _aliased(genome: Genome) -> dict[str, int]:
+    return {
+        alias: genome.contigs[name]
+        for alias, name in genome.aliases.items()
+        if name in genome.contigs
+    }
+
+
+def _rows(intervals: Iterator[Interval] | list[Interval]) -> Iterator[BedRow]:
+    for number, i in enumerate(intervals, 1):
+        yield BedRow(number, i, (i.chrom, str(i.start), str(i.end)))
+
+
+@dataclass
+class Survey:
+    """What a first pass over the rows found."""
+
+    rows: int = 0
+    columns: int = 3
+    bases: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    contigs: dict[str, None] = field(default_factory=dict)
+    examples: list[str] = field(default_factory=list)
+    unknown: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def bad(self) -> int:
+        """Rows that cannot be read."""
+        return self.rows - self.statuses[OK]
+
+
+def survey(source: RegionSource, genome: Genome, options: RegionOptions) -> Survey:
+    """Check every row before anything expensive is done.
+
+    Raises
+    ------
+    RegionError
+        A row is not BED, or has another number of columns than the first; or, with ``on_error``
+        stop, rows cannot be read: the message counts them and shows the first.
+    """
+    found = Survey()
+    for row in source.rows():
+        if found.rows == 0:
+            found.columns = len(row.columns)
+        elif len(row.columns) != found.columns:
+            raise RegionError(
+                f"{source.name}:{row.number}: {len(row.columns)} columns, but the first row has "
+                f"{found.columns}; every row must have the same number"
+            )
+        placed = place(row, found.rows, genome, options)
+        found.rows += 1
+        found.statuses[placed.status] += 1
+        if placed.region is not None:
+            found.bases += len(placed.region)
+            found.contigs[placed.region.chrom] = None
+            continue
+        if placed.status == "unknown_contig":
+            if len(found.unknown) > _MOST_EXAMPLES or row.interval.chrom in found.unknown:
+                continue
+            found.unknown[row.interval.chrom] = placed.reason
+        if len(found.examples) < _MOST_EXAMPLES:
+            found.examples.append(f"line {row.number}: {placed.reason}")
+    if found.bad and options.on_error == "stop":
+        raise RegionError(_stop_message(source, found))
+    return found
+
+
+def _stop_message(source: RegionSource, found: Survey) -> str:
+    count = f"{found.bad} of {found.rows} regions cannot be read"
+    more = "; ..." if found.bad > len(found.examples) else ""
+    remedy = "--on-error null keeps such rows with missing values, skip leaves them out"
+    if found.unknown and found.statuses["unknown_contig"] == found.bad:
+        names = list(found.unknown)
+        also = f" (also {', '.join(names[1:_MOST_EXAMPLES])})" if len(names) > 1 else ""
+        first = found.unknown[names[0]]
+        return f"{source.name}: {count}: {found.examples[0].split(':')[0]}: {first}{also}; {remedy}"
+    return f"{source.name}: {count}: {'; '.join(found.examples)}{more}; {remedy}"
