@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from findna.encoding import BLANK, N, Tokens, reverse_complement
-from findna.genome import Genome
 from findna.windows import Region, Window, tile
+
+if TYPE_CHECKING:  # a Genome is handed in; pooling needs this module where there is no pyfaidx
+    from findna.genome import Genome
 
 
 @dataclass(frozen=True)

@@ -267,14 +267,23 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested update: later layers win, section by section."""
+    """Nested update: later layers win, section by section.
+
+    Raises
+    ------
+    ConfigError
+        A key is a section in one layer and a plain value in another.
+    """
     merged: dict[str, Any] = {}
     for layer in layers:
         for key, value in layer.items():
-            if isinstance(value, Mapping) and isinstance(merged.get(key), dict):
-                merged[key] = merge(merged[key], value)
+            before = merged.get(key)
+            if before is not None and isinstance(before, Mapping) != isinstance(value, Mapping):
+                raise ConfigError(f"{key} must be a mapping of names to values in every source")
+            if isinstance(value, Mapping):
+                merged[key] = merge(before or {}, value)
             else:
-                merged[key] = dict(value) if isinstance(value, Mapping) else value
+                merged[key] = value
     return merged
 
 

@@ -45,7 +45,9 @@ def published_forward(state: dict[str, Tensor], rows: Tensor, track_size: int) -
     return hidden
 
 
-def published_state(dim: int, hidden: int, blocks: int, layers: int, seed: int) -> dict[str, Tensor]:
+def published_state(
+    dim: int, hidden: int, blocks: int, layers: int, seed: int
+) -> dict[str, Tensor]:
     """Random weights in the published layout."""
     generator = torch.Generator().manual_seed(seed)
 

@@ -40,9 +40,10 @@ def test_any_interval(path):
         for start, end in [(0, 1), (0, 61), (60, 62), (65_270, 65_300), (199_990, 200_000), (5, 5)]:
             assert decode(genome.fetch("one", start, end)) == SEQUENCE[start:end].upper()
         for start in range(0, 199_000, 997):
-            assert decode(genome.fetch("one", start, start + 500)) == SEQUENCE[
-                start : start + 500
-            ].upper()
+            assert (
+                decode(genome.fetch("one", start, start + 500))
+                == SEQUENCE[start : start + 500].upper()
+            )
 
 
 def test_overhang_is_n(path):
@@ -132,7 +133,7 @@ def test_index_of_another_file(tmp_path):
     path = tmp_path / "g.fa"
     path.write_bytes(b">a\nACGTACGT\n")
     (tmp_path / "g.fa.fai").write_text("a\t800\t3\t8\t9\n")
-    with Genome(path) as genome, pytest.raises(GenomeError, match="does\\s+not fit its index"):
+    with Genome(path) as genome, pytest.raises(GenomeError, match="not fit its index"):
         genome.fetch("a", 0, 700)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -81,7 +82,9 @@ def import_published(path: Path, which: str = "Teacher") -> Model:
     """
     refused = f"{path}: not a published FinDNA checkpoint"
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # torch's remarks about a foreign pickle's dialect
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, zipfile.BadZipFile,
             KeyError, AttributeError, TypeError, IndexError, MemoryError) as error:  # fmt: skip
         raise CheckpointError(f"{refused}: it does not hold plain tensors") from error

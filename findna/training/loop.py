@@ -6,6 +6,7 @@ random state and ends in the weights of an uninterrupted one.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import logging
@@ -151,12 +152,18 @@ class Metrics:
         self._file.flush()
 
     def write(self, **values: float | str) -> None:
-        """Append one record."""
-        self._file.write(json.dumps(values) + "\n")
+        """Append one record; what is not finite is null, as JSON has it."""
+        record = {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in values.items()
+        }
+        self._file.write(json.dumps(record) + "\n")
         self._file.flush()
 
-    def close(self) -> None:
-        """Close the file."""
+    def __enter__(self) -> Metrics:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
 
@@ -260,14 +267,12 @@ def pretrain(
     for length in config.lengths:
         corpus.check_length(length)
     path = folder / STATE
-    state = (
-        TrainingState.load(path, config, device)
-        if resume and path.exists()
-        else TrainingState.start(config, device)
-    )
+    if resume and path.exists():
+        state = TrainingState.load(path, config, device)
+    else:
+        state = TrainingState.start(config, device)
     record = dict(provenance or {})
     corpus, heldout = corpus.to(device), heldout.to(device)
-    metrics = Metrics(folder / METRICS, state.step)
     logger.info(
         "%s parameters, %d steps of %d nucleotides from step %d",
         f"{n_parameters(state.model.student.encoder):,}", config.steps, config.batch_tokens,
@@ -277,7 +282,10 @@ def pretrain(
     amp = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")
     student = list(state.model.student.parameters())
     state.model.train()
-    with progress(config.steps, "steps", "pretrain", state.step) as bar:
+    with (
+        Metrics(folder / METRICS, state.step) as metrics,
+        progress(config.steps, "steps", "pretrain", state.step) as bar,
+    ):
         while state.step < config.steps:
             lr = warmup_cosine(state.step, config.steps, config.lr, config.warmup)
             momentum = cosine(state.step, config.steps, config.ema_start, config.ema_end)
@@ -297,47 +305,41 @@ def pretrain(
             state.step += 1
             tokens += windows.numel()
 
+            bar.update(1)
             last = state.step == config.steps
             log = last or state.step % config.log_every == 0
-            measure = last or state.step % config.evaluate_every == 0
             keep = last or state.step % config.checkpoint_every == 0
-            bar.update(1)
-            if not (log or measure or keep):
+            measure = keep or state.step % config.evaluate_every == 0
+            if not (log or measure):
                 continue
             state.seconds = before + time.monotonic() - started
+            rate = tokens / (state.seconds - before)
             values = {
                 "loss": losses.total.item(),
                 "mnm": losses.mnm.item(),
                 "contrast": losses.contrast.item(),
                 "grad_norm": norm.item(),
             }
-            rate = tokens / (state.seconds - before)
-            if log:
-                metrics.write(
-                    step=state.step, length=length, lr=lr, ema=momentum, **values,
-                    tokens_per_second=round(rate),
-                )  # fmt: skip
-                bar.set_postfix(
-                    {k: f"{values[k]:.3f}" for k in ("mnm", "contrast")}
-                    | {"held-out": f"{record.get('accuracy', math.nan):.3f}", "bp/s": f"{rate:.0f}"}
-                )
-            # both are measured before anything is kept: a bad state never replaces a good one
-            evaluation = evaluate(state, heldout) if measure or keep else None
+            metrics.write(
+                step=state.step, length=length, lr=lr, ema=momentum, **values,
+                tokens_per_second=round(rate),
+            )  # fmt: skip
+            # a bad state never replaces a good one: it is found out before anything is kept
+            evaluation = evaluate(state, heldout) if measure else None
             _check_health(state.step, values, evaluation)
             if evaluation:
-                figures = {
-                    "accuracy": evaluation.accuracy,
-                    "perplexity": evaluation.perplexity,
-                    "spread": evaluation.spread,
-                    "rank": evaluation.rank,
-                }
+                figures = dataclasses.asdict(evaluation)
                 metrics.write(step=state.step, **figures)
-                record.update({k: round(v, 4) for k, v in figures.items()})
+                record.update({name: round(value, 4) for name, value in figures.items()})
                 logger.info("step %d: held-out accuracy %.4f", state.step, evaluation.accuracy)
             if keep:
                 state.save(path)
-                digest = export(state, folder, record)
-    metrics.close()
-    if state.step == config.steps and "digest" not in locals():
-        digest = export(state, folder, record)  # resumed after its last step
-    return digest
+                export(state, folder, record)
+            bar.set_postfix(
+                {name: f"{values[name]:.3f}" for name in ("mnm", "contrast")}
+                | {"held-out": f"{record.get('accuracy', math.nan):.3f}", "bp/s": f"{rate:.0f}"}
+            )
+    if "accuracy" not in record:  # resumed after its last step
+        figures = dataclasses.asdict(evaluate(state, heldout))
+        record.update({name: round(value, 4) for name, value in figures.items()})
+    return export(state, folder, record)

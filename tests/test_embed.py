@@ -1,0 +1,405 @@
+"""``findna embed`` through the command line."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import anndata
+import h5py
+import numpy as np
+import pysam
+import pytest
+
+from findna.encoding import decode, reverse_complement
+from findna.genome import Genome
+from tests.conftest import random_sequence
+
+
+@pytest.fixture
+def embed(run, example, model_folder, tmp_path):
+    """Run embed on the example and return the AnnData it wrote."""
+
+    def invoke(regions, *options, fasta=example / "genome.fa", input=None, name="o.h5"):
+        out = tmp_path / name
+        words = [fasta] if regions is None else [fasta, regions]
+        run("embed", *words, "-m", model_folder, "-o", out, "--force", *options, input=input)
+        return anndata.read_h5ad(out)
+
+    return invoke
+
+
+def relative(a, b):
+    return np.linalg.norm(a - b, axis=-1).max() / np.linalg.norm(b, axis=-1).min()
+
+
+def test_rows_come_out_as_they_went_in(embed, example):
+    data = embed(example / "regions.bed")
+    lines = [line.split("\t") for line in (example / "regions.bed").read_text().splitlines()]
+    assert data.shape == (len(lines), 24)
+    obs = data.obs.astype(str)
+    for i, line in enumerate(lines):
+        assert list(obs.iloc[i][["chrom", "start", "end", "name", "score", "strand"]]) == line
+    assert (data.obs["status"] == "ok").all()
+    assert (data.obs["length"] == data.obs["end"] - data.obs["start"]).all()
+    assert (data.obs["n_fraction"] == 0).all()
+    assert data.X.dtype == np.float32
+    assert np.isfinite(data.X).all()
+
+
+def test_plain_h5py(embed, example, tmp_path):
+    embed(example / "regions.bed", "--pool", "mean", "--pool", "max", "--bins", 3)
+    with h5py.File(tmp_path / "o.h5") as file:
+        n = len(file["obs/start"])
+        assert file["X"][:].shape == (n, 24)
+        assert file["obs/start"][:].dtype == np.int64
+        assert file["obs/chrom"].asstr()[0] == "chrA"
+        assert file["obsm/max"].shape == (n, 24)
+        assert file["obsm/bins"].shape == (n, 3, 24)
+        facts = file["uns/findna"]
+        assert facts["model/name"].asstr()[()] == "little"
+        assert len(facts["model/digest"].asstr()[()]) == 64
+        assert set(facts["genome/md5"]) == {"chrA", "chrB"}
+        assert facts["command"].asstr()[()].startswith("findna embed ")
+
+
+def test_poolings_agree_with_each_other(embed, example, tmp_path):
+    data = embed(
+        example / "regions.bed",
+        *("--pool", "mean", "--pool", "max", "--pool", "cls", "--pool", "center"),
+        *("--bins", 2, "--per-base"),
+    )
+    assert list(data.obsm) == ["bins", "center", "cls", "max"]
+    assert relative(data.obsm["bins"].mean(1), data.X) < 1e-5
+    values, offsets = data.uns["per_base"]["values"], data.uns["per_base"]["offsets"]
+    assert values.dtype == np.float16
+    assert offsets[-1] == data.obs["length"].sum()
+    for i in range(data.n_obs):
+        rows = values[offsets[i] : offsets[i + 1]].astype(np.float32)
+        np.testing.assert_allclose(rows.mean(0), data.X[i], atol=2e-3)
+        np.testing.assert_allclose(rows.max(0), data.obsm["max"][i], atol=5e-3)
+
+
+@pytest.mark.parametrize("options", [[], ["--both-strands"], ["-s"], ["--whole"]])
+def test_a_vector_depends_on_its_region_alone(embed, example, write, options):
+    lines = (example / "regions.bed").read_text().splitlines()
+    expected = embed(example / "regions.bed", *options).X
+    assert (
+        relative(embed(example / "regions.bed", *options, "--max-tokens", 100).X, expected) < 1e-5
+    )
+    assert relative(embed(example / "regions.bed", *options, "-@", 1).X, expected) < 1e-5
+    order = np.random.default_rng(0).permutation(len(lines))
+    shuffled = write("s.bed", "\n".join(lines[i] for i in order))
+    assert relative(embed(shuffled, *options).X, expected[order]) < 1e-5
+    alone = write("a.bed", lines[7] + "\n")
+    assert relative(embed(alone, *options).X, expected[7:8]) < 1e-5
+
+
+def flipped_genome(genome, folder):
+    """The same contigs, reverse-complemented."""
+    text = ""
+    for name, length in genome.contigs.items():
+        text += f">{name}\n{decode(reverse_complement(genome.fetch(name, 0, length)))}\n"
+    (folder / "flipped.fa").write_text(text)
+    return folder / "flipped.fa"
+
+
+def test_both_strands_give_the_same_vector(embed, example, genome, write, tmp_path):
+    """Also tiled (100 bp) and with poolings that look at a place."""
+    flipped = flipped_genome(genome, tmp_path)
+    regions = [("chrA", 0, 250), ("chrA", 1001, 1100), ("chrB", 39_000, 39_601), ("chrB", 5, 6)]
+    forward = write("f.bed", "".join(f"{c}\t{a}\t{b}\n" for c, a, b in regions))
+    backward = write(
+        "b.bed",
+        "".join(f"{c}\t{genome.contigs[c] - b}\t{genome.contigs[c] - a}\n" for c, a, b in regions),
+    )
+    pools = ["--pool", "mean", "--pool", "max", "--pool", "cls", "--pool", "center", "--bins", 4]
+    one = embed(forward, "--both-strands", *pools)
+    two = embed(backward, "--both-strands", *pools, fasta=flipped)
+    assert relative(one.X, two.X) < 1e-5
+    for kind in ("max", "cls", "center"):
+        assert relative(one.obsm[kind], two.obsm[kind]) < 1e-5
+    assert relative(one.obsm["bins"], two.obsm["bins"][:, ::-1]) < 1e-5
+    assert relative(embed(backward, fasta=flipped).X, one.X) > 1e-3  # one strand does differ
+
+
+def test_the_strand_counts_only_when_asked(embed, genome, example, write, tmp_path):
+    plus = write("p.bed", "chrA\t100\t350\tx\t0\t+\n")
+    minus = write("m.bed", "chrA\t100\t350\tx\t0\t-\n")
+    assert np.array_equal(embed(plus).X, embed(minus).X)
+    stranded = embed(minus, "-s").X
+    assert relative(stranded, embed(plus, "-s").X) > 1e-3
+    length = genome.contigs["chrA"]
+    mirrored = write("q.bed", f"chrA\t{length - 350}\t{length - 100}\n")
+    assert relative(embed(mirrored, fasta=flipped_genome(genome, tmp_path)).X, stranded) < 1e-5
+    assert relative(embed(plus, "--both-strands").X, embed(minus, "-s", "--both-strands").X) < 1e-5
+
+
+def test_long_regions_are_the_weighted_mean_of_their_tiles(embed, write):
+    long = embed(write("l.bed", "chrA\t0\t250\n")).X[0]
+    tiles = embed(write("t.bed", "chrA\t0\t83\nchrA\t83\t167\nchrA\t167\t250\n")).X
+    expected = (83 * tiles[0] + 84 * tiles[1] + 83 * tiles[2]) / 250
+    assert relative(long, expected) < 1e-5
+    assert relative(embed(write("l.bed", "chrA\t0\t250\n"), "--whole").X[0], long) > 1e-4
+
+
+def test_case_and_rna_change_nothing(embed, write):
+    sequence = random_sequence(300)
+    upper = write("u.fa", f">c\n{sequence}\n")
+    lower = write("l.fa", f">c\n{sequence.lower().replace('t', 'u')}\n")
+    bed = write("r.bed", "c\t0\t300\n")
+    assert np.array_equal(embed(bed, fasta=upper).X, embed(bed, fasta=lower).X)
+
+
+def test_n_is_counted(embed, write):
+    fasta = write("n.fa", ">c\nACGTNNNNRY\n")
+    data = embed(write("r.bed", "c\t0\t10\nc\t0\t4\nc\t4\t8\n"), fasta=fasta)
+    assert data.obs["n_fraction"].tolist() == [0.6, 0.0, 1.0]
+    assert np.isfinite(data.X).all()
+
+
+def test_fasta_records_without_a_bed(embed, example):
+    data = embed(None)
+    assert data.obs["chrom"].tolist() == ["chrA", "chrB"]
+    assert data.obs["name"].tolist() == ["chrA:0-60000", "chrB:0-40000"]
+
+
+def test_region_strings(embed, run, example, model_folder, tmp_path):
+    out = tmp_path / "r.h5"
+    run("embed", example / "genome.fa", "-m", model_folder, "-o", out,
+        "-r", "chrA:1,001-1,100", "-r", "chrB")  # fmt: skip
+    data = anndata.read_h5ad(out)
+    assert data.obs[["start", "end"]].to_numpy().tolist() == [[1000, 1100], [0, 40_000]]
+
+
+def test_flank_and_window(embed, write):
+    bed = write("r.bed", "chrA\t500\t510\n")
+    same = embed(write("w.bed", "chrA\t495\t515\n")).X
+    assert np.array_equal(embed(bed, "--flank", 5).X, same)
+    assert np.array_equal(embed(bed, "--window", 20).X, same)
+    data = embed(bed, "--flank", 5)
+    assert data.obs[["start", "end", "length"]].to_numpy().tolist() == [[500, 510, 20]]
+
+
+def test_bed12_blocks(embed, write):
+    line = "chrA\t100\t200\tn\t0\t+\t100\t200\t0\t2\t10,20,\t0,80,\n"
+    data = embed(write("r.bed", line), "--split")
+    assert data.obs["length"].tolist() == [30]
+    assert data.obs["blockSizes"].tolist() == ["10,20,"]
+    assert embed(write("r.bed", line)).obs["length"].tolist() == [100]
+
+
+BAD = "chrA\t0\t100\nA\t0\t10\nchrA\t59990\t60010\nchrB\t5\t5\nchrA\t9\t3\nchrB\t0\t50\n"
+
+
+def test_rows_that_cannot_be_read_stop_the_run_before_it_begins(run, example, write, tmp_path):
+    bed, out = write("b.bed", BAD), tmp_path / "o.h5"
+    error = run("embed", example / "genome.fa", bed, "-o", out, code=1).stderr
+    assert len(error.splitlines()) == 1
+    assert "b.bed: 4 of 6 regions cannot be read: line 2: no contig A" in error
+    assert "--on-error null" in error
+    assert not out.exists()
+
+
+def test_on_error_null_keeps_every_row(embed, write):
+    data = embed(write("b.bed", BAD), "--on-error", "null", "--bins", 2, "--per-base")
+    assert data.obs["status"].tolist() == [
+        "ok", "unknown_contig", "out_of_bounds", "empty", "reversed", "ok",
+    ]  # fmt: skip
+    missing = np.isnan(data.X).all(1)
+    assert missing.tolist() == [False, True, True, True, True, False]
+    assert np.isnan(data.obsm["bins"]).all((1, 2)).tolist() == missing.tolist()
+    assert data.obs["start"].tolist() == [0, 0, 59990, 5, 9, 0]
+    assert np.diff(data.uns["per_base"]["offsets"]).tolist() == [100, 0, 0, 0, 0, 50]
+
+
+def test_on_error_skip_counts(run, embed, example, write, model_folder, tmp_path):
+    bed = write("b.bed", BAD)
+    data = embed(bed, "--on-error", "skip")
+    assert data.obs["end"].tolist() == [100, 50]
+    result = run("embed", example / "genome.fa", bed, "-m", model_folder, "--on-error", "skip",
+                 "-o", tmp_path / "p.h5")  # fmt: skip
+    assert "2 of 6 regions embedded, 4 skipped" in result.stderr
+
+
+def test_padding(embed, write):
+    bed = write("b.bed", "chrB\t39990\t40010\n")
+    data = embed(bed, "--out-of-bounds", "pad")
+    assert data.obs["n_fraction"].tolist() == [0.5]
+    wide = embed(write("c.bed", "chrB\t0\t10\n"), "--flank", 10, "--out-of-bounds", "pad")
+    assert wide.obs["length"].tolist() == [30]
+
+
+def test_contig_aliases(embed, write):
+    alias = write("alias.tsv", "1\tchrA\n")
+    data = embed(write("b.bed", "1\t0\t100\n"), "--chrom-alias", alias)
+    assert data.obs["chrom"].tolist() == ["1"]
+    assert np.array_equal(data.X, embed(write("c.bed", "chrA\t0\t100\n")).X)
+
+
+@pytest.mark.parametrize("text", ["", "#only\ntrack x\n"])
+def test_no_rows_is_a_valid_result(embed, run, example, write, model_folder, text):
+    bed = write("e.bed", text)
+    data = embed(bed, "--pool", "mean", "--pool", "max", "--bins", 2)
+    assert data.shape == (0, 24)
+    result = run("embed", example / "genome.fa", bed, "-m", model_folder, "-O", "tsv")
+    assert len(result.stdout.splitlines()) == 1
+
+
+def test_same_input_same_bytes(run, example, model_folder, tmp_path, monkeypatch):
+    contents = []
+    for _ in range(2):
+        monkeypatch.chdir(tmp_path)
+        run("embed", example / "genome.fa", example / "regions.bed", "-m", model_folder,
+            "-o", "o.h5", "--force", "--per-base", "--bins", 2)  # fmt: skip
+        contents.append((tmp_path / "o.h5").read_bytes())
+        time.sleep(1.1)  # a second later: no time may be stored
+    assert contents[0] == contents[1]
+
+
+def test_table(run, example, model_folder, embed):
+    result = run("embed", example / "genome.fa", example / "regions.bed", "-m", model_folder,
+                 "-O", "tsv", "--pool", "mean", "--pool", "max", "--bins", 2)  # fmt: skip
+    header, *rows = result.stdout.splitlines()
+    lines = (example / "regions.bed").read_text().splitlines()
+    assert len(rows) == len(lines)
+    assert all(row.startswith(line + "\tok\t") for row, line in zip(rows, lines, strict=True))
+    names = header.split("\t")
+    assert names[0] == "#chrom"
+    assert [names[i] for i in (6, 7, 31, 55, 79)] == [
+        "status",
+        "e0",
+        "max_e0",
+        "bin0_e0",
+        "bin1_e0",
+    ]
+    values = np.array([row.split("\t")[7:31] for row in rows], dtype=float)
+    np.testing.assert_allclose(values, embed(example / "regions.bed").X, rtol=1e-5)
+
+
+def test_table_of_missing_values(run, example, model_folder, write):
+    result = run("embed", example / "genome.fa", write("b.bed", BAD), "-m", model_folder,
+                 "-O", "tsv", "--on-error", "null")  # fmt: skip
+    rows = [line.split("\t") for line in result.stdout.splitlines()[1:]]
+    assert [row[3] for row in rows][:3] == ["ok", "unknown_contig", "out_of_bounds"]
+    assert set(rows[1][4:]) == {"."}
+
+
+def test_compressed_table_is_bgzf(run, example, model_folder, tmp_path):
+    out = tmp_path / "o.tsv.gz"
+    run("embed", example / "genome.fa", example / "regions.bed", "-m", model_folder, "-o", out)
+    with pysam.BGZFile(str(out)) as file:
+        assert len(list(file)) == 97
+    assert out.read_bytes()[12:14] == b"BC"
+
+
+@pytest.mark.parametrize("name", ["-", "stdin", "/dev/stdin"])
+def test_standard_input(embed, example, name):
+    text = (example / "regions.bed").read_bytes()
+    assert np.array_equal(embed(name, input=text).X, embed(example / "regions.bed").X)
+
+
+def test_float16(embed, example):
+    half = embed(example / "regions.bed", "--dtype", "float16").X
+    assert half.dtype == np.float16
+    np.testing.assert_allclose(half, embed(example / "regions.bed").X, rtol=1e-3, atol=1e-3)
+
+
+def test_existing_and_unwritable_outputs(run, example, model_folder, tmp_path):
+    out = tmp_path / "o.h5"
+    out.write_text("mine")
+    words = ["embed", example / "genome.fa", example / "regions.bed", "-m", model_folder, "-o"]
+    assert "--force overwrites it" in run(*words, out, code=1).stderr
+    assert out.read_text() == "mine"
+    assert "there is no folder" in run(*words, tmp_path / "no" / "o.h5", code=1).stderr
+    assert "is a folder" in run(*words, tmp_path, code=1).stderr
+    assert "-O tsv" in run(*words[:-1], code=1).stderr
+    assert "-O tsv" in run(*words, "-", code=1).stderr
+
+
+def test_a_symbolic_link_is_followed(run, example, model_folder, tmp_path):
+    target, link = tmp_path / "real.h5", tmp_path / "link.h5"
+    link.symlink_to(target)
+    run("embed", example / "genome.fa", example / "regions.bed", "-m", model_folder, "-o", link)
+    assert link.is_symlink()
+    assert anndata.read_h5ad(target).n_obs == 96
+
+
+def test_a_failed_run_leaves_nothing_behind(run, example, model_folder, tmp_path, monkeypatch):
+    def fail(self, *_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("findna.io.hdf5.EmbeddingWriter.write", fail)
+    out = tmp_path / "o.h5"
+    error = run("embed", example / "genome.fa", example / "regions.bed", "-m", model_folder,
+                "-o", out, code=1).stderr  # fmt: skip
+    assert "No space left on device" in error
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["-r", "chrA:1-2"], 2, "not both"),
+        (["--split", "--flank", 3], 2, "--split cannot be combined"),
+        (["--per-base", "-O", "tsv"], 2, "--per-base needs HDF5"),
+        (["-m", "nothing"], 1, "no model nothing"),
+        (["--device", "cuda:99"], 2, "cuda:99"),
+        (["--pool", "median"], 2, "median"),
+        (["--chrom-alias", "absent"], 2, "absent"),
+    ],
+)
+def test_wrong_usage(run, example, tmp_path, options, code, message):
+    result = run("embed", example / "genome.fa", example / "regions.bed", "-o", tmp_path / "o.h5",
+                 *options, code=code)  # fmt: skip
+    assert message in result.stderr
+
+
+def test_rows_of_unlike_width(run, example, write, tmp_path):
+    bed = write("b.bed", "chrA\t0\t10\tn\nchrA\t0\t10\n")
+    error = run("embed", example / "genome.fa", bed, "-o", tmp_path / "o.h5", code=1).stderr
+    assert "b.bed:2: 3 columns, but the first row has 4" in error
+
+
+def start(*arguments):
+    words = [sys.executable, "-m", "findna", "embed", *map(str, arguments)]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def many_regions(n):
+    return "".join(f"chrA\t{i}\t{i + 200}\n" for i in range(n))
+
+
+def test_a_reader_that_has_had_enough(example, model_folder, write):
+    bed = write("many.bed", many_regions(3000))
+    with start(example / "genome.fa", bed, "-m", model_folder, "-O", "tsv") as process:
+        assert process.stdout.readline().startswith("#chrom")
+        process.stdout.close()
+        assert process.wait(60) == 0
+        assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_is_one_line_and_leaves_nothing(example, model_folder, write, tmp_path, kind):
+    bed, folder = write("many.bed", many_regions(50_000)), tmp_path / "out"
+    folder.mkdir()
+    with start(example / "genome.fa", bed, "-m", model_folder, "-o", folder / "o.h5") as process:
+        for _ in range(600):
+            time.sleep(0.1)
+            if list(folder.iterdir()):
+                break
+        os.kill(process.pid, kind)
+        assert process.wait(60) == 130
+        assert process.stderr.read().splitlines() == ["findna: interrupted"]
+    assert list(folder.iterdir()) == []
+
+
+def test_from_python(example, model_folder, tmp_path):
+    from findna.embed import embed
+    from findna.regions import RegionSource
+
+    with Genome(example / "genome.fa") as genome:
+        source = RegionSource.bed(example / "regions.bed")
+        summary = embed(genome, source, tmp_path / "o.h5", model=str(model_folder))
+    assert (summary.rows, summary.embedded, summary.skipped) == (96, 96, 0)

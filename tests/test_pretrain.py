@@ -1,0 +1,235 @@
+"""``findna pretrain`` through the command line."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from findna.config import PRESETS, SIZES, EncoderConfig, PretrainConfig, from_dict, merge, to_dict
+from findna.errors import ConfigError
+from findna.model.checkpoint import load_checkpoint
+from findna.training import loop
+from findna.training.distillation import SelfDistillation
+from tests.conftest import random_sequence
+
+LITTLE = [
+    "--dim", 16, "--track-size", 4, "--hidden", 16, "--n-blocks", 1, "--layers-per-block", 4,
+    "--max-length", 100, "--lengths", 50, "--lengths", 100, "--batch-tokens", 800,
+    "--prototypes", 8, "--projection-hidden", 8, "--projection-dim", 4,
+    "--log-every", 2, "--evaluate-every", 4, "--checkpoint-every", 4,
+]  # fmt: skip
+
+
+@pytest.fixture
+def pretrain(run, example):
+    def invoke(folder, *options, code=0):
+        return run("pretrain", example / "genome.fa", "-o", folder, *LITTLE, *options, code=code)
+
+    return invoke
+
+
+def metrics(folder):
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    for line in lines:
+        line.pop("tokens_per_second", None)
+    return lines
+
+
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_a_run_leaves_a_model_that_embeds(pretrain, run, example, tmp_path, preset):
+    pretrain(tmp_path / "m", "--preset", preset, "--n-cls", 2, "--steps", 6, "--holdout", "chrB")
+    checkpoint = load_checkpoint(str(tmp_path / "m"))
+    assert checkpoint.training["steps_done"] == 6
+    assert checkpoint.training["heldout"] == ["chrB"]
+    card = (tmp_path / "m" / "README.md").read_text()
+    assert checkpoint.digest in card
+    assert "held out: chrB" in card
+    steps = [line["step"] for line in metrics(tmp_path / "m")]
+    assert steps == [2, 4, 4, 6, 6]
+    assert not (tmp_path / "m" / "sequence.u8").exists()
+    out = tmp_path / "o.h5"
+    run("embed", example / "genome.fa", example / "regions.bed", "-m", tmp_path / "m", "-o", out)
+
+
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_resumed_is_uninterrupted(pretrain, tmp_path, preset, monkeypatch):
+    options = ["--preset", preset, "--n-cls", 2, "--steps", 10]
+    pretrain(tmp_path / "whole", *options)
+
+    ordinary = SelfDistillation.update_teacher
+    calls = []
+
+    def stop_at_step_six(self, momentum):
+        calls.append(momentum)
+        if len(calls) == 7:
+            raise KeyboardInterrupt
+        ordinary(self, momentum)
+
+    monkeypatch.setattr(SelfDistillation, "update_teacher", stop_at_step_six)
+    assert "interrupted" in pretrain(tmp_path / "parts", *options, code=130).stderr
+    monkeypatch.setattr(SelfDistillation, "update_teacher", ordinary)
+    assert load_checkpoint(str(tmp_path / "parts")).training["steps_done"] == 4
+    pretrain(tmp_path / "parts", *options, "--resume")
+
+    for name in ("model.safetensors", "training.safetensors"):
+        whole, parts = (load_file(tmp_path / folder / name) for folder in ("whole", "parts"))
+        assert whole.keys() == parts.keys()
+        for key in whole:
+            assert torch.equal(whole[key], parts[key]), key
+    assert metrics(tmp_path / "whole") == metrics(tmp_path / "parts")
+
+
+def test_resume_after_the_end_and_with_other_settings(pretrain, tmp_path):
+    pretrain(tmp_path / "m", "--steps", 4)
+    before = (tmp_path / "m" / "model.safetensors").read_bytes()
+    pretrain(tmp_path / "m", "--steps", 4, "--resume")
+    assert (tmp_path / "m" / "model.safetensors").read_bytes() == before
+    error = pretrain(tmp_path / "m", "--steps", 4, "--lr", 0.5, "--resume", code=2).stderr
+    assert "other settings for lr" in error
+    assert "--resume continues it" in pretrain(tmp_path / "m", "--steps", 4, code=1).stderr
+    pretrain(tmp_path / "m", "--steps", 2, "--force")
+    assert load_checkpoint(str(tmp_path / "m")).training["steps_done"] == 2
+
+
+def test_the_seed_decides_everything(pretrain, tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        pretrain(tmp_path / name, "--steps", 3, "--seed", seed)
+    a, b, c = (load_checkpoint(str(tmp_path / name)).digest for name in "abc")
+    assert a == b != c
+
+
+def test_training_learns_something(run, tmp_path, write):
+    genome = write("g.fa", ">a\n" + "ACGGT" * 2000 + "\n>b\n" + "ACGGT" * 100 + "\n")
+    run("pretrain", genome, "-o", tmp_path / "m", *LITTLE, "--steps", 120, "--lr", 0.02,
+        "--ema-start", 0.8, "--holdout", "b")  # fmt: skip
+    accuracy = [line["accuracy"] for line in metrics(tmp_path / "m") if "accuracy" in line]
+    assert accuracy[-1] > 0.8 > accuracy[0]
+
+
+def test_divergence_ends_with_3_and_keeps_the_last_good_checkpoint(pretrain, tmp_path, monkeypatch):
+    ordinary = SelfDistillation.forward
+
+    def spoil(self, tokens, generator):
+        found = ordinary(self, tokens, generator)
+        spoil.calls += 1
+        return found._replace(total=found.total * float("nan")) if spoil.calls > 5 else found
+
+    spoil.calls = 0
+    monkeypatch.setattr(SelfDistillation, "forward", spoil)
+    error = pretrain(tmp_path / "m", "--steps", 20, code=3).stderr
+    assert "training diverged at step 6: loss is not finite" in error
+    assert "lower lr" in error
+    assert load_checkpoint(str(tmp_path / "m")).training["steps_done"] == 4
+
+
+def test_a_constant_teacher_ends_with_3(pretrain, tmp_path, monkeypatch):
+    ordinary = SelfDistillation.update_teacher
+
+    def flatten(self, momentum):
+        ordinary(self, momentum)
+        flatten.calls += 1
+        if flatten.calls > 5:
+            for parameter in self.teacher.encoder.mixer.norm.parameters():
+                parameter.fill_(0 if parameter.min() > 0 else 1)
+
+    flatten.calls = 0
+    monkeypatch.setattr(SelfDistillation, "update_teacher", flatten)
+    error = pretrain(tmp_path / "m", "--steps", 20, code=3).stderr
+    assert "training collapsed at step 8" in error
+    assert load_checkpoint(str(tmp_path / "m")).training["steps_done"] == 4
+
+
+def test_the_teacher_gets_no_gradient_and_stays_in_eval_mode():
+    config = from_dict(PretrainConfig, merge(PRESETS["findna"], {"encoder": SIZES["tiny"]}))
+    model = SelfDistillation(config).train()
+    assert model.student.training
+    assert not model.teacher.training
+    windows = torch.randint(0, 3, (6, 64), dtype=torch.uint8)
+    model(windows, torch.Generator().manual_seed(1)).total.backward()
+    assert all(p.grad is None for p in model.teacher.parameters())
+    assert all(p.grad is not None for p in model.student.encoder.parameters())
+
+
+def test_window_lengths_are_all_drawn():
+    config = from_dict(PretrainConfig, PRESETS["findna"])
+    drawn = {loop.step_length(config, step) for step in range(200)}
+    assert drawn == set(config.lengths)
+
+
+@pytest.mark.skipif(shutil.which("bedtools") is None, reason="bedtools is not installed")
+def test_regions_and_exclude(pretrain, tmp_path, write):
+    regions = write("r.bed", "chrA\t0\t20000\nchrA\t30000\t40000\n")
+    exclude = write("x.bed", "chrA\t5000\t6000\nchrUnknown\t0\t10\n")
+    pretrain(tmp_path / "m", "--steps", 2, "--regions", regions, "--exclude", exclude)
+    (data,) = load_checkpoint(str(tmp_path / "m")).training["data"]
+    assert data["bases"] == 29_000
+
+
+def test_yaml_then_options(pretrain, tmp_path, write):
+    config = write("c.yaml", "lr: 3e-4\nseed: 7\nviews: {mask_fraction: 0.25}\n")
+    pretrain(tmp_path / "m", "--config", config, "--seed", 8, "--tokens", 2400)
+    recipe = load_checkpoint(str(tmp_path / "m")).training["recipe"]
+    assert recipe["lr"] == 3e-4
+    assert recipe["seed"] == 8
+    assert recipe["views"]["mask_fraction"] == 0.25
+    assert recipe["steps"] == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("speed: 3", "unknown setting 'speed'"),
+        ("views: 3", "must be a mapping"),
+        ("- 1", "expected 'name: value' lines"),
+        ("a: [", "not a YAML file"),
+        ("lr: fast", "lr must be of type float"),
+        ("lr: 0", "lr must be greater than 0"),
+        ("lr: .inf", "lr must be greater than 0"),
+        ("mnm_loss: other", "mnm_loss must be one of binary, softmax"),
+    ],
+)
+def test_settings_that_are_wrong(pretrain, tmp_path, write, text, message):
+    error = pretrain(tmp_path / "m", "--config", write("c.yaml", text), code=2).stderr
+    assert message in error
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["--holdout", "A"], 1, "did you mean chrA"),
+        (["--holdout", "chrA", "--holdout", "chrB"], 2, "no sequence is left"),
+        (["--track-size", 5], 2, "multiple of track_size"),
+        (["--batch-tokens", 10], 2, "less than one window"),
+        (["--device", "cuda:99"], 2, "cuda:99"),
+        (["--device", "abacus"], 2, "unknown device"),
+    ],
+)
+def test_options_that_are_wrong(pretrain, tmp_path, options, code, message):
+    assert message in pretrain(tmp_path / "m", "--steps", 2, *options, code=code).stderr
+
+
+def test_a_genome_shorter_than_a_window(run, tmp_path, write):
+    genome = write("g.fa", ">a\n" + random_sequence(60) + "\n")
+    error = run("pretrain", genome, "-o", tmp_path / "m", *LITTLE, code=2).stderr
+    assert "no stretch of sequence is 100 bp long (longest: 60)" in error
+
+
+def test_configuration_round_trip():
+    for preset in PRESETS.values():
+        config = from_dict(PretrainConfig, preset)
+        assert from_dict(PretrainConfig, to_dict(config)) == config
+        assert from_dict(PretrainConfig, json.loads(json.dumps(to_dict(config)))) == config
+
+
+def test_presets_name_the_published_recipe():
+    paper = from_dict(PretrainConfig, PRESETS["paper"])
+    assert paper.encoder == EncoderConfig()
+    assert (paper.views.mask_fraction, paper.views.student_noise) == (0.3, 0.2)
+    assert (paper.lr, paper.batch_tokens, paper.clip) == (3e-4, 64 * 1000, 0.5)
+    with pytest.raises(ConfigError, match="lengths: 5 is not between"):
+        from_dict(PretrainConfig, {"lengths": [5]})
+    with pytest.raises(ConfigError, match="n_cls"):
+        from_dict(PretrainConfig, {"encoder": {"n_cls": 0}})

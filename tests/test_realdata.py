@@ -1,0 +1,87 @@
+"""Real human sequence and regions; skipped where they are absent."""
+
+import gzip
+import subprocess
+import sys
+
+import anndata
+import h5py
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.realdata
+
+
+@pytest.fixture
+def hg38(shared_data):
+    return shared_data / "human-hg38" / "hg38.chr2_chr20_chr21.fa.gz"
+
+
+@pytest.fixture
+def regions(shared_data):
+    return shared_data / "genomic_benchmarks" / "intervals"
+
+
+@pytest.fixture
+def tss(shared_data):
+    return shared_data / "regions" / "epdnew_human_tss.no_chr19.hg38.bed.gz"
+
+
+def lines(path):
+    return gzip.open(path, "rt").read().splitlines()
+
+
+def test_intervals_of_mixed_lengths(run, hg38, regions, model_folder, tmp_path):
+    total = 0
+    for path in sorted(regions.glob("*.bed.gz")):
+        out = tmp_path / f"{path.name}.h5"
+        run("embed", hg38, path, "-m", model_folder, "-o", out)
+        data = anndata.read_h5ad(out)
+        columns = ["chrom", "start", "end", "name"]
+        written = ["\t".join(row) for row in data.obs[columns].astype(str).to_numpy()]
+        assert written == ["\t".join(line.split("\t")[:4]) for line in lines(path)]
+        assert np.isfinite(data.X).all()
+        with h5py.File(out) as file:
+            np.testing.assert_array_equal(file["X"][:], data.X)
+        total += data.n_obs
+    assert total == 3848
+
+
+def test_sites_outside_the_sequence_at_hand(run, hg38, tss, model_folder, tmp_path):
+    n = len(lines(tss))
+    out = tmp_path / "o.h5"
+    error = run("embed", hg38, tss, "-o", out, "-m", model_folder, code=1).stderr
+    assert f"of {n} regions cannot be read" in error
+    assert not out.exists()
+    run("embed", hg38, tss, "-o", out, "-m", model_folder, "--on-error", "null")
+    data = anndata.read_h5ad(out)
+    assert data.n_obs == n
+    inside = (data.obs["status"] == "ok").to_numpy()
+    assert np.isnan(data.X[~inside]).all()
+    assert np.isfinite(data.X[inside]).all()
+    run("embed", hg38, tss, "-o", out, "-m", model_folder, "--on-error", "skip", "--force")
+    assert anndata.read_h5ad(out).n_obs == inside.sum()
+
+
+def test_a_pipe_into_head(hg38, regions, model_folder):
+    bed = regions / "human_ocr_ensembl.chr2_chr20_chr21.hg38.bed.gz"
+    command = (
+        f"set -o pipefail; zcat {bed} | {sys.executable} -m findna embed {hg38} - "
+        f"-m {model_folder} -O tsv | head -3"
+    )
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.stderr == ""
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 3
+
+
+def test_both_strands_on_real_sequence(run, hg38, regions, model_folder, tmp_path):
+    bed = tmp_path / "r.bed"
+    rows = lines(regions / "human_enhancers_cohn.chr2_chr20_chr21.hg38.bed.gz")[:20]
+    outs = []
+    for strand in "+-":
+        bed.write_text("".join("\t".join([*r.split("\t")[:4], "0", strand]) + "\n" for r in rows))
+        outs.append(tmp_path / f"{strand}.h5")
+        run("embed", hg38, bed, "-s", "--both-strands", "-m", model_folder, "-o", outs[-1])
+    a, b = (anndata.read_h5ad(out).X for out in outs)
+    assert np.abs(a - b).max() <= 1e-5 * np.abs(a).max()

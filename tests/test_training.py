@@ -1,0 +1,226 @@
+"""The parts of pretraining, one by one."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from findna.config import ViewConfig
+from findna.encoding import BLANK, N, encode, reverse_complement
+from findna.errors import ConfigError, GenomeError
+from findna.training import losses, views
+from findna.training.corpus import Corpus
+from findna.training.ema import update_teacher
+from findna.training.health import effective_rank, relative_spread
+from findna.training.masking import mask_tokens
+from findna.training.schedules import cosine, warmup_cosine
+from tests.conftest import random_sequence
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def windows(n=40, length=200, letters="ACGTN"):
+    texts = [random_sequence(length, seed, letters) for seed in range(n)]
+    return torch.stack([torch.from_numpy(encode(t).copy()) for t in texts])
+
+
+def test_masking_shares():
+    tokens = windows(200, 500)
+    masked, selected = mask_tokens(tokens, ViewConfig(mask_fraction=0.3), generator())
+    assert not selected[tokens == N].any()
+    assert selected[tokens != N].float().mean().item() == pytest.approx(0.3, abs=0.01)
+    assert torch.equal(masked[~selected], tokens[~selected])
+    blank = (masked[selected] == BLANK).float().mean().item()
+    assert blank == pytest.approx(0.8, abs=0.01)
+    changed = (masked[selected] != tokens[selected]).float().mean().item()
+    assert changed == pytest.approx(0.8 + 0.1 * 3 / 4, abs=0.01)  # a random base may be the same
+
+
+def test_reverse_complement_view_takes_all_or_nothing():
+    tokens = windows()
+    expected = torch.stack([torch.from_numpy(reverse_complement(t.numpy()).copy()) for t in tokens])
+    assert torch.equal(views.reverse_complement(tokens, 1.0, generator()), expected)
+    assert torch.equal(views.reverse_complement(tokens, 0.0, generator()), tokens)
+    mixed = views.reverse_complement(tokens, 0.5, generator())
+    same, flipped = (mixed == tokens).all(1), (mixed == expected).all(1)
+    assert (same | flipped).all()
+    assert 0 < flipped.sum() < len(tokens)
+
+
+def subsequence(short, long):
+    """Whether ``short`` is ``long`` with one stretch removed."""
+    removed = len(long) - len(short)
+    return any(
+        np.array_equal(short, np.delete(long, slice(i, i + removed))) for i in range(len(short) + 1)
+    )
+
+
+@pytest.mark.parametrize("make", [views.delete, views.insert])
+def test_deletion_and_insertion(make):
+    tokens = windows(60, 80, "ACGT")
+    made = make(tokens, 20, generator())
+    assert made.shape == tokens.shape
+    assert made.dtype == torch.uint8
+    sizes = set()
+    for old, new in zip(tokens.numpy(), made.numpy(), strict=True):
+        long, short = (old, new) if make is views.delete else (new, old)
+        fits = [k for k in range(21) if subsequence(short[: 80 - k], long)]
+        assert fits, "one stretch of at most 20 bp explains the difference"
+        sizes.add(fits[0])
+    assert len(sizes) > 5
+
+
+def test_translocation_is_a_roll():
+    tokens = windows(50, 60, "ACGT")
+    moved = views.translocate(tokens, 20, generator())
+    shifts = [
+        next(s for s in range(-20, 21) if torch.equal(torch.roll(old, -s), new))
+        for old, new in zip(tokens, moved, strict=True)
+    ]
+    assert min(shifts) < 0 < max(shifts)
+
+
+def test_views_are_drawn_anew_and_repeatably():
+    tokens, config = windows(), ViewConfig()
+    first = views.teacher_view(tokens, config, generator(1))
+    assert torch.equal(first, views.teacher_view(tokens, config, generator(1)))
+    assert not torch.equal(first, views.teacher_view(tokens, config, generator(2)))
+
+
+def test_noise_on_one_hot_rows():
+    tokens = torch.tensor([[0, 4, BLANK]], dtype=torch.uint8)
+    exact = views.noisy_one_hot(tokens, 0.0, generator())
+    assert exact.tolist() == [[[1, 0, 0, 0, 0], [0, 0, 0, 0, 1], [0, 0, 0, 0, 0]]]
+    noise = views.noisy_one_hot(windows(), 0.2, generator()) - views.noisy_one_hot(
+        windows(), 0.0, generator()
+    )
+    assert noise.std().item() == pytest.approx(0.2, rel=0.02)
+
+
+def test_masked_nucleotide_losses():
+    tokens = torch.tensor([[0, 1, 2, 4, 3]], dtype=torch.uint8)
+    selected = torch.tensor([[True, True, False, True, False]])
+    flat = torch.zeros(1, 5, 5)
+    assert losses.masked_nucleotide_loss(flat, tokens, selected, "softmax").item() == pytest.approx(
+        math.log(4)
+    )
+    assert losses.masked_nucleotide_loss(flat, tokens, selected, "binary").item() == pytest.approx(
+        math.log(2)
+    )
+    right = torch.nn.functional.one_hot(tokens.long(), 5).float() * 50
+    assert losses.masked_nucleotide_loss(right, tokens, selected, "softmax").item() < 1e-6
+    right[0, 2] = -right[0, 2]  # not selected: does not count
+    assert losses.masked_nucleotide_loss(right, tokens, selected, "softmax").item() < 1e-6
+    nothing = torch.zeros_like(selected)
+    assert losses.masked_nucleotide_loss(flat, tokens, nothing, "softmax").item() == 0
+
+
+def test_contrastive_loss_is_a_cross_entropy():
+    student, target = torch.randn(8, 5), torch.softmax(torch.randn(8, 5), -1)
+    expected = torch.nn.functional.cross_entropy(student / 0.1, target)
+    assert losses.contrastive_loss(student, target, 0.1).item() == pytest.approx(expected.item())
+
+
+def test_centring_and_sinkhorn():
+    outputs = torch.randn(64, 8) + torch.arange(8.0)  # one output dominates
+    centred = losses.centre_and_sharpen(outputs, outputs.mean(0), 0.5)
+    balanced = losses.sinkhorn(outputs, 0.5, iterations=50)
+    for probabilities in (centred, balanced):
+        torch.testing.assert_close(probabilities.sum(1), torch.ones(64))
+    torch.testing.assert_close(balanced.sum(0), torch.full((8,), 8.0), rtol=1e-3, atol=1e-3)
+
+
+def test_teacher_momentum():
+    teacher, student = torch.nn.Linear(3, 3), torch.nn.Linear(3, 3)
+    before = teacher.weight.clone()
+    update_teacher(teacher, student, 1.0)
+    assert torch.equal(teacher.weight, before)
+    update_teacher(teacher, student, 0.75)
+    torch.testing.assert_close(teacher.weight, 0.75 * before + 0.25 * student.weight)
+    update_teacher(teacher, student, 0.0)
+    assert torch.equal(teacher.weight, student.weight)
+
+
+def test_schedules():
+    assert cosine(0, 10, 0.9, 1.0) == pytest.approx(0.9)
+    assert cosine(5, 10, 0.9, 1.0) == pytest.approx(0.95)
+    assert cosine(10, 10, 0.9, 1.0) == pytest.approx(1.0)
+    rates = [warmup_cosine(step, 100, 1.0, 0.3) for step in range(100)]
+    assert max(rates) == pytest.approx(1.0)
+    assert rates.index(max(rates)) in (29, 30)
+    assert rates[0] == pytest.approx(1 / 30)
+    assert rates[-1] < 0.01
+    assert warmup_cosine(0, 100, 1.0, 0.0) == pytest.approx(1.0)
+
+
+def test_health_of_known_vectors():
+    torch.manual_seed(0)
+    assert relative_spread(torch.ones(10, 4)) == 0
+    assert relative_spread(torch.randn(1000, 4)) == pytest.approx(1, rel=0.05)
+    assert effective_rank(torch.randn(2000, 8)) == pytest.approx(8, rel=0.05)
+    line = torch.randn(100, 1) @ torch.randn(1, 8)
+    assert effective_rank(line) == pytest.approx(1, rel=0.05)
+
+
+class Sequences:
+    def __init__(self, **contigs):
+        self.texts = contigs
+        self.contigs = {name: len(text) for name, text in contigs.items()}
+
+    def chunks(self, chrom):
+        text = self.texts[chrom]
+        for start in range(0, len(text), 1000):
+            yield encode(text[start : start + 1000])
+
+
+def corpus(tmp_path: Path, **contigs) -> Corpus:
+    return Corpus.build(Sequences(**contigs), tmp_path / "tokens")
+
+
+def test_no_window_is_drawn_across_a_run_of_n(tmp_path):
+    text = random_sequence(3000)
+    gap = text[:1000] + "N" * 500 + text[1000:1050] + "N" * 10 + text[1050:] + "NNNN" + text[:100]
+    made = corpus(tmp_path, a="N" * 50 + gap, b="N" * 400, c="ACGT" * 5)
+    assert [s.end - s.start for s in made.stretches] == [1000, 50, 2054, 20]
+    drawn = made.draw(2000, 60, "position", generator())
+    assert drawn.shape == (2000, 60)
+    assert (drawn == N).sum(1).max() <= 4
+    for window in drawn[:50]:
+        assert "".join("ACGNT"[t] for t in window.tolist()) in gap
+
+
+def test_sampling_by_position_and_by_contig(tmp_path):
+    made = corpus(tmp_path, a="A" * 9000, t="T" * 1000)
+    share = {
+        sampling: (made.draw(4000, 100, sampling, generator())[:, 0] == 0).float().mean().item()
+        for sampling in ("position", "contig")
+    }
+    assert share["position"] == pytest.approx(8901 / (8901 + 901), abs=0.03)
+    assert share["contig"] == pytest.approx(0.5, abs=0.03)
+
+
+def test_every_window_of_a_stretch_can_be_drawn(tmp_path):
+    made = corpus(tmp_path, a="ACGTACGTAC")
+    starts = {tuple(w.tolist()) for w in made.draw(500, 7, "position", generator())}
+    assert len(starts) == 4
+
+
+def test_corpus_of_some_contigs_and_intervals(tmp_path):
+    sequences = Sequences(a="A" * 100, b="C" * 100)
+    made = Corpus.build(sequences, tmp_path / "tokens")
+    assert {s.contig for s in made.only(["b"]).stretches} == {"b"}
+    assert {s.contig for s in made.only(["b"], keep=False).stretches} == {"a"}
+    part = made.within([("b", 10, 40), ("b", 90, 100)], sequences)
+    assert [(s.start, s.end) for s in part.stretches] == [(110, 140), (190, 200)]
+    assert part.n_bases == 40
+    with pytest.raises(ConfigError, match="longest: 30"):
+        part.check_length(31)
+
+
+def test_a_genome_of_n(tmp_path):
+    with pytest.raises(GenomeError, match="no A, C, G or T"):
+        corpus(tmp_path, a="N" * 100)
