@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ from findna.regions import Placed, RegionOptions, RegionSource, Survey, place, s
 from findna.windows import Region
 
 logger = logging.getLogger(__name__)
+
+_ROWS_AT_A_TIME = 16_384
+"""Rows after which a batch is closed: bounds what is held where few rows can be read."""
 
 
 @dataclass(frozen=True)
@@ -71,30 +75,35 @@ def vectors_in_order(
     if "cls" in pooling.kinds and encoder.config.n_cls == 0:
         raise ConfigError(f"model {checkpoint.name} has no CLS positions; choose another --pool")
     target = resolve_device(device)
-    waiting: deque[Placed] = deque()  # rows read ahead of their vectors: a batch or two
+    waiting: deque[Placed] = deque()  # rows read ahead of their vectors
+    more = True
 
     def regions() -> Iterator[Region]:
-        for item in placed:
+        nonlocal more
+        for item in islice(placed, _ROWS_AT_A_TIME):
+            more = True
             waiting.append(item)
             if item.region is not None:
                 yield item.region
 
-    packed = batches(
-        regions(),
-        genome,
-        max_tokens=max_tokens or MAX_TOKENS[target.type],
-        longest=None if whole else encoder.config.max_length,
-        n_cls=encoder.config.n_cls,
-        both_strands=pooling.both_strands,
-    )
     pooler = Pooler(pooling, encoder.config.n_cls)
-    for batch, hidden in forward_batches(encoder, packed, device=target, precision=precision):
-        for vectors in pooler(hidden, batch):
-            while waiting[0].region is None:
-                yield waiting.popleft(), None
-            yield waiting.popleft(), vectors
-    while waiting:
-        yield waiting.popleft(), None
+    while more:
+        more = False
+        packed = batches(
+            regions(),
+            genome,
+            max_tokens=max_tokens or MAX_TOKENS[target.type],
+            longest=None if whole else encoder.config.max_length,
+            n_cls=encoder.config.n_cls,
+            both_strands=pooling.both_strands,
+        )
+        for batch, hidden in forward_batches(encoder, packed, device=target, precision=precision):
+            for vectors in pooler(hidden, batch):
+                while waiting[0].region is None:
+                    yield waiting.popleft(), None
+                yield waiting.popleft(), vectors
+        while waiting:
+            yield waiting.popleft(), None
 
 
 def _place_all(source: RegionSource, genome: Genome, options: RegionOptions) -> Iterator[Placed]:
@@ -174,7 +183,7 @@ def embed(
     if output is not None and not to_stdout:
         check_output(output, force)
     read_config(find_model(model))  # what is cheap to check comes first
-    found = survey(source, genome, options)
+    found = survey(source, genome, options, utf8=form == "h5")
     logger.info("%d rows, %d bp in %d contigs", found.rows, found.bases, len(found.contigs))
     checkpoint = load_checkpoint(model)
     placed = _place_all(source, genome, options)
@@ -261,7 +270,5 @@ def _metadata(
 
 def _genome_metadata(genome: Genome, found: Survey) -> dict[str, Any]:
     logger.info("digests of %d contigs", len(found.contigs))
-    return {
-        "file": genome.path.name,
-        "md5": {contig: genome.digest(contig) for contig in found.contigs},
-    }
+    digests = genome.digests(found.contigs)
+    return {"file": genome.path.name, "contig": list(digests), "md5": list(digests.values())}

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -190,8 +190,8 @@ class Genome:
         for start in range(0, self.contigs[chrom], _CHUNK):
             yield self.fetch(chrom, start, min(start + _CHUNK, self.contigs[chrom]))
 
-    def digest(self, chrom: str) -> str:
-        """MD5 of a contig's upper-case letters: the M5 of ``samtools dict``.
+    def digests(self, chroms: Iterable[str]) -> dict[str, str]:
+        """MD5 of each contig's upper-case letters: the M5 of ``samtools dict``.
 
         Read once per FASTA and contig, then kept in the cache folder.
         """
@@ -203,12 +203,10 @@ class Genome:
             known: dict[str, str] = json.loads(cache.read_text())
         except (OSError, ValueError):
             known = {}
-        if chrom not in known:
-            md5 = hashlib.md5(usedforsecurity=False)
-            for start in range(0, self.contigs[chrom], _CHUNK):
-                end = min(start + _CHUNK, self.contigs[chrom])
-                md5.update(self._letters(chrom, start, end).upper())
-            known[chrom] = md5.hexdigest()
+        wanted = list(chroms)
+        missing = [chrom for chrom in wanted if chrom not in known]
+        known |= {chrom: self._md5(chrom) for chrom in missing}
+        if missing:
             try:
                 cache.parent.mkdir(parents=True, exist_ok=True)
                 with tempfile.NamedTemporaryFile("w", dir=cache.parent, delete=False) as file:
@@ -216,7 +214,14 @@ class Genome:
                 os.replace(file.name, cache)
             except OSError:
                 pass  # a cache that cannot be written only costs time
-        return known[chrom]
+        return {chrom: known[chrom] for chrom in wanted}
+
+    def _md5(self, chrom: str) -> str:
+        md5 = hashlib.md5(usedforsecurity=False)
+        for start in range(0, self.contigs[chrom], _CHUNK):
+            end = min(start + _CHUNK, self.contigs[chrom])
+            md5.update(self._letters(chrom, start, end).upper())
+        return md5.hexdigest()
 
     def close(self) -> None:
         """Close the FASTA file."""

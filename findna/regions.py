@@ -186,8 +186,15 @@ class Survey:
         return self.rows - self.statuses[OK]
 
 
-def survey(source: RegionSource, genome: Genome, options: RegionOptions) -> Survey:
+def survey(
+    source: RegionSource, genome: Genome, options: RegionOptions, utf8: bool = False
+) -> Survey:
     """Check every row before anything expensive is done.
+
+    Parameters
+    ----------
+    utf8 : bool
+        Refuse columns that are not UTF-8 text: the output cannot hold them.
 
     Raises
     ------
@@ -203,6 +210,11 @@ def survey(source: RegionSource, genome: Genome, options: RegionOptions) -> Surv
             raise RegionError(
                 f"{source.name}:{row.number}: {len(row.columns)} columns, but the first row has "
                 f"{found.columns}; every row must have the same number"
+            )
+        if utf8 and not all(map(_is_text, row.columns)):
+            raise RegionError(
+                f"{source.name}:{row.number}: not UTF-8 text, which HDF5 needs; convert it "
+                "(iconv -t UTF-8) or write a table (-O tsv)"
             )
         placed = place(row, found.rows, genome, options)
         found.rows += 1
@@ -220,6 +232,11 @@ def survey(source: RegionSource, genome: Genome, options: RegionOptions) -> Surv
     if found.bad and options.on_error == "stop":
         raise RegionError(_stop_message(source, found))
     return found
+
+
+def _is_text(column: str) -> bool:
+    """Whether a column came from UTF-8; other bytes are read as lone surrogates."""
+    return column.isascii() or not any("\udc80" <= letter <= "\udcff" for letter in column)
 
 
 def _stop_message(source: RegionSource, found: Survey) -> str:

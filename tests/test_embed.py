@@ -60,7 +60,8 @@ def test_plain_h5py(embed, example, tmp_path):
         facts = file["uns/findna"]
         assert facts["model/name"].asstr()[()] == "little"
         assert len(facts["model/digest"].asstr()[()]) == 64
-        assert set(facts["genome/md5"]) == {"chrA", "chrB"}
+        assert facts["genome/contig"].asstr()[:].tolist() == ["chrA", "chrB"]
+        assert [len(md5) for md5 in facts["genome/md5"]] == [32, 32]
         assert facts["command"].asstr()[()].startswith("findna embed ")
 
 
@@ -245,6 +246,25 @@ def test_no_rows_is_a_valid_result(embed, run, example, write, model_folder, tex
     assert data.shape == (0, 24)
     result = run("embed", example / "genome.fa", bed, "-m", model_folder, "-O", "tsv")
     assert len(result.stdout.splitlines()) == 1
+
+
+def test_bytes_that_are_not_utf8(run, example, model_folder, write, tmp_path):
+    bed = write("b.bed", b"chrA\t0\t10\tcaf\xe9\n")
+    words = ["embed", example / "genome.fa", bed, "-m", model_folder]
+    error = run(*words, "-o", tmp_path / "o.h5", code=1).stderr
+    assert "b.bed:1: not UTF-8 text" in error
+    table = run(*words, "-O", "tsv").stdout_bytes
+    assert table.splitlines()[1].startswith(b"chrA\t0\t10\tcaf\xe9\tok\t")
+
+
+def test_many_rows_without_a_vector_are_not_held(run, example, model_folder, write, monkeypatch):
+    monkeypatch.setattr("findna.embed._ROWS_AT_A_TIME", 3)
+    bad, good = "nowhere\t0\t10\n" * 10, "chrA\t0\t10\n" * 2
+    bed = write("b.bed", bad + good + bad + good)
+    result = run("embed", example / "genome.fa", bed, "-m", model_folder, "-O", "tsv",
+                 "--on-error", "null")  # fmt: skip
+    status = [line.split("\t")[3] for line in result.stdout.splitlines()[1:]]
+    assert status == (["unknown_contig"] * 10 + ["ok"] * 2) * 2
 
 
 def test_same_input_same_bytes(run, example, model_folder, tmp_path, monkeypatch):

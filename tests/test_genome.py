@@ -60,8 +60,8 @@ def test_chunks_are_the_contig(path):
 def test_digest_is_m5(path):
     with Genome(path) as genome:
         expected = hashlib.md5(SEQUENCE.upper().encode()).hexdigest()
-        assert genome.digest("one") == expected
-        assert genome.digest("one") == expected  # from the cache
+        assert genome.digests(["one"]) == {"one": expected}
+        assert genome.digests(["one", "two"])["one"] == expected  # from the cache
 
 
 def test_an_index_is_used_unless_it_is_older(path, tmp_path):

@@ -67,10 +67,12 @@ def run_packed(encoder: Encoder, lengths: list[int], budget: int) -> None:
 def real_lengths(data: Path, n: int) -> list[int]:
     lengths = []
     for path in sorted(data.glob("genomic_benchmarks/intervals/*.bed.gz")):
-        rows = [line.split("\t") for line in gzip.open(path, "rt")]
+        with gzip.open(path, "rt") as file:
+            rows = [line.split("\t") for line in file]
         lengths += [int(row[2]) - int(row[1]) for row in rows]
     for path in sorted(data.glob("cdna_gene_family/*.csv.gz")):
-        lengths += [len(row[0]) for row in list(csv.reader(gzip.open(path, "rt")))[1:]]
+        with gzip.open(path, "rt", newline="") as file:
+            lengths += [len(row[0]) for row in list(csv.reader(file))[1:]]
     lengths = [length for length in lengths if 70 <= length <= LONGEST]
     return np.random.default_rng(0).choice(lengths, n, replace=False).tolist()
 

@@ -5,7 +5,6 @@ Rows are written as a stream: at most one chunk of them is held.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -72,7 +71,7 @@ class EmbeddingWriter:
     dtype : {"float32", "float16"}
         Of all vectors; per-base values are always float16.
     metadata : mapping
-        Goes to ``uns/findna``: strings, numbers and nested mappings.
+        Goes to ``uns/findna``; see `write_metadata`. None is left out.
     """
 
     def __init__(
@@ -223,18 +222,19 @@ class EmbeddingWriter:
 
 
 def write_metadata(parent: h5py.Group, name: str, value: Any) -> None:
-    """Write nested plain values in AnnData's encoding; a list becomes JSON text, None nothing."""
+    """Write nested mappings of strings, lists of strings and numbers in AnnData's encoding."""
     if value is None:
         return
     if isinstance(value, Mapping):
         group = parent.create_group(name)
         _encoding(group, "dict", "0.1.0")
         for key, item in value.items():
-            write_metadata(group, key.replace("/", "\N{DIVISION SLASH}"), item)
+            write_metadata(group, key, item)
+    elif isinstance(value, list):
+        dataset = parent.create_dataset(name, data=value, dtype=h5py.string_dtype())
+        _encoding(dataset, "string-array", "0.2.0")
     elif isinstance(value, int | float):
         _encoding(parent.create_dataset(name, data=value), "numeric-scalar", "0.2.0")
     else:
-        text = value if isinstance(value, str) else json.dumps(value)
-        _encoding(
-            parent.create_dataset(name, data=text, dtype=h5py.string_dtype()), "string", "0.2.0"
-        )
+        dataset = parent.create_dataset(name, data=value, dtype=h5py.string_dtype())
+        _encoding(dataset, "string", "0.2.0")

@@ -31,6 +31,8 @@ def display_name(source: str | Path) -> str:
 @contextmanager
 def open_input(source: str | Path) -> Iterator[IO[bytes]]:
     """Bytes of a file or of standard input, decompressed if they are gzip or BGZF."""
+    if is_stdin(source) and sys.stdin is None:
+        raise RegionError("standard input is closed; give a file")
     with sys.stdin.buffer if is_stdin(source) else Path(source).open("rb") as raw:
         reader = raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(raw)  # type: ignore[type-var]
         if reader.peek(2)[:2] == _GZIP_MAGIC:
