@@ -12,6 +12,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from findna import __version__
 from findna.batching import batches
 from findna.devices import resolve_device
@@ -52,7 +54,7 @@ def vectors_in_order(
     checkpoint: Checkpoint,
     pooling: Pooling,
     *,
-    device: str = "auto",
+    device: torch.device,
     precision: str = "fp32",
     max_tokens: int | None = None,
     whole: bool = False,
@@ -65,16 +67,8 @@ def vectors_in_order(
         Rows whose regions are numbered in ascending order.
     whole : bool
         Encode regions longer than the model's training length in one piece instead of tiles.
-
-    Raises
-    ------
-    ConfigError
-        The model has no CLS positions and ``cls`` is asked for, or there is no such device.
     """
     encoder = checkpoint.model.encoder
-    if "cls" in pooling.kinds and encoder.config.n_cls == 0:
-        raise ConfigError(f"model {checkpoint.name} has no CLS positions; choose another --pool")
-    target = resolve_device(device)
     waiting: deque[Placed] = deque()  # rows read ahead of their vectors
     more = True
 
@@ -92,12 +86,12 @@ def vectors_in_order(
         packed = batches(
             regions(),
             genome,
-            max_tokens=max_tokens or MAX_TOKENS[target.type],
+            max_tokens=max_tokens or MAX_TOKENS[device.type],
             longest=None if whole else encoder.config.max_length,
             n_cls=encoder.config.n_cls,
             both_strands=pooling.both_strands,
         )
-        for batch, hidden in forward_batches(encoder, packed, device=target, precision=precision):
+        for batch, hidden in forward_batches(encoder, packed, device=device, precision=precision):
             for vectors in pooler(hidden, batch):
                 while waiting[0].region is None:
                     yield waiting.popleft(), None
@@ -182,14 +176,18 @@ def embed(
         raise ConfigError("--per-base needs HDF5: name a file with -o and leave out -O tsv")
     if output is not None and not to_stdout:
         check_output(output, force)
-    read_config(find_model(model))  # what is cheap to check comes first
+    # what is cheap to check comes first
+    target = resolve_device(device)
+    sizes = read_config(find_model(model))["encoder"]
+    if "cls" in pooling.kinds and sizes.get("n_cls") == 0:
+        raise ConfigError(f"model {model} has no CLS positions; choose another --pool")
     found = survey(source, genome, options, utf8=form == "h5")
     logger.info("%d rows, %d bp in %d contigs", found.rows, found.bases, len(found.contigs))
     checkpoint = load_checkpoint(model)
     placed = _place_all(source, genome, options)
     rows = vectors_in_order(
         placed, genome, checkpoint, pooling,
-        device=device, precision=precision, max_tokens=max_tokens, whole=whole,
+        device=target, precision=precision, max_tokens=max_tokens, whole=whole,
     )  # fmt: skip
     dim = checkpoint.config.dim
     names = column_names(found.columns)

@@ -1,5 +1,6 @@
 """``findna embed`` through the command line."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -14,7 +15,8 @@ import pytest
 
 from findna.encoding import decode, reverse_complement
 from findna.genome import Genome
-from tests.conftest import random_sequence
+from findna.model.checkpoint import save_checkpoint
+from tests.conftest import TINY, make_model, random_sequence
 
 
 @pytest.fixture
@@ -374,6 +376,14 @@ def test_wrong_usage(run, example, tmp_path, options, code, message):
     result = run("embed", example / "genome.fa", example / "regions.bed", "-o", tmp_path / "o.h5",
                  *options, code=code)  # fmt: skip
     assert message in result.stderr
+
+
+def test_a_model_without_cls_positions(run, example, tmp_path):
+    config = dataclasses.replace(TINY, n_cls=0)
+    save_checkpoint(tmp_path / "m", make_model(config), {}, "")
+    words = ["embed", example / "genome.fa", "-m", tmp_path / "m", "-o", tmp_path / "o.h5"]
+    assert "has no CLS positions" in run(*words, "--pool", "cls", code=2).stderr
+    run(*words, "-r", "chrA:1-10")
 
 
 def test_rows_of_unlike_width(run, example, write, tmp_path):
