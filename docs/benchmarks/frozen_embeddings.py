@@ -37,8 +37,8 @@ from findna.model.checkpoint import Model, load_checkpoint
 from findna.model.encoder import Encoder
 
 SETS = (
-    "prom/prom_core_notata", "prom/prom_core_tata", "prom/prom_300_tata", "tf/0", "tf/1", "tf/2",
-    "tf/3", "mouse/0", "mouse/2", "mouse/4", "EMP/H3", "EMP/H4ac",
+    "prom/prom_core_notata", "prom/prom_core_tata", "prom/prom_300_tata", "tf/0", "tf/3",
+    "mouse/0", "mouse/2", "mouse/4", "EMP/H3",
 )  # fmt: skip
 STRENGTHS = {"vectors": (1e-3, 1e-2, 1e-1, 1.0), "k-mers": (1e-4, 1e-3, 1e-2)}
 """C of logistic regression on standardised features: the inverse of the regularisation."""

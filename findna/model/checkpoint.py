@@ -76,8 +76,10 @@ def _write_text(path: Path, text: str) -> None:
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
     """Replace a safetensors file in one step; equal tensors give equal bytes."""
     with replaced(path) as temporary:
-        temporary.touch()  # with the permissions of an ordinary new file
+        temporary.touch()
+        mode = temporary.stat().st_mode  # of an ordinary new file; safetensors makes it private
         save_file({k: v.detach().contiguous() for k, v in tensors.items()}, temporary, metadata)
+        temporary.chmod(mode)
 
 
 def save_checkpoint(folder: Path, model: Model, training: dict[str, Any], card: str) -> str:
