@@ -7,7 +7,6 @@ and nowhere else. Unknown keys are errors.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,11 +28,19 @@ def _check(condition: bool, message: str) -> None:
         raise ConfigError(message)
 
 
-def _check_choices(config: Any) -> None:
+_LARGEST = 2**53  # exact in JSON readers, and no digits to fill a screen in a message
+
+
+def _check_values(config: Any) -> None:
+    """What holds for every field: a known choice, a finite number of reasonable size."""
     for item in dataclasses.fields(config):
         choices, value = item.metadata.get("choices"), getattr(config, item.name)
-        if choices and value not in choices:
-            raise ConfigError(f"{item.name} must be one of {', '.join(choices)}, not {value!r}")
+        if choices:
+            _check(
+                value in choices, f"{item.name} must be one of {', '.join(choices)}, not {value!r}"
+            )
+        if isinstance(value, int | float):
+            _check(abs(value) <= _LARGEST, f"{item.name} must be a finite number of usual size")
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,7 @@ class EncoderConfig:
     max_length: int = _setting(1000, "longest window in training (bp); longer regions are tiled")
 
     def __post_init__(self) -> None:
-        _check_choices(self)
+        _check_values(self)
         for name, most in _ENCODER_LIMITS.items():
             value = getattr(self, name)
             least = 0 if name == "n_cls" else 1
@@ -106,8 +113,9 @@ class ViewConfig:
             _check(0 <= value <= 1, f"{name} must lie between 0 and 1, not {value!r}")
         _check(self.mask_fraction > 0, "mask_fraction must be above 0: nothing would be learned")
         _check(self.mask_blank + self.mask_random <= 1, "mask_blank + mask_random exceeds 1")
-        for name in ("student_noise", "max_indel", "max_shift"):
-            _check(getattr(self, name) >= 0, f"{name} must not be negative")
+        for name, most in (("student_noise", 1e3), ("max_indel", 10**6), ("max_shift", 10**6)):
+            value = getattr(self, name)
+            _check(0 <= value <= most, f"{name} must lie between 0 and {most:.0f}, not {value!r}")
 
 
 @dataclass(frozen=True)
@@ -155,7 +163,7 @@ class PretrainConfig:
     checkpoint_every: int = _setting(500, "steps between checkpoints")
 
     def __post_init__(self) -> None:
-        _check_choices(self)
+        _check_values(self)
         _check(len(self.lengths) > 0, "lengths must name at least one window length")
         for length in self.lengths:
             _check(
@@ -167,14 +175,22 @@ class PretrainConfig:
             f"batch_tokens ({self.batch_tokens}) is less than one window of {max(self.lengths)} bp",
         )
         _check(
+            self.contrast != "prototypes" or self.batch_tokens >= 2 * max(self.lengths),
+            f"contrast 'prototypes' compares windows: batch_tokens ({self.batch_tokens}) must hold "
+            f"two of {max(self.lengths)} bp",
+        )
+        for name in ("prototypes", "projection_hidden", "projection_dim"):
+            _check(getattr(self, name) <= 2**20, f"{name} must be at most {2**20}")
+        for name in ("student_temp", "teacher_temp"):
+            _check(getattr(self, name) >= 1e-4, f"{name} must be at least 1e-4")
+        _check(self.seed >= 0, "seed must not be negative")
+        _check(
             self.contrast != "cls" or self.encoder.n_cls > 0,
             "contrast 'cls' needs n_cls of at least 1",
         )
         for name in _POSITIVE:
             value = getattr(self, name)
-            _check(
-                math.isfinite(value) and value > 0, f"{name} must be greater than 0, not {value!r}"
-            )
+            _check(value > 0, f"{name} must be greater than 0, not {value!r}")
         for name in ("center_momentum", "ema_start", "ema_end", "warmup"):
             value = getattr(self, name)
             _check(0 <= value <= 1, f"{name} must lie between 0 and 1, not {value!r}")
@@ -297,7 +313,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     try:
         values = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"{path}: not a YAML file: {reason}") from error
     if values is None:

@@ -17,13 +17,13 @@ import torch
 from findna import __version__
 from findna.batching import batches
 from findna.devices import resolve_device
-from findna.errors import ConfigError, OutputError
+from findna.errors import ConfigError, RegionError
 from findna.genome import Genome
 from findna.inference import MAX_TOKENS, forward_batches
 from findna.io.bed import column_names
 from findna.io.hdf5 import EmbeddingWriter
 from findna.io.output import check_output, published
-from findna.io.tables import EmbeddingTable, open_text_output
+from findna.io.tables import EmbeddingTable, is_device, is_stdout, open_text_output
 from findna.model.checkpoint import Checkpoint, find_model, load_checkpoint, read_config
 from findna.model.pooling import Pooler, Pooling, RegionVectors
 from findna.progress import progress
@@ -32,6 +32,7 @@ from findna.windows import Region
 
 logger = logging.getLogger(__name__)
 
+_MOST_COLUMNS = 1_000  # their names have to fit an attribute of 64 KiB
 _ROWS_AT_A_TIME = 16_384
 """Rows after which a batch is closed: bounds what is held where few rows can be read."""
 
@@ -167,15 +168,14 @@ def embed(
         The input cannot be used or the output not written; nothing is then left behind.
     """
     started = time.monotonic()
-    to_stdout = output is None or str(output) == "-"
-    if form == "h5" and to_stdout:
-        raise OutputError(
+    if form == "h5" and is_stdout(output):
+        raise ConfigError(
             "HDF5 cannot be streamed: name a file with -o, or ask for a table: -O tsv"
         )
     if form == "tsv" and pooling.per_base:
         raise ConfigError("--per-base needs HDF5: name a file with -o and leave out -O tsv")
-    if output is not None and not to_stdout:
-        check_output(output, force)
+    if output is not None and not is_stdout(output) and (form == "h5" or not is_device(output)):
+        check_output(output, force, [genome.path, *([source.path] if source.path else [])])
     # what is cheap to check comes first
     target = resolve_device(device)
     sizes = read_config(find_model(model))["encoder"]
@@ -183,6 +183,11 @@ def embed(
         raise ConfigError(f"model {model} has no CLS positions; choose another --pool")
     found = survey(source, genome, options, utf8=form == "h5")
     logger.info("%d rows, %d bp in %d contigs", found.rows, found.bases, len(found.contigs))
+    if form == "h5" and found.columns > _MOST_COLUMNS:
+        raise RegionError(
+            f"{source.name}: {found.columns} columns; HDF5 output takes at most {_MOST_COLUMNS}: "
+            "cut some (cut -f) or write a table (-O tsv)"
+        )
     checkpoint = load_checkpoint(model)
     placed = _place_all(source, genome, options)
     rows = vectors_in_order(

@@ -33,6 +33,10 @@ class OutputError(FindnaError):
     """An output that exists already or cannot be written."""
 
 
+class BrokenFileError(OutputError):
+    """HDF5 could not write, as on a full disk; its library cannot close such a file either."""
+
+
 class MissingProgramError(FindnaError):
     """An external program that the command needs is not installed."""
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import struct
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -19,12 +21,17 @@ from findna.errors import GenomeError
 _GZIP_MAGIC = b"\x1f\x8b"
 _CHUNK = 1 << 22  # bp read at a time where a whole contig is needed
 _MOST_NAMES = 3
+_DAMAGE = (OSError, ValueError, IndexError, EOFError, RuntimeError, struct.error, zlib.error)
+"""What pyfaidx and its BGZF reader raise for damaged files."""
 
 
 def cache_folder() -> Path:
     """Where indexes and digests go when they cannot lie beside their FASTA."""
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "findna"
+    try:
+        return (Path(base) if base else Path.home() / ".cache") / "findna"
+    except RuntimeError:  # a user without a home
+        return Path(tempfile.gettempdir()) / f"findna-{os.getuid()}"
 
 
 def _is_bgzf(path: Path) -> bool:
@@ -82,7 +89,7 @@ class Genome:
             raise GenomeError(f"{self.path}: BGZF file; its name must end in .gz or .bgz")
         try:
             self._faidx = self._open()
-        except (FastaIndexingError, ValueError, IndexError, OSError) as error:
+        except (FastaIndexingError, *_DAMAGE) as error:
             reason = " ".join(str(error).split())
             raise GenomeError(f"{self.path}: cannot index this FASTA: {reason}") from error
         self.contigs: dict[str, int] = {
@@ -131,15 +138,22 @@ class Genome:
         alias = self.aliases.get(chrom)
         return alias if alias in self.contigs else None
 
-    def unknown(self, chrom: str) -> str:
-        """One line about a contig that the FASTA does not hold, with the likely fix."""
+    def unknown(self, *chroms: str) -> str:
+        """One line about contigs that the FASTA does not hold, with the likely fix."""
+        close = next((name for chrom in chroms for name in self._alike(chrom)), None)
+        hint = f"; did you mean {close}? (--chrom-alias FILE maps names)" if close else ""
+        return (
+            f"no contig {_names(list(chroms))} in {self.path.name}, "
+            f"which has {_names(list(self.contigs))}{hint}"
+        )
+
+    def _alike(self, chrom: str) -> list[str]:
+        """Contigs whose names differ from this one as assemblies' names do."""
         swapped = chrom[3:] if chrom.startswith("chr") else f"chr{chrom}"
         mitochondrion = {"chrMT": "chrM", "M": "MT"}.get(swapped, swapped)
-        close = [name for name in (swapped, mitochondrion) if name in self.contigs]
-        close += [name for name in self.contigs if name.lower() == chrom.lower()]
-        hint = f"; did you mean {close[0]}? (--chrom-alias FILE maps names)" if close else ""
-        names = _names(list(self.contigs))
-        return f"no contig {chrom} in {self.path.name}, which has {names}{hint}"
+        return [name for name in (swapped, mitochondrion) if name in self.contigs] + [
+            name for name in self.contigs if name.lower() == chrom.lower()
+        ]
 
     def fetch(self, chrom: str, start: int, end: int) -> Tokens:
         """Token ids of an interval; what lies outside the contig is N.
@@ -173,7 +187,7 @@ class Genome:
         try:
             text: str = self._faidx.fetch(chrom, start + 1, end)
             letters = text.encode("ascii")
-        except (OSError, ValueError, UnicodeError, EOFError) as error:
+        except _DAMAGE as error:
             reason = " ".join(str(error).split())
             raise GenomeError(
                 f"{self.path}: cannot read {chrom}:{start + 1}-{end}: {reason}"
@@ -200,9 +214,10 @@ class Genome:
         name = hashlib.sha256(key.encode()).hexdigest()[:16]
         cache = cache_folder() / "digests" / f"{name}.json"
         try:
-            known: dict[str, str] = json.loads(cache.read_text())
+            content = json.loads(cache.read_text())
         except (OSError, ValueError):
-            known = {}
+            content = {}
+        known: dict[str, str] = content if isinstance(content, dict) else {}
         wanted = list(chroms)
         missing = [chrom for chrom in wanted if chrom not in known]
         known |= {chrom: self._md5(chrom) for chrom in missing}
@@ -248,7 +263,8 @@ def read_aliases(path: Path) -> dict[str, str]:
         A line does not have two columns.
     """
     aliases = {}
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    text = path.read_text("utf-8-sig", "surrogateescape")
+    for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
         names = line.split("\t")

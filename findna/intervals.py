@@ -33,30 +33,31 @@ class Interval:
         return f"{self.chrom}:{self.start}-{self.end}" + (f"({self.strand})" if stranded else "")
 
 
-_REGION = re.compile(r"(?P<chrom>.+?)(?::(?P<start>[\d,]+)(?:-(?P<end>[\d,]+))?)?")
+_REGION = re.compile(r"(?P<chrom>.+):(?P<start>[\d,]*)(?P<dash>-)?(?P<end>[\d,]*)")
+_MOST_DIGITS = 12  # beyond any contig
 
 
 def parse_region(text: str, contigs: Mapping[str, int]) -> Interval:
-    """An interval written as in samtools: ``chrom``, ``chrom:start`` or ``chrom:start-end``.
+    """An interval written as in samtools: ``chrom``, ``chrom:start``, ``chrom:start-end``.
 
-    Coordinates are 1-based and inclusive; commas are allowed. A contig whose own name looks like
-    a region is taken as that contig.
+    Coordinates are 1-based and inclusive; commas are allowed; either may be left out. A contig
+    whose own name looks like a region is taken as that contig.
 
     Raises
     ------
     RegionError
         The text is not a region.
     """
-    if text in contigs:
-        return Interval(text, 0, contigs[text])
     match = _REGION.fullmatch(text)
-    if match is None or match["start"] is None:
-        return Interval(text, 0, 0 if match is None else contigs.get(match["chrom"], 0))
-    start = int(match["start"].replace(",", "") or 0)
+    if text in contigs or match is None:
+        return Interval(text, 0, contigs.get(text, 0))
+    digits = [match[key].replace(",", "") for key in ("start", "end")]
+    if max(map(len, digits)) > _MOST_DIGITS:
+        raise RegionError(f"region {text[:80]}: a coordinate is larger than any contig")
+    start = int(digits[0] or 1)
     if start < 1:
         raise RegionError(f"region {text}: coordinates are 1-based; the first base is 1")
-    end = match["end"]
-    last = int(end.replace(",", "") or 0) if end else contigs.get(match["chrom"], start)
+    last = int(digits[1]) if digits[1] else max(contigs.get(match["chrom"], 0), start)
     if last < start:
         raise RegionError(f"region {text}: ends before it starts; write chrom:start-end")
     return Interval(match["chrom"], start - 1, last)

@@ -10,7 +10,8 @@ class _BarSafeHandler(logging.Handler):
     """Writes lines without tearing a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(f"findna: {self.format(record)}", file=sys.stderr)
+        if sys.stderr is not None:
+            tqdm.write(f"findna: {self.format(record)}", file=sys.stderr)
 
 
 def set_up(quiet: bool = False, verbosity: int = 0) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import platform
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from findna.devices import resolve_device
 from findna.errors import ConfigError, OutputError, RegionError
 from findna.genome import Genome
 from findna.io.bed import read_intervals
+from findna.io.output import check_model_folder
 from findna.model.checkpoint import CONFIG
 from findna.training.corpus import Corpus
 from findna.training.loop import STATE, pretrain
@@ -49,6 +51,7 @@ def pretrain_genome(
     resume: bool = False,
     force: bool = False,
     note: str = "",
+    licence: str = "",
 ) -> str:
     """Pretrain on the sequence of a FASTA file; returns the digest of the weights.
 
@@ -60,61 +63,62 @@ def pretrain_genome(
         BED files: draw windows only from these intervals, and never from those.
     heldout : sequence of str
         Contigs that are kept for measuring and never trained on.
-    note : str
-        A sentence for the model card.
+    note, licence : str
+        For the model card: a sentence, and the licence of the weights.
 
     Raises
     ------
     OutputError
-        The folder holds a model already and neither ``resume`` nor ``force`` is set.
+        The folder is not empty, and neither ``resume`` nor ``force`` applies.
     """
     torch_device = resolve_device(device)
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder}: exists and is not a folder")
-    taken = (folder / STATE).exists() or (folder / CONFIG).exists()
-    if taken and not (resume or force):
-        raise OutputError(f"{folder}: holds a model; --resume continues it, --force replaces it")
+    state = folder / STATE
+    if resume and not state.exists() and (folder / CONFIG).exists():
+        raise OutputError(f"{folder}: holds a model but no {STATE} to resume from; name another")
+    check_model_folder(folder, force or (resume and state.exists()))
+    new = not folder.exists()
     with Genome(fasta) as genome:
         for contig in heldout:
             if contig not in genome.contigs:
                 raise RegionError(f"--holdout: {genome.unknown(contig)}")
-        chosen = []
-        if regions or exclude:
-            from findna.intervals import select
-
-            chosen = select(
-                genome.contigs,
-                read_intervals(regions, genome) if regions else None,
-                read_intervals(exclude, genome) if exclude else None,
-            )
+        include = list(read_intervals(regions, genome)) if regions else None
+        removed = list(read_intervals(exclude, genome)) if exclude else None
         folder.mkdir(parents=True, exist_ok=True)
-        tokens = folder / "sequence.u8"
+        if not resume:
+            state.unlink(missing_ok=True)  # of the run that --force replaces
         logger.info("reading %s", fasta)
+        tokens = folder / f".sequence.{os.getpid()}"
         try:
             corpus = Corpus.build(genome, tokens)
-            if regions or exclude:
-                corpus = corpus.within(chosen, genome)
+            if include is not None or removed is not None:
+                from findna.intervals import select
+
+                corpus = corpus.within(select(genome.contigs, include, removed), genome)
             train, held = corpus.only(heldout, keep=False), corpus.only(heldout)
             if not train.stretches:
                 raise ConfigError("no sequence is left to train on")
             if heldout and not any(s.end - s.start >= min(config.lengths) for s in held.stretches):
                 raise ConfigError("the held-out contigs hold no window of the shortest length")
+            data = {
+                "file": fasta.name,
+                "sha256": _sha256(fasta),
+                "bases": train.n_bases,
+                "contigs": len({s.contig for s in train.stretches}),
+                "heldout": ", ".join(heldout),
+            }
+            data |= {
+                name: _sha256(path)
+                for name, path in (("regions", regions), ("exclude", exclude))
+                if path
+            }
             provenance: dict[str, Any] = {
-                "data": [
-                    {
-                        "file": fasta.name,
-                        "sha256": _sha256(fasta),
-                        "bases": train.n_bases,
-                        "contigs": len({s.contig for s in train.stretches}),
-                        "heldout": ", ".join(heldout),
-                    }
-                ],
+                "data": [data],
                 "heldout": list(heldout),
                 "hardware": _hardware(torch_device),
                 "torch": torch.__version__.split("+")[0],
+                "note": _text(note),
+                "licence": _text(licence),
             }
-            if note:
-                provenance["note"] = note
             logger.info("%s bp to draw windows from", f"{train.n_bases:,}")
             return pretrain(
                 config,
@@ -127,3 +131,10 @@ def pretrain_genome(
             )
         finally:
             tokens.unlink(missing_ok=True)
+            if new and not any(folder.iterdir()):
+                folder.rmdir()
+
+
+def _text(argument: str) -> str:
+    """A command-line argument as text that can be stored."""
+    return argument.encode("utf-8", "replace").decode()

@@ -24,7 +24,7 @@ def progress(total: int | None, unit: str, description: str = "", initial: int =
         unit=f" {unit}",
         unit_scale=True,
         desc=description or None,
-        disable=_quiet or not sys.stderr.isatty(),
+        disable=_quiet or sys.stderr is None or not sys.stderr.isatty(),
         dynamic_ncols=True,
         file=sys.stderr,
     )

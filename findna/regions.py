@@ -18,12 +18,13 @@ from findna.errors import RegionError
 from findna.genome import Genome
 from findna.intervals import Interval, parse_region
 from findna.io.bed import BedRow, problem, read_bed
-from findna.io.streams import display_name, is_stdin, open_input
+from findna.io.streams import display_name, is_stdin, open_raw
 from findna.windows import Region, resize
 
 ON_ERROR = ("stop", "skip", "null")
 OK = "ok"
 _MOST_EXAMPLES = 3
+_MOST_NAMES = 1_000  # of unknown contigs that are looked at for a likely fix
 
 
 @dataclass(frozen=True)
@@ -102,22 +103,34 @@ def place(row: BedRow, index: int, genome: Genome, options: RegionOptions) -> Pl
 class RegionSource:
     """Rows of a BED file, of standard input, of region strings, or one per FASTA record.
 
-    Can be read more than once: standard input is first copied to a temporary file.
+    Can be read more than once: a pipe is first copied to a temporary file.
+
+    Parameters
+    ----------
+    name : str
+        What messages call the source.
+    rows : callable
+        Reads the rows from the first on, at each call.
+    path : Path, optional
+        The file they come from, if any.
     """
 
-    def __init__(self, name: str, rows: Callable[[], Iterator[BedRow]]) -> None:
+    def __init__(
+        self, name: str, rows: Callable[[], Iterator[BedRow]], path: Path | None = None
+    ) -> None:
         self.name = name
         self.rows = rows
+        self.path = path
         self._spool: tempfile._TemporaryFileWrapper[bytes] | None = None
 
     @classmethod
     def bed(cls, path: str | Path) -> RegionSource:
         """Rows of a BED file; ``-`` is standard input."""
-        if not is_stdin(path):
-            return cls(str(path), lambda: read_bed(path))
+        if not is_stdin(path) and (Path(path).is_file() or not Path(path).exists()):
+            return cls(str(path), lambda: read_bed(path), Path(path))
         spool = tempfile.NamedTemporaryFile(prefix="findna-")  # noqa: SIM115  closed by close()
-        with open_input(path) as stdin:
-            shutil.copyfileobj(stdin, spool)
+        with open_raw(path) as pipe:  # compressed or not: read_bed finds out
+            shutil.copyfileobj(pipe, spool)
         spool.flush()
         name = display_name(path)
         source = cls(name, lambda: read_bed(spool.name, name))
@@ -178,7 +191,7 @@ class Survey:
     statuses: Counter[str] = field(default_factory=Counter)
     contigs: dict[str, None] = field(default_factory=dict)
     examples: list[str] = field(default_factory=list)
-    unknown: dict[str, str] = field(default_factory=dict)
+    unknown: dict[str, None] = field(default_factory=dict)
 
     @property
     def bad(self) -> int:
@@ -224,13 +237,13 @@ def survey(
             found.contigs[placed.region.chrom] = None
             continue
         if placed.status == "unknown_contig":
-            if len(found.unknown) > _MOST_EXAMPLES or row.interval.chrom in found.unknown:
+            if len(found.unknown) > _MOST_NAMES or row.interval.chrom in found.unknown:
                 continue
-            found.unknown[row.interval.chrom] = placed.reason
+            found.unknown[row.interval.chrom] = None
         if len(found.examples) < _MOST_EXAMPLES:
             found.examples.append(f"line {row.number}: {placed.reason}")
     if found.bad and options.on_error == "stop":
-        raise RegionError(_stop_message(source, found))
+        raise RegionError(_stop_message(source, found, genome))
     return found
 
 
@@ -239,13 +252,12 @@ def _is_text(column: str) -> bool:
     return column.isascii() or not any("\udc80" <= letter <= "\udcff" for letter in column)
 
 
-def _stop_message(source: RegionSource, found: Survey) -> str:
+def _stop_message(source: RegionSource, found: Survey, genome: Genome) -> str:
     count = f"{found.bad} of {found.rows} regions cannot be read"
-    more = "; ..." if found.bad > len(found.examples) else ""
     remedy = "--on-error null keeps such rows with missing values, skip leaves them out"
-    if found.unknown and found.statuses["unknown_contig"] == found.bad:
-        names = list(found.unknown)
-        also = f" (also {', '.join(names[1:_MOST_EXAMPLES])})" if len(names) > 1 else ""
-        first = found.unknown[names[0]]
-        return f"{source.name}: {count}: {found.examples[0].split(':')[0]}: {first}{also}; {remedy}"
-    return f"{source.name}: {count}: {'; '.join(found.examples)}{more}; {remedy}"
+    if found.statuses["unknown_contig"] == found.bad:
+        first = found.examples[0].split(":")[0]
+        reasons = f"from {first} on: {genome.unknown(*found.unknown)}"
+    else:
+        reasons = "; ".join(found.examples) + ("; ..." if found.bad > len(found.examples) else "")
+    return f"{source.name}: {count}: {reasons}; {remedy}"

@@ -1,7 +1,9 @@
 """``findna embed`` through the command line."""
 
 import dataclasses
+import gzip
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -336,8 +338,91 @@ def test_existing_and_unwritable_outputs(run, example, model_folder, tmp_path):
     assert out.read_text() == "mine"
     assert "there is no folder" in run(*words, tmp_path / "no" / "o.h5", code=1).stderr
     assert "is a folder" in run(*words, tmp_path, code=1).stderr
-    assert "-O tsv" in run(*words[:-1], code=1).stderr
-    assert "-O tsv" in run(*words, "-", code=1).stderr
+    assert "-O tsv" in run(*words[:-1], code=2).stderr
+    assert "-O tsv" in run(*words, "-", code=2).stderr
+
+
+def test_an_input_is_never_the_output(run, example, model_folder, write):
+    bed = write("b.bed", "chrA\t0\t10\n")
+    genome = write("g.fa", (example / "genome.fa").read_bytes())
+    for output in (bed, genome):
+        before = output.read_bytes()
+        error = run("embed", genome, bed, "-m", model_folder, "-O", "tsv", "-f", "-o", output,
+                    code=1).stderr  # fmt: skip
+        assert "is also an input" in error
+        assert output.read_bytes() == before
+
+
+def test_pipes_and_devices_are_written_to_and_not_replaced(run, example, model_folder, tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    words = ["embed", example / "genome.fa", example / "regions.bed", "-m", model_folder, "-f"]
+    with subprocess.Popen(["cat", fifo], stdout=subprocess.PIPE) as reader:
+        run(*words, "-O", "tsv", "-o", fifo)
+        assert len(reader.stdout.read().splitlines()) == 97
+    assert fifo.is_fifo()
+    assert "not a regular file" in run(*words, "-o", fifo, code=1).stderr
+
+
+def test_a_pipe_is_read_once(embed, example, tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with subprocess.Popen(["cp", example / "regions.bed", fifo]):
+        assert embed(fifo).n_obs == 96
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:60], lambda b: b[:-8] + b"x" * 8])
+def test_damaged_gzip_on_standard_input(run, example, model_folder, damage):
+    data = damage(gzip.compress((example / "regions.bed").read_bytes()))
+    error = run("embed", example / "genome.fa", "-", "-m", model_folder, "-O", "tsv", input=data,
+                code=1).stderr  # fmt: skip
+    assert "<stdin>: compressed data ends early or is damaged" in error
+    assert len(error.splitlines()) == 1
+
+
+def test_out_of_memory_is_one_line(run, example, model_folder, tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9 bytes")
+
+    monkeypatch.setattr("findna.model.encoder.Encoder.forward", fail)
+    error = run("embed", example / "genome.fa", "-m", model_folder, "-o", tmp_path / "o.h5",
+                code=1).stderr  # fmt: skip
+    assert error.startswith("findna: out of memory; lower --max-tokens")
+
+
+def test_many_columns(run, example, model_folder, write, tmp_path):
+    bed = write("b.bed", "chrA\t0\t10" + "\tx" * 2000 + "\n")
+    words = ["embed", example / "genome.fa", bed, "-m", model_folder]
+    assert "2003 columns; HDF5" in run(*words, "-o", tmp_path / "o.h5", code=1).stderr
+    assert run(*words, "-O", "tsv").stdout.count("\n") == 2
+
+
+def test_a_message_stays_readable(run, example, write, tmp_path):
+    bed = write("b.bed", "\x1b[31m" + "c" * 100_000 + "\t0\t10\n")
+    error = run("embed", example / "genome.fa", bed, "-o", tmp_path / "o.h5", code=1).stderr
+    assert len(error) < 2100
+    assert "\x1b" not in error
+
+
+def test_contigs_of_another_naming(run, write, tmp_path):
+    genome = write("g.fa", ">chr2\nACGT\n>chr3\nACGT\n")
+    bed = write("b.bed", "1\t0\t2\n2\t0\t2\n")
+    error = run("embed", genome, bed, "-o", tmp_path / "o.h5", code=1).stderr
+    assert "line 1 on: no contig 1, 2 in g.fa, which has chr2, chr3; did you mean chr2?" in error
+
+
+def test_a_full_disk_is_one_line(example, model_folder, write, tmp_path):
+    """A limit on the file's size stands in for the disk."""
+    bed = write("many.bed", many_regions(3000))
+    out = tmp_path / "out"
+    out.mkdir()
+    words = [sys.executable, "-m", "findna", "embed", example / "genome.fa", bed, "-m",
+             model_folder, "-o", out / "o.h5"]  # fmt: skip
+    command = "ulimit -f 100; exec " + shlex.join(map(str, words))
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path)
+    assert done.stderr == "findna: cannot write the output: File too large\n"
+    assert done.returncode == 1
+    assert list(out.iterdir()) == []
 
 
 def test_a_symbolic_link_is_followed(run, example, model_folder, tmp_path):

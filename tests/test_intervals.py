@@ -17,6 +17,10 @@ CONTIGS = {"chr1": 100, "HLA:01-02": 50}
         ("chr1:1,1-2,0", ("chr1", 10, 20)),
         ("HLA:01-02", ("HLA:01-02", 0, 50)),
         ("HLA:01-02:3-4", ("HLA:01-02", 2, 4)),
+        ("chr1:11-", ("chr1", 10, 100)),
+        ("chr1:-20", ("chr1", 0, 20)),
+        ("chr1:200", ("chr1", 199, 200)),
+        ("nowhere", ("nowhere", 0, 0)),
         ("other:3-4", ("other", 2, 4)),
     ],
 )
@@ -25,7 +29,9 @@ def test_region_strings_are_one_based_and_inclusive(text, expected):
     assert (interval.chrom, interval.start, interval.end) == expected
 
 
-@pytest.mark.parametrize("text", ["chr1:0-5", "chr1:20-10", "chr1:,-,"])
+@pytest.mark.parametrize(
+    "text", ["chr1:0-5", "chr1:20-10", "chr1:" + "9" * 5000, "chr1:5-" + "9" * 20]
+)
 def test_impossible_region_strings(text):
     with pytest.raises(RegionError, match="region"):
         parse_region(text, CONTIGS)

@@ -88,9 +88,58 @@ def test_resume_after_the_end_and_with_other_settings(pretrain, tmp_path):
     assert (tmp_path / "m" / "model.safetensors").read_bytes() == before
     error = pretrain(tmp_path / "m", "--steps", 4, "--lr", 0.5, "--resume", code=2).stderr
     assert "other settings for lr" in error
-    assert "--resume continues it" in pretrain(tmp_path / "m", "--steps", 4, code=1).stderr
+    assert "is not empty; --force" in pretrain(tmp_path / "m", "--steps", 4, code=1).stderr
     pretrain(tmp_path / "m", "--steps", 2, "--force")
     assert load_checkpoint(str(tmp_path / "m")).training["steps_done"] == 2
+
+
+def test_resume_wants_the_same_data(pretrain, run, tmp_path, write):
+    pretrain(tmp_path / "m", "--steps", 4)
+    other = write("other.fa", ">chrA\n" + random_sequence(1000) + "\n")
+    words = ["-o", tmp_path / "m", *LITTLE, "--steps", 4, "--resume"]
+    assert "has other data" in run("pretrain", other, *words, code=2).stderr
+    words = [tmp_path / "m", "--steps", 4, "--resume", "--holdout", "chrB"]
+    assert "has other data" in pretrain(*words, code=2).stderr
+
+
+def test_resume_does_not_start_over_in_a_finished_model(pretrain, model_folder, tmp_path):
+    folder = shutil.copytree(model_folder, tmp_path / "m")
+    before = load_checkpoint(str(folder)).digest
+    assert "no training.safetensors to resume" in pretrain(folder, "--resume", code=1).stderr
+    assert load_checkpoint(str(folder)).digest == before
+
+
+def test_force_leaves_no_state_of_the_old_run(pretrain, tmp_path, monkeypatch):
+    pretrain(tmp_path / "m", "--steps", 4)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SelfDistillation, "update_teacher", interrupt)
+    pretrain(tmp_path / "m", "--steps", 4, "--seed", 2, "--force", code=130)
+    assert not (tmp_path / "m" / "training.safetensors").exists()
+
+
+def test_a_folder_with_other_things_in_it(pretrain, tmp_path):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "README.md").write_text("mine")
+    assert "is not empty" in pretrain(tmp_path / "m", "--steps", 2, code=1).stderr
+    assert (tmp_path / "m" / "README.md").read_text() == "mine"
+
+
+def test_a_wild_learning_rate_ends_with_3(pretrain, tmp_path):
+    error = pretrain(tmp_path / "m", "--steps", 40, "--lr", 1e10, "--clip", 1e9, code=3).stderr
+    assert len(error.splitlines()) == 1
+    assert "training" in error
+    for line in (tmp_path / "m" / "metrics.jsonl").read_text().splitlines():
+        json.loads(line, parse_constant=pytest.fail)  # no NaN in JSON
+
+
+def test_names_of_contigs_in_region_lists(pretrain, tmp_path, write):
+    bed = write("x.bed", "A\t0\t10\nB\t0\t10\n")
+    error = pretrain(tmp_path / "m", "--exclude", bed, code=1).stderr
+    assert "x.bed: no contig A, B in genome.fa" in error
+    assert "did you mean chrA" in error
 
 
 def test_the_seed_decides_everything(pretrain, tmp_path):
@@ -161,7 +210,7 @@ def test_window_lengths_are_all_drawn():
 @pytest.mark.skipif(shutil.which("bedtools") is None, reason="bedtools is not installed")
 def test_regions_and_exclude(pretrain, tmp_path, write):
     regions = write("r.bed", "chrA\t0\t20000\nchrA\t30000\t40000\n")
-    exclude = write("x.bed", "chrA\t5000\t6000\nchrUnknown\t0\t10\n")
+    exclude = write("x.bed", "chrA\t5000\t6000\nchrUnknown\t0\t10\nchrA\t59999\t99999\n")
     pretrain(tmp_path / "m", "--steps", 2, "--regions", regions, "--exclude", exclude)
     (data,) = load_checkpoint(str(tmp_path / "m")).training["data"]
     assert data["bases"] == 29_000
@@ -186,7 +235,10 @@ def test_yaml_then_options(pretrain, tmp_path, write):
         ("a: [", "not a YAML file"),
         ("lr: fast", "lr must be of type float"),
         ("lr: 0", "lr must be greater than 0"),
-        ("lr: .inf", "lr must be greater than 0"),
+        ("lr: .inf", "lr must be a finite number"),
+        ("weight_decay: .nan", "weight_decay must be a finite number"),
+        ("seed: 99999999999999999999", "seed must be a finite number"),
+        ("views: {max_shift: 10000000}", "max_shift must lie between"),
         ("mnm_loss: other", "mnm_loss must be one of binary, softmax"),
     ],
 )
@@ -203,6 +255,7 @@ def test_settings_that_are_wrong(pretrain, tmp_path, write, text, message):
         (["--holdout", "chrA", "--holdout", "chrB"], 2, "no sequence is left"),
         (["--track-size", 5], 2, "multiple of track_size"),
         (["--batch-tokens", 10], 2, "less than one window"),
+        (["--batch-tokens", 150], 2, "must hold two of 100 bp"),
         (["--device", "cuda:99"], 2, "cuda:99"),
         (["--device", "abacus"], 2, "unknown device"),
     ],

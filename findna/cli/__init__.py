@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from findna.errors import FindnaError
+from findna.errors import BrokenFileError, FindnaError
 
 COMMANDS = {"embed": "embed", "pretrain": "pretrain", "models": "models"}
 """Name of each command and the module that holds it."""
@@ -26,6 +26,7 @@ Exit codes:
 """
 
 INTERRUPTED = 130
+_LONGEST_MESSAGE = 2_000
 
 
 def _version(context: click.Context, _: click.Parameter, value: bool) -> None:
@@ -68,7 +69,8 @@ class FindnaGroup(click.Group):
         """Run a command; the one place where errors become a line and an exit code."""
         try:
             result = super().invoke(context)
-            sys.stdout.flush()
+            if sys.stdout is not None:
+                sys.stdout.flush()
             return result
         except KeyboardInterrupt:
             code = _fail("interrupted", INTERRUPTED)
@@ -77,23 +79,51 @@ class FindnaGroup(click.Group):
             # interpreter's last flush does not complain either
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = 0
-        except (FindnaError, OSError, MemoryError) as error:
+        except (FindnaError, OSError, MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and not _is_out_of_memory(error):
+                raise
             logging.getLogger("findna").debug("traceback", exc_info=True)
             code = _fail(_describe(error), getattr(error, "exit_code", 1))
+            if isinstance(error, BrokenFileError):
+                os._exit(code)  # an ordinary exit would have HDF5 try again, and crash
         context.exit(code)
 
 
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out; torch says so with a RuntimeError, on a CPU and on a GPU."""
+    text = str(error)
+    return isinstance(error, MemoryError) or "out of memory" in text or "allocate memory" in text
+
+
 def _describe(error: BaseException) -> str:
+    if _is_out_of_memory(error):
+        return "out of memory; lower --max-tokens (or --batch-tokens), or leave out --whole"
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    if isinstance(error, MemoryError):
-        return "out of memory; lower --max-tokens"
-    return " ".join(str(error).split()) or type(error).__name__
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    else:
+        text = " ".join(str(error).split()) or type(error).__name__
+    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return text if len(text) <= _LONGEST_MESSAGE else text[:_LONGEST_MESSAGE] + "..."
 
 
 def _fail(message: str, code: int) -> int:
-    click.echo(f"findna: {message}", err=True)
+    if sys.stderr is not None:
+        click.echo(f"findna: {message}", err=True)
     return code
+
+
+def _stop_at_once(number: int, _: Any) -> None:
+    """Leave while libraries are being loaded: an exception inside them would not come out well."""
+    os.write(2, b"findna: interrupted\n")
+    os._exit(INTERRUPTED)
+
+
+def on_interrupt(handler: Any) -> None:
+    """Handle Ctrl-C, SIGTERM and SIGHUP alike, unless they are ignored (as under nohup)."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 @click.group(
@@ -116,4 +146,4 @@ def main() -> None:
       zcat peaks.bed.gz | findna embed genome.fa - -O tsv | head
       findna pretrain genome.fa -o model/
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    on_interrupt(_stop_at_once)

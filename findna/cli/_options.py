@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from findna import log, progress
+from findna.cli import on_interrupt
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Any], Any]
@@ -118,7 +121,12 @@ inference_options = option_group(
 )  # fmt: skip
 
 
+def begin() -> None:
+    """Mark the end of loading: from here on an interrupt unwinds, and leaves nothing behind."""
+    on_interrupt(signal.default_int_handler)
+
+
 def say(message: str) -> None:
     """One line about a finished run on stderr, unless --quiet was given."""
-    if not click.get_current_context().meta.get("findna.quiet"):
+    if not click.get_current_context().meta.get("findna.quiet") and sys.stderr is not None:
         click.echo(f"findna: {message}", err=True)

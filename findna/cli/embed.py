@@ -97,13 +97,15 @@ def embed(
     if split and (flank or window is not None):
         raise click.UsageError("--split cannot be combined with --flank or --window")
     if form is None:
-        form = "tsv" if output is not None and ".tsv" in output.suffixes[-2:] else "h5"
+        name = output.name.lower().removesuffix(".gz").removesuffix(".bgz") if output else ""
+        form = "tsv" if name.endswith((".tsv", ".txt", ".bed")) else "h5"
 
     from findna.embed import embed as run
     from findna.genome import Genome, read_aliases
     from findna.model.pooling import Pooling
     from findna.regions import RegionOptions, RegionSource
 
+    _options.begin()
     aliases = read_aliases(chrom_alias) if chrom_alias else None
     with Genome(genome, aliases) as fasta:
         if regions is not None:

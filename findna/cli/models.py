@@ -61,7 +61,9 @@ def info(model: str, as_json: bool) -> None:
         return
     card = checkpoint.folder / CARD
     text = (
-        card.read_text() if card.is_file() else f"# {checkpoint.name}\n\nThis folder has no card."
+        card.read_text("utf-8", "replace")
+        if card.is_file()
+        else f"# {checkpoint.name}\n\nThis folder has no card."
     )
     if sys.stdout.isatty():
         from rich.console import Console

@@ -33,9 +33,22 @@ def _fields() -> list[tuple[str, dataclasses.Field[Any], Any]]:
     ]
 
 
+def _presets_of(section: str, item: dataclasses.Field[Any]) -> str:
+    """The values of a setting in the presets, for the end of its help."""
+    if section == "encoder" and item.name in SIZES["tiny"]:
+        return ".  [default: by --size]"
+    values = []
+    for name, preset in PRESETS.items():
+        chosen = (preset.get(section, {}) if section else preset).get(item.name, item.default)
+        shown = " ".join(map(str, chosen)) if isinstance(chosen, tuple) else chosen
+        values.append(f"{name} {shown}")
+    repeatable = "; repeatable" if isinstance(item.default, tuple) else ""
+    return f"{repeatable}.  [{', '.join(values)}]"
+
+
 def _setting_options(command: Any) -> Any:
     """One option per field of the configuration, so that neither can lack what the other has."""
-    for _, item, hint in reversed(_fields()):
+    for section, item, hint in reversed(_fields()):
         kind: Any = hint
         if item.metadata["choices"]:
             kind = click.Choice(item.metadata["choices"])
@@ -47,7 +60,7 @@ def _setting_options(command: Any) -> Any:
             type=kind,
             multiple=get_origin(hint) is tuple,
             default=None,
-            help=item.metadata["help"] + ".",
+            help=item.metadata["help"] + _presets_of(section, item),
         )(command)
     return command
 
@@ -61,7 +74,7 @@ class _GroupedCommand(click.Command):
         recipe: list[tuple[str, str]] = []
         for parameter in self.get_params(context):
             record = parameter.get_help_record(context)
-            if record:
+            if record and isinstance(parameter, click.Option):
                 (recipe if parameter.name in settings else run).append(record)
         with formatter.section("Options"):
             formatter.write_dl(run)
@@ -105,6 +118,7 @@ class _GroupedCommand(click.Command):
 )  # fmt: skip
 @click.option("--resume", is_flag=True, help="Continue an interrupted run of the same settings.")
 @click.option("--note", default="", help="A sentence for the model card.")
+@click.option("--licence", default="", help="Licence of the weights, for the model card.")
 @_options.device
 @_options.threads
 @_options.force
@@ -122,6 +136,7 @@ def pretrain(
     holdout: tuple[str, ...],
     resume: bool,
     note: str,
+    licence: str,
     device: str,
     force: bool,
     **settings: Any,
@@ -130,7 +145,7 @@ def pretrain(
 
     A student restores masked nucleotides and must agree with its moving-average teacher about
     another view of the same window. OUTPUT becomes a model folder for --model, with a card and
-    metrics.jsonl. Windows rich in N are never drawn.
+    metrics.jsonl. No window crosses a run of 10 or more N.
 
     \b
     Examples:
@@ -156,6 +171,7 @@ def pretrain(
 
     from findna.pretrain import pretrain_genome
 
+    _options.begin()
     digest = pretrain_genome(
         genome,
         output,
@@ -167,5 +183,6 @@ def pretrain(
         resume=resume,
         force=force,
         note=note,
+        licence=licence,
     )
-    click.echo(f"findna: wrote {output} ({digest[:12]}): {config.steps} steps", err=True)
+    _options.say(f"wrote {output} ({digest[:12]}) after {config.steps} steps")

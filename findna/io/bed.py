@@ -149,19 +149,27 @@ def problem(interval: Interval, genome: Genome, pad: bool = False) -> tuple[str,
 
 
 def read_intervals(source: str | Path, genome: Genome) -> Iterator[Interval]:
-    """Intervals of a BED file, each checked against the genome.
+    """Intervals of a BED file, as far as they lie in the genome.
 
-    Contigs that the genome does not hold are passed over: an exclusion list usually covers more
-    than one FASTA.
+    A list of regions to take or to leave out usually covers more than one FASTA: what lies on
+    other contigs or past the end of one is passed over.
 
     Raises
     ------
     RegionError
-        A line is not BED or leaves its contig.
+        A line is not BED, or no line names a contig of the genome.
     """
+    known = 0
+    unknown: dict[str, None] = {}
     for row in read_bed(source):
-        found = problem(row.interval, genome)
-        if found is None:
-            yield row.interval
-        elif found[0] != "unknown_contig":
-            raise RegionError(f"{display_name(source)}:{row.number}: {found[1]}")
+        chrom = genome.resolve(row.interval.chrom)
+        if chrom is None:
+            if len(unknown) < 1_000:
+                unknown[row.interval.chrom] = None
+            continue
+        known += 1
+        start, end = max(row.interval.start, 0), min(row.interval.end, genome.contigs[chrom])
+        if start < end:
+            yield Interval(chrom, start, end)
+    if unknown and not known:
+        raise RegionError(f"{display_name(source)}: {genome.unknown(*unknown)}")

@@ -5,7 +5,9 @@ Rows are written as a stream: at most one chunk of them is held.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,7 +16,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from findna.errors import OutputError
+from findna.errors import BrokenFileError
 
 FORMAT_VERSION = 1
 CHUNK_ROWS = 1024
@@ -160,6 +162,11 @@ class EmbeddingWriter:
     ) -> None:
         """Append one row; without vectors they are NaN.
 
+        Raises
+        ------
+        BrokenFileError
+            There is no space left, or another reason why HDF5 cannot write.
+
         Parameters
         ----------
         row : mapping
@@ -168,6 +175,17 @@ class EmbeddingWriter:
         bins : ndarray, shape (bins, dim)
         per_base : ndarray, shape (length, dim); a row without has length 0
         """
+        with _writing():
+            self._append(row, pooled, bins, per_base)
+        self.rows += 1
+
+    def _append(
+        self,
+        row: Row,
+        pooled: Mapping[str, npt.NDArray[np.float32]] | None,
+        bins: npt.NDArray[np.float32] | None,
+        per_base: npt.NDArray[np.float16] | None,
+    ) -> None:
         self._obs["_index"].append(str(self.rows))
         for name, column in self._obs.items():
             if name != "_index":
@@ -185,7 +203,6 @@ class EmbeddingWriter:
             self._per_base.resize(first + n, axis=0)
             self._per_base[first:] = per_base if n else np.empty((0, self._dim), np.float16)
             self._base_offsets.append(first + n)
-        self.rows += 1
 
     def _columns(self) -> list[_Column]:
         columns = [*self._obs.values(), self._x, *self._obsm.values()]
@@ -194,10 +211,12 @@ class EmbeddingWriter:
 
     def close(self) -> None:
         """Write what is waiting, and the metadata."""
-        for column in self._columns():
-            column.flush()
-        write_metadata(self._uns, "findna", {"format_version": FORMAT_VERSION, **self._metadata})
-        self._file.close()
+        with _writing():
+            for column in self._columns():
+                column.flush()
+            facts = {"format_version": FORMAT_VERSION, **self._metadata}
+            write_metadata(self._uns, "findna", facts)
+            self._file.close()
 
     def update_metadata(self, **values: Any) -> None:
         """Add to what goes to ``uns/findna`` when the file is closed."""
@@ -213,12 +232,22 @@ class EmbeddingWriter:
         trace: TracebackType | None,
     ) -> None:
         if kind is None:
-            try:
-                self.close()
-            except OSError as failure:
-                raise OutputError(f"cannot write HDF5: {failure}") from failure
-        else:
+            self.close()
+        elif not issubclass(kind, BrokenFileError):
             self._file.close()
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Turn HDF5's failure to write into a line."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        text = " ".join(str(error).split())
+        reason = re.search(r"error message = '([^']*)'", text)
+        raise BrokenFileError(
+            f"cannot write the output: {reason[1] if reason else text}"
+        ) from error
 
 
 def write_metadata(parent: h5py.Group, name: str, value: Any) -> None:

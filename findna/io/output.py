@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from findna.errors import OutputError
 
 
-def check_output(path: Path, force: bool) -> None:
-    """Raise OutputError unless ``path`` can be written; cheap, so done before any work."""
+def check_output(path: Path, force: bool, inputs: Iterable[Path] = ()) -> None:
+    """Raise OutputError unless ``path`` can be written; cheap, so done before any work.
+
+    ``inputs`` are files that it must not replace.
+    """
+    try:
+        folder = path.resolve().parent
+    except (OSError, RuntimeError) as error:
+        raise OutputError(f"{path}: a symbolic link that leads nowhere") from error
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; name a file")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path}: not a regular file; this output needs one")
+    if path.exists() and any(source.exists() and path.samefile(source) for source in inputs):
+        raise OutputError(f"{path}: is also an input; name another file")
     if path.exists() and not force:
         raise OutputError(f"{path}: exists; --force overwrites it")
-    folder = path.resolve().parent
     if not folder.is_dir():
         raise OutputError(f"{path}: there is no folder {folder}; create it first")
     if not os.access(folder, os.W_OK):
         raise OutputError(f"{path}: the folder {folder} is not writable")
+
+
+def check_model_folder(folder: Path, force: bool) -> None:
+    """Raise OutputError if writing a model to ``folder`` would mix with what is in it."""
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder}: exists and is not a folder")
+    if not force and folder.is_dir() and any(folder.iterdir()):
+        raise OutputError(f"{folder}: is not empty; --force writes the model into it all the same")
 
 
 @contextmanager

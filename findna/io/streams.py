@@ -16,6 +16,7 @@ from findna.errors import RegionError
 STANDARD_INPUT = ("-", "stdin", "/dev/stdin")
 _GZIP_MAGIC = b"\x1f\x8b"
 _LONGEST_LINE = 1 << 24  # bytes
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def is_stdin(source: str | Path) -> bool:
@@ -28,12 +29,19 @@ def display_name(source: str | Path) -> str:
     return "<stdin>" if is_stdin(source) else str(source)
 
 
+def open_raw(source: str | Path) -> BinaryIO:
+    """Bytes of a file or of standard input, as they are."""
+    if not is_stdin(source):
+        return Path(source).open("rb")
+    if sys.stdin is None:
+        raise RegionError("standard input is closed; give a file")
+    return sys.stdin.buffer
+
+
 @contextmanager
 def open_input(source: str | Path) -> Iterator[IO[bytes]]:
     """Bytes of a file or of standard input, decompressed if they are gzip or BGZF."""
-    if is_stdin(source) and sys.stdin is None:
-        raise RegionError("standard input is closed; give a file")
-    with sys.stdin.buffer if is_stdin(source) else Path(source).open("rb") as raw:
+    with open_raw(source) as raw:
         reader = raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(raw)  # type: ignore[type-var]
         if reader.peek(2)[:2] == _GZIP_MAGIC:
             with gzip.open(reader, "rb") as unzipped:
@@ -61,6 +69,8 @@ def numbered_lines(file: IO[bytes] | BinaryIO, name: str) -> Iterator[tuple[int,
                 raise RegionError(f"{name}:{number}: line longer than 16 MiB; not a text file")
             if b"\0" in line:
                 raise RegionError(f"{name}:{number}: holds a NUL byte; not a text file")
+            if number == 1:
+                line = line.removeprefix(_BYTE_ORDER_MARK)
             yield number, line.rstrip(b"\n").removesuffix(b"\r").decode("utf-8", "surrogateescape")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise RegionError(

@@ -11,20 +11,38 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from findna.errors import OutputError
 from findna.io.output import published
 
 MISSING = "."
+
+
+def is_stdout(path: Path | None) -> bool:
+    """Whether results go to standard output."""
+    return path is None or str(path) in ("-", "/dev/stdout")
+
+
+def is_device(path: Path) -> bool:
+    """Whether a name stands for a pipe or a device, which is written to and never replaced."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 @contextmanager
 def open_text_output(path: Path | None, force: bool = False) -> Iterator[BinaryIO]:
     """Where text results go: standard output (None or ``-``), or a file once it is complete.
 
-    A name that ends in ``.gz`` or ``.bgz`` gets BGZF.
+    A name that ends in ``.gz`` or ``.bgz`` gets BGZF. A pipe or a device is written to directly.
     """
-    if path is None or str(path) == "-":
+    if is_stdout(path):
+        if sys.stdout is None:
+            raise OutputError("standard output is closed; name a file with -o")
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
+        return
+    assert path is not None
+    if is_device(path):
+        with path.open("wb") as file:
+            yield file
         return
     with published(path, force) as temporary:
         if path.suffix in (".gz", ".bgz"):

@@ -181,7 +181,7 @@ def load_checkpoint(model: str) -> Checkpoint:
     path = folder / WEIGHTS
     try:
         weights = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, MemoryError) as error:
         raise CheckpointError(
             f"{path}: not a readable safetensors file: {' '.join(str(error).split())}"
         ) from error

@@ -5,10 +5,8 @@ Only tensors are read (``weights_only=True``). docs/formats.md gives the layout.
 
 from __future__ import annotations
 
-import pickle
 import re
 import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,8 +14,9 @@ import torch
 from torch import Tensor
 
 from findna.config import EncoderConfig
-from findna.errors import CheckpointError, ConfigError, OutputError
-from findna.model.checkpoint import CONFIG, Model, save_checkpoint
+from findna.errors import CheckpointError, ConfigError
+from findna.io.output import check_model_folder
+from findna.model.checkpoint import Model, save_checkpoint
 
 _PUBLISHED_KEY = re.compile(
     r"encoder\.SwanDNA_blocks\.(\d+)\.SwanDNA_blocks\.(\d+)\.column_transform\.(fc[12])\.(weight|bias)"
@@ -81,15 +80,18 @@ def import_published(path: Path, which: str = "Teacher") -> Model:
         It is anything but a published checkpoint.
     """
     refused = f"{path}: not a published FinDNA checkpoint"
+    # the file comes from outside and torch has no one exception for what may be wrong with it;
+    # whatever happens while tensors are taken from it means that it is not what it should be
     try:
         with warnings.catch_warnings():  # torch's remarks about a foreign pickle's dialect
             warnings.simplefilter("ignore")
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, zipfile.BadZipFile,
-            KeyError, AttributeError, TypeError, IndexError, MemoryError) as error:  # fmt: skip
+    except OSError:
+        raise
+    except Exception as error:
         raise CheckpointError(f"{refused}: it does not hold plain tensors") from error
     state = content.get(which) if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+    if not isinstance(state, dict) or not all(_is_plain(k, v) for k, v in state.items()):
         raise CheckpointError(f"{refused}: it holds no {which} weights")
     try:
         config, weights = _import_weights(state)
@@ -100,6 +102,18 @@ def import_published(path: Path, which: str = "Teacher") -> Model:
     return model
 
 
+def _is_plain(name: object, value: object) -> bool:
+    """Whether an entry of a state dict is a named, dense, finite tensor of real numbers."""
+    return (
+        isinstance(name, str)
+        and isinstance(value, Tensor)
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+        and value.is_floating_point()
+        and bool(torch.isfinite(value).all())
+    )
+
+
 def convert(published: Path, folder: Path, which: str = "Teacher", force: bool = False) -> str:
     """Write a published checkpoint as a model folder; returns the digest of its weights.
 
@@ -108,12 +122,9 @@ def convert(published: Path, folder: Path, which: str = "Teacher", force: bool =
     CheckpointError
         It is anything but a published checkpoint.
     OutputError
-        The folder holds a model and ``force`` is not set.
+        The folder is not empty and ``force`` is not set.
     """
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder}: exists and is not a folder")
-    if (folder / CONFIG).exists() and not force:
-        raise OutputError(f"{folder}: holds a model; --force replaces it")
+    check_model_folder(folder, force)
     model = import_published(published, which)
     card = _CARD.format(file=published.name, which=which.lower(), digest="{digest}")
     return save_checkpoint(folder, model, {"imported_from": published.name, "network": which}, card)

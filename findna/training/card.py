@@ -50,8 +50,10 @@ def model_card(name: str, model: Model, training: Mapping[str, Any]) -> str:
             f"- Restores {training['accuracy']:.1%} of blanked bases (15 % blanked) on {where}, "
             f"perplexity {training['perplexity']:.3f} (chance: 25 %, 4)."
         )
+    lines += []
+    if training.get("licence"):
+        lines.append(f"- Licence of the weights: {training['licence']}.")
     lines += [
-        "- Licence: MIT.",
         f"- Cite: {CITATION}.",
         "",
         "## Recipe",

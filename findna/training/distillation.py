@@ -141,8 +141,8 @@ def restoration(network: Network, windows: Tensor, selected: Tensor) -> tuple[fl
     -------
     accuracy : float
         Share of bases whose likeliest letter of A, C, G, T is the right one.
-    perplexity : float
-        Over A, C, G, T; 4 is chance.
+    loss : float
+        Cross-entropy over A, C, G, T, nats.
     vectors : Tensor, shape (n, dim), float32
         Mean hidden states.
     """
@@ -152,4 +152,4 @@ def restoration(network: Network, windows: Tensor, selected: Tensor) -> tuple[fl
     loss = masked_nucleotide_loss(outputs, windows, selected, "softmax")
     outputs[..., N] = -torch.inf
     right = (outputs.argmax(-1) == windows)[selected].float().mean()
-    return right.item(), torch.exp(loss).item(), bases.float().mean(1)
+    return right.item(), loss.item(), bases.float().mean(1)

@@ -1,5 +1,7 @@
 """Signs that a representation has collapsed."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -19,10 +21,12 @@ def relative_spread(vectors: Tensor) -> float:
 
 
 def effective_rank(vectors: Tensor) -> float:
-    """Exponential of the entropy of the singular values; from 1 to dim.
+    """Exponential of the entropy of the singular values; from 1 to dim, NaN for such vectors.
 
     Source: Garrido et al., "RankMe", 2023.
     """
+    if not bool(torch.isfinite(vectors).all()):
+        return math.nan
     values = torch.linalg.svdvals((vectors - vectors.mean(0)).double())
     share = values / values.sum().clamp(min=1e-12)
     return torch.exp(-(share * torch.log(share + 1e-12)).sum()).item()

@@ -56,12 +56,13 @@ class TrainingState:
 
     model: SelfDistillation
     optimizer: torch.optim.AdamW
+    data: Any = None
     step: int = 0
     seconds: float = 0.0
 
     @classmethod
-    def start(cls, config: PretrainConfig, device: torch.device) -> TrainingState:
-        """Initial weights, from the seed."""
+    def start(cls, config: PretrainConfig, data: Any, device: torch.device) -> TrainingState:
+        """Initial weights, from the seed; ``data`` says what sequence they are trained on."""
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
             model = SelfDistillation(config).to(device)
@@ -75,7 +76,7 @@ class TrainingState:
             lr=config.lr,
             fused=True,
         )
-        return cls(model, optimizer)
+        return cls(model, optimizer, data)
 
     def _named_moments(self) -> dict[str, Tensor]:
         return {
@@ -91,11 +92,14 @@ class TrainingState:
             "step": str(self.step),
             "seconds": repr(self.seconds),
             "config": json.dumps(to_dict(self.model.config)),
+            "data": json.dumps(self.data),
         }
         save_tensors(path, tensors | self._named_moments(), metadata)
 
     @classmethod
-    def load(cls, path: Path, config: PretrainConfig, device: torch.device) -> TrainingState:
+    def load(
+        cls, path: Path, config: PretrainConfig, data: Any, device: torch.device
+    ) -> TrainingState:
         """Continue from a file written by `save`.
 
         Raises
@@ -103,7 +107,7 @@ class TrainingState:
         CheckpointError
             The file is damaged.
         ConfigError
-            It belongs to a run with other settings.
+            It belongs to a run with other settings or on other data.
         """
         try:
             with safe_open(path, "pt", device=str(device)) as file:
@@ -111,6 +115,7 @@ class TrainingState:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
             saved = from_dict(PretrainConfig, json.loads(metadata["config"]))
             step, seconds = int(metadata["step"]), float(metadata["seconds"])
+            saved_data = json.loads(metadata["data"])
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise CheckpointError(f"{path}: not a training state: {error}") from error
         if saved != config:
@@ -119,7 +124,12 @@ class TrainingState:
                 f"{path}: the run to resume has other settings for {', '.join(changed)}; "
                 "repeat its options, or start anew in another folder"
             )
-        state = cls.start(config, device)
+        if saved_data != data:
+            raise ConfigError(
+                f"{path}: the run to resume has other data (FASTA, regions, exclusions or held-out "
+                "contigs); repeat them, or start anew in another folder"
+            )
+        state = cls.start(config, data, device)
         state.step, state.seconds = step, seconds
         prefix = "model."
         state.model.load_state_dict(
@@ -143,9 +153,7 @@ class Metrics:
         """Open for writing after ``step``; lines a resumed run will write again are dropped."""
         kept = []
         if step and path.exists():
-            kept = [
-                line for line in path.read_text().splitlines() if json.loads(line)["step"] <= step
-            ]
+            kept = [line for line in path.read_text().splitlines() if _step_of(line) <= step]
         self._file = path.open("w")
         for line in kept:
             self._file.write(line + "\n")
@@ -165,6 +173,14 @@ class Metrics:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+
+
+def _step_of(line: str) -> float:
+    """Step of a line of metrics; one that was cut off by a crash comes after every step."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf
 
 
 @dataclass(frozen=True)
@@ -195,21 +211,23 @@ def evaluate(state: TrainingState, corpus: Corpus) -> Evaluation:
     vectors = torch.cat([v for _, _, v in parts])
     return Evaluation(
         sum(w * accuracy for w, (accuracy, _, _) in zip(weight, parts, strict=True)),
-        math.exp(sum(w * math.log(p) for w, (_, p, _) in zip(weight, parts, strict=True))),
+        math.exp(sum(w * loss for w, (_, loss, _) in zip(weight, parts, strict=True))),
         relative_spread(vectors),
         effective_rank(vectors),
     )
 
 
-def _check_health(step: int, losses: Mapping[str, float], evaluation: Evaluation | None) -> None:
-    kept = "; the last good checkpoint is kept"
-    bad = [name for name, value in losses.items() if not math.isfinite(value)]
+def _check_finite(step: int, values: Mapping[str, float], kept: str) -> None:
+    bad = [name for name, value in values.items() if not math.isfinite(value)]
     if bad:
         raise CollapseError(
             f"training diverged at step {step}: {bad[0]} is not finite; "
             f"lower lr or raise warmup{kept}"
         )
-    if evaluation and not evaluation.spread > SMALLEST_SPREAD:
+
+
+def _check_spread(step: int, evaluation: Evaluation, kept: str) -> None:
+    if evaluation.spread <= SMALLEST_SPREAD:
         raise CollapseError(
             f"training collapsed at step {step}: the teacher gives every window the same vector "
             f"(relative spread {evaluation.spread:.1e}); lower contrast_weight or lr, "
@@ -267,11 +285,11 @@ def pretrain(
     for length in config.lengths:
         corpus.check_length(length)
     path = folder / STATE
-    if resume and path.exists():
-        state = TrainingState.load(path, config, device)
-    else:
-        state = TrainingState.start(config, device)
     record = dict(provenance or {})
+    if resume and path.exists():
+        state = TrainingState.load(path, config, record.get("data"), device)
+    else:
+        state = TrainingState.start(config, record.get("data"), device)
     corpus, heldout = corpus.to(device), heldout.to(device)
     logger.info(
         "%s parameters, %d steps of %d nucleotides from step %d",
@@ -325,19 +343,22 @@ def pretrain(
                 tokens_per_second=round(rate),
             )  # fmt: skip
             # a bad state never replaces a good one: it is found out before anything is kept
-            evaluation = evaluate(state, heldout) if measure else None
-            _check_health(state.step, values, evaluation)
-            if evaluation:
+            kept = "; the last good checkpoint is kept" if path.exists() else ""
+            _check_finite(state.step, values, kept)
+            if measure:
+                evaluation = evaluate(state, heldout)
                 figures = dataclasses.asdict(evaluation)
                 metrics.write(step=state.step, **figures)
+                _check_finite(state.step, figures, kept)
+                _check_spread(state.step, evaluation, kept)
                 record.update({name: round(value, 4) for name, value in figures.items()})
-                logger.info("step %d: held-out accuracy %.4f", state.step, evaluation.accuracy)
+                logger.info("step %d: masked accuracy %.4f", state.step, evaluation.accuracy)
             if keep:
                 state.save(path)
                 export(state, folder, record)
             bar.set_postfix(
                 {name: f"{values[name]:.3f}" for name in ("mnm", "contrast")}
-                | {"held-out": f"{record.get('accuracy', math.nan):.3f}", "bp/s": f"{rate:.0f}"}
+                | {"accuracy": f"{record.get('accuracy', math.nan):.3f}", "bp/s": f"{rate:.0f}"}
             )
     if "accuracy" not in record:  # resumed after its last step
         figures = dataclasses.asdict(evaluate(state, heldout))
