@@ -58,16 +58,21 @@ class EncoderConfig:
     norm: str = _setting("none", "normalisation before each MLP", ("none", "layer"))
     n_cls: int = _setting(10, "CLS positions appended to each window")
     max_length: int = _setting(1000, "longest window in training (bp); longer regions are tiled")
+    readout: int = _setting(0, "layers after which embeddings are read; 0: all, and the last norm")
 
     def __post_init__(self) -> None:
         _check_values(self)
         for name, most in _ENCODER_LIMITS.items():
             value = getattr(self, name)
-            least = 0 if name == "n_cls" else 1
+            least = 0 if name in ("n_cls", "readout") else 1
             _check(
                 isinstance(value, int) and least <= value <= most,
                 f"{name} must be a whole number from {least} to {most}, not {value!r}",
             )
+        _check(
+            self.readout <= self.n_blocks * self.layers_per_block,
+            f"readout ({self.readout}) exceeds the number of layers",
+        )
         _check(
             self.dim % self.track_size == 0,
             f"dim ({self.dim}) must be a multiple of track_size ({self.track_size})",
@@ -91,6 +96,7 @@ _ENCODER_LIMITS = {
     "layers_per_block": 64,
     "n_cls": 1_024,
     "max_length": 100_000_000,
+    "readout": 65_536,
 }
 
 

@@ -34,7 +34,7 @@ def forward_batches(
         with torch.inference_mode(), amp:
             tokens = torch.from_numpy(batch.tokens).to(device, non_blocking=True)
             offsets = torch.from_numpy(batch.offsets).to(device, non_blocking=True)
-            hidden = encoder(tokens, offsets)
+            hidden = encoder.embed(tokens, offsets)
         if device.type == "cpu":
             yield batch, hidden
             continue

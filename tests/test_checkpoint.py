@@ -61,6 +61,7 @@ HOSTILE = {
     "text for a number": (lambda f: edit(f, encoder={"dim": "1"}), "dim must be of type int"),
     "bool for a number": (lambda f: edit(f, encoder={"dim": True}), "dim must be of type int"),
     "unknown size": (lambda f: edit(f, encoder={"width": 1}), "unknown setting 'width'"),
+    "readout": (lambda f: edit(f, encoder={**ENCODER, "readout": 11}), "exceeds the number"),
     "tracks": (lambda f: edit(f, encoder={"dim": 25, "track_size": 4}), "multiple of track_size"),
     "other sizes": (lambda f: edit(f, encoder={**ENCODER, "hidden": 33}), "asks? for"),
     "pickle": (lambda f: tensors(f, pickle.dumps({"a": 1})), "not a readable safetensors"),

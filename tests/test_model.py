@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
@@ -102,6 +104,20 @@ def test_one_hot_rows_are_the_token_ids(device):
     rows = reference.one_hot(text).to(device)
     offsets = offsets.to(device)
     assert relative(encoder(rows, offsets), encoder(tokens.to(device), offsets)) <= 1e-6
+
+
+def test_reading_after_some_layers():
+    model = make_model(TINY)
+    tokens, offsets = pack([random_sequence(30)])
+    hidden = []
+    for layer in model.encoder.mixer.blocks[0]:
+        layer.register_forward_hook(lambda *args: hidden.append(args[2]))
+    config = dataclasses.replace(TINY, readout=3)
+    early = make_model(config).encoder
+    full = model.encoder(tokens, offsets)
+    assert torch.equal(early.embed(tokens, offsets), hidden[2])
+    assert torch.equal(early(tokens, offsets), full)
+    assert torch.equal(model.encoder.embed(tokens, offsets), full)
 
 
 def test_bf16(device):

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import dataclasses
 import gzip
 import json
 import sys
@@ -64,7 +65,7 @@ def embed(encoder: Encoder, sequences: list[bytes]) -> np.ndarray:
     def flush() -> None:
         packed = np.concatenate([part for tokens in batch for part in (tokens, cls)])
         offsets = np.cumsum([0, *(len(tokens) + n_cls for tokens in batch)])
-        hidden = encoder(torch.from_numpy(packed), torch.from_numpy(offsets))
+        hidden = encoder.embed(torch.from_numpy(packed), torch.from_numpy(offsets))
         ends = zip(offsets[:-1], offsets[1:] - n_cls, strict=True)
         means = torch.stack([hidden[a:b].mean(0) for a, b in ends])
         vectors.append(means.view(-1, 2, hidden.shape[1]).mean(1).numpy())
@@ -110,7 +111,9 @@ def fit(features: list, labels: list[np.ndarray], kind: str) -> tuple[float, flo
 
 
 def random_encoder(config: EncoderConfig, seed: int) -> Encoder:
+    """The same encoder untrained, read after its last layer."""
     torch.manual_seed(seed)
+    config = dataclasses.replace(config, readout=0)
     return Model(config).encoder.requires_grad_(False).eval()
 
 

@@ -195,7 +195,8 @@ def load_checkpoint(model: str) -> Checkpoint:
                 f"{path}: tensor {name} has shape {found.get(name, 'missing')}; "
                 f"the sizes in {CONFIG} ask for {expected.get(name, 'none')}"
             )
-    weights = {name: tensor.float() for name, tensor in weights.items()}
+    # copied: the file stays mapped otherwise, and must then not change while the model is used
+    weights = {name: tensor.to(torch.float32, copy=True) for name, tensor in weights.items()}
     if not all(bool(torch.isfinite(tensor).all()) for tensor in weights.values()):
         raise CheckpointError(f"{path}: holds values that are not finite")
     network.load_state_dict(weights, assign=True)

@@ -7,7 +7,8 @@ Windows of any lengths lie end to end without padding, and each rotates within i
 window's result does not depend on its neighbours.
 """
 
-from typing import Any
+from itertools import islice
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -108,10 +109,12 @@ class ChordMixer(nn.Module):
         )
         self.norm = nn.LayerNorm(config.dim) if config.norm == "layer" else None
 
-    def forward(self, hidden: Tensor, rotation: Rotation) -> Tensor:
-        """Mix (total, dim) hidden states of one packed batch; same shape."""
-        for block in self.blocks:
-            assert isinstance(block, nn.ModuleList)
-            for layer in block:
-                hidden = layer(hidden, rotation)  # (total, dim)
-        return hidden if self.norm is None else self.norm(hidden)
+    def forward(self, hidden: Tensor, rotation: Rotation, n_layers: int = 0) -> Tensor:
+        """Mix (total, dim) hidden states of one packed batch; same shape.
+
+        With ``n_layers`` they are read after that many layers, without the last normalisation.
+        """
+        layers = (layer for block in self.blocks for layer in cast(nn.ModuleList, block))
+        for layer in islice(layers, n_layers or None):
+            hidden = layer(hidden, rotation)  # (total, dim)
+        return hidden if self.norm is None or n_layers else self.norm(hidden)

@@ -21,7 +21,11 @@ class Encoder(nn.Module):
         self.embedding = nn.Linear(len(ALPHABET), config.dim)
         self.mixer = ChordMixer(config)
 
-    def forward(self, inputs: Tensor, offsets: Tensor) -> Tensor:
+    def embed(self, inputs: Tensor, offsets: Tensor) -> Tensor:
+        """Hidden states that embeddings are made of: those after ``config.readout`` layers."""
+        return self(inputs, offsets, self.config.readout)  # type: ignore[no-any-return]
+
+    def forward(self, inputs: Tensor, offsets: Tensor, n_layers: int = 0) -> Tensor:
         """Hidden states of a packed batch; shape (total, dim), float.
 
         Parameters
@@ -31,6 +35,8 @@ class Encoder(nn.Module):
             The ``n_cls`` CLS positions at the end of each window are part of it.
         offsets : Tensor, shape (n + 1,), int64
             Window i is ``inputs[offsets[i]:offsets[i + 1]]``; none is empty.
+        n_layers : int
+            Stop after this many layers; 0 runs all, and the last normalisation.
         """
         if inputs.dtype == torch.uint8:
             table = torch.cat((self.embedding.weight.t() + self.embedding.bias,
@@ -39,7 +45,7 @@ class Encoder(nn.Module):
         else:
             hidden = self.embedding(inputs)  # (total, dim)
         rotation = Rotation(offsets, len(inputs), self.config.n_tracks, self.config.track_size)
-        mixed: Tensor = self.mixer(hidden, rotation)  # (total, dim)
+        mixed: Tensor = self.mixer(hidden, rotation, n_layers)  # (total, dim)
         return mixed
 
 
