@@ -20,7 +20,8 @@ from findna.io.bed import read_intervals
 from findna.io.output import check_model_folder
 from findna.model.checkpoint import CONFIG
 from findna.training.corpus import Corpus
-from findna.training.loop import STATE, pretrain
+from findna.training.loop import pretrain
+from findna.training.state import STATE
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,115 @@
+"""What a run continues from: weights, optimiser and step, in one safetensors file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from findna.config import PretrainConfig, from_dict, to_dict
+from findna.errors import CheckpointError, ConfigError
+from findna.model.checkpoint import save_tensors
+from findna.training.distillation import SelfDistillation
+
+STATE = "training.safetensors"
+
+
+@dataclass
+class TrainingState:
+    """Everything a resumed run continues from."""
+
+    model: SelfDistillation
+    optimizer: torch.optim.AdamW
+    data: Any = None
+    step: int = 0
+    seconds: float = 0.0
+
+    @classmethod
+    def start(cls, config: PretrainConfig, data: Any, device: torch.device) -> TrainingState:
+        """Initial weights, from the seed; ``data`` says what sequence they are trained on."""
+        with torch.random.fork_rng():
+            torch.manual_seed(config.seed)
+            model = SelfDistillation(config).to(device)
+        matrices = [p for p in model.student.parameters() if p.dim() >= 2]
+        vectors = [p for p in model.student.parameters() if p.dim() < 2]
+        optimizer = torch.optim.AdamW(
+            [
+                {"params": matrices, "weight_decay": config.weight_decay},
+                {"params": vectors, "weight_decay": 0.0},
+            ],
+            lr=config.lr,
+            fused=True,
+        )
+        return cls(model, optimizer, data)
+
+    def _named_moments(self) -> dict[str, Tensor]:
+        return {
+            f"optimizer.{name}.{moment}": value
+            for name, parameter in self.model.student.named_parameters()
+            for moment, value in self.optimizer.state[parameter].items()
+        }
+
+    def save(self, path: Path) -> None:
+        """Write weights, optimiser and step in one file, replaced in one step."""
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        metadata = {
+            "step": str(self.step),
+            "seconds": repr(self.seconds),
+            "config": json.dumps(to_dict(self.model.config)),
+            "data": json.dumps(self.data),
+        }
+        save_tensors(path, tensors | self._named_moments(), metadata)
+
+    @classmethod
+    def load(
+        cls, path: Path, config: PretrainConfig, data: Any, device: torch.device
+    ) -> TrainingState:
+        """Continue from a file written by `save`.
+
+        Raises
+        ------
+        CheckpointError
+            The file is damaged.
+        ConfigError
+            It belongs to a run with other settings or on other data.
+        """
+        try:
+            with safe_open(path, "pt", device=str(device)) as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
+            saved = from_dict(PretrainConfig, json.loads(metadata["config"]))
+            step, seconds = int(metadata["step"]), float(metadata["seconds"])
+            saved_data = json.loads(metadata["data"])
+        except (SafetensorError, OSError, KeyError, ValueError) as error:
+            raise CheckpointError(f"{path}: not a training state: {error}") from error
+        if saved != config:
+            changed = [k for k, v in to_dict(config).items() if v != to_dict(saved)[k]]
+            raise ConfigError(
+                f"{path}: the run to resume has other settings for {', '.join(changed)}; "
+                "repeat its options, or start anew in another folder"
+            )
+        if saved_data != data:
+            raise ConfigError(
+                f"{path}: the run to resume has other data (FASTA, regions, exclusions or held-out "
+                "contigs); repeat them, or start anew in another folder"
+            )
+        state = cls.start(config, data, device)
+        state.step, state.seconds = step, seconds
+        prefix = "model."
+        state.model.load_state_dict(
+            {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+        )
+        for name, parameter in state.model.student.named_parameters():
+            moments = {
+                moment: tensors[key]
+                for moment in ("step", "exp_avg", "exp_avg_sq")
+                if (key := f"optimizer.{name}.{moment}") in tensors
+            }
+            if moments:
+                state.optimizer.state[parameter] = moments
+        return state
