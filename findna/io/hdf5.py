@@ -19,7 +19,9 @@ import numpy.typing as npt
 from findna.errors import BrokenFileError
 
 FORMAT_VERSION = 1
-CHUNK_ROWS = 1024
+BUFFER_ROWS = 1024  # rows of a dataset that wait to be written, at most
+BUFFER_BYTES = 1 << 22
+_CHUNK_BYTES = 1 << 17  # of a chunk of vectors in the file, about
 _BASE_CHUNK = 1 << 16  # rows of per-base hidden states per chunk, at dim 1
 
 Row = Mapping[str, Any]
@@ -31,26 +33,35 @@ def _encoding(item: Any, kind: str, version: str) -> None:
 
 
 class _Column:
-    """One growing dataset, written a chunk at a time."""
+    """One growing dataset, written some rows at a time.
+
+    Numbers wait in one array that is used again and again: many small ones, kept for a while
+    between the large ones of the encoder, would fragment the heap.
+    """
 
     def __init__(self, dataset: h5py.Dataset) -> None:
         self.dataset = dataset
-        self.waiting: list[Any] = []
+        self._waiting: Any
+        if h5py.check_string_dtype(dataset.dtype):
+            self._waiting = [""] * BUFFER_ROWS
+        else:
+            row_bytes = dataset.dtype.itemsize * int(np.prod(dataset.shape[1:]))
+            rows = max(min(BUFFER_BYTES // row_bytes, BUFFER_ROWS), 1)
+            self._waiting = np.empty((rows, *dataset.shape[1:]), dataset.dtype)
+        self._n = 0
 
     def append(self, value: Any) -> None:
-        self.waiting.append(value)
-        if len(self.waiting) >= CHUNK_ROWS:
+        self._waiting[self._n] = value
+        self._n += 1
+        if self._n == len(self._waiting):
             self.flush()
 
     def flush(self) -> None:
-        if self.waiting:
+        if self._n:
             first = self.dataset.shape[0]
-            self.dataset.resize(first + len(self.waiting), axis=0)
-            if h5py.check_string_dtype(self.dataset.dtype):
-                self.dataset[first:] = self.waiting
-            else:
-                self.dataset[first:] = np.asarray(self.waiting, dtype=self.dataset.dtype)
-            self.waiting = []
+            self.dataset.resize(first + self._n, axis=0)
+            self.dataset[first:] = self._waiting[: self._n]
+            self._n = 0
 
 
 class EmbeddingWriter:
@@ -132,14 +143,15 @@ class EmbeddingWriter:
     @staticmethod
     def _column(group: h5py.Group, name: str, kind: str) -> _Column:
         dtype = {"int": np.int64, "float": np.float64, "str": h5py.string_dtype()}[kind]
-        dataset = group.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(CHUNK_ROWS,))
+        dataset = group.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(BUFFER_ROWS,))
         _encoding(dataset, "string-array" if kind == "str" else "array", "0.2.0")
         return _Column(dataset)
 
     @staticmethod
     def _vectors(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: str) -> _Column:
+        rows = max(_CHUNK_BYTES // (np.dtype(dtype).itemsize * int(np.prod(shape))), 1)
         dataset = group.create_dataset(
-            name, (0, *shape), dtype, maxshape=(None, *shape), chunks=(CHUNK_ROWS // 8, *shape)
+            name, (0, *shape), dtype, maxshape=(None, *shape), chunks=(rows, *shape)
         )
         _encoding(dataset, "array", "0.2.0")
         return _Column(dataset)
