@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, Any, BinaryIO, cast
 
 from findna.errors import RegionError
 
@@ -42,10 +42,10 @@ def open_raw(source: str | Path) -> BinaryIO:
 def open_input(source: str | Path) -> Iterator[IO[bytes]]:
     """Bytes of a file or of standard input, decompressed if they are gzip or BGZF."""
     with open_raw(source) as raw:
-        reader = raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(raw)  # type: ignore[type-var]
+        reader = raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(cast(Any, raw))
         if reader.peek(2)[:2] == _GZIP_MAGIC:
             with gzip.open(reader, "rb") as unzipped:
-                yield unzipped  # type: ignore[misc]
+                yield cast(IO[bytes], unzipped)
         else:
             yield reader
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -49,7 +49,7 @@ def open_text_output(path: Path | None, force: bool = False) -> Iterator[BinaryI
             from pysam import BGZFile
 
             with BGZFile(str(temporary), "wb", None) as file:
-                yield file  # type: ignore[misc]
+                yield cast(BinaryIO, file)
         else:
             with temporary.open("wb") as file:
                 yield file

@@ -23,7 +23,8 @@ class Encoder(nn.Module):
 
     def embed(self, inputs: Tensor, offsets: Tensor) -> Tensor:
         """Hidden states that embeddings are made of: those after ``config.readout`` layers."""
-        return self(inputs, offsets, self.config.readout)  # type: ignore[no-any-return]
+        hidden: Tensor = self(inputs, offsets, self.config.readout)
+        return hidden
 
     def forward(self, inputs: Tensor, offsets: Tensor, n_layers: int = 0) -> Tensor:
         """Hidden states of a packed batch; shape (total, dim), float.

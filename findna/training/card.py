@@ -41,7 +41,8 @@ def model_card(name: str, model: Model, training: Mapping[str, Any]) -> str:
     if training.get("note"):
         lines.append(f"- {training['note']}")
     lines += [
-        f"- Budget: {training['steps_done']:,} steps, {training['tokens_seen']:,} nucleotides, "
+        f"- Budget: {training['steps_done']:,} steps, at most "
+        f"{training['tokens_seen']:,} nucleotides, "
         f"{hours:.1f} h on {training.get('hardware', 'unknown hardware')}.",
     ]
     if "accuracy" in training:
