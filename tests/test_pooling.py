@@ -45,11 +45,12 @@ def span_mean(values, low, high):
 @pytest.mark.parametrize("longest", [None, 40])
 @pytest.mark.parametrize("both", [False, True])
 def test_every_pooling(length, longest, both):
-    pooling = Pooling(("mean", "max", "cls", "center"), bins=4, per_base=True, both_strands=both)
+    pooling = Pooling(("mean", "max", "std", "cls", "center"), bins=4, per_base=True, both_strands=both)
     values, found = pool(pooling, length, longest, n_cls=2)
     close = {"rtol": 1e-5, "atol": 1e-5}
     np.testing.assert_allclose(found.pooled["mean"], values.mean(0), **close)
     np.testing.assert_allclose(found.pooled["max"], values.max(0), **close)
+    np.testing.assert_allclose(found.pooled["std"], values.std(0), **close)
     np.testing.assert_allclose(found.pooled["cls"], [9, 9, 9], **close)
     width = min(64, length)
     middle = span_mean(values, (length - width) / 2, (length + width) / 2)

@@ -28,7 +28,7 @@ from findna.cli import _options
 )  # fmt: skip
 @_options.region_options
 @click.option(
-    "--pool", "kinds", type=click.Choice(["mean", "max", "cls", "center"]), multiple=True,
+    "--pool", "kinds", type=click.Choice(["mean", "max", "std", "cls", "center"]), multiple=True,
     default=["mean"], show_default=True,
     help="Pooling over the region; repeatable: the first is X, others go to obsm.",
 )  # fmt: skip

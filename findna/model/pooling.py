@@ -1,8 +1,8 @@
 """Hidden states of windows in, vectors of regions out.
 
-Every pooling but ``max`` and ``cls`` is a mean over a span of the region, in bp and possibly
-ending between two bases: ``mean`` over all of it, ``center`` over its middle, bin k of N over
-[k L/N, (k+1) L/N). A base cut by the end of a span counts with the part that lies inside. So
+Every pooling but ``max``, ``std`` and ``cls`` is a mean over a span of the region, in bp and
+possibly ending between two bases: ``mean`` over all of it, ``center`` over its middle, bin k of N
+over [k L/N, (k+1) L/N). A base cut by the end of a span counts with the part that lies inside. So
 poolings are symmetric under reversal, and any region has any number of bins.
 
 A tiled region is pooled as if its tiles' hidden states lay end to end.
@@ -23,7 +23,7 @@ from findna.batching import Batch, Piece
 Array = npt.NDArray[np.float32]
 Spans = npt.NDArray[np.float64]
 
-POOLINGS = ("mean", "max", "cls", "center")
+POOLINGS = ("mean", "max", "std", "cls", "center")
 CENTER_WIDTH = 64
 """Width of the middle that ``center`` averages, bp; all of a shorter region."""
 
@@ -102,6 +102,16 @@ def segment_sums(
     return torch.segment_reduce(hidden, "sum", offsets=offsets, axis=0, initial=0)[::2]
 
 
+def _moments(hidden: Tensor, starts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Sum and sum of squares over each window; (total, dim) -> (n, 2, dim).
+
+    In float64: a variance is a small difference of large sums.
+    """
+    rows = hidden.cpu() if hidden.device.type == "mps" else hidden  # which has no float64
+    parts = [rows[a:b].double() for a, b in zip(starts[:-1], starts[1:], strict=True)]
+    return torch.stack([torch.stack((x.sum(0), x.square().sum(0))) for x in parts]).cpu().numpy()
+
+
 class _OpenRegion:
     """Sums over the windows of a region seen so far; strand 1 is the reverse complement."""
 
@@ -113,6 +123,7 @@ class _OpenRegion:
         self.missing = strands * self.length
         self.n_unknown = 0
         self.sums = np.zeros((strands, len(self.spans), dim))
+        self.moments = np.zeros((strands, 2, dim))
         self.cls = np.zeros((strands, dim))
         self.max = np.full((strands, dim), -np.inf, dtype=np.float32)
         self.per_base = np.zeros((self.length, dim), dtype=np.float32) if pooling.per_base else None
@@ -139,6 +150,7 @@ class Pooler:
         starts = np.cumsum([0, *map(len, batch.pieces)])
         regions = [self._opened(piece, hidden.shape[1]) for piece in batch.pieces]
         sums = self._span_sums(bases, starts, batch.pieces, regions)
+        moments = _moments(bases, starts) if "std" in self.pooling.kinds else None
         for i, (piece, region) in enumerate(zip(batch.pieces, regions, strict=True)):
             strand, rows = int(piece.flipped), bases[starts[i] : starts[i + 1]]
             region.sums[strand] += sums[i]
@@ -146,6 +158,8 @@ class Pooler:
             if "max" in self.pooling.kinds:
                 highest = rows.amax(0).float().cpu().numpy()
                 np.maximum(region.max[strand], highest, out=region.max[strand])
+            if moments is not None:
+                region.moments[strand] += moments[i]
             if cls is not None:
                 region.cls[strand] += len(piece) * cls[i]
             if region.per_base is not None:
@@ -216,10 +230,12 @@ class Pooler:
     def _finish(self, region: _OpenRegion) -> RegionVectors:
         widths = region.spans[:, 1] - region.spans[:, 0]
         means = (region.sums.mean(0) / widths[:, None]).astype(np.float32)
+        first, second = region.moments[:, 0] / region.length, region.moments[:, 1] / region.length
         vectors = {
             "mean": means[0],
             "center": means[1] if "center" in self.pooling.kinds else means[0],
             "max": region.max.mean(0),
+            "std": np.sqrt((second - first**2).clip(min=0)).mean(0).astype(np.float32),
             "cls": (region.cls.mean(0) / region.length).astype(np.float32),
         }
         per_base = None
