@@ -25,6 +25,10 @@ class RegionError(FindnaError):
     """A region that is malformed or lies outside its contig."""
 
 
+class LabelError(FindnaError):
+    """A labelled set that cannot be read, or from which nothing can be learned."""
+
+
 class CheckpointError(FindnaError):
     """A model folder that is missing, malformed or of another kind."""
 
