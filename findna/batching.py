@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +12,13 @@ import numpy.typing as npt
 from findna.encoding import BLANK, N, Tokens, reverse_complement
 from findna.windows import Region, Window, tile
 
-if TYPE_CHECKING:  # a Genome is handed in; pooling needs this module where there is no pyfaidx
-    from findna.genome import Genome
+
+class SequenceSource(Protocol):
+    """Where token ids come from: a `findna.genome.Genome`, or sequences held in memory."""
+
+    def fetch(self, chrom: str, start: int, end: int) -> Tokens:
+        """Token ids of an interval, 0-based and half-open."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class Batch:
     pieces: list[Piece]
 
 
-def read_window(genome: Genome, window: Window) -> Tokens:
+def read_window(genome: SequenceSource, window: Window) -> Tokens:
     """Token ids of a window in the reading direction of its region; overhang is N."""
     region = window.region
     pieces = [
@@ -69,7 +74,7 @@ def _pack(sequences: list[Tokens], pieces: list[Piece], n_cls: int) -> Batch:
 
 def batches(
     regions: Iterable[Region],
-    genome: Genome,
+    genome: SequenceSource,
     *,
     max_tokens: int,
     longest: int | None,

@@ -204,6 +204,31 @@ class PretrainConfig:
             _check(getattr(self, name) >= 0, f"{name} must not be negative")
 
 
+@dataclass(frozen=True)
+class FineTuneConfig:
+    """Training an encoder along with the head of a task (``findna finetune --mode full``)."""
+
+    epochs: int = _setting(10, "passes over the training set, at most")
+    patience: int = _setting(3, "epochs without a better validation score before it ends")
+    lr: float = _setting(5e-4, "highest learning rate of the head and the encoder's last layer")
+    layer_decay: float = _setting(0.9, "factor on the learning rate per layer further down")
+    weight_decay: float = _setting(0.05, "AdamW weight decay of the encoder")
+    warmup: float = _setting(0.1, "share of the steps over which the learning rate rises")
+    dropout: float = _setting(0.1, "share of the head's features blanked in training")
+    batch_tokens: int = _setting(8_192, "nucleotides per step")
+    clip: float = _setting(1.0, "largest gradient norm")
+
+    def __post_init__(self) -> None:
+        _check_values(self)
+        for name in ("epochs", "patience", "lr", "layer_decay", "batch_tokens", "clip"):
+            value = getattr(self, name)
+            _check(value > 0, f"{name} must be greater than 0, not {value!r}")
+        for name in ("layer_decay", "warmup"):
+            _check(getattr(self, name) <= 1, f"{name} must be at most 1")
+        _check(0 <= self.dropout < 1, "dropout must be at least 0 and below 1")
+        _check(self.weight_decay >= 0, "weight_decay must not be negative")
+
+
 _POSITIVE = (
     "steps", "batch_tokens", "student_temp", "teacher_temp", "prototypes", "projection_hidden",
     "projection_dim", "lr", "clip", "log_every", "evaluate_every", "checkpoint_every",
@@ -252,7 +277,7 @@ def _coerce(name: str, value: Any, hint: Any) -> Any:
             return float(value)
         except ValueError:
             pass
-    if isinstance(value, hint) and not isinstance(value, bool):
+    if isinstance(value, hint) and isinstance(value, bool) == (hint is bool):
         return value
     raise ConfigError(f"{name} must be of type {hint.__name__}, not {value!r}")
 

@@ -1,5 +1,7 @@
 """Where the arithmetic happens."""
 
+import platform
+
 import torch
 
 from findna.errors import ConfigError
@@ -29,3 +31,10 @@ def resolve_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda", "mps"):
         raise ConfigError(f"unknown device {name}; use auto, cpu, cuda, cuda:N or mps")
     return device
+
+
+def describe(device: torch.device) -> str:
+    """A device in words, for cards and reports."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{torch.get_num_threads()} threads of a {platform.machine()} CPU"

@@ -4,37 +4,29 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from findna import __version__
-from findna.batching import batches
 from findna.devices import resolve_device
 from findna.errors import ConfigError, RegionError
 from findna.genome import Genome
-from findna.inference import MAX_TOKENS, forward_batches
 from findna.io.bed import column_names
 from findna.io.hdf5 import EmbeddingWriter
 from findna.io.output import check_output, published
 from findna.io.tables import EmbeddingTable, is_device, is_stdout, open_text_output
 from findna.model.checkpoint import Checkpoint, find_model, load_checkpoint, read_config
-from findna.model.pooling import Pooler, Pooling, RegionVectors
+from findna.model.pooling import Pooling, RegionVectors
+from findna.pipeline import place_all, vectors_in_order
 from findna.progress import progress
-from findna.regions import Placed, RegionOptions, RegionSource, Survey, place, survey
-from findna.windows import Region
+from findna.regions import Placed, RegionOptions, RegionSource, Survey, survey
 
 logger = logging.getLogger(__name__)
 
 _MOST_COLUMNS = 1_000  # their names have to fit an attribute of 64 KiB
-_ROWS_AT_A_TIME = 16_384
-"""Rows after which a batch is closed: bounds what is held where few rows can be read."""
 
 
 @dataclass(frozen=True)
@@ -47,65 +39,6 @@ class EmbedSummary:
     seconds: float
     model: str
     digest: str
-
-
-def vectors_in_order(
-    placed: Iterator[Placed],
-    genome: Genome,
-    checkpoint: Checkpoint,
-    pooling: Pooling,
-    *,
-    device: torch.device,
-    precision: str = "fp32",
-    max_tokens: int | None = None,
-    whole: bool = False,
-) -> Iterator[tuple[Placed, RegionVectors | None]]:
-    """Each row with its vectors, in the order of the rows; None where a row has no region.
-
-    Parameters
-    ----------
-    placed : iterator of Placed
-        Rows whose regions are numbered in ascending order.
-    whole : bool
-        Encode regions longer than the model's training length in one piece instead of tiles.
-    """
-    encoder = checkpoint.model.encoder
-    waiting: deque[Placed] = deque()  # rows read ahead of their vectors
-    more = True
-
-    def regions() -> Iterator[Region]:
-        nonlocal more
-        for item in islice(placed, _ROWS_AT_A_TIME):
-            more = True
-            waiting.append(item)
-            if item.region is not None:
-                yield item.region
-
-    pooler = Pooler(pooling, encoder.config.n_cls)
-    while more:
-        more = False
-        packed = batches(
-            regions(),
-            genome,
-            max_tokens=max_tokens or MAX_TOKENS[device.type],
-            longest=None if whole else encoder.config.max_length,
-            n_cls=encoder.config.n_cls,
-            both_strands=pooling.both_strands,
-        )
-        for batch, hidden in forward_batches(encoder, packed, device=device, precision=precision):
-            for vectors in pooler(hidden, batch):
-                while waiting[0].region is None:
-                    yield waiting.popleft(), None
-                yield waiting.popleft(), vectors
-        while waiting:
-            yield waiting.popleft(), None
-
-
-def _place_all(source: RegionSource, genome: Genome, options: RegionOptions) -> Iterator[Placed]:
-    for index, row in enumerate(source.rows()):
-        item = place(row, index, genome, options)
-        if item.region is not None or options.on_error == "null":
-            yield item
 
 
 def _obs_columns(n: int) -> dict[str, str]:
@@ -189,9 +122,9 @@ def embed(
             "cut some (cut -f) or write a table (-O tsv)"
         )
     checkpoint = load_checkpoint(model)
-    placed = _place_all(source, genome, options)
+    placed = place_all(source, genome, options)
     rows = vectors_in_order(
-        placed, genome, checkpoint, pooling,
+        placed, genome, checkpoint.model.encoder, pooling,
         device=target, precision=precision, max_tokens=max_tokens, whole=whole,
     )  # fmt: skip
     dim = checkpoint.config.dim
@@ -203,6 +136,8 @@ def embed(
             file = stack.enter_context(open_text_output(output, force))
             table = EmbeddingTable(file, dim, names, pooling.kinds, pooling.bins)
             for item, vectors in rows:
+                if vectors is None and options.on_error == "skip":
+                    continue
                 pooled, bins = (vectors.pooled, vectors.bins) if vectors else (None, None)
                 table.write(item.row.columns, item.status, pooled, bins)
                 bar.update()
@@ -222,6 +157,8 @@ def embed(
                 )
             )
             for item, vectors in rows:
+                if vectors is None and options.on_error == "skip":
+                    continue
                 row = _obs_row(item, vectors, names, options.stranded)
                 if vectors is None:
                     writer.write(row)

@@ -1,4 +1,4 @@
-"""The only inference loop: batches in, hidden states out."""
+"""The only inference loop: regions in, batches through the encoder, vectors out."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-from findna.batching import Batch
+from findna.batching import Batch, SequenceSource, batches
 from findna.model.encoder import Encoder
+from findna.model.pooling import Pooler, Pooling, RegionVectors
+from findna.windows import Region
 
 PRECISIONS = ("fp32", "bf16")
 
@@ -18,7 +20,7 @@ MAX_TOKENS = {"cpu": 8_192, "mps": 65_536, "cuda": 262_144}
 
 def forward_batches(
     encoder: Encoder,
-    batches: Iterable[Batch],
+    packed: Iterable[Batch],
     *,
     device: torch.device,
     precision: str = "fp32",
@@ -30,7 +32,7 @@ def forward_batches(
     encoder = encoder.to(device).eval()
     amp = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
     waiting: tuple[Batch, Tensor] | None = None
-    for batch in batches:
+    for batch in packed:
         with torch.inference_mode(), amp:
             tokens = torch.from_numpy(batch.tokens).to(device, non_blocking=True)
             offsets = torch.from_numpy(batch.offsets).to(device, non_blocking=True)
@@ -43,3 +45,36 @@ def forward_batches(
         waiting = (batch, hidden)
     if waiting is not None:
         yield waiting
+
+
+def region_vectors(
+    regions: Iterable[Region],
+    source: SequenceSource,
+    encoder: Encoder,
+    pooling: Pooling,
+    *,
+    device: torch.device,
+    precision: str = "fp32",
+    max_tokens: int | None = None,
+    whole: bool = False,
+) -> Iterator[RegionVectors]:
+    """The vectors of each region, in the order of the regions.
+
+    Parameters
+    ----------
+    regions : iterable of Region
+        Numbered in ascending order; read as far as the next batch needs.
+    whole : bool
+        Encode regions longer than the model's training length in one piece instead of tiles.
+    """
+    pooler = Pooler(pooling, encoder.config.n_cls)
+    packed = batches(
+        regions,
+        source,
+        max_tokens=max_tokens or MAX_TOKENS[device.type],
+        longest=None if whole else encoder.config.max_length,
+        n_cls=encoder.config.n_cls,
+        both_strands=pooling.both_strands,
+    )
+    for batch, hidden in forward_batches(encoder, packed, device=device, precision=precision):
+        yield from pooler(hidden, batch)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import platform
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import torch
 
 from findna.config import PretrainConfig
-from findna.devices import resolve_device
+from findna.devices import describe, resolve_device
 from findna.errors import ConfigError, OutputError, RegionError
 from findna.genome import Genome
 from findna.io.bed import read_intervals
@@ -32,12 +31,6 @@ def _sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _hardware(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{torch.get_num_threads()} threads of a {platform.machine()} CPU"
 
 
 def pretrain_genome(
@@ -115,7 +108,7 @@ def pretrain_genome(
             provenance: dict[str, Any] = {
                 "data": [data],
                 "heldout": list(heldout),
-                "hardware": _hardware(torch_device),
+                "hardware": describe(torch_device),
                 "torch": torch.__version__.split("+")[0],
                 "note": _text(note),
                 "licence": _text(licence),

@@ -102,7 +102,8 @@ def place(row: BedRow, index: int, genome: Genome, options: RegionOptions) -> Pl
 class RegionSource:
     """Rows of a BED file, of standard input, of region strings, or one per FASTA record.
 
-    Can be read more than once: a pipe is first copied to a temporary file.
+    Can be read more than once, unless it is a stream: `bed` copies a pipe to a temporary file
+    first, `stream` reads it as it comes.
 
     Parameters
     ----------
@@ -112,21 +113,33 @@ class RegionSource:
         Reads the rows from the first on, at each call.
     path : Path, optional
         The file they come from, if any.
+
+    Attributes
+    ----------
+    is_stream : bool
+        The rows can be read once only.
+    headers : list of str
+        Header lines of a BED file that were read so far and came before its first row.
     """
 
     def __init__(
-        self, name: str, rows: Callable[[], Iterator[BedRow]], path: Path | None = None
+        self,
+        name: str,
+        rows: Callable[[], Iterator[BedRow]],
+        path: Path | None = None,
     ) -> None:
         self.name = name
         self.rows = rows
         self.path = path
+        self.is_stream = False
+        self.headers: list[str] = []
         self._spool: tempfile._TemporaryFileWrapper[bytes] | None = None
 
     @classmethod
     def bed(cls, path: str | Path) -> RegionSource:
         """Rows of a BED file; ``-`` is standard input."""
-        if not is_stdin(path) and (Path(path).is_file() or not Path(path).exists()):
-            return cls(str(path), lambda: read_bed(path), Path(path))
+        if not _is_pipe(path):
+            return cls._file(path)
         spool = tempfile.NamedTemporaryFile(prefix="findna-")  # noqa: SIM115  closed by close()
         with open_raw(path) as pipe:  # compressed or not: read_bed finds out
             shutil.copyfileobj(pipe, spool)
@@ -134,6 +147,24 @@ class RegionSource:
         name = display_name(path)
         source = cls(name, lambda: read_bed(spool.name, name))
         source._spool = spool
+        return source
+
+    @classmethod
+    def stream(cls, path: str | Path) -> RegionSource:
+        """Rows of a BED file, or of a pipe as they come; ``-`` is standard input."""
+        if not _is_pipe(path):
+            return cls._file(path)
+        source = cls(display_name(path), lambda: read_bed(path, on_header=source.headers.append))
+        source.is_stream = True
+        return source
+
+    @classmethod
+    def _file(cls, path: str | Path) -> RegionSource:
+        def rows() -> Iterator[BedRow]:
+            source.headers.clear()
+            return read_bed(path, on_header=source.headers.append)
+
+        source = cls(str(path), rows, Path(path))
         return source
 
     @classmethod
@@ -160,6 +191,10 @@ class RegionSource:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _is_pipe(path: str | Path) -> bool:
+    return is_stdin(path) or (Path(path).exists() and not Path(path).is_file())
 
 
 def _aliased(genome: Genome) -> dict[str, int]:
@@ -214,10 +249,7 @@ def survey(
         if found.rows == 0:
             found.columns = len(row.columns)
         elif len(row.columns) != found.columns:
-            raise RegionError(
-                f"{source.name}:{row.number}: {len(row.columns)} columns, but the first row has "
-                f"{found.columns}; every row must have the same number"
-            )
+            raise RegionError(ragged(source.name, row, found.columns))
         if utf8 and not all(map(_is_text, row.columns)):
             raise RegionError(
                 f"{source.name}:{row.number}: not UTF-8 text, which HDF5 needs; convert it "
@@ -239,6 +271,14 @@ def survey(
     if found.bad and options.on_error == "stop":
         raise RegionError(_stop_message(source, found, genome))
     return found
+
+
+def ragged(name: str, row: BedRow, n_columns: int) -> str:
+    """What is said of a row with another number of columns than the first."""
+    return (
+        f"{name}:{row.number}: {len(row.columns)} columns, but the first row has {n_columns}; "
+        "every row must have the same number"
+    )
 
 
 def _is_text(column: str) -> bool:

@@ -13,7 +13,14 @@ import click
 
 from findna.errors import BrokenFileError, FindnaError
 
-COMMANDS = {"embed": "embed", "pretrain": "pretrain", "models": "models"}
+COMMANDS = {
+    "embed": "embed",
+    "predict": "predict",
+    "finetune": "finetune",
+    "tasks": "tasks",
+    "pretrain": "pretrain",
+    "models": "models",
+}
 """Name of each command and the module that holds it."""
 
 EXIT_CODES = """\b

@@ -68,6 +68,17 @@ threads = click.option(
 
 genome = click.argument("genome", type=click.Path(path_type=Path))
 
+task_names = click.option(
+    "-t", "--task", "task", multiple=True, required=True, metavar="NAME[,NAME]",
+    help="Task or tasks, by name (findna tasks list) or folder; repeatable.",
+)  # fmt: skip
+
+
+def listed(values: tuple[str, ...]) -> list[str]:
+    """Names of a repeatable option that also takes several, divided by commas."""
+    return [name for value in values for name in value.split(",") if name]
+
+
 region_options = option_group(
     click.option(
         "-r", "--region", multiple=True, metavar="CHROM:START-END",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,10 +99,15 @@ def parse_row(line: str, number: int, name: str) -> BedRow:
     )
 
 
-def read_bed(source: str | Path, name: str | None = None) -> Iterator[BedRow]:
+def read_bed(
+    source: str | Path,
+    name: str | None = None,
+    on_header: Callable[[str], object] = lambda line: None,
+) -> Iterator[BedRow]:
     """Data lines of a BED file in their order; ``-`` is standard input.
 
-    ``name`` is what messages call the file.
+    ``name`` is what messages call the file; ``on_header`` gets each header line before the first
+    data line.
 
     Raises
     ------
@@ -110,10 +115,14 @@ def read_bed(source: str | Path, name: str | None = None) -> Iterator[BedRow]:
         A line is not BED; the message names file, line and reason.
     """
     name = name or display_name(source)
+    begun = False
     with open_input(source) as file:
         for number, line in numbered_lines(file, name):
             if not is_header(line):
                 yield parse_row(line, number, name)
+                begun = True
+            elif not begun and line.strip():
+                on_header(line)
 
 
 def problem(interval: Interval, genome: Genome, pad: bool = False) -> tuple[str, str] | None:

@@ -55,6 +55,25 @@ def open_text_output(path: Path | None, force: bool = False) -> Iterator[BinaryI
                 yield file
 
 
+def index_table(path: Path) -> None:
+    """Make a tabix index (.tbi) beside a BGZF file of BED rows.
+
+    Raises
+    ------
+    OutputError
+        Its rows are not sorted; the file itself is complete.
+    """
+    from pysam import tabix_index
+
+    try:
+        tabix_index(str(path), preset="bed", force=True, keep_original=True)
+    except OSError as error:
+        raise OutputError(
+            f"{path}: written, but not indexed: its rows are not sorted; sort the input "
+            "(sort -k1,1 -k2,2n) and run again"
+        ) from error
+
+
 class EmbeddingTable:
     """Input columns as they were, then status, then the vector; same interface as the HDF5 writer.
 

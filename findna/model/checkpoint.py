@@ -82,8 +82,14 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, 
         temporary.chmod(mode)
 
 
-def save_checkpoint(folder: Path, model: Model, training: dict[str, Any], card: str) -> str:
-    """Write a model folder; returns the digest of its weights.
+def save_checkpoint(
+    folder: Path,
+    model: Model,
+    training: dict[str, Any],
+    card: str,
+    dtype: torch.dtype = torch.float32,
+) -> str:
+    """Write a model folder; returns the digest of its weights, as they are when loaded again.
 
     Parameters
     ----------
@@ -91,10 +97,12 @@ def save_checkpoint(folder: Path, model: Model, training: dict[str, Any], card: 
         Where the weights come from: plain values, kept in config.json.
     card : str
         Text of README.md; ``{digest}`` in it is replaced.
+    dtype : torch.dtype
+        Of the stored weights; they are loaded as float32.
     """
     config = model.encoder.config
-    weights = model.state_dict()
-    digest = digest_of(config, weights)
+    weights = {name: tensor.to(dtype) for name, tensor in model.state_dict().items()}
+    digest = digest_of(config, {name: tensor.float() for name, tensor in weights.items()})
     values = {
         "format": FORMAT,
         "findna_version": __version__,

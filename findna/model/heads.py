@@ -1,5 +1,6 @@
-"""Heads on the hidden states: masked nucleotides, and prototypes for self-distillation."""
+"""Heads: masked nucleotides, prototypes for self-distillation, and labelled tasks."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -36,3 +37,27 @@ class PrototypeHead(nn.Module):
         vectors = F.batch_norm(vectors.float(), None, None, training=True)  # (n, dim)
         projected = F.normalize(self.project(vectors).float(), dim=-1)  # (n, bottleneck)
         return projected @ F.normalize(self.prototypes.weight.float(), dim=-1).t()
+
+
+class TaskHead(nn.Module):
+    """Standardisation by the training set's figures, then a linear layer.
+
+    Parameters
+    ----------
+    n_features, n_outputs : int
+        One output per class, label or target.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, n_features: int, n_outputs: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(n_features))
+        self.register_buffer("scale", torch.ones(n_features))
+        self.linear = nn.Linear(n_features, n_outputs)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits, or values of a regression; (n, n_features) -> (n, n_outputs)."""
+        logits: Tensor = self.linear((features.float() - self.mean) / self.scale)
+        return logits

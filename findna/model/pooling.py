@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -108,7 +109,7 @@ def _moments(hidden: Tensor, starts: npt.NDArray[np.int64]) -> npt.NDArray[np.fl
     In float64: a variance is a small difference of large sums.
     """
     rows = hidden.cpu() if hidden.device.type == "mps" else hidden  # which has no float64
-    parts = [rows[a:b].double() for a, b in zip(starts[:-1], starts[1:], strict=True)]
+    parts = [rows[a:b].double() for a, b in pairwise(starts)]
     return torch.stack([torch.stack((x.sum(0), x.square().sum(0))) for x in parts]).cpu().numpy()
 
 

@@ -1,0 +1,180 @@
+"""``findna finetune``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from findna.cli import _options
+from findna.cli._settings import setting_options, settings_of
+from findna.config import FineTuneConfig
+
+_DATA = click.Path(path_type=Path, exists=True)
+
+
+@click.command()
+@click.argument("genome", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "-t", "--task", "task", required=True, metavar="NAME", help="Name of the task.",
+)  # fmt: skip
+@click.option(
+    "--train", type=_DATA, required=True, metavar="FILE|FOLDER",
+    help="Labelled sequences: CSV, TSV, BED (with GENOME), FASTA, or a folder of splits.",
+)  # fmt: skip
+@click.option(
+    "--valid", type=_DATA, metavar="FILE",
+    help="To choose by.  [default: a fifth of --train, whole contigs where known]",
+)  # fmt: skip
+@click.option("--test", type=_DATA, metavar="FILE", help="To measure on, once, at the end.")
+@click.option(
+    "--mode", type=click.Choice(["probe", "full"]), default="probe", show_default=True,
+    help="Train a linear head on the frozen encoder, or the encoder along with the head.",
+)  # fmt: skip
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FOLDER",
+    help="Task folder to write.  [default: $FINDNA_HOME/tasks/NAME]",
+)  # fmt: skip
+@click.option(
+    "-m", "--model", default="tiny", show_default=True, metavar="NAME|FOLDER",
+    help="Encoder to start from; see findna models list.",
+)  # fmt: skip
+@click.option(
+    "--kind", type=click.Choice(["auto", "classes", "multilabel", "regression"]), default="auto",
+    show_default=True, help="Of the labels; auto: numbers that are not whole are a regression.",
+)  # fmt: skip
+@click.option(
+    "--label-column", metavar="NAME",
+    help="Column of the label; a,b,c are several targets.  [default: label; of BED the name]",
+)  # fmt: skip
+@click.option(
+    "--class-names", metavar="A,B,...",
+    help="Names for the classes, in their order; of two the second is the positive one.",
+)  # fmt: skip
+@click.option(
+    "--kmers/--no-kmers", default=True, show_default=True,
+    help="Let validation append k-mer frequencies to the embedding.",
+)  # fmt: skip
+@click.option("--balanced", is_flag=True, help="Weight classes by the inverse of their frequency.")
+@click.option(
+    "-s", "--stranded", is_flag=True,
+    help="Read intervals on the minus strand as reverse complement.",
+)  # fmt: skip
+@click.option(
+    "--on-overlap", type=click.Choice(["stop", "drop", "keep"]), default="stop", show_default=True,
+    help="Sequences of --train that are also in --valid or --test, on either strand.",
+)  # fmt: skip
+@click.option(
+    "--chrom-alias", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE",
+    help="Tab-separated: name in the labelled set, name in the FASTA.",
+)  # fmt: skip
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
+              help="Of the validation split and of training.")  # fmt: skip
+@click.option("--note", default="", help="A sentence for the card.")
+@click.option("--licence", default="", help="Licence of the weights, for the card.")
+@_options.inference_options
+@_options.force
+@_options.verbosity
+@setting_options(FineTuneConfig, "Only with --mode full. ")
+def finetune(
+    genome: Path | None,
+    task: str,
+    train: Path,
+    valid: Path | None,
+    test: Path | None,
+    mode: str,
+    output: Path | None,
+    model: str,
+    kind: str,
+    label_column: str | None,
+    class_names: str | None,
+    kmers: bool,
+    balanced: bool,
+    stranded: bool,
+    on_overlap: str,
+    chrom_alias: Path | None,
+    seed: int,
+    note: str,
+    licence: str,
+    device: str,
+    precision: str,
+    max_tokens: int | None,
+    force: bool,
+    **settings: Any,
+) -> None:
+    """Train a task on labelled sequences, for findna predict.
+
+    What of a sequence the head reads (strands, poolings, k-mers) and its regularisation are
+    chosen on the validation set; probabilities are calibrated on it. The test set is measured
+    once. docs/formats.md lists the forms of labelled data. GENOME is the FASTA of intervals.
+
+    \b
+    Examples:
+      findna finetune --task promoter --train GUE/prom/prom_300_all
+      findna finetune genome.fa --task peaks --train labelled.bed --test held_out.bed
+      findna finetune --task splice --train train.csv --valid dev.csv --mode full
+      findna finetune --task strength --train mpra.csv --kind regression --label-column log2fc
+    """
+    import re
+    from contextlib import ExitStack
+
+    if not re.fullmatch(r"[\w.-]+", task) or task.startswith("."):
+        raise click.UsageError(
+            f"--task {task}: a name of letters, digits, '.', '_' and '-'; -o names the folder"
+        )
+    given = settings_of(FineTuneConfig, settings)
+    if given and mode == "probe":
+        name = next(iter(given)).replace("_", "-")
+        raise click.UsageError(f"--{name} needs --mode full")
+
+    from findna.config import from_dict
+    from findna.finetune import finetune as run
+    from findna.finetune import read_splits
+    from findna.finetuning.probe import KS
+    from findna.genome import Genome, read_aliases
+    from findna.io.output import check_model_folder
+    from findna.task import tasks_home
+
+    _options.begin()
+    folder = output or tasks_home() / task
+    check_model_folder(folder, force)
+    config = from_dict(FineTuneConfig, given)
+    with ExitStack() as stack:
+        fasta = None
+        if genome is not None:
+            aliases = read_aliases(chrom_alias) if chrom_alias else None
+            fasta = stack.enter_context(Genome(genome, aliases))
+        splits = read_splits(
+            train, valid, test, fasta,
+            kind=kind, label_column=label_column, stranded=stranded, on_overlap=on_overlap,
+            seed=seed,
+        )  # fmt: skip
+    summary = run(
+        splits,
+        folder,
+        model=model,
+        mode=mode,
+        class_names=class_names.split(",") if class_names else None,
+        ks=KS if kmers else (0,),
+        config=config,
+        balanced=balanced,
+        device=device,
+        precision=precision,
+        max_tokens=max_tokens,
+        seed=seed,
+        note=note,
+        licence=licence,
+        force=force,
+    )
+    where = "test" if "test" in summary.metrics else "valid"
+    shown = ", ".join(
+        f"{name.upper() if name in ('mcc', 'auroc') else name} {value:.3f}"
+        for name, value in summary.metrics[where].items()
+        if value is not None and name in ("accuracy", "mcc", "auroc", "r2", "pearson")
+    )
+    named = {"test": "test set", "valid": "validation set"}[where]
+    _options.say(
+        f"{task}: {shown} on the {named}; reads {summary.features}; "
+        f"{summary.seconds:.0f} s -> {folder} ({summary.digest[:12]})"
+    )

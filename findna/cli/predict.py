@@ -1,0 +1,139 @@
+"""``findna predict``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from findna.cli import _options
+
+
+@click.command()
+@_options.genome
+@click.argument("regions", required=False)
+@_options.task_names
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
+    help="File to write; .gz is BGZF.  [default: standard output]",
+)  # fmt: skip
+@click.option(
+    "-O", "--output-type", "form", type=click.Choice(["bed", "tsv", "jsonl"]),
+    help="Rows as they were with new columns, the same with a header, or JSON lines."
+    "  [default: by the name of the output, else bed; tsv without REGIONS]",
+)  # fmt: skip
+@click.option(
+    "--bed6", is_flag=True,
+    help="Six columns for browsers: name is the label, score 1000 times the probability.",
+)  # fmt: skip
+@click.option(
+    "--header", is_flag=True,
+    help="Repeat header lines of REGIONS, and name the new columns and the weights.",
+)  # fmt: skip
+@click.option("--all-classes", is_flag=True, help="Also the probability of every class.")
+@click.option(
+    "--min-prob", type=click.FloatRange(0, 1), metavar="P",
+    help="Only rows where a task gives at least this probability.",
+)  # fmt: skip
+@click.option(
+    "--write-index", is_flag=True, help="Also a tabix index of -o NAME.bed.gz (sorted rows).",
+)  # fmt: skip
+@_options.region_options
+@_options.inference_options
+@_options.force
+@_options.verbosity
+def predict(
+    genome: Path,
+    regions: str | None,
+    task: tuple[str, ...],
+    output: Path | None,
+    form: str | None,
+    bed6: bool,
+    header: bool,
+    all_classes: bool,
+    min_prob: float | None,
+    write_index: bool,
+    region: tuple[str, ...],
+    stranded: bool,
+    split: bool,
+    flank: int,
+    window: int | None,
+    anchor: str,
+    out_of_bounds: str,
+    on_error: str,
+    chrom_alias: Path | None,
+    device: str,
+    precision: str,
+    max_tokens: int | None,
+    force: bool,
+) -> None:
+    """Append label and probability to the rows of REGIONS (BED), from the sequence of GENOME.
+
+    Rows come out as they went in, in their order, with two more columns per task: the label, and
+    a probability of six decimals: that of the second class where there are two (findna tasks info
+    names it), of the label where there are more. REGIONS may be plain, gzip or BGZF; a pipe (-)
+    is answered while it is read. Without REGIONS (and without -r) every FASTA record is a row.
+
+    \b
+    Examples:
+      findna predict genome.fa peaks.bed --task promoter > peaks.promoter.bed
+      bedtools slop -i tss.bed -g genome.fa.fai -l 249 -r 50 -s |
+        findna predict -s --task promoter genome.fa - | bedtools intersect -a - -b peaks.bed
+      findna predict genome.fa tss.bed --task promoter --window 300 --bed6 -o tss.bed.gz
+      findna predict genes.fa --task promoter,splice --all-classes
+    """
+    if regions is not None and region:
+        raise click.UsageError("give REGIONS or -r/--region, not both")
+    if split and (flank or window is not None):
+        raise click.UsageError("--split cannot be combined with --flank or --window")
+    records = regions is None and not region
+    if form is None:
+        name = output.name.lower().removesuffix(".gz").removesuffix(".bgz") if output else ""
+        by_name = {".tsv": "tsv", ".txt": "tsv", ".jsonl": "jsonl", ".bed": "bed"}
+        form = by_name.get(Path(name).suffix, "tsv" if records else "bed")
+    if bed6 and form != "bed":
+        raise click.UsageError("--bed6 is BED; leave out -O")
+
+    from findna.genome import Genome, read_aliases
+    from findna.predict import predict as run
+    from findna.regions import RegionOptions, RegionSource
+
+    _options.begin()
+    aliases = read_aliases(chrom_alias) if chrom_alias else None
+    with Genome(genome, aliases) as fasta:
+        if regions is not None:
+            source = RegionSource.stream(regions)
+        elif region:
+            source = RegionSource.strings(region, fasta)
+        else:
+            source = RegionSource.records(fasta)
+        with source:
+            summary = run(
+                fasta,
+                source,
+                output,
+                tasks=_options.listed(task),
+                options=RegionOptions(
+                    stranded, split, flank, window, anchor, out_of_bounds == "pad", on_error
+                ),
+                form=form,
+                bed6=bed6,
+                header=header,
+                all_classes=all_classes,
+                records=records,
+                min_probability=min_prob,
+                write_index=write_index,
+                precision=precision,
+                device=device,
+                max_tokens=max_tokens,
+                force=force,
+            )
+    missing = summary.rows - summary.predicted
+    fate = "skipped" if on_error == "skip" else "without a prediction"
+    _options.say(
+        f"{summary.predicted} of {summary.rows} regions predicted"
+        + (f", {missing} {fate}" if missing else "")
+        + (f", {summary.written} written" if min_prob is not None else "")
+        + f" in {summary.seconds:.1f} s, "
+        + ", ".join(f"task {name} {digest[:12]}" for name, digest in summary.tasks.items())
+    )

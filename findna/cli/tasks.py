@@ -1,0 +1,90 @@
+"""``findna tasks``."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from findna.cli import _options
+from findna.cli._tables import print_table
+
+
+@click.group()
+def tasks() -> None:
+    """List tasks for findna predict, or look at one.
+
+    \b
+    Examples:
+      findna tasks list
+      findna tasks info promoter
+    """
+
+
+@tasks.command("list")
+@_options.verbosity
+def list_tasks() -> None:
+    """Show the tasks that ship and those in $FINDNA_HOME/tasks.
+
+    A task of one's own goes before one of the same name that ships.
+    """
+    from findna.task import SHIPPED, known_tasks, read_task
+
+    rows = []
+    for name, folder in sorted(known_tasks().items()):
+        config, record = read_task(folder)
+        metrics = record.get("metrics", {})
+        measured = metrics.get("test") or metrics.get("valid") or {}
+        metric = "auroc" if "auroc" in measured else "r2"
+        value = measured.get(metric)
+        rows.append(
+            (
+                name,
+                ",".join(config.classes),
+                str(config.window or "any"),
+                config.mode,
+                config.encoder,
+                f"{metric.upper()} {value:.3f} ({'test' if metrics.get('test') else 'valid'})"
+                if value is not None
+                else ".",
+                "shipped" if folder.parent == SHIPPED else str(folder),
+                str(record.get("digest", ""))[:12],
+            )
+        )
+    header = ("task", "classes", "window", "mode", "encoder", "figure", "where", "digest")
+    print_table(header, rows)
+
+
+@tasks.command()
+@click.argument("task")
+@click.option("--json", "as_json", is_flag=True, help="Print task.json as it is.")
+@_options.verbosity
+def info(task: str, as_json: bool) -> None:
+    """Show the card of TASK, a name or a folder."""
+    from findna.task import CARD, find_task, load_task, read_task
+
+    folder = find_task(task)
+    if as_json:
+        click.echo(json.dumps(read_task(folder)[1], indent=2))
+        return
+    loaded = load_task(task)
+    card = folder / CARD
+    text = (
+        card.read_text("utf-8", "replace")
+        if card.is_file()
+        else f"# {loaded.name}\n\nThis folder has no card."
+    )
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.markdown import Markdown
+
+        Console().print(Markdown(text))
+    else:
+        click.echo(text.rstrip())
+    if loaded.record.get("digest") != loaded.digest:
+        click.echo(
+            f"findna: the task is {loaded.digest[:12]}, task.json says "
+            f"{str(loaded.record.get('digest'))[:12]}: it was changed after training",
+            err=True,
+        )

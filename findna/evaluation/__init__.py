@@ -1,0 +1,1 @@
+"""Benchmarks: suites of labelled sets, baselines and published results."""

@@ -1,0 +1,1 @@
+"""Training the head of a task, with or without its encoder."""

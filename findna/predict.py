@@ -1,0 +1,248 @@
+"""FASTA and regions in, the rows out again with what tasks say of them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import chain, tee
+from pathlib import Path
+
+import torch
+
+from findna.batching import read_window
+from findna.devices import resolve_device
+from findna.errors import ConfigError
+from findna.features import POOLS, Matrix
+from findna.genome import Genome
+from findna.io.output import check_output
+from findna.io.predictions import PredictionWriter, call
+from findna.io.tables import index_table, is_device, is_stdout, open_text_output
+from findna.labelled import REGRESSION
+from findna.model.pooling import Pooling, RegionVectors
+from findna.pipeline import place_all, vectors_in_order
+from findna.progress import progress
+from findna.regions import Placed, RegionOptions, RegionSource, survey
+from findna.task import Task, find_task, load_task, read_task
+from findna.windows import Window
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PredictSummary:
+    """What a run did."""
+
+    rows: int
+    predicted: int
+    written: int
+    seconds: float
+    tasks: dict[str, str]
+
+
+def _readings(tasks: Sequence[Task]) -> dict[tuple[str, int, bool], tuple[Task, Pooling]]:
+    """What has to be read of each region: one pass per encoder, bins and strands."""
+    readings: dict[tuple[str, int, bool], tuple[Task, Pooling]] = {}
+    for task in tasks:
+        features = task.config.features
+        key = _reading_of(task)
+        before = readings[key][1].kinds if key in readings else ()
+        kinds = tuple(pool for pool in POOLS if pool in {*before, *features.pools})
+        readings[key] = (task, Pooling(kinds, features.bins, both_strands=features.both_strands))
+    return readings
+
+
+def _reading_of(task: Task) -> tuple[str, int, bool]:
+    features = task.config.features
+    return task.config.encoder_digest, features.bins, features.both_strands
+
+
+def predictions(
+    placed: Iterator[Placed],
+    genome: Genome,
+    tasks: Sequence[Task],
+    *,
+    device: torch.device,
+    precision: str = "fp32",
+    max_tokens: int | None = None,
+) -> Iterator[tuple[Placed, list[Matrix] | None]]:
+    """Each row with the outputs of each task, shape (n_outputs,); None where it has no region.
+
+    Tasks that read one encoder in the same way share its work.
+    """
+    readings = _readings(tasks)
+    streams = [
+        vectors_in_order(
+            rows, genome, task.checkpoint.model.encoder, pooling,
+            device=device, precision=precision, max_tokens=max_tokens,
+        )
+        for rows, (task, pooling) in zip(
+            tee(placed, len(readings)), readings.values(), strict=True
+        )
+    ]  # fmt: skip
+    for found in zip(*streams, strict=True):
+        item = found[0][0]
+        if item.region is None:
+            yield item, None
+            continue
+        vectors = dict(zip(readings, (row for _, row in found), strict=True))
+        outputs = []
+        for task in tasks:
+            here = vectors[_reading_of(task)]
+            assert here is not None
+            outputs.append(task.probabilities(_features(task, here, item, genome)[None])[0])
+        yield item, outputs
+
+
+def _features(task: Task, vectors: RegionVectors, item: Placed, genome: Genome) -> Matrix:
+    features = task.config.features
+    if not features.k:
+        return features.of(vectors)
+    region = item.region
+    assert region is not None
+    return features.of(vectors, read_window(genome, Window(region, 0, len(region))))
+
+
+def _watch_lengths(rows: Iterator[Placed], tasks: Sequence[Task]) -> Iterator[Placed]:
+    """Warn once of a row that is not as long as what a task was trained on."""
+    waiting = {task.name: task.config.window for task in tasks if task.config.window}
+    for item in rows:
+        if waiting and item.region is not None:
+            for name, window in list(waiting.items()):
+                if len(item.region) != window:
+                    del waiting[name]
+                    logger.warning(
+                        "line %d is %d bp; task %s was trained on %d bp: --window %d reads that "
+                        "much around the middle of each region",
+                        item.row.number, len(item.region), name, window, window,
+                    )  # fmt: skip
+        yield item
+
+
+def load_tasks(names: Sequence[str]) -> list[Task]:
+    """Tasks by name or folder.
+
+    Raises
+    ------
+    ConfigError
+        A task is named twice, or two tasks have the same name.
+    CheckpointError
+        One is missing or malformed.
+    """
+    for name in names:
+        read_task(find_task(name))  # all of them, before the first is loaded
+    tasks = [load_task(name) for name in names]
+    for i, task in enumerate(tasks):
+        if task.name in (other.name for other in tasks[:i]):
+            raise ConfigError(
+                f"--task: {task.name} is there twice; the columns need different names"
+            )
+    return tasks
+
+
+def predict(
+    genome: Genome,
+    source: RegionSource,
+    output: Path | None,
+    *,
+    tasks: Sequence[str],
+    options: RegionOptions = RegionOptions(),
+    form: str = "bed",
+    bed6: bool = False,
+    header: bool = False,
+    all_classes: bool = False,
+    records: bool = False,
+    min_probability: float | None = None,
+    write_index: bool = False,
+    precision: str = "fp32",
+    device: str = "auto",
+    max_tokens: int | None = None,
+    force: bool = False,
+) -> PredictSummary:
+    """Write the rows of a source with the label and probability of each task.
+
+    A stream is written as it is read: its rows are checked one by one. Rows of a file are all
+    checked before anything is loaded.
+
+    Parameters
+    ----------
+    output : Path, optional
+        File to write; None or ``-`` is standard output.
+    form, bed6, header, all_classes, records
+        See `findna.io.predictions.PredictionWriter`.
+    min_probability : float, optional
+        Only write rows where a task gives at least this probability.
+    write_index : bool
+        Make a tabix index beside the output.
+
+    Raises
+    ------
+    FindnaError
+        The input cannot be used or the output not written.
+    """
+    started = time.monotonic()
+    if output is not None and not is_stdout(output) and not is_device(output):
+        check_output(output, force, [genome.path, *([source.path] if source.path else [])])
+    if write_index and (
+        is_stdout(output) or output is None or output.suffix not in (".gz", ".bgz")
+    ):
+        raise ConfigError("--write-index needs a BGZF file: -o NAME.bed.gz")
+    if write_index and form != "bed":
+        raise ConfigError("--write-index needs BED output (-O bed)")
+    target = resolve_device(device)
+    loaded = load_tasks(tasks)
+    if bed6 and (len(loaded) > 1 or loaded[0].config.kind == REGRESSION):
+        raise ConfigError(
+            "--bed6 holds the probability of one task, which must not be a regression"
+        )
+    if min_probability is not None and any(t.config.kind == REGRESSION for t in loaded):
+        raise ConfigError("--min-prob: a regression has no probability; filter its column instead")
+    total = None
+    if not source.is_stream:
+        found = survey(source, genome, options)
+        logger.info("%d rows, %d bp", found.rows, found.bases)
+        total = found.rows - (found.bad if options.on_error == "skip" else 0)
+    for task in loaded:
+        assert task.checkpoint  # loaded before the output is opened
+    placed = _watch_lengths(place_all(source, genome, options), loaded)
+    rows = predictions(
+        placed, genome, loaded, device=target, precision=precision, max_tokens=max_tokens
+    )
+    n_rows = n_predicted = n_written = 0
+    with ExitStack() as stack:
+        bar = stack.enter_context(progress(total, "regions", "predict"))
+        file = stack.enter_context(open_text_output(output, force))
+        writer = PredictionWriter(
+            file, loaded, form,
+            bed6=bed6, header=header, all_classes=all_classes, records=records,
+        )  # fmt: skip
+        first = next(rows, None)
+        n_columns = len(first[0].row.columns) if first else 3
+        writer.begin(source.headers, n_columns)
+        for item, outputs in chain([first] if first else [], rows):
+            n_rows += 1
+            if outputs is None and options.on_error == "skip":
+                continue
+            n_predicted += outputs is not None
+            bar.update()
+            calls = None
+            if outputs is not None:
+                calls = [call(task, values) for task, values in zip(loaded, outputs, strict=True)]
+            if min_probability is not None and not (
+                calls and any(one.probability >= min_probability for one in calls)
+            ):
+                continue
+            writer.write(item.row, item.status, calls)
+            n_written += 1
+    if write_index:
+        assert output is not None
+        index_table(output)
+    return PredictSummary(
+        n_rows,
+        n_predicted,
+        n_written,
+        time.monotonic() - started,
+        {task.name: task.digest for task in loaded},
+    )
