@@ -210,8 +210,8 @@ class FineTuneConfig:
 
     epochs: int = _setting(10, "passes over the training set, at most")
     patience: int = _setting(3, "epochs without a better validation score before it ends")
-    lr: float = _setting(5e-4, "highest learning rate of the head and the encoder's last layer")
-    layer_decay: float = _setting(0.9, "factor on the learning rate per layer further down")
+    lr: float = _setting(2e-3, "highest learning rate of the head and the encoder's last layer")
+    layer_decay: float = _setting(0.95, "factor on the learning rate per layer further down")
     weight_decay: float = _setting(0.05, "AdamW weight decay of the encoder")
     warmup: float = _setting(0.1, "share of the steps over which the learning rate rises")
     dropout: float = _setting(0.1, "share of the head's features blanked in training")

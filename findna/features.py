@@ -20,7 +20,7 @@ Matrix = npt.NDArray[np.float32]
 
 POOLS = ("mean", "max", "std", "center")
 """Poolings that a table holds, in its order."""
-MOST_BINS = 8
+MOST_BINS = 16
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Features:
     pools : tuple of str
         Some of POOLS.
     bins : int
-        Number of equal bins: 0, 2, 4 or 8.
+        Number of equal bins: 0, or a power of 2 up to MOST_BINS.
     k : int
         Length of the k-mers whose frequencies are appended; 0 for none.
     both_strands : bool

@@ -19,7 +19,7 @@ from findna.features import Features, FeatureTable, Matrix, extract
 from findna.finetuning.calibration import fit_temperature
 from findna.finetuning.card import task_card
 from findna.finetuning.full import fine_tune
-from findna.finetuning.probe import KS, Labels, Probe, Rows, fit_probe
+from findna.finetuning.probe import Labels, Probe, Rows, fit_probe, search_space
 from findna.genome import Genome
 from findna.io.output import check_model_folder
 from findna.labelled import (
@@ -164,7 +164,7 @@ def finetune(
     model: str = "tiny",
     mode: str = "probe",
     class_names: Sequence[str] | None = None,
-    ks: tuple[int, ...] = KS,
+    kmers: bool = True,
     config: FineTuneConfig = FineTuneConfig(),
     balanced: bool = False,
     device: str = "auto",
@@ -183,8 +183,8 @@ def finetune(
         A linear head on the frozen encoder, or the encoder along with the head.
     class_names : sequence of str, optional
         New names of the classes, in the order of the old ones.
-    ks : tuple of int
-        Lengths of k-mers whose frequencies validation may add to the embedding; 0 is none.
+    kmers : bool
+        Let validation append k-mer frequencies to the embedding, in mode ``probe``.
     balanced : bool
         Weight classes by the inverse of their frequency in training.
 
@@ -214,7 +214,8 @@ def finetune(
     table, labels, parts = _join(sets, checkpoint.model, target, precision, max_tokens)
     probe = fit_probe(
         table, labels, parts[0], parts[1],
-        kind=train.kind, n_outputs=len(classes), seed=seed, balanced=balanced, ks=ks,
+        kind=train.kind, n_outputs=len(classes), seed=seed, balanced=balanced,
+        **search_space(mode, kmers),
     )  # fmt: skip
     network, head, training, own = checkpoint.model, probe.head, _probe_record(probe), None
     if mode == "full":

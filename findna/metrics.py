@@ -28,6 +28,15 @@ mean over classes or labels that can be measured; so are the measures of a regre
 targets. Accuracy is the share of rows whose most probable class is right, ``exact_match`` the
 share whose labels are all right at a threshold of 0.5."""
 
+NAMES = {
+    "accuracy": "accuracy", "mcc": "MCC", "auroc": "AUROC", "auprc": "AUPRC",
+    "macro_f1": "macro-F1", "micro_f1": "micro-F1", "exact_match": "exact match", "r2": "R2",
+    "pearson": "Pearson r", "spearman": "Spearman rho", "rmse": "RMSE",
+}  # fmt: skip
+"""How metrics are written for people."""
+PRIMARY = {"classes": "auroc", "multilabel": "auroc", "regression": "r2"}
+"""The measure by which choices are made and tables are sorted."""
+
 _CHUNK = 2_000_000  # values of a (resamples, rows) array held at a time
 
 

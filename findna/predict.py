@@ -19,7 +19,7 @@ from findna.features import POOLS, Matrix
 from findna.genome import Genome
 from findna.io.output import check_output
 from findna.io.predictions import PredictionWriter, call
-from findna.io.tables import index_table, is_device, is_stdout, open_text_output
+from findna.io.tables import index_table, is_device, is_live, is_stdout, open_text_output
 from findna.labelled import REGRESSION
 from findna.model.pooling import Pooling, RegionVectors
 from findna.pipeline import place_all, vectors_in_order
@@ -217,6 +217,7 @@ def predict(
         writer = PredictionWriter(
             file, loaded, form,
             bed6=bed6, header=header, all_classes=all_classes, records=records,
+            live=is_live(output),
         )  # fmt: skip
         first = next(rows, None)
         n_columns = len(first[0].row.columns) if first else 3

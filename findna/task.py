@@ -24,7 +24,7 @@ from safetensors.torch import load_file
 from findna import __version__
 from findna.config import from_dict
 from findna.errors import CheckpointError, ConfigError
-from findna.features import POOLS, Features, Matrix
+from findna.features import MOST_BINS, POOLS, Features, Matrix
 from findna.io.output import replaced
 from findna.labelled import CLASSES, KINDS, MULTILABEL, REGRESSION
 from findna.model.checkpoint import (
@@ -80,7 +80,7 @@ class TaskConfig:
         features = self.features
         if (
             not set(features.pools) <= set(POOLS)
-            or features.bins not in (0, 2, 4, 8)
+            or features.bins not in (0, 2, 4, 8, MOST_BINS)
             or not 0 <= features.k <= 8
             or not (features.pools or features.bins)
         ):

@@ -16,7 +16,9 @@ from findna.errors import BrokenFileError, FindnaError
 COMMANDS = {
     "embed": "embed",
     "predict": "predict",
+    "scan": "scan",
     "finetune": "finetune",
+    "evaluate": "evaluate",
     "tasks": "tasks",
     "pretrain": "pretrain",
     "models": "models",

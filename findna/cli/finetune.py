@@ -131,7 +131,6 @@ def finetune(
     from findna.config import from_dict
     from findna.finetune import finetune as run
     from findna.finetune import read_splits
-    from findna.finetuning.probe import KS
     from findna.genome import Genome, read_aliases
     from findna.io.output import check_model_folder
     from findna.task import tasks_home
@@ -156,7 +155,7 @@ def finetune(
         model=model,
         mode=mode,
         class_names=class_names.split(",") if class_names else None,
-        ks=KS if kmers else (0,),
+        kmers=kmers,
         config=config,
         balanced=balanced,
         device=device,

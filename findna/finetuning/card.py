@@ -7,14 +7,9 @@ from typing import Any
 
 from findna import __version__
 from findna.labelled import CLASSES
+from findna.metrics import NAMES
 from findna.task import TaskConfig
 from findna.training.card import CITATION
-
-_NAMES = {
-    "accuracy": "accuracy", "mcc": "MCC", "auroc": "AUROC", "auprc": "AUPRC",
-    "macro_f1": "macro-F1", "micro_f1": "micro-F1", "exact_match": "exact match", "r2": "R2",
-    "pearson": "Pearson r", "spearman": "Spearman rho", "rmse": "RMSE",
-}  # fmt: skip
 
 
 def _measured(metrics: Mapping[str, Any]) -> list[str]:
@@ -28,7 +23,7 @@ def _measured(metrics: Mapping[str, Any]) -> list[str]:
             if name in intervals:
                 low, high = intervals[name]
                 test += f" ({low:.3f}-{high:.3f})"
-        lines.append(f"| {_NAMES[name]} | {_number(valid)} | {test} |")
+        lines.append(f"| {NAMES[name]} | {_number(valid)} | {test} |")
     return lines
 
 

@@ -1,15 +1,16 @@
 """A linear head on the frozen encoder; what it reads of a sequence is chosen on validation data.
 
 Mean pooling cannot see where in a window a signal lies, and small motifs are counted better than
-embedded: so the search goes over strands, poolings and k-mers, one after the other, and over the
-regularisation with each.
+embedded: so the search goes over strands, poolings and k-mers, one after the other. It compares
+them by ridge regression on the labels, which has a closed form; the head itself is a logistic
+regression, its regularisation chosen on the same validation data.
 """
 
 from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,12 +19,11 @@ import numpy.typing as npt
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.multiclass import OneVsRestClassifier
 from sklearn.preprocessing import StandardScaler
 
 from findna.features import Features, FeatureTable, Matrix
 from findna.labelled import CLASSES, MULTILABEL, REGRESSION
-from findna.metrics import measure
+from findna.metrics import PRIMARY, measure
 from findna.model.heads import TaskHead
 from findna.task import to_probabilities
 
@@ -38,19 +38,21 @@ POOLINGS: tuple[tuple[tuple[str, ...], int], ...] = (
     ((), 2),
     ((), 4),
     ((), 8),
+    ((), 16),
     (("mean", "std"), 0),
     (("mean", "max", "std", "center"), 4),
     (("mean", "max", "std", "center"), 8),
 )
 """Poolings and bins to choose from."""
+TRAINED_POOLINGS = (POOLINGS[0], *POOLINGS[3:6])
+"""The same where the encoder is trained too: it learns what others would add."""
 KS = (0, 4, 5, 6)
-STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
 """C of logistic regression on standardised features: the inverse of the regularisation."""
-_SEARCH_STRENGTHS = (1e-3, 1e-2)
-_SEARCH_ROWS = 4_000  # training rows on which features are compared; the last fit takes all
+_SEARCH_PENALTIES = (1e2, 1e3, 1e4)
+_SEARCH_ROWS = 3_000  # training rows on which features are compared; the last fit takes all
+_RIDGE_PENALTIES = (1e5, 1e4, 1e3, 1e2, 1e1)
 _MOST_VALUES = 250_000_000  # of a feature matrix: 1 GB
-_MAIN = {CLASSES: "auroc", MULTILABEL: "auroc", REGRESSION: "r2"}
-"""The metric by which choices are made, on validation data."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Probe:
 
 def score(labels: Labels, logits: Matrix, kind: str) -> float:
     """The validation score of logits: AUROC, or R2 of a regression; NaN counts as worst."""
-    value = measure(labels, to_probabilities(logits, kind, 1.0), kind)[_MAIN[kind]]
+    value = measure(labels, to_probabilities(logits, kind, 1.0), kind)[PRIMARY[kind]]
     return value if np.isfinite(value) else -np.inf
 
 
@@ -87,38 +89,68 @@ def _head(scaler: StandardScaler, weight: npt.NDArray[Any], bias: npt.NDArray[An
     return head.requires_grad_(False).eval()
 
 
-def _fit(
-    x: Matrix, labels: Labels, kind: str, n_outputs: int, strength: float, balanced: bool
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Weight (n_outputs, n_features) and bias (n_outputs,) on standardised features."""
-    if kind == REGRESSION:
-        center, spread = labels.mean(0), labels.std(0)
-        ridge = Ridge(alpha=0.5 / strength).fit(x, (labels - center) / spread)
-        weight, bias = np.atleast_2d(ridge.coef_), np.atleast_1d(ridge.intercept_)
-        return weight * spread[:, None], bias * spread + center
-    logistic = LogisticRegression(
-        C=strength, max_iter=300, tol=1e-3, class_weight="balanced" if balanced else None
+def _logistic(
+    x: Matrix, labels: Labels, n_outputs: int, strengths: tuple[float, ...], balanced: bool
+) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
+    """Weight (n_outputs, n_features) and bias (n_outputs,) for one C after another.
+
+    ``strengths`` rise, and each fit begins where the one before ended.
+    """
+    model = LogisticRegression(
+        max_iter=200, tol=1e-3, warm_start=True, class_weight="balanced" if balanced else None
     )
+    for strength in strengths:
+        model.set_params(C=strength)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # validation decides
+            model.fit(x, labels)
+        weight, bias = model.coef_, model.intercept_
+        if len(weight) == 1 and n_outputs == 2:  # one output per class here too: half the logit
+            yield np.concatenate((-weight, weight)) / 2, np.concatenate((-bias, bias)) / 2
+        elif len(weight) < n_outputs:  # a class that only occurs elsewhere is never chosen
+            full = np.zeros((n_outputs, weight.shape[1]))
+            low = np.full(n_outputs, bias.min() - 20.0)
+            full[model.classes_], low[model.classes_] = weight, bias
+            yield full, low
+        else:
+            yield weight.copy(), bias.copy()
+
+
+def _multilabel(
+    x: Matrix, labels: Labels, strengths: tuple[float, ...], balanced: bool
+) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
+    """As `_logistic`, one regression per label; a label that never varies keeps its value."""
+    each = []
+    for column in labels.T:
+        if column.min() == column.max():
+            constant = np.zeros((1, x.shape[1])), np.array([20.0 if column[0] else -20.0])
+            each.append([constant] * len(strengths))
+        else:
+            found = _logistic(x, column.astype(np.int64), 2, strengths, balanced)
+            each.append([(2 * weight[1:], 2 * bias[1:]) for weight, bias in found])
+    for fits in zip(*each, strict=True):
+        yield np.concatenate([w for w, _ in fits]), np.concatenate([b for _, b in fits])
+
+
+def _ridge(
+    x: Matrix, targets: npt.NDArray[Any], penalties: tuple[float, ...]
+) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
+    """Weight and bias of ridge regression on targets (n, n_outputs), in their units."""
+    center = targets.mean(0)
+    spread = np.maximum(targets.std(0), 1e-12)
+    for penalty in penalties:
+        model = Ridge(alpha=penalty, solver="cholesky").fit(x, (targets - center) / spread)
+        weight = np.reshape(model.coef_, (targets.shape[1], -1))
+        yield weight * spread[:, None], np.reshape(model.intercept_, -1) * spread + center
+
+
+def _targets(labels: Labels, kind: str, n_outputs: int) -> npt.NDArray[Any]:
+    """Labels as numbers for ridge regression, (n, n_outputs): classes as -1 and 1."""
+    if kind == REGRESSION:
+        return labels
     if kind == MULTILABEL:
-        several = OneVsRestClassifier(logistic).fit(x, labels)
-        each = several.estimators_
-        return (
-            np.concatenate([one.coef_ for one in each]),
-            np.concatenate([one.intercept_ for one in each]),
-        )
-    logistic.fit(x, labels)
-    weight, bias = logistic.coef_, logistic.intercept_
-    if n_outputs == 2:  # one output per class here too: half the logit each
-        weight, bias = (
-            np.concatenate((-weight, weight)) / 2,
-            np.concatenate((-bias, bias)) / 2,
-        )
-    elif len(logistic.classes_) < n_outputs:  # a class that only occurs elsewhere: never chosen
-        full = np.zeros((n_outputs, weight.shape[1]))
-        low = np.full(n_outputs, bias.min() - 20.0)
-        full[logistic.classes_], low[logistic.classes_] = weight, bias
-        weight, bias = full, low
-    return weight, bias
+        return 2 * labels - 1
+    return 2 * np.eye(n_outputs, dtype=np.float32)[labels] - 1
 
 
 @dataclass
@@ -133,30 +165,63 @@ class _Search:
     n_outputs: int
     balanced: bool
 
-    def best(self, features: Iterable[Features], strengths: Iterable[float]) -> Probe:
-        """The probe with the highest validation score; the first of equals."""
-        found: Probe | None = None
-        strengths = tuple(strengths)
-        for chosen in features:
-            x = self.table.matrix(chosen, self.train)
-            scaler = StandardScaler(copy=False)
-            x = scaler.fit_transform(x)
-            valid = torch.from_numpy(self.table.matrix(chosen, self.valid))
-            for strength in strengths:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", ConvergenceWarning)  # validation decides
-                    weight, bias = _fit(
-                        x, self.labels[self.train], self.kind, self.n_outputs, strength,
-                        self.balanced,
-                    )  # fmt: skip
-                head = _head(scaler, weight, bias)
-                with torch.inference_mode():
-                    value = score(self.labels[self.valid], head(valid).numpy(), self.kind)
-                logger.info("probe: %s, C %g: %.4f", chosen, strength, value)
-                if found is None or value > found.valid_score:
-                    found = Probe(chosen, head, strength, value)
-        assert found is not None
-        return found
+    def features(self, candidates: Iterable[Features]) -> Features:
+        """The candidate whose ridge regression scores highest; the first of equals."""
+        targets = _targets(self.labels[self.train], self.kind, self.n_outputs)
+        best: tuple[float, Features] | None = None
+        for chosen in candidates:
+            found = self._judge(chosen, lambda x: _ridge(x, targets, _SEARCH_PENALTIES))
+            value = max(score for score, _ in found)
+            logger.info("probe: %s: %.4f", chosen, value)
+            if best is None or value > best[0]:
+                best = (value, chosen)
+        assert best is not None
+        return best[1]
+
+    def fit(self, features: Features) -> Probe:
+        """The head of the regularisation that scores highest."""
+        labels = self.labels[self.train]
+        strengths: tuple[float, ...] = STRENGTHS
+        if self.kind == CLASSES:
+
+            def fits(x: Matrix) -> Iterator[Any]:
+                return _logistic(x, labels, self.n_outputs, strengths, self.balanced)
+
+        elif self.kind == MULTILABEL:
+
+            def fits(x: Matrix) -> Iterator[Any]:
+                return _multilabel(x, labels, strengths, self.balanced)
+
+        else:
+            strengths = tuple(1 / penalty for penalty in _RIDGE_PENALTIES)
+
+            def fits(x: Matrix) -> Iterator[Any]:
+                return _ridge(x, labels, _RIDGE_PENALTIES)
+
+        found = list(self._judge(features, fits))
+        scores = [value for value, _ in found]
+        best = int(np.argmax(scores))
+        logger.info("probe: %s, C %g: %.4f", features, strengths[best], scores[best])
+        return Probe(features, found[best][1], strengths[best], scores[best])
+
+    def _judge(
+        self, features: Features, fits: Callable[[Matrix], Iterator[Any]]
+    ) -> Iterator[tuple[float, TaskHead]]:
+        """Validation score and head of each fit on the training rows."""
+        scaler = StandardScaler(copy=False)
+        x = scaler.fit_transform(self.table.matrix(features, self.train))
+        valid = torch.from_numpy(self.table.matrix(features, self.valid))
+        for weight, bias in fits(x):
+            head = _head(scaler, weight, bias)
+            with torch.inference_mode():
+                yield score(self.labels[self.valid], head(valid).numpy(), self.kind), head
+
+
+def search_space(mode: str, kmers: bool) -> dict[str, Any]:
+    """What to choose among for a probe of its own, or one that full training begins with."""
+    if mode == "full":
+        return {"poolings": TRAINED_POOLINGS, "ks": (0,)}
+    return {} if kmers else {"ks": (0,)}
 
 
 def fit_probe(
@@ -169,11 +234,12 @@ def fit_probe(
     n_outputs: int,
     seed: int = 0,
     balanced: bool = False,
+    poolings: Iterable[tuple[tuple[str, ...], int]] = POOLINGS,
     ks: tuple[int, ...] = KS,
 ) -> Probe:
     """Choose features and regularisation on validation rows and fit a head on training rows.
 
-    Strands are chosen first, then poolings, then k-mers: each on at most 4,000 training rows.
+    Strands are chosen first, then poolings, then k-mers: each on at most 3,000 training rows.
     The chosen features are then fitted on all of them.
 
     Parameters
@@ -182,22 +248,20 @@ def fit_probe(
         Of all rows of the table (`findna.labelled.LabelledSet.labels`).
     balanced : bool
         Weight classes by the inverse of their frequency.
-    ks : tuple of int
-        k-mer lengths to choose from; 0 is none.
+    poolings, ks
+        Poolings with bins, and lengths of k-mers (0 is none), to choose from.
     """
     few = train
     if len(train) > _SEARCH_ROWS:
         few = np.random.default_rng(seed).choice(train, _SEARCH_ROWS, replace=False)
-        if kind == CLASSES and len(np.unique(labels[few])) < len(np.unique(labels[train])):
-            few = train
     search = _Search(table, labels, few, valid, kind, n_outputs, balanced)
-    start = Features((), 4)
     both = (True, False) if len(table.vectors) == 2 else (False,)
-    found = search.best((replace(start, both_strands=b) for b in both), _SEARCH_STRENGTHS)
-    strands = found.features.both_strands
-    poolings = (Features(pools, bins, 0, strands) for pools, bins in POOLINGS)
-    found = search.best(poolings, _SEARCH_STRENGTHS)
-    with_kmers = [replace(found.features, k=k) for k in ks]
+    chosen = search.features(Features((), 4, 0, strands) for strands in both)
+    chosen = search.features(
+        Features(pools, bins, 0, chosen.both_strands) for pools, bins in poolings
+    )
+    with_kmers = [replace(chosen, k=k) for k in ks]
     affordable = [f for f in with_kmers if f.size(table.dim) * len(train) <= _MOST_VALUES]
-    found = search.best(affordable or [found.features], _SEARCH_STRENGTHS)
-    return replace(search, train=train).best([found.features], STRENGTHS)
+    if affordable:
+        chosen = search.features(affordable)
+    return replace(search, train=train).fit(chosen)
