@@ -145,14 +145,17 @@ def on_interrupt(handler: Any) -> None:
     help="Show the versions of findna, torch and htslib.",
 )  # fmt: skip
 def main() -> None:
-    """Embed DNA with a self-distilled language model.
+    """Embed and annotate DNA with a self-distilled language model.
 
-    Reads FASTA and BED, writes HDF5 that opens in scanpy and plain h5py.
+    Reads FASTA and BED; writes embeddings to HDF5 that opens in scanpy and plain h5py, predictions
+    to annotated BED and genome tracks.
 
     \b
     Examples:
       findna embed genome.fa regions.bed -o regions.h5
-      zcat peaks.bed.gz | findna embed genome.fa - -O tsv | head
+      zcat peaks.bed.gz | findna predict genome.fa - --task promoter --window 300
+      findna scan genome.fa --task promoter -o promoter.bw
+      findna finetune --task mine --train labelled.csv
       findna pretrain genome.fa -o model/
     """
     on_interrupt(_stop_at_once)

@@ -11,7 +11,7 @@ import click
 from findna.cli import _options
 
 
-@click.command()
+@click.command(short_help="One vector per region, to HDF5 or a table.")
 @_options.genome
 @click.argument("regions", required=False)
 @click.option(

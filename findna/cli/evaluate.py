@@ -9,14 +9,18 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._settings import setting_options, settings_of
+from findna.cli._settings import GroupedCommand, setting_options, settings_of
 from findna.cli._tables import print_table
 from findna.config import FineTuneConfig
 
 _BASELINES = ("random", "k-mers", "cnn")
 
 
-@click.command()
+@click.command(
+    cls=GroupedCommand,
+    settings_title="With --mode full",
+    short_help="Measure a model beside baselines on labelled sets.",
+)
 @click.argument("genome", type=click.Path(path_type=Path), required=False)
 @click.option(
     "--suite", type=click.Choice(["gue", "genomic-benchmarks", "mtcdna", "folder"]),
@@ -72,7 +76,7 @@ _BASELINES = ("random", "k-mers", "cnn")
 @_options.threads
 @_options.force
 @_options.verbosity
-@setting_options(FineTuneConfig, "Only with --mode full. ")
+@setting_options(FineTuneConfig)
 def evaluate(
     genome: Path | None,
     suite: str,

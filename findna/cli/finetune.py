@@ -8,13 +8,17 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._settings import setting_options, settings_of
+from findna.cli._settings import GroupedCommand, setting_options, settings_of
 from findna.config import FineTuneConfig
 
 _DATA = click.Path(path_type=Path, exists=True)
 
 
-@click.command()
+@click.command(
+    cls=GroupedCommand,
+    settings_title="With --mode full",
+    short_help="Train a task on labelled sequences.",
+)
 @click.argument("genome", type=click.Path(path_type=Path), required=False)
 @click.option(
     "-t", "--task", "task", required=True, metavar="NAME", help="Name of the task.",
@@ -76,7 +80,7 @@ _DATA = click.Path(path_type=Path, exists=True)
 @_options.inference_options
 @_options.force
 @_options.verbosity
-@setting_options(FineTuneConfig, "Only with --mode full. ")
+@setting_options(FineTuneConfig)
 def finetune(
     genome: Path | None,
     task: str,

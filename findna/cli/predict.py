@@ -9,7 +9,7 @@ import click
 from findna.cli import _options
 
 
-@click.command()
+@click.command(short_help="Label and probability per region.")
 @_options.genome
 @click.argument("regions", required=False)
 @_options.task_names

@@ -9,6 +9,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import click
 
 from findna.cli import _options
+from findna.cli._settings import GroupedCommand, SettingOption
 from findna.config import (
     PRESETS,
     SIZES,
@@ -59,30 +60,18 @@ def _setting_options(command: Any) -> Any:
             item.name,
             type=kind,
             multiple=get_origin(hint) is tuple,
+            cls=SettingOption,
             default=None,
             help=item.metadata["help"] + _presets_of(section, item),
         )(command)
     return command
 
 
-class _GroupedCommand(click.Command):
-    """Shows the settings of the recipe apart from the options of the run."""
-
-    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        settings = {item.name for _, item, _ in _fields()}
-        run: list[tuple[str, str]] = []
-        recipe: list[tuple[str, str]] = []
-        for parameter in self.get_params(context):
-            record = parameter.get_help_record(context)
-            if record and isinstance(parameter, click.Option):
-                (recipe if parameter.name in settings else run).append(record)
-        with formatter.section("Options"):
-            formatter.write_dl(run)
-        with formatter.section("Recipe (each is also a key of --config; docs/training.md)"):
-            formatter.write_dl(recipe)
-
-
-@click.command(cls=_GroupedCommand)
+@click.command(
+    cls=GroupedCommand,
+    short_help="Pretrain an encoder on your own sequence.",
+    settings_title="Recipe (each is also a key of --config; docs/training.md)",
+)
 @_options.genome
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True,

@@ -1,0 +1,149 @@
+"""``findna scan``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from findna.cli import _options
+
+
+@click.command(short_help="A task's probability along the genome, as a track.")
+@_options.genome
+@click.option(
+    "-t", "--task", "task", required=True, metavar="NAME",
+    help="Task, by name (findna tasks list) or folder.",
+)  # fmt: skip
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
+    help="File to write; .gz is BGZF.  [default: standard output]",
+)  # fmt: skip
+@click.option(
+    "-O", "--output-type", "form", type=click.Choice(["bedgraph", "bigwig"]),
+    help="Format of the track.  [default: bigwig for .bw and .bigWig, else bedgraph]",
+)  # fmt: skip
+@click.option(
+    "--regions", metavar="BED", help="Scan only these intervals; - is standard input.",
+)  # fmt: skip
+@click.option(
+    "-r", "--region", multiple=True, metavar="CHROM:START-END",
+    help="Scan only this region, as in samtools, 1-based and inclusive; repeatable.",
+)  # fmt: skip
+@click.option(
+    "--class", "class_name", metavar="NAME",
+    help="Class whose probability makes the track.  [default: the second of two]",
+)  # fmt: skip
+@click.option(
+    "--window", type=click.IntRange(1, 1_000_000_000), metavar="N",
+    help="Length of a window, bp.  [default: that of the task's training sequences]",
+)  # fmt: skip
+@click.option(
+    "--step", type=click.IntRange(1, 1_000_000_000), metavar="N",
+    help="From one window to the next, bp.  [default: a sixth of the window]",
+)  # fmt: skip
+@click.option(
+    "--strand", type=click.Choice(["+", "-"]), default="+", show_default=True,
+    help="Read windows as they are, or as their reverse complement.",
+)  # fmt: skip
+@click.option(
+    "--max-n", type=click.FloatRange(0, 1), default=0.5, show_default=True, metavar="SHARE",
+    help="Windows with more N than this have no value.",
+)  # fmt: skip
+@click.option(
+    "--on-error", type=click.Choice(["stop", "skip", "null"]), default="stop", show_default=True,
+    help="Regions that cannot be read: stop before any work, or leave a gap (skip and null).",
+)  # fmt: skip
+@click.option(
+    "--chrom-alias", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE", help="Tab-separated: name in the regions, name in the FASTA.",
+)  # fmt: skip
+@click.option(
+    "--header", is_flag=True, help="Begin bedGraph with the weights and a track line.",
+)  # fmt: skip
+@click.option(
+    "--write-index", is_flag=True, help="Also a tabix index of -o NAME.bedgraph.gz.",
+)  # fmt: skip
+@_options.inference_options
+@_options.force
+@_options.verbosity
+def scan(
+    genome: Path,
+    task: str,
+    output: Path | None,
+    form: str | None,
+    regions: str | None,
+    region: tuple[str, ...],
+    class_name: str | None,
+    window: int | None,
+    step: int | None,
+    strand: str,
+    max_n: float,
+    on_error: str,
+    chrom_alias: Path | None,
+    header: bool,
+    write_index: bool,
+    device: str,
+    precision: str,
+    max_tokens: int | None,
+    force: bool,
+) -> None:
+    """Write a task's probability along GENOME (FASTA) as a track: bedGraph or bigWig.
+
+    Windows slide over every contig, or over the regions that are given; the value of a base is
+    the mean over the windows that cover it. The track is sorted and does not overlap; bases
+    without a value (mostly N) are gaps. Text comes out while it is computed.
+
+    \b
+    Examples:
+      findna scan genome.fa --task promoter -r chr21:33,000,001-33,200,000 > promoter.bedgraph
+      findna scan genome.fa --task promoter --regions genes.bed -o promoter.bw
+      findna scan genome.fa --task splice --class donor --strand - -o donor.minus.bw
+      findna scan genome.fa --task promoter | awk '$4 > 0.9' | bedtools merge -c 4 -o max
+    """
+    if regions is not None and region:
+        raise click.UsageError("give --regions or -r/--region, not both")
+    if form is None:
+        suffix = output.suffix.lower() if output else ""
+        form = "bigwig" if suffix in (".bw", ".bigwig") else "bedgraph"
+
+    from contextlib import ExitStack
+
+    from findna.genome import Genome, read_aliases
+    from findna.regions import RegionSource
+    from findna.scan import scan as run
+
+    _options.begin()
+    aliases = read_aliases(chrom_alias) if chrom_alias else None
+    with ExitStack() as stack:
+        fasta = stack.enter_context(Genome(genome, aliases))
+        source = None
+        if regions is not None:
+            source = stack.enter_context(RegionSource.bed(regions))
+        elif region:
+            source = RegionSource.strings(region, fasta)
+        summary = run(
+            fasta,
+            output,
+            task=task,
+            regions=source,
+            class_name=class_name,
+            window=window,
+            step=step,
+            max_n=max_n,
+            strand=strand,
+            on_error=on_error,
+            form=form,
+            header=header,
+            write_index=write_index,
+            precision=precision,
+            device=device,
+            max_tokens=max_tokens,
+            force=force,
+        )
+    options = summary.options
+    _options.say(
+        f"{summary.output} over {summary.covered} of {summary.bases} bp in {summary.windows} "
+        f"windows of {options.window} bp every {options.step} bp in {summary.seconds:.1f} s, "
+        f"task {summary.task} {summary.digest[:12]}"
+    )
