@@ -50,7 +50,7 @@ _SPLITS = {
 _LARGEST = float(np.finfo(np.float32).max)
 _FEW_CONTIGS = 12  # up to here every choice of contigs is tried
 _TRIES = 200  # choices of contigs that are tried where there are more
-_LEAST_SHARE = 0.25  # of the rows asked for that either side must have
+_LEAST_SHARE = 0.25  # of the rows of a class asked for that either side must have
 
 
 @dataclass(frozen=True, eq=False)
@@ -393,9 +393,9 @@ def check_trainable(data: LabelledSet) -> None:
 def hold_out(data: LabelledSet, fraction: float = 0.2, seed: int = 0) -> tuple[Rows, Rows]:
     """Rows to train on and rows to validate on; the same at every call.
 
-    Whole contigs are held out where contigs are known and some choice of them leaves every class
-    (or label) on both sides, and on each at least a quarter of the rows asked for: of such
-    choices, the one that comes nearest the fraction. Otherwise rows are drawn at random, of each
+    Whole contigs are held out where contigs are known and some choice of them leaves on both sides
+    at least a quarter of the rows of every class (or label) asked for: of such choices, the one
+    that comes nearest the fraction. Otherwise rows are drawn at random, of each
     class in proportion.
 
     Parameters
@@ -440,11 +440,12 @@ def _whole_contigs(
         choices = np.array([_choose(counts[:, -1].tolist(), target, rng) for _ in range(_TRIES)])
     held = choices @ counts
     total = counts.sum(axis=0)
-    divided = ((held > 0) & (held < total)) | (total < 2)  # one row cannot be on both sides
-    enough = (held[:, -1] >= _LEAST_SHARE * target) & (
-        len(data) - held[:, -1] >= _LEAST_SHARE * (len(data) - target)
+    # of every class, and of the rows as a whole
+    enough = (held >= _LEAST_SHARE * fraction * total) & (
+        total - held >= _LEAST_SHARE * (1 - fraction) * total
     )
-    usable = divided.all(axis=1) & enough
+    divided = (held > 0) & (held < total) & enough
+    usable = (divided | (total < 2)).all(axis=1)  # one row cannot be on both sides
     if not usable.any():
         return None
     distance = np.where(usable, np.abs(held[:, -1] - target), np.inf)
