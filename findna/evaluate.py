@@ -23,7 +23,7 @@ import torch
 from findna import __version__
 from findna.config import EncoderConfig, FineTuneConfig
 from findna.devices import describe, resolve_device
-from findna.errors import ConfigError, FindnaError, OutputError
+from findna.errors import ConfigError, FindnaError, LabelError, OutputError
 from findna.evaluation.baselines import KmerTable, kmer_regression, knn, train_cnn
 from findna.evaluation.report import BASELINES, MODEL
 from findna.evaluation.suites import SuiteSet, find_sets
@@ -344,22 +344,23 @@ def evaluate(
         There is no set, a set cannot be read, or the folder holds results of other settings.
     """
     sets, missing = find_sets(suite, data)
-    if only:
-        names = {chosen.name for chosen in sets}
-        wanted = {name if name in names else f"{suite}/{name}" for name in only}
-        if wanted - names:
-            raise ConfigError(
-                f"--set {sorted(wanted - names)[0]}: not among the sets found: "
-                f"{', '.join(sorted(names)[:5])}{', ...' * (len(names) > 5)}"
-            )
-        sets = [chosen for chosen in sets if chosen.name in wanted]
-        missing = []
     if not sets:
         hint = f"; unusable: {', '.join(missing[:3])}" if missing else ""
         raise ConfigError(
             f"{data}: no set of the suite {suite} in it{hint}; a set is a folder that holds test "
             "and train (or dev) files"
         )
+    if only:
+        names = {chosen.name for chosen in sets}
+        wanted = {name if name in names else f"{suite}/{name}": name for name in only}
+        for name, given in wanted.items():
+            if name not in names:
+                raise ConfigError(
+                    f"--set {given}: not among the sets found: "
+                    f"{', '.join(sorted(names)[:5])}{', ...' * (len(names) > 5)}"
+                )
+        sets = [chosen for chosen in sets if chosen.name in wanted]
+        missing = []
     target = resolve_device(device)
     checkpoint = load_checkpoint(model)
     about = {
@@ -372,15 +373,14 @@ def evaluate(
         },
     }
     settings = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
-    if folder is not None:
-        _check_folder(folder, settings, resume, force)
+    kept = {} if folder is None else _check_folder(folder, settings, resume, force)
     started = time.monotonic()
     results = []
     with progress(len(sets), "sets", suite) as bar:
         for chosen in sets:
             path = folder / f"{chosen.name.replace('/', '.')}.json" if folder else None
-            if resume and path is not None and path.is_file():
-                results.append(json.loads(path.read_text())["result"])
+            if chosen.name in kept:
+                results.append(kept[chosen.name])
                 bar.update()
                 continue
             try:
@@ -396,6 +396,11 @@ def evaluate(
                         json.dumps({"settings": settings, "result": result}, indent=1) + "\n"
                     )
             bar.update()
+    # what --set leaves aside now was measured before under the same settings
+    others = kept.keys() - {result["name"] for result in results}
+    results += [kept[name] for name in sorted(others)]
+    if not results:
+        raise LabelError(f"{data}: no set could be measured: {missing[-1]}")
     about |= {
         "suite": suite,
         "hardware": describe(target),
@@ -404,8 +409,9 @@ def evaluate(
     return {"about": about, "sets": results, "missing": missing}
 
 
-def _check_folder(folder: Path, settings: str, resume: bool, force: bool) -> None:
-    """Make the folder; refuse one whose results are of other settings, or not to be replaced."""
+def _check_folder(folder: Path, settings: str, resume: bool, force: bool) -> dict[str, Any]:
+    """Make the folder; results in it by set, to go on from, or refuse it because of them."""
+    kept = {}
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder}: exists and is not a folder")
     folder.mkdir(parents=True, exist_ok=True)
@@ -414,7 +420,7 @@ def _check_folder(folder: Path, settings: str, resume: bool, force: bool) -> Non
             before = json.loads(path.read_text())
         except (ValueError, OSError):
             before = {}
-        if not isinstance(before, dict) or "settings" not in before:
+        if not isinstance(before, dict) or not {"settings", "result"} <= before.keys():
             continue  # a report, or a file of someone else's
         if not resume and not force:
             raise OutputError(
@@ -426,5 +432,8 @@ def _check_folder(folder: Path, settings: str, resume: bool, force: bool) -> Non
                 f"{path}: measured with another model or other options; name another folder, or "
                 "--force to begin anew"
             )
-        if force and not resume:
+        if resume:
+            kept[before["result"]["name"]] = before["result"]
+        else:
             path.unlink()
+    return kept

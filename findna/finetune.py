@@ -24,6 +24,7 @@ from findna.genome import Genome
 from findna.io.output import check_model_folder
 from findna.labelled import (
     CLASSES,
+    REGRESSION,
     LabelledSet,
     check_trainable,
     find_splits,
@@ -32,7 +33,7 @@ from findna.labelled import (
     read_labelled,
 )
 from findna.metrics import bootstrap, expected_calibration_error, measure, reliability
-from findna.model.checkpoint import Model, digest_of, find_model, load_checkpoint
+from findna.model.checkpoint import SHIPPED, Model, digest_of, load_checkpoint
 from findna.model.heads import TaskHead
 from findna.progress import progress
 from findna.task import TaskConfig, save_task, to_probabilities
@@ -74,11 +75,13 @@ def _drop_overlap(name: str, train: LabelledSet, other: LabelledSet, policy: str
         raise LabelError(
             f"{train.name}: {len(same) + len(flipped)} sequences also occur in {other.name} "
             f"({found}), so that the {name} figures would flatter; --on-overlap drop leaves them "
-            "out of the training set"
+            f"out of {train.name}"
         )
     kept = np.setdiff1d(np.arange(len(train)), np.concatenate((same, flipped)))
-    logger.warning("%d training sequences left out: they occur in %s", len(train) - len(kept),
-                   other.name)  # fmt: skip
+    if len(kept) == 0:
+        raise LabelError(f"{train.name}: every sequence also occurs in {other.name}; give others")
+    logger.warning("%d sequences of %s left out: they occur in %s", len(train) - len(kept),
+                   train.name, other.name)  # fmt: skip
     return train.take(kept)
 
 
@@ -123,6 +126,7 @@ def read_splits(
             data = _drop_overlap(name, data, others[name], on_overlap)
     if "test" in others and "valid" in others:
         others["valid"] = _drop_overlap("test", others["valid"], others["test"], on_overlap)
+    check_trainable(data)
     if "valid" in others:
         return Splits(data, others["valid"], others.get("test"), "its own file")
     rows, held = hold_out(data, VALID_FRACTION, seed)
@@ -133,9 +137,9 @@ def read_splits(
     share = f"{len(held) / len(data):.0%} of the training set, {where}"
     valid_set = data.take(held)
     train_set = data.take(rows)
-    check_trainable(train_set)
     if not by_contig:
         train_set = _drop_overlap("validation", train_set, valid_set, "drop")
+    check_trainable(train_set)
     return Splits(train_set, valid_set, others.get("test"), share)
 
 
@@ -207,8 +211,9 @@ def finetune(
     for name in classes:
         if not name or any(letter in name for letter in "\t\n\r,"):
             raise ConfigError(f"class name {name!r}: must not be empty or hold a tab or a comma")
+    if balanced and train.kind == REGRESSION:
+        raise ConfigError("--balanced weights classes or labels; a regression has neither")
     target = resolve_device(device)
-    find_model(model)
     checkpoint = load_checkpoint(model)
     sets = [data for data in (train, valid, test) if data is not None]
     table, labels, parts = _join(sets, checkpoint.model, target, precision, max_tokens)
@@ -227,19 +232,21 @@ def finetune(
         network = _rounded(tuned.model)
         own = digest_of(network.encoder.config, network.state_dict())
         head = tuned.head
-        training |= {"best_epoch": tuned.epoch, "history": tuned.history}
+        history = [{k: _finite(v) for k, v in epoch.items()} for epoch in tuned.history]
+        training |= {"best_epoch": tuned.epoch, "history": history}
         # measured with what is stored, by the code that predicts
         table, labels, parts = _join(sets[1:], network, target, precision, max_tokens)
         parts = [np.arange(0), *parts]
     measured = [_logits(table, head, probe.features, rows) for rows in parts[1:]]
     temperature = fit_temperature(labels[parts[1]], measured[0], train.kind)
     metrics, calibration = _measure(sets[1:], measured, train.kind, temperature, seed)
+    named = mode == "full" or checkpoint.folder.parent == SHIPPED
     settings = TaskConfig(
         mode=mode,
         kind=train.kind,
         classes=classes,
         window=_window(train),
-        encoder=checkpoint.name,
+        encoder=checkpoint.name if named else str(checkpoint.folder.resolve()),
         encoder_digest=own or checkpoint.digest,
         features=probe.features,
         temperature=temperature,
@@ -294,8 +301,13 @@ def _probe_record(probe: Probe) -> dict[str, Any]:
     return {
         "features": str(probe.features),
         "strength": probe.strength,
-        "probe_valid_score": round(probe.valid_score, 4),
+        "probe_valid_score": _finite(round(probe.valid_score, 4)),
     }
+
+
+def _finite(value: float) -> float | None:
+    """None for what JSON has no number for."""
+    return value if np.isfinite(value) else None
 
 
 def _rounded(model: Model) -> Model:
@@ -312,7 +324,7 @@ def _measure(
     for name, data, values in zip(("valid", "test"), sets, logits, strict=False):
         probabilities = to_probabilities(values, kind, temperature)
         metrics[name] = {
-            key: round(value, 4) if np.isfinite(value) else None  # JSON has no NaN
+            key: _finite(round(value, 4))
             for key, value in measure(data.labels, probabilities, kind).items()
         }
     if len(sets) > 1:

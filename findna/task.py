@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -77,6 +78,10 @@ class TaskConfig:
         if not least[self.kind] <= len(self.classes) <= _MOST_CLASSES:
             raise ConfigError(f"{len(self.classes)} classes; a {self.kind} task has at least "
                               f"{least[self.kind]}")  # fmt: skip
+        if any(not name or not name.isprintable() or "," in name for name in self.classes):
+            raise ConfigError("a class name is empty, not printable or holds a comma")
+        if not 0 <= self.window < 2**31:
+            raise ConfigError(f"impossible window {self.window!r}")
         features = self.features
         if (
             not set(features.pools) <= set(POOLS)
@@ -183,9 +188,28 @@ def save_task(
         What to keep in the folder (mode ``full``), in float16.
     """
     digest = _digest(config, head)
+    fresh = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
+    try:
+        _write(folder, config, head, record, card.replace("{digest}", digest), digest, encoder)
+    except BaseException:
+        if fresh:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return digest
+
+
+def _write(
+    folder: Path,
+    config: TaskConfig,
+    head: TaskHead,
+    record: Mapping[str, Any],
+    card: str,
+    digest: str,
+    encoder: Model | None,
+) -> None:
     if encoder is not None:
-        note = {"note": f"Encoder of a task, trained from {config.encoder}.", **record}
+        note = {**record, "note": f"Encoder of a task, trained from {config.encoder}."}
         name = folder.resolve().name
         save_checkpoint(
             folder / ENCODER, encoder, note, f"# Encoder of the task {name}\n\n{{digest}}\n",
@@ -201,11 +225,10 @@ def save_task(
     }
     for name, text in (
         (TASK, json.dumps(values, indent=2) + "\n"),
-        (CARD, card.replace("{digest}", digest)),
+        (CARD, card),
     ):
         with replaced(folder / name) as temporary:
-            temporary.write_text(text)
-    return digest
+            temporary.write_text(text, encoding="utf-8")
 
 
 def tasks_home() -> Path:
@@ -296,14 +319,21 @@ def load_task(task: str) -> Task:
             f"{path}: not a readable safetensors file: {' '.join(str(error).split())}"
         ) from error
     mean = tensors.get("mean")
-    n_features = len(mean) if mean is not None and mean.dim() == 1 else 0
-    head = TaskHead(n_features, len(config.classes))
-    expected = {name: tuple(tensor.shape) for name, tensor in head.state_dict().items()}
+    n_features, n_outputs = mean.numel() if mean is not None else 0, len(config.classes)
+    expected = {
+        "mean": (n_features,),
+        "scale": (n_features,),
+        "linear.weight": (n_outputs, n_features),
+        "linear.bias": (n_outputs,),
+    }
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if expected != found or not n_features:
-        raise CheckpointError(f"{path}: its tensors do not fit {len(config.classes)} classes")
+        raise CheckpointError(f"{path}: its tensors do not fit {n_outputs} classes")
     tensors = {name: tensor.to(torch.float32, copy=True) for name, tensor in tensors.items()}
     if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
         raise CheckpointError(f"{path}: holds values that are not finite")
+    if not bool((tensors["scale"] > 0).all()):
+        raise CheckpointError(f"{path}: holds a scale that is not above 0")
+    head = TaskHead(n_features, n_outputs)
     head.load_state_dict(tensors)
     return Task(folder.resolve().name, folder, config, head.requires_grad_(False).eval(), record)

@@ -7,15 +7,20 @@ import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
 
 from findna.cli import main
 from findna.config import EncoderConfig
+from findna.encoding import encode
 from findna.example import write_example
+from findna.features import Features, extract
 from findna.genome import Genome
-from findna.model.checkpoint import Model, save_checkpoint
+from findna.model.checkpoint import Model, load_checkpoint, save_checkpoint
+from findna.model.heads import TaskHead
+from findna.task import TaskConfig, save_task
 
 SHARED = Path(os.environ.get("FINDNA_SHARED", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -30,6 +35,14 @@ def _private_cache(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def _private_home(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tasks of one's own are looked for, and written, in an empty folder."""
+    monkeypatch.setenv("FINDNA_HOME", str(tmp_path_factory.mktemp("home")))
 
 
 @pytest.fixture(scope="session")
@@ -58,6 +71,69 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "little"
     save_checkpoint(folder, make_model(TINY), {"steps_done": 0}, "# little\n{digest}\n")
     return folder
+
+
+def make_task(
+    folder: Path,
+    model: Path,
+    features: Features = Features(),
+    kind: str = "classes",
+    classes: tuple[str, ...] = ("no", "yes"),
+    window: int = 0,
+    seed: int = 0,
+) -> Path:
+    """A task folder with a random head, standardised on random sequences so that rows differ."""
+    checkpoint = load_checkpoint(str(model))
+    sequences = [encode(random_sequence(120, i)) for i in range(30)]
+    table = extract(checkpoint.model.encoder, sequences, device=torch.device("cpu"))
+    x = torch.from_numpy(table.matrix(features, np.arange(len(sequences))))
+    head = TaskHead(x.shape[1], len(classes))
+    rng = torch.Generator().manual_seed(seed)
+    weight = torch.randn(head.linear.weight.shape, generator=rng) / x.shape[1] ** 0.5
+    head.load_state_dict(
+        {
+            "mean": x.mean(0),
+            "scale": x.std(0) + 1e-3,
+            "linear.weight": weight,
+            "linear.bias": torch.randn(len(classes), generator=rng) / 4,
+        }
+    )
+    config = TaskConfig(
+        mode="probe",
+        kind=kind,
+        classes=classes,
+        window=window,
+        encoder=str(model),
+        encoder_digest=checkpoint.digest,
+        features=features,
+        temperature=0.7,
+    )
+    save_task(folder, config, head.requires_grad_(False), {}, "{digest}\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tasks(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Task folders that read the little model in four ways.
+
+    ``binary``: both strands; ``three``: three classes, the forward strand, bins and 3-mers;
+    ``labels``: three labels, both strands, bins; ``value``: two targets, the forward strand.
+    """
+    folder = tmp_path_factory.mktemp("tasks")
+    return {
+        "binary": make_task(folder / "binary", model_folder),
+        "three": make_task(
+            folder / "three", model_folder, Features(("std", "center"), 4, 3, False),
+            classes=("donor", "acceptor", "neither"),
+        ),
+        "labels": make_task(
+            folder / "labels", model_folder, Features((), 2), "multilabel", ("a", "b", "c")
+        ),
+        "value": make_task(
+            folder / "value", model_folder, Features(("max", "mean"), 0, 0, False), "regression",
+            ("log2fc", "rate"),
+        ),
+    }  # fmt: skip
 
 
 @pytest.fixture

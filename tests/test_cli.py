@@ -68,6 +68,7 @@ OWNERS = {
     "pyfaidx": {"genome.py"},
     "pybedtools": {"intervals.py"},
     "h5py": {"io/hdf5.py"},
+    "pybigtools": {"io/tracks.py"},
     "pysam": {"io/tables.py", "cli/__init__.py"},  # the latter for --version
     "pickle": {"model/published.py"},
 }

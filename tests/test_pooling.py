@@ -45,7 +45,9 @@ def span_mean(values, low, high):
 @pytest.mark.parametrize("longest", [None, 40])
 @pytest.mark.parametrize("both", [False, True])
 def test_every_pooling(length, longest, both):
-    pooling = Pooling(("mean", "max", "std", "cls", "center"), bins=4, per_base=True, both_strands=both)
+    pooling = Pooling(
+        ("mean", "max", "std", "cls", "center"), bins=4, per_base=True, both_strands=both
+    )
     values, found = pool(pooling, length, longest, n_cls=2)
     close = {"rtol": 1e-5, "atol": 1e-5}
     np.testing.assert_allclose(found.pooled["mean"], values.mean(0), **close)

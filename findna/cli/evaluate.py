@@ -158,7 +158,7 @@ def evaluate(
             ("report.md", to_markdown(report)),
         ):
             with replaced(output / name) as temporary:
-                temporary.write_text(text)
+                temporary.write_text(text, encoding="utf-8")
     print_table(*summary_rows(report["sets"]))
     for name in report["missing"]:
         _options.say(f"not measured: {name}")

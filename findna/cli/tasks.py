@@ -29,11 +29,16 @@ def list_tasks() -> None:
 
     A task of one's own goes before one of the same name that ships.
     """
+    from findna.errors import CheckpointError
     from findna.task import SHIPPED, known_tasks, read_task
 
     rows = []
     for name, folder in sorted(known_tasks().items()):
-        config, record = read_task(folder)
+        try:
+            config, record = read_task(folder)
+        except CheckpointError as error:  # the others can be used all the same
+            click.echo(f"findna: {name} left out: {error}", err=True)
+            continue
         metrics = record.get("metrics", {})
         measured = metrics.get("test") or metrics.get("valid") or {}
         metric = "auroc" if "auroc" in measured else "r2"

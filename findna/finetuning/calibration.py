@@ -15,7 +15,9 @@ from findna.features import Matrix
 from findna.labelled import CLASSES, REGRESSION
 from findna.task import to_probabilities
 
-_RANGE = (-3.0, 5.0)  # of the logarithm of the temperature
+_RANGE = (-1.0, 5.0)
+"""Of the logarithm of the temperature. A small validation set that is separated without error would
+have it fall without bound."""
 
 
 def log_loss(labels: npt.NDArray[Any], probabilities: Matrix, kind: str) -> float:

@@ -63,7 +63,7 @@ def _minibatches(
 
 
 def _overlaps(
-    batch: Batch, features: Features, n_cls: int, rank: dict[int, int]
+    batch: Batch, features: Features, rank: dict[int, int]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """Which positions of a batch are averaged into which vector, as (row, column, weight).
 
@@ -91,7 +91,7 @@ def _overlaps(
 
 
 def differentiable_features(
-    hidden: Tensor, batch: Batch, features: Features, n_cls: int, regions: list[Region]
+    hidden: Tensor, batch: Batch, features: Features, regions: list[Region]
 ) -> Tensor:
     """What `findna.features.Features.of` gives of a batch, k-mers apart, with gradients.
 
@@ -107,7 +107,7 @@ def differentiable_features(
     """
     hidden = hidden.float()
     rank = {region.index: i for i, region in enumerate(regions)}
-    rows, columns, weights = _overlaps(batch, features, n_cls, rank)
+    rows, columns, weights = _overlaps(batch, features, rank)
     n_spans = 1 + ("center" in features.pools) + features.bins
     average = torch.sparse_coo_tensor(
         torch.from_numpy(np.stack((rows, columns))).to(hidden.device),
@@ -164,12 +164,18 @@ def _loss(
     if kind == REGRESSION:
         assert spread is not None
         return ((logits - labels) / spread).square().mean()
-    return F.binary_cross_entropy_with_logits(logits, labels)
+    if weights is not None:
+        weights = torch.where(labels > 0, weights[1], weights[0])
+    return F.binary_cross_entropy_with_logits(logits, labels, weights)
 
 
-def _class_weights(labels: Labels, n_classes: int) -> Tensor:
-    counts = np.bincount(labels, minlength=n_classes)
-    weights = len(labels) / (np.maximum(counts, 1) * (counts > 0).sum())
+def _class_weights(labels: Labels, kind: str, n_outputs: int) -> Tensor:
+    """Inverse frequencies: (n_classes,), or of each label (2, n_labels) absent and present."""
+    if kind == CLASSES:
+        counts = np.bincount(labels, minlength=n_outputs)
+    else:
+        counts = np.stack((len(labels) - labels.sum(0), labels.sum(0)))
+    weights = len(labels) / (np.maximum(counts, 1) * (counts > 0).sum(0))
     return torch.from_numpy(np.where(counts > 0, weights, 0.0).astype(np.float32))
 
 
@@ -212,8 +218,9 @@ def fine_tune(
             parameter.requires_grad_(True)
     optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.99))
     n_steps = config.epochs * len(_minibatches(sequences, train, config.batch_tokens, rng))
-    weights = _class_weights(labels[train], n_outputs).to(device) if balanced else None
-    spread = None
+    weights = spread = None
+    if balanced and kind != REGRESSION:
+        weights = _class_weights(labels[train], kind, n_outputs).to(device)
     if kind == REGRESSION:
         spread = torch.from_numpy(np.maximum(labels[train].std(0), 1e-6)).to(device)
     best = FineTuned(copy.deepcopy(model).cpu(), copy.deepcopy(head).cpu(), 0, [])
@@ -252,6 +259,10 @@ def fine_tune(
             best = FineTuned(copy.deepcopy(model).cpu(), copy.deepcopy(head).cpu(), epoch, [])
         elif epoch - best.epoch >= config.patience:
             break
+        if not np.isfinite(total):
+            logger.warning("training diverged in epoch %d; epoch %d is kept: lower the learning "
+                           "rate (--lr)", epoch, best.epoch)  # fmt: skip
+            break
     best.model.requires_grad_(False).eval()
     best.head.requires_grad_(False).eval()
     return FineTuned(best.model, best.head, best.epoch, history)
@@ -283,7 +294,7 @@ def _train_features(
         hidden = encoder.embed(
             torch.from_numpy(batch.tokens).to(device), torch.from_numpy(batch.offsets).to(device)
         )
-    x = differentiable_features(hidden, batch, features, n_cls, regions)
+    x = differentiable_features(hidden, batch, features, regions)
     if features.k:
         kmers = kmer_counts(chosen, features.k, features.both_strands).toarray()
         x = torch.cat((x, torch.from_numpy(kmers).to(device)), dim=1)

@@ -73,6 +73,8 @@ class Probe:
 
 def score(labels: Labels, logits: Matrix, kind: str) -> float:
     """The validation score of logits: AUROC, or R2 of a regression; NaN counts as worst."""
+    if not np.isfinite(logits).all():
+        return -np.inf
     value = measure(labels, to_probabilities(logits, kind, 1.0), kind)[PRIMARY[kind]]
     return value if np.isfinite(value) else -np.inf
 
@@ -96,6 +98,12 @@ def _logistic(
 
     ``strengths`` rise, and each fit begins where the one before ended.
     """
+    present = np.unique(labels)
+    if len(present) == 1:
+        constant = np.zeros((1, x.shape[1])), np.zeros(1)
+        for _ in strengths:
+            yield _with_absent(*constant, present, n_outputs)
+        return
     model = LogisticRegression(
         max_iter=200, tol=1e-3, warm_start=True, class_weight="balanced" if balanced else None
     )
@@ -105,15 +113,19 @@ def _logistic(
             warnings.simplefilter("ignore", ConvergenceWarning)  # validation decides
             model.fit(x, labels)
         weight, bias = model.coef_, model.intercept_
-        if len(weight) == 1 and n_outputs == 2:  # one output per class here too: half the logit
-            yield np.concatenate((-weight, weight)) / 2, np.concatenate((-bias, bias)) / 2
-        elif len(weight) < n_outputs:  # a class that only occurs elsewhere is never chosen
-            full = np.zeros((n_outputs, weight.shape[1]))
-            low = np.full(n_outputs, bias.min() - 20.0)
-            full[model.classes_], low[model.classes_] = weight, bias
-            yield full, low
-        else:
-            yield weight.copy(), bias.copy()
+        if len(weight) == 1:  # one output for each of two classes here too: half the logit
+            weight, bias = np.concatenate((-weight, weight)) / 2, np.concatenate((-bias, bias)) / 2
+        yield _with_absent(weight, bias, model.classes_, n_outputs)
+
+
+def _with_absent(
+    weight: npt.NDArray[Any], bias: npt.NDArray[Any], present: Labels, n_outputs: int
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Weight and bias of all classes: one that is not among those present is never chosen."""
+    full = np.zeros((n_outputs, weight.shape[1]))
+    low = np.full(n_outputs, bias.min() - 20.0)
+    full[present], low[present] = weight, bias
+    return full, low
 
 
 def _multilabel(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -18,7 +17,6 @@ from findna.labelled import CLASSES, MULTILABEL, REGRESSION
 from findna.task import Task
 
 FORMS = ("bed", "tsv", "jsonl")
-_FLUSH_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ def _number(value: float) -> str:
 
 
 class PredictionWriter:
-    """Writes rows as they come; what is written is passed on within a fraction of a second.
+    """Writes rows as they come.
 
     Parameters
     ----------
@@ -73,6 +71,9 @@ class PredictionWriter:
         Also the probability of every class.
     records : bool
         Rows are whole FASTA records: name and length in place of three columns.
+    live : bool
+        Pass every row on at once: somebody may be waiting for it. (A compressed file would get a
+        block per row.)
     """
 
     def __init__(
@@ -85,11 +86,12 @@ class PredictionWriter:
         header: bool = False,
         all_classes: bool = False,
         records: bool = False,
+        live: bool = False,
     ) -> None:
         self._file, self._tasks, self._form = file, tasks, form
         self._bed6, self._header, self._all = bed6, header, all_classes
         self._records = records and form == "tsv"
-        self._flushed = 0.0
+        self._live = live
 
     def begin(self, headers: Sequence[str], n_columns: int) -> None:
         """Write header lines; call before the first row.
@@ -127,7 +129,7 @@ class PredictionWriter:
     def write(self, row: BedRow, status: str, calls: Sequence[Call] | None) -> None:
         """Append one row; without calls its new columns are missing values."""
         if self._form == "jsonl":
-            self._line([json.dumps(self._object(row, status, calls), ensure_ascii=False)])
+            self._line([json.dumps(self._object(row, status, calls))])
         elif self._bed6:
             interval = row.interval
             label, score = MISSING, "0"
@@ -140,10 +142,8 @@ class PredictionWriter:
             if self._records:
                 kept = (row.columns[0], str(len(row.interval)))
             self._line([*kept, *self._new_columns(calls)])
-        now = time.monotonic()
-        if now - self._flushed > _FLUSH_SECONDS:
+        if self._live:
             self._file.flush()
-            self._flushed = now
 
     def _new_columns(self, calls: Sequence[Call] | None) -> list[str]:
         columns: list[str] = []

@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from findna.errors import OutputError
+from findna.io.bed import is_header
 from findna.io.output import published
 
 MISSING = "."
@@ -25,6 +27,11 @@ def is_stdout(path: Path | None) -> bool:
 def is_device(path: Path) -> bool:
     """Whether a name stands for a pipe or a device, which is written to and never replaced."""
     return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def is_live(path: Path | None) -> bool:
+    """Whether somebody may be reading what is written while it is written."""
+    return path is None or is_stdout(path) or is_device(path)
 
 
 @contextmanager
@@ -63,10 +70,14 @@ def index_table(path: Path) -> None:
     OutputError
         Its rows are not sorted; the file itself is complete.
     """
-    from pysam import tabix_index
+    from pysam import BGZFile, tabix_index
 
-    try:
-        tabix_index(str(path), preset="bed", force=True, keep_original=True)
+    with BGZFile(str(path), "rb", None) as file:
+        lines = (line.decode("utf-8", "surrogateescape") for line in file)
+        n_headers = sum(1 for _ in takewhile(is_header, lines))
+    columns: dict[str, Any] = {"seq_col": 0, "start_col": 1, "end_col": 2, "zerobased": True}
+    try:  # not its preset "bed", which stumbles over track lines
+        tabix_index(str(path), **columns, line_skip=n_headers, force=True, keep_original=True)
     except OSError as error:
         raise OutputError(
             f"{path}: written, but not indexed: its rows are not sorted; sort the input "
