@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -135,7 +135,7 @@ def read_splits(
     )
     where = "whole contigs" if by_contig else "drawn at random, by class"
     share = f"{len(held) / len(data):.0%} of the training set, {where}"
-    valid_set = data.take(held)
+    valid_set = replace(data.take(held), name=f"{data.name} (held-out part)")
     train_set = data.take(rows)
     if not by_contig:
         train_set = _drop_overlap("validation", train_set, valid_set, "drop")

@@ -1,10 +1,15 @@
 """What the README tells a reader to run is run."""
 
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+from tests.conftest import random_sequence
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -36,6 +41,30 @@ def test_the_other_examples(demo, run):
     assert len(commands) >= 2
     for command in commands:
         run(*command.replace("chr2", "chrA").replace("genes.fa", "genes.fa -m tiny").split())
+
+
+@pytest.mark.skipif(shutil.which("bedtools") is None, reason="bedtools is not installed")
+def test_the_pipelines(demo, run):
+    text = README.replace(" |\n        ", " | ")
+    commands = re.findall(
+        r"^    ((?:bedtools slop|zcat|findna (?:predict|scan|finetune)).*)$", text, re.M
+    )
+    assert len(commands) >= 6
+    starts = [(f"chr{contig}", 2000 * i) for contig in "AB" for i in range(1, 4)]
+    for name, width in (("tss.bed", 1), ("peaks.bed", 600), ("loci.bed", 600)):
+        rows = [f"{chrom}\t{at}\t{at + width}\tr{at}\t0\t+\n" for chrom, at in starts]
+        Path(name).write_text("".join(rows))
+    subprocess.run(["gzip", "-k", "peaks.bed"], check=True)
+    run("embed", "genome.fa", "-r", "chrA:1-10", "-O", "tsv")  # makes genome.fa.fai
+    labelled = [f"{random_sequence(80, i, 'ACGT'[i % 2 :])},{i % 2}\n" for i in range(40)]
+    Path("labelled.csv").write_text("sequence,label\n" + "".join(labelled))
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    for command in commands:
+        done = subprocess.run(
+            ["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True,
+            env=os.environ | {"PATH": path, "OMP_NUM_THREADS": "1"}, check=False,
+        )  # fmt: skip
+        assert done.returncode in (0, 141), f"{command}: {done.stderr}"  # 141: cut short by head
 
 
 def test_links_lead_somewhere():

@@ -48,11 +48,12 @@ def task_card(name: str, config: TaskConfig, record: Mapping[str, Any]) -> str:
     """Markdown text of a task folder's README.md; ``{digest}`` is left to be filled in."""
     training = record["training"]
     window = f"{config.window} bp" if config.window else "sequences of different lengths"
+    digest = config.encoder_digest[:12]
     how = (
-        "a linear head on the frozen encoder"
+        f"a linear head on the frozen encoder `{config.encoder}` ({digest})"
         if config.mode == "probe"
-        else f"encoder and head trained together, best epoch {training['best_epoch']} of "
-        f"{len(training['history']) - 1}"
+        else f"the encoder `{config.encoder}` (now {digest}) and a head, best epoch "
+        f"{training['best_epoch']} of {len(training['history']) - 1}"
     )
     what = {
         CLASSES: f"one of the classes {', '.join(config.classes)}",
@@ -65,9 +66,8 @@ def task_card(name: str, config: TaskConfig, record: Mapping[str, Any]) -> str:
         f"A task of findna {__version__}: tells {what} from {window}.",
         "",
         f"- Use: `findna predict GENOME REGIONS --task {name}`.",
-        f"- Training: {how} `{config.encoder}` ({config.encoder_digest[:12]}), from "
-        f"{training['features']}; {training['seconds']:.0f} s on {training['hardware']}, seed "
-        f"{training['seed']}.",
+        f"- Training: {how}; the head reads {training['features']}; {training['seconds']:.0f} s on "
+        f"{training['hardware']}, seed {training['seed']}.",
         "- Task: sha256 `{digest}`",
     ]
     if config.positive:

@@ -49,6 +49,8 @@ TRAINED_POOLINGS = (POOLINGS[0], *POOLINGS[3:6])
 KS = (0, 4, 5, 6)
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
 """C of logistic regression on standardised features: the inverse of the regularisation."""
+TRAINED_STRENGTHS = STRENGTHS[:3]
+"""And their C: a head that is sure of itself would be torn down first."""
 _SEARCH_PENALTIES = (1e2, 1e3, 1e4)
 _SEARCH_ROWS = 3_000  # training rows on which features are compared; the last fit takes all
 _RIDGE_PENALTIES = (1e5, 1e4, 1e3, 1e2, 1e1)
@@ -176,6 +178,7 @@ class _Search:
     kind: str
     n_outputs: int
     balanced: bool
+    strengths: tuple[float, ...] = STRENGTHS
 
     def features(self, candidates: Iterable[Features]) -> Features:
         """The candidate whose ridge regression scores highest; the first of equals."""
@@ -193,7 +196,7 @@ class _Search:
     def fit(self, features: Features) -> Probe:
         """The head of the regularisation that scores highest."""
         labels = self.labels[self.train]
-        strengths: tuple[float, ...] = STRENGTHS
+        strengths = self.strengths
         if self.kind == CLASSES:
 
             def fits(x: Matrix) -> Iterator[Any]:
@@ -232,7 +235,7 @@ class _Search:
 def search_space(mode: str, kmers: bool) -> dict[str, Any]:
     """What to choose among for a probe of its own, or one that full training begins with."""
     if mode == "full":
-        return {"poolings": TRAINED_POOLINGS, "ks": (0,)}
+        return {"poolings": TRAINED_POOLINGS, "ks": (0,), "strengths": TRAINED_STRENGTHS}
     return {} if kmers else {"ks": (0,)}
 
 
@@ -248,6 +251,7 @@ def fit_probe(
     balanced: bool = False,
     poolings: Iterable[tuple[tuple[str, ...], int]] = POOLINGS,
     ks: tuple[int, ...] = KS,
+    strengths: tuple[float, ...] = STRENGTHS,
 ) -> Probe:
     """Choose features and regularisation on validation rows and fit a head on training rows.
 
@@ -260,13 +264,13 @@ def fit_probe(
         Of all rows of the table (`findna.labelled.LabelledSet.labels`).
     balanced : bool
         Weight classes by the inverse of their frequency.
-    poolings, ks
-        Poolings with bins, and lengths of k-mers (0 is none), to choose from.
+    poolings, ks, strengths
+        Poolings with bins, lengths of k-mers (0 is none) and C, rising, to choose from.
     """
     few = train
     if len(train) > _SEARCH_ROWS:
         few = np.random.default_rng(seed).choice(train, _SEARCH_ROWS, replace=False)
-    search = _Search(table, labels, few, valid, kind, n_outputs, balanced)
+    search = _Search(table, labels, few, valid, kind, n_outputs, balanced, strengths)
     both = (True, False) if len(table.vectors) == 2 else (False,)
     chosen = search.features(Features((), 4, 0, strands) for strands in both)
     chosen = search.features(
