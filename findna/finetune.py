@@ -19,7 +19,7 @@ from findna.features import Features, FeatureTable, Matrix, extract
 from findna.finetuning.calibration import fit_temperature
 from findna.finetuning.card import task_card
 from findna.finetuning.full import fine_tune
-from findna.finetuning.probe import Labels, Probe, Rows, fit_probe, search_space
+from findna.finetuning.probe import Labels, Probe, Rows, fit_probe, logits_of, search_space
 from findna.genome import Genome
 from findna.io.output import check_model_folder
 from findna.labelled import (
@@ -34,9 +34,8 @@ from findna.labelled import (
 )
 from findna.metrics import bootstrap, expected_calibration_error, measure, reliability
 from findna.model.checkpoint import SHIPPED, Model, digest_of, load_checkpoint
-from findna.model.heads import TaskHead
 from findna.progress import progress
-from findna.task import TaskConfig, save_task, to_probabilities
+from findna.task import TaskConfig, is_class_name, save_task, to_probabilities
 
 logger = logging.getLogger(__name__)
 
@@ -209,37 +208,41 @@ def finetune(
             else "--class-names: two classes have the same name"
         )
     for name in classes:
-        if not name or any(letter in name for letter in "\t\n\r,"):
-            raise ConfigError(f"class name {name!r}: must not be empty or hold a tab or a comma")
+        if not is_class_name(name):
+            raise ConfigError(f"class name {name!r}: must be printable and hold no comma; "
+                              "--class-names gives others")  # fmt: skip
     if balanced and train.kind == REGRESSION:
         raise ConfigError("--balanced weights classes or labels; a regression has neither")
     target = resolve_device(device)
     checkpoint = load_checkpoint(model)
-    sets = [data for data in (train, valid, test) if data is not None]
-    table, labels, parts = _join(sets, checkpoint.model, target, precision, max_tokens)
+    measured_sets = [valid] if test is None else [valid, test]
+
+    def encode(model: Model, sets: list[LabelledSet]) -> tuple[FeatureTable, Labels, list[Rows]]:
+        return _join(sets, model, target, precision, max_tokens)
+
+    chosen_by = [train, valid] if mode == "full" else [train, *measured_sets]
+    table, labels, parts = encode(checkpoint.model, chosen_by)
     probe = fit_probe(
         table, labels, parts[0], parts[1],
         kind=train.kind, n_outputs=len(classes), seed=seed, balanced=balanced,
         **search_space(mode, kmers),
     )  # fmt: skip
-    network, head, training, own = checkpoint.model, probe.head, _probe_record(probe), None
+    network, head, training = checkpoint.model, probe.head, _probe_record(probe)
+    rows = parts[1:]
     if mode == "full":
         tuned = fine_tune(
             checkpoint.model, probe, table.sequences, labels, parts[0], parts[1],
             kind=train.kind, n_outputs=len(classes), config=config, device=target,
             precision=precision, balanced=balanced, seed=seed,
         )  # fmt: skip
-        network = _rounded(tuned.model)
-        own = digest_of(network.encoder.config, network.state_dict())
-        head = tuned.head
+        head, network = tuned.head, tuned.model.half().float()  # as it will be stored
         history = [{k: _finite(v) for k, v in epoch.items()} for epoch in tuned.history]
         training |= {"best_epoch": tuned.epoch, "history": history}
         # measured with what is stored, by the code that predicts
-        table, labels, parts = _join(sets[1:], network, target, precision, max_tokens)
-        parts = [np.arange(0), *parts]
-    measured = [_logits(table, head, probe.features, rows) for rows in parts[1:]]
-    temperature = fit_temperature(labels[parts[1]], measured[0], train.kind)
-    metrics, calibration = _measure(sets[1:], measured, train.kind, temperature, seed)
+        table, labels, rows = encode(network, measured_sets)
+    logits = [logits_of(head, probe.features, table, part) for part in rows]
+    temperature = fit_temperature(valid.labels, logits[0], train.kind)
+    metrics, calibration = _measure(measured_sets, logits, train.kind, temperature, seed)
     named = mode == "full" or checkpoint.folder.parent == SHIPPED
     settings = TaskConfig(
         mode=mode,
@@ -247,7 +250,7 @@ def finetune(
         classes=classes,
         window=_window(train),
         encoder=checkpoint.name if named else str(checkpoint.folder.resolve()),
-        encoder_digest=own or checkpoint.digest,
+        encoder_digest=digest_of(network.encoder.config, network.state_dict()),
         features=probe.features,
         temperature=temperature,
     )
@@ -293,10 +296,6 @@ def _join(
     return table, labels, parts
 
 
-def _logits(table: FeatureTable, head: TaskHead, features: Features, rows: Rows) -> Matrix:
-    return Probe(features, head, 0.0, 0.0).logits(table, rows)
-
-
 def _probe_record(probe: Probe) -> dict[str, Any]:
     return {
         "features": str(probe.features),
@@ -308,11 +307,6 @@ def _probe_record(probe: Probe) -> dict[str, Any]:
 def _finite(value: float) -> float | None:
     """None for what JSON has no number for."""
     return value if np.isfinite(value) else None
-
-
-def _rounded(model: Model) -> Model:
-    """The model as it is once it has been stored in float16."""
-    return model.half().float()
 
 
 def _measure(

@@ -45,6 +45,11 @@ _LARGEST_JSON = 1 << 20  # bytes
 _MOST_CLASSES = 10_000
 
 
+def is_class_name(name: str) -> bool:
+    """Whether a name can stand in a column, and in a list divided by commas."""
+    return bool(name) and name.isprintable() and "," not in name
+
+
 @dataclass(frozen=True)
 class TaskConfig:
     """What decides a task's output, beside its weights. Stored: never rename a field.
@@ -78,7 +83,7 @@ class TaskConfig:
         if not least[self.kind] <= len(self.classes) <= _MOST_CLASSES:
             raise ConfigError(f"{len(self.classes)} classes; a {self.kind} task has at least "
                               f"{least[self.kind]}")  # fmt: skip
-        if any(not name or not name.isprintable() or "," in name for name in self.classes):
+        if not all(map(is_class_name, self.classes)):
             raise ConfigError("a class name is empty, not printable or holds a comma")
         if not 0 <= self.window < 2**31:
             raise ConfigError(f"impossible window {self.window!r}")

@@ -660,8 +660,8 @@ def test_a_validation_set_of_one_class(model_folder, tmp_path):
     [
         (("a", "b", "c"), "3 different names wanted for the classes 0, 1"),
         (("a", "a"), "two classes have the same name"),
-        (("a", ""), "must not be empty"),
-        (("a", "b\tc"), "must not be empty or hold a tab"),
+        (("a", ""), "must be printable"),
+        (("a", "b\tc"), "must be printable"),
     ],
 )
 def test_class_names_that_are_wrong(names, message, model_folder, tmp_path):

@@ -68,9 +68,14 @@ class Probe:
 
     def logits(self, table: FeatureTable, rows: Rows) -> Matrix:
         """Logits, or values of a regression, of some rows; (len(rows), n_outputs)."""
-        with torch.inference_mode():
-            logits: Matrix = self.head(torch.from_numpy(table.matrix(self.features, rows))).numpy()
-        return logits
+        return logits_of(self.head, self.features, table, rows)
+
+
+def logits_of(head: TaskHead, features: Features, table: FeatureTable, rows: Rows) -> Matrix:
+    """What a head makes of some rows; (len(rows), n_outputs)."""
+    with torch.inference_mode():
+        logits: Matrix = head(torch.from_numpy(table.matrix(features, rows))).numpy()
+    return logits
 
 
 def score(labels: Labels, logits: Matrix, kind: str) -> float:
