@@ -2,8 +2,9 @@
 
     python docs/benchmarks/choose_readout.py DATA --model tiny
 
-DATA is as for frozen_embeddings.py: mean over bases and strands, logistic regression, its
-regularisation chosen on the same validation data. The answer is `--readout` of `findna pretrain`.
+DATA is a folder of sets, DATA/<set>/{train,dev}.csv.gz: mean over bases and strands, logistic
+regression, its regularisation chosen on the same validation data. The answer is `--readout` of
+`findna pretrain`.
 """
 
 from __future__ import annotations
@@ -14,12 +15,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from frozen_embeddings import embed, fit, read
 
+from findna.features import extract
+from findna.finetuning.probe import fit_probe
+from findna.labelled import LabelledSet, read_labelled
 from findna.model.checkpoint import load_checkpoint
 from findna.model.encoder import Encoder
 
 SETS = ("prom/prom_core_tata", "prom/prom_300_tata", "tf/3", "mouse/4")
+
+
+def some(path: Path, most: int) -> LabelledSet:
+    data = read_labelled(path)
+    rows = np.random.default_rng(0).permutation(len(data))[:most]
+    return data.take(np.sort(rows))
 
 
 def main() -> None:
@@ -35,22 +44,25 @@ def main() -> None:
     print("|---" * (1 + len(arguments.layers)) + "|")
     rows = []
     for name in SETS:
-        train = read(arguments.data / name / "train.csv.gz", arguments.train)
-        valid = read(arguments.data / name / "dev.csv.gz", arguments.valid)
+        train = some(arguments.data / name / "train.csv.gz", arguments.train)
+        valid = some(arguments.data / name / "dev.csv.gz", arguments.valid)
+        labels = np.concatenate((train.labels, valid.labels))
+        split = np.split(np.arange(len(labels)), [len(train)])
         rows.append([])
         for n_layers in arguments.layers:
             config = dataclasses.replace(trained.encoder.config, readout=n_layers)
             encoder = Encoder(config).requires_grad_(False).eval()
             encoder.load_state_dict(trained.encoder.state_dict())
-            features = [embed(encoder, sequences) for sequences, _ in (train, valid)]
-            labels = [train[1], valid[1]]
-            # fit() returns validation and test figures; validation stands in for the test here
-            found, _ = fit([*features, features[1]], [*labels, labels[1]], "vectors")
-            rows[-1].append(found)
+            sequences = train.sequences + valid.sequences
+            table = extract(encoder, sequences, device=torch.device("cpu"))
+            probe = fit_probe(
+                table, labels, *split, kind="classes", n_outputs=2,
+                poolings=[(("mean",), 0)], ks=(0,),
+            )  # fmt: skip
+            rows[-1].append(probe.valid_score)
         print(f"| {name} | " + " | ".join(f"{x:.3f}" for x in rows[-1]) + " |", flush=True)
     print("| mean | " + " | ".join(f"{x:.3f}" for x in np.mean(rows, axis=0)) + " |")
 
 
 if __name__ == "__main__":
-    torch.manual_seed(0)
     main()
