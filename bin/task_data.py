@@ -23,6 +23,7 @@ _RANDOM_WINDOWS = 8_000
 
 
 def lines(path: Path) -> Iterator[str]:
+    """Lines of a gzip file without their ends."""
     with gzip.open(path, "rt") as file:
         yield from (line.rstrip("\r\n") for line in file)
 
@@ -83,6 +84,7 @@ def regulatory(data: Path) -> Iterator[tuple[str, str]]:
 
 
 def main() -> None:
+    """Print the set that is named."""
     name, data = sys.argv[1], Path(sys.argv[2])
     print("sequence,label")
     for sequence, label in {"promoter": promoter, "regulatory": regulatory}[name](data):
