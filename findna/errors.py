@@ -25,6 +25,10 @@ class RegionError(FindnaError):
     """A region that is malformed or lies outside its contig."""
 
 
+class VariantError(FindnaError):
+    """A VCF file that cannot be read, or a record that does not fit the genome."""
+
+
 class LabelError(FindnaError):
     """A labelled set that cannot be read, or from which nothing can be learned."""
 

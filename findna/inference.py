@@ -24,10 +24,17 @@ def forward_batches(
     *,
     device: torch.device,
     precision: str = "fp32",
+    every_layer: bool = False,
 ) -> Iterator[tuple[Batch, Tensor]]:
     """Hidden states (total, dim) of each batch, in order.
 
     On a GPU the next batch is read while the one before is computed.
+
+    Parameters
+    ----------
+    every_layer : bool
+        Those of the last layer, which the masked-nucleotide head reads, in place of those that
+        embeddings are made of.
     """
     encoder = encoder.to(device).eval()
     amp = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
@@ -36,7 +43,7 @@ def forward_batches(
         with torch.inference_mode(), amp:
             tokens = torch.from_numpy(batch.tokens).to(device, non_blocking=True)
             offsets = torch.from_numpy(batch.offsets).to(device, non_blocking=True)
-            hidden = encoder.embed(tokens, offsets)
+            hidden = encoder(tokens, offsets) if every_layer else encoder.embed(tokens, offsets)
         if device.type == "cpu":
             yield batch, hidden
             continue

@@ -69,7 +69,7 @@ OWNERS = {
     "pybedtools": {"intervals.py"},
     "h5py": {"io/hdf5.py"},
     "pybigtools": {"io/tracks.py"},
-    "pysam": {"io/tables.py", "cli/__init__.py"},  # the latter for --version
+    "pysam": {"io/tables.py", "io/vcf.py", "cli/__init__.py"},  # the last for --version
     "pickle": {"model/published.py"},
 }
 

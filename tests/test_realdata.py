@@ -1,6 +1,7 @@
 """Real human sequence and regions; skipped where they are absent."""
 
 import gzip
+import shutil
 import subprocess
 import sys
 
@@ -85,3 +86,53 @@ def test_both_strands_on_real_sequence(run, hg38, regions, model_folder, tmp_pat
         run("embed", hg38, bed, "-s", "--both-strands", "-m", model_folder, "-o", outs[-1])
     a, b = (anndata.read_h5ad(out).X for out in outs)
     assert np.abs(a - b).max() <= 1e-5 * np.abs(a).max()
+
+
+VCFS = {
+    "tissue_variant_effect.chr2_chr20_chr21.hg38": "snv",
+    "mills_1000G_indels.chr21.hg38": "deletion",
+    "cohort.chr20_chr21.hg38": "insertion",
+    "1000G_omni2.5.chr21.hg38": "snv",
+    "hapmap_3.3.chr21.hg38": "no_alt",
+    "giab_HG001.chr20.hg19": "deletion",
+}
+"""Files of variants, and what their first 60 records hold among other things."""
+
+
+@pytest.mark.parametrize("name", VCFS)
+def test_variants_of_every_file(run, shared_data, hg38, name, model_folder, tmp_path):
+    """The records as they were, by text, and for bcftools; and once more through BCF."""
+    hg19 = shared_data / "human-hg19" / "hg19.chr1_chr17_chr20_chr22.fa.gz"
+    genome = hg19 if name.endswith("hg19") else hg38
+    header = [x for x in lines(shared_data / "variants" / f"{name}.vcf.gz") if x.startswith("#")]
+    rows = lines(shared_data / "variants" / f"{name}.vcf.gz")[len(header) :][:60]
+    vcf, out = tmp_path / "head.vcf", tmp_path / "o.vcf.gz"
+    vcf.write_text("\n".join([*header, *rows]) + "\n")
+    result = run("variants", genome, vcf, "-m", model_folder, "-o", out, "--write-index")
+    assert VCFS[name] in result.stderr
+    written = lines(out)
+    assert [x for x in written if x.startswith("#") and "findna" not in x.lower()] == header
+    for before, after in zip(rows, written[-60:], strict=True):
+        info = after.split("\t")[7]
+        kept = ";".join(x for x in info.split(";") if not x.startswith("FINDNA_")) or "."
+        assert after.replace(info, kept) == before
+        n_alts = before.split("\t")[4].count(",") + 1
+        if before.split("\t")[4] != ".":
+            assert info.split("FINDNA_DIST=")[1].split(";")[0].count(",") == n_alts - 1
+    bcftools = shutil.which("bcftools")
+    if bcftools is None:
+        return
+    view = [bcftools, "view", "--no-version"]
+    drop = [bcftools, "annotate", "--no-version", "-x", "INFO/FINDNA_DIST,INFO/FINDNA_LLR", out]
+    expected = subprocess.run([*view, vcf], capture_output=True, check=True)
+    found = subprocess.run(drop, capture_output=True, check=True)
+    assert found.stderr == expected.stderr  # warnings about the input itself
+    assert [x for x in found.stdout.splitlines() if not x.startswith(b"##findna")] == (
+        expected.stdout.splitlines()
+    )
+    bcf = tmp_path / "o.bcf"
+    run("variants", genome, vcf, "-m", model_folder, "-o", bcf, "--no-version")
+    text = tmp_path / "o.vcf"
+    run("variants", genome, vcf, "-m", model_folder, "-o", text, "--no-version")
+    as_text = subprocess.run([*view, bcf], capture_output=True, check=True).stdout
+    assert as_text == subprocess.run([*view, text], capture_output=True, check=True).stdout

@@ -17,6 +17,7 @@ COMMANDS = {
     "embed": "embed",
     "predict": "predict",
     "scan": "scan",
+    "variants": "variants",
     "finetune": "finetune",
     "evaluate": "evaluate",
     "tasks": "tasks",
@@ -147,14 +148,15 @@ def on_interrupt(handler: Any) -> None:
 def main() -> None:
     """Embed and annotate DNA with a self-distilled language model.
 
-    Reads FASTA and BED; writes embeddings to HDF5 that opens in scanpy and plain h5py, predictions
-    to annotated BED and genome tracks.
+    Reads FASTA, BED and VCF; writes embeddings to HDF5 that opens in scanpy and plain h5py,
+    predictions to annotated BED and genome tracks, and scores of variants to VCF.
 
     \b
     Examples:
       findna embed genome.fa regions.bed -o regions.h5
       zcat peaks.bed.gz | findna predict genome.fa - --task promoter --window 300
       findna scan genome.fa --task promoter -o promoter.bw
+      findna variants genome.fa calls.vcf.gz -o scored.vcf.gz
       findna finetune --task mine --train labelled.csv
       findna pretrain genome.fa -o model/
     """

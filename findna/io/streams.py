@@ -50,7 +50,9 @@ def open_input(source: str | Path) -> Iterator[IO[bytes]]:
             yield reader
 
 
-def numbered_lines(file: IO[bytes] | BinaryIO, name: str) -> Iterator[tuple[int, str]]:
+def numbered_lines(
+    file: IO[bytes] | BinaryIO, name: str, longest: int = _LONGEST_LINE
+) -> Iterator[tuple[int, str]]:
     """Lines without their ends (LF or CRLF), numbered from 1.
 
     Bytes that are not UTF-8 pass through unchanged: written back with ``surrogateescape`` they
@@ -63,10 +65,11 @@ def numbered_lines(file: IO[bytes] | BinaryIO, name: str) -> Iterator[tuple[int,
     """
     number = 0
     try:
-        while line := file.readline(_LONGEST_LINE):
+        while line := file.readline(longest):
             number += 1
-            if len(line) == _LONGEST_LINE and not line.endswith(b"\n"):
-                raise RegionError(f"{name}:{number}: line longer than 16 MiB; not a text file")
+            if len(line) == longest and not line.endswith(b"\n"):
+                size = f"{longest >> 20} MiB"
+                raise RegionError(f"{name}:{number}: line longer than {size}; not a text file")
             if b"\0" in line:
                 raise RegionError(f"{name}:{number}: holds a NUL byte; not a text file")
             if number == 1:

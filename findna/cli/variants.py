@@ -1,0 +1,158 @@
+"""``findna variants``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+from findna.cli import _options
+
+
+@click.command(short_help="Scores of the variants of a VCF.")
+@_options.genome
+@click.argument("variants", metavar="VCF")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
+    help="File to write: .vcf, .vcf.gz (BGZF), .bcf or .tsv.  [default: standard output]",
+)  # fmt: skip
+@click.option(
+    "-O", "--output-type", "form", type=click.Choice(["vcf", "bcf", "tsv"]),
+    help="The records with more INFO, or one row per allele.  [default: by the name of the "
+    "output, else vcf]",
+)  # fmt: skip
+@click.option(
+    "-m", "--model", default="tiny", show_default=True, metavar="NAME|FOLDER",
+    help="Shipped model or model folder; see findna models list.",
+)  # fmt: skip
+@click.option(
+    "--scores", default="dist,llr", show_default=True, metavar="LIST",
+    help="dist: cosine distance of embeddings; llr: masked log-likelihood ratio; none.",
+)  # fmt: skip
+@click.option(
+    "-t", "--task", "task", multiple=True, metavar="NAME[,NAME]",
+    help="Also log-odds of a task for both alleles, and their difference; repeatable.",
+)  # fmt: skip
+@click.option(
+    "--class", "class_name", multiple=True, metavar="NAME",
+    help="Of tasks with more than two classes, which to report; repeatable.  [default: all]",
+)  # fmt: skip
+@click.option(
+    "--window", type=click.IntRange(1, 1_000_000_000), metavar="N",
+    help="Length of the windows around each variant, bp."
+    "  [default: 512, or what the model was trained on if that is less]",
+)  # fmt: skip
+@click.option(
+    "--whole", is_flag=True, help="Allow windows longer than the model's training length.",
+)  # fmt: skip
+@click.option(
+    "--strand", type=click.Choice(["both", "+", "-"]), default="both", show_default=True,
+    help="Read in both directions and average, or in one.",
+)  # fmt: skip
+@click.option(
+    "--ref-mismatch", type=click.Choice(["stop", "null"]), default="stop", show_default=True,
+    help="Records that do not fit the genome: stop before any work, or keep them without scores.",
+)  # fmt: skip
+@click.option(
+    "--chrom-alias", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE", help="Tab-separated: name in the VCF, name in the FASTA.",
+)  # fmt: skip
+@click.option(
+    "--embeddings", type=click.Path(path_type=Path), metavar="FILE",
+    help="Also write the vectors of both windows, and their difference, to HDF5.",
+)  # fmt: skip
+@click.option(
+    "--no-version", is_flag=True, help="Leave out the ##findnaCommand line of the header.",
+)  # fmt: skip
+@click.option(
+    "--write-index", is_flag=True, help="Also an index: .tbi of .vcf.gz, .csi of .bcf.",
+)  # fmt: skip
+@_options.inference_options
+@_options.force
+@_options.verbosity
+def variants(
+    genome: Path,
+    variants: str,
+    output: Path | None,
+    form: str | None,
+    model: str,
+    scores: str,
+    task: tuple[str, ...],
+    class_name: tuple[str, ...],
+    window: int | None,
+    whole: bool,
+    strand: str,
+    ref_mismatch: str,
+    chrom_alias: Path | None,
+    embeddings: Path | None,
+    no_version: bool,
+    write_index: bool,
+    device: str,
+    precision: str,
+    max_tokens: int | None,
+    force: bool,
+) -> None:
+    """Score every alternate allele of VCF against the sequence of GENOME (FASTA).
+
+    Each record comes out as it went in, in its order, with more INFO: FINDNA_DIST, FINDNA_LLR,
+    and FINDNA_TASK_REF, _ALT and _DELTA per task; one value per alternate allele, a dot where
+    there is none. VCF may be text, gzip, BGZF or BCF; a pipe (-) is answered while it is read.
+    docs/variants.md has the definitions.
+
+    \b
+    Examples:
+      findna variants genome.fa calls.vcf.gz -o scored.vcf.gz --write-index
+      bcftools view -f PASS calls.bcf | findna variants genome.fa - --scores llr |
+        bcftools query -f '%CHROM\\t%POS\\t%INFO/FINDNA_LLR\\n'
+      findna variants genome.fa calls.vcf.gz --task promoter --window 300 -o effects.tsv
+    """
+    wanted = [name for name in scores.split(",") if name not in ("", "none")]
+    unknown = [name for name in wanted if name not in ("dist", "llr")]
+    if unknown:
+        raise click.UsageError(f"--scores: no score {unknown[0]}; use dist, llr, both, or none")
+    if form is None:
+        name = output.name.lower().removesuffix(".gz").removesuffix(".bgz") if output else ""
+        by_name = {".bcf": "bcf", ".tsv": "tsv", ".txt": "tsv"}
+        form = by_name.get(Path(name).suffix, "vcf")
+
+    from findna.genome import Genome, read_aliases
+    from findna.io.vcf import VcfSource
+    from findna.variants import variants as run
+
+    _options.begin()
+    aliases = read_aliases(chrom_alias) if chrom_alias else None
+    with Genome(genome, aliases) as fasta, VcfSource(variants) as source:
+        summary = run(
+            fasta,
+            source,
+            output,
+            model=model,
+            scores=wanted,
+            tasks=_options.listed(task),
+            classes=class_name,
+            window=window,
+            strand=strand,
+            ref_mismatch=ref_mismatch,
+            form=form,
+            embeddings=embeddings,
+            write_index=write_index,
+            whole=whole,
+            precision=precision,
+            device=device,
+            max_tokens=max_tokens,
+            force=force,
+            command="" if no_version else shlex.join(["findna", *sys.argv[1:]]),
+        )
+    named = [f"model {summary.model} {summary.digest[:12]}"] if summary.model else []
+    named += [f"task {name} {digest[:12]}" for name, digest in summary.tasks.items()]
+    counts = ", ".join(f"{n} {name}" for name, n in summary.counts(scored=True))
+    missing = ", ".join(f"{n} {name}" for name, n in summary.counts(scored=False))
+    _options.say(
+        f"{summary.scored} alleles of {summary.records} records scored"
+        + (f" ({counts})" if counts else "")
+        + (f", not scored: {missing}" if missing else "")
+        + f", in {summary.seconds:.1f} s, {', '.join(named)}"
+        + (f" -> {output}" if output is not None and str(output) != "-" else "")
+    )

@@ -1,0 +1,432 @@
+"""VCF and BCF: records in, the same records out with more INFO.
+
+A text record is written as it was read, with fields put into its INFO column: nothing else of it
+is parsed and printed again, so nothing else can change. BCF becomes text on its way in, and text
+BCF on its way out, as by ``bcftools view``. (pysam's own records would not do: it adds and removes
+INFO/END as it sees fit.) 1-based positions are converted here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import sys
+import tempfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import copyfileobj
+from typing import IO, Any, BinaryIO, cast
+
+import pysam
+from pysam import bcftools
+from pysam.utils import SamtoolsError
+
+from findna.errors import OutputError, RegionError, VariantError
+from findna.io.output import published
+from findna.io.streams import display_name, is_stdin, numbered_lines, open_input
+from findna.io.tables import MISSING, is_stdout, open_text_output
+
+FORMS = ("vcf", "bcf", "tsv")
+_COLUMNS = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
+_BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+"""The empty block at the end of every complete BGZF file."""
+_MOST_DIGITS = 12  # of a position
+_LONGEST_LINE = 1 << 30  # bytes; a million genotypes are some 50 MB
+
+
+@dataclass(frozen=True, slots=True)
+class VcfRecord:
+    """One record.
+
+    Parameters
+    ----------
+    number : int
+        Line of a text file, record of BCF; from 1.
+    start : int
+        Of REF, 0-based.
+    alts : tuple of str
+        Empty where ALT is a dot.
+    line : str
+        The record as text.
+    """
+
+    number: int
+    chrom: str
+    start: int
+    id: str
+    ref: str
+    alts: tuple[str, ...]
+    line: str
+
+
+@dataclass(frozen=True)
+class InfoField:
+    """An INFO field with one float per alternate allele."""
+
+    id: str
+    description: str
+
+    @property
+    def header(self) -> str:
+        """Its line in the header."""
+        text = self.description.replace("\\", "\\\\").replace('"', '\\"')
+        return f'##INFO=<ID={self.id},Number=A,Type=Float,Description="{text}">'
+
+
+@dataclass
+class VcfReader:
+    """An opened VCF file.
+
+    Parameters
+    ----------
+    name : str
+        What messages call it.
+    header : list of str
+        Without line ends; the last one begins with ``#CHROM``.
+    records : iterator of VcfRecord
+    """
+
+    name: str
+    header: list[str]
+    records: Iterator[VcfRecord]
+
+
+class VcfSource:
+    """A VCF or BCF file, plain, gzip or BGZF, or standard input; a file can be opened again.
+
+    BCF is turned into text in a temporary file first, which `close` removes.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``-`` is standard input.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.name = display_name(path)
+        self._from = path
+        self.is_stream = is_stdin(path) or (Path(path).exists() and not Path(path).is_file())
+        self.path = None if self.is_stream else Path(path)
+        self._text: Any = None
+
+    @contextmanager
+    def open(self, defined: bool = False) -> Iterator[VcfReader]:
+        """Read from the beginning.
+
+        Parameters
+        ----------
+        defined : bool
+            Refuse records that name something the header does not define, as BCF needs.
+
+        Raises
+        ------
+        VariantError
+            This is not VCF or BCF, or, while reading, a record is malformed.
+        """
+        if self.path is not None:
+            _check_end(self.path)
+        if self._text is None:
+            with open_input(self._from) as file:
+                if not _begins_with(file, b"BCF"):
+                    yield self._read(file, defined)
+                    return
+                self._text = self._converted(file)
+        with Path(self._text.name).open("rb") as file:
+            yield self._read(file, defined)
+
+    def _read(self, file: IO[bytes], defined: bool) -> VcfReader:
+        lines = _numbered(file, self.name)
+        header: list[str] = []
+        for number, line in lines:
+            if number == 1 and not line.startswith("##fileformat=VCF"):
+                break
+            header.append(line)
+            if line.startswith("##"):
+                continue
+            if not line.startswith(_COLUMNS):
+                raise VariantError(
+                    f"{self.name}:{number}: no line that begins with #CHROM, POS, ID, REF, ALT, "
+                    "QUAL, FILTER, INFO (tab-separated) before the first record; add it"
+                )
+            return VcfReader(self.name, header, self._records(lines, header, defined))
+        if header:
+            raise VariantError(f"{self.name}: ends before its #CHROM line; is it complete?")
+        raise VariantError(
+            f"{self.name}: neither VCF nor BCF: its first line is not ##fileformat=VCF...; "
+            "put the header that belongs to the records before them"
+        )
+
+    def _records(
+        self, lines: Iterator[tuple[int, str]], header: list[str], defined: bool
+    ) -> Iterator[VcfRecord]:
+        n_columns = header[-1].count("\t") + 1
+        names = _Defined(header) if defined else None
+        for number, line in lines:
+            if line:
+                record = _parse(line, number, n_columns, self.name)
+                if names is not None:
+                    names.check(record, self.name)
+                yield record
+
+    def _converted(self, file: IO[bytes]) -> Any:
+        """BCF as text, in a temporary file; a pipe is copied to another one first."""
+        text = tempfile.NamedTemporaryFile(prefix="findna-", suffix=".vcf")  # noqa: SIM115
+        with tempfile.NamedTemporaryFile(prefix="findna-", suffix=".bcf") as spool:
+            source = self.path
+            if source is None:
+                try:
+                    copyfileobj(file, spool, 1 << 20)
+                except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                    raise VariantError(
+                        f"{self.name}: compressed data ends early or is damaged"
+                    ) from error
+                spool.flush()
+                source = Path(spool.name)
+            reason = _bcftools_view("-Ov", source, Path(text.name))
+        if reason:
+            text.close()
+            raise VariantError(f"{self.name}: BCF that htslib cannot read ({reason})")
+        return text
+
+    def close(self) -> None:
+        """Remove the temporary file."""
+        if self._text is not None:
+            self._text.close()
+
+    def __enter__(self) -> VcfSource:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _bcftools_view(form: str, source: Path, target: Path) -> str:
+    """Convert; what went wrong, or nothing."""
+    before = pysam.set_verbosity(0)  # what is wrong is said once
+    try:
+        bcftools.view("--no-version", form, "-o", str(target), str(source), catch_stdout=False)
+    except SamtoolsError as error:
+        return " ".join(str(error.value).split("stderr=")[-1].split()) or "no reason given"
+    finally:
+        pysam.set_verbosity(before)
+    return ""
+
+
+class _Defined:
+    """What a header defines."""
+
+    def __init__(self, header: Sequence[str]) -> None:
+        self._names: dict[str, set[str]] = {
+            kind: set(re.findall(rf"^##{kind}=<(?:.*,)?ID=([^,>]+)", "\n".join(header), re.M))
+            for kind in ("contig", "FILTER", "INFO", "FORMAT")
+        }
+
+    def check(self, record: VcfRecord, name: str) -> None:
+        """Raise VariantError if the record names anything else."""
+        columns = record.line.split("\t", 9)
+        used = {
+            "contig": [record.chrom],
+            "FILTER": columns[6].split(";"),
+            "INFO": [item.split("=", 1)[0] for item in columns[7].split(";")],
+            "FORMAT": columns[8].split(":") if len(columns) > 8 else [],
+        }
+        for kind, ids in used.items():
+            for id_ in ids:
+                if id_ not in self._names[kind] and id_ not in ("", MISSING, "PASS"):
+                    raise VariantError(
+                        f"{name}:{record.number}: {kind} {id_[:80]} is not defined in the header, "
+                        "as BCF needs it to be; add its line, or write VCF"
+                    )
+
+
+def _parse(line: str, number: int, n_columns: int, name: str) -> VcfRecord:
+    columns = line.split("\t", 8)
+    found = line.count("\t") + 1
+    if found != n_columns:
+        raise VariantError(
+            f"{name}:{number}: {found} tab-separated columns, but the #CHROM line has {n_columns}; "
+            "is the file complete?"
+        )
+    chrom, pos, name_, ref, alt = columns[:5]
+    if not (pos.isascii() and pos.isdigit() and len(pos) <= _MOST_DIGITS):
+        raise VariantError(f"{name}:{number}: POS is {pos[:40]!r}, not a whole number")
+    if not chrom or not ref or not alt:
+        which = "CHROM" if not chrom else "REF" if not ref else "ALT"
+        raise VariantError(f"{name}:{number}: {which} is empty; a missing value is a dot")
+    alts = () if alt == MISSING else tuple(alt.split(","))
+    return VcfRecord(number, chrom, int(pos) - 1, name_, ref, alts, line)
+
+
+def _numbered(file: IO[bytes], name: str) -> Iterator[tuple[int, str]]:
+    try:
+        yield from numbered_lines(file, name, _LONGEST_LINE)
+    except RegionError as error:
+        raise VariantError(str(error)) from error
+
+
+def _begins_with(file: Any, magic: bytes) -> bool:
+    try:
+        return bool(file.peek(len(magic))[: len(magic)] == magic)
+    except (EOFError, OSError, zlib.error):
+        return False  # said when it is read
+
+
+def _check_end(path: Path) -> None:
+    """Raise VariantError for BGZF without its last block: it was cut between two blocks."""
+    with path.open("rb") as file:
+        head = file.read(18)
+        if head[:2] != _BGZF_END[:2] or head[12:14] != b"BC":
+            return
+        file.seek(0, os.SEEK_END)
+        file.seek(max(file.tell() - len(_BGZF_END), 0))
+        if file.read() != _BGZF_END:
+            raise VariantError(
+                f"{path}: BGZF without its last block: the file is cut off; copy it again"
+            )
+
+
+def annotated_header(header: Sequence[str], added: Sequence[str]) -> list[str]:
+    """Header lines with new ones before the last; those that they define anew are left out."""
+    defined = {line.split(",", 1)[0] for line in added if line.startswith("##INFO=<ID=")}
+    kept = [line for line in header[:-1] if line.split(",", 1)[0] not in defined]
+    return [*kept, *added, header[-1]]
+
+
+def _number(value: float | None) -> str:
+    return MISSING if value is None else f"{value:.6g}"
+
+
+Values = Sequence[Sequence[float | None]]
+"""Of one record: per alternate allele, one value per field."""
+
+
+class VcfWriter:
+    """Writes text records with fields in their INFO column.
+
+    Parameters
+    ----------
+    file : binary file
+    fields : sequence of InfoField
+    live : bool
+        Pass every record on at once: somebody may be waiting for it.
+    """
+
+    def __init__(self, file: BinaryIO, fields: Sequence[InfoField], live: bool = False) -> None:
+        self._file, self._ids, self._live = file, [field.id for field in fields], live
+        self._again = tuple(f"{id_}=" for id_ in self._ids)
+
+    def begin(self, header: Sequence[str]) -> None:
+        """Write header lines."""
+        for line in header:
+            self._line(line)
+
+    def write(self, record: VcfRecord, classes: Sequence[str], values: Values) -> None:
+        """Append a record; one without an alternate allele stays as it is."""
+        if not values:
+            self._line(record.line)
+            return
+        before, info, *samples = _around_info(record.line)
+        if any(id_ in info for id_ in self._again):  # from a run before this one
+            info = ";".join(item for item in info.split(";") if not item.startswith(self._again))
+        new = ";".join(
+            f"{id_}={','.join(map(_number, column))}"
+            for id_, column in zip(self._ids, zip(*values, strict=True), strict=True)
+        )
+        if info not in ("", MISSING):
+            new = info + (";" if not info.endswith(";") else "") + new
+        self._line("\t".join([before, new, *samples]))
+
+    def _line(self, line: str) -> None:
+        self._file.write((line + "\n").encode("utf-8", "surrogateescape"))
+        if self._live:
+            self._file.flush()
+
+
+def _around_info(line: str) -> list[str]:
+    """What is left of the INFO column, the column, and what is right of it if there is."""
+    columns = line.split("\t", 8)
+    return ["\t".join(columns[:7]), *columns[7:]]
+
+
+class VariantTable:
+    """One row per alternate allele; same interface as `VcfWriter`."""
+
+    def __init__(self, file: BinaryIO, fields: Sequence[InfoField], live: bool = False) -> None:
+        self._file, self._fields, self._live = file, list(fields), live
+
+    def begin(self, header: Sequence[str]) -> None:
+        """Write the names of the columns; nothing of the input's header."""
+        names = [field.id for field in self._fields]
+        self._line(["#chrom", "pos", "id", "ref", "alt", "class", *names])
+
+    def write(self, record: VcfRecord, classes: Sequence[str], values: Values) -> None:
+        """Append a row per allele; one with a dot where the record has none."""
+        empty = [[None] * len(self._fields)]
+        rows = zip(record.alts or [MISSING], classes, values or empty, strict=True)
+        for alt, class_, row in rows:
+            self._line(
+                [record.chrom, str(record.start + 1), record.id, record.ref, alt, class_,
+                 *map(_number, row)]
+            )  # fmt: skip
+
+    def _line(self, fields: Sequence[str]) -> None:
+        self._file.write(("\t".join(fields) + "\n").encode("utf-8", "surrogateescape"))
+        if self._live:
+            self._file.flush()
+
+
+@contextmanager
+def open_vcf_output(path: Path | None, form: str, force: bool) -> Iterator[BinaryIO]:
+    """Where text goes: as in `open_text_output`, or, for BCF, to a file that becomes it."""
+    if form != "bcf":
+        with open_text_output(path, force) as file:
+            yield file
+        return
+    with ExitStack() as stack:
+        text = stack.enter_context(tempfile.NamedTemporaryFile(prefix="findna-", suffix=".vcf"))
+        yield cast(BinaryIO, text)
+        text.flush()
+        if path is None or is_stdout(path):
+            if sys.stdout is None:
+                raise OutputError("standard output is closed; name a file with -o")
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="findna-"))
+            target = Path(folder) / "out.bcf"
+        else:
+            target = stack.enter_context(published(path, force))
+        reason = _bcftools_view("-Ob", Path(text.name), target)
+        if reason:
+            raise OutputError(f"cannot write BCF ({reason}); write VCF: -O vcf")
+        if path is None or is_stdout(path):
+            with target.open("rb") as file:
+                copyfileobj(file, sys.stdout.buffer, 1 << 20)
+            sys.stdout.buffer.flush()
+
+
+def index_variants(path: Path, longest: int) -> None:
+    """Make a .tbi index beside BGZF, or a .csi beside BCF or where a contig is too long for .tbi.
+
+    Parameters
+    ----------
+    longest : int
+        Length of the longest contig, bp.
+
+    Raises
+    ------
+    OutputError
+        The records are not sorted; the file itself is complete.
+    """
+    csi = path.suffix == ".bcf" or longest > 1 << 29
+    before = pysam.set_verbosity(0)
+    try:
+        pysam.tabix_index(str(path), preset="vcf", force=True, keep_original=True, csi=csi)
+    except OSError as error:
+        raise OutputError(
+            f"{path}: written, but not indexed: its records are not sorted; sort it (bcftools "
+            "sort) and index the result"
+        ) from error
+    finally:
+        pysam.set_verbosity(before)

@@ -1,0 +1,332 @@
+"""FASTA and VCF in, the same records with what a model says of each alternate allele out."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from findna import __version__
+from findna.alleles import SCORED, UNSCORED, Examined, Examiner, examine_all, survey
+from findna.config import EncoderConfig, from_dict
+from findna.devices import resolve_device
+from findna.effects import SCORES, Effect, Scorer
+from findna.errors import ConfigError
+from findna.genome import Genome
+from findna.inference import MAX_TOKENS
+from findna.io.hdf5 import EmbeddingWriter
+from findna.io.output import check_output, published
+from findna.io.tables import is_device, is_live, is_stdout
+from findna.io.vcf import (
+    InfoField,
+    VariantTable,
+    VcfSource,
+    VcfWriter,
+    annotated_header,
+    index_variants,
+    open_vcf_output,
+)
+from findna.model.checkpoint import Checkpoint, find_model, load_checkpoint, read_config
+from findna.predict import load_tasks
+from findna.progress import progress
+from findna.task import ENCODER, Task
+
+logger = logging.getLogger(__name__)
+
+WINDOW = 512
+"""Default length of a window, bp; less where the model was trained on less."""
+
+_BATCHES_AT_A_TIME = 4
+"""Batches of windows that are gathered before they are scored."""
+_RECORDS_AT_A_TIME = 4_096  # of which few may have a window
+
+
+@dataclass(frozen=True)
+class VariantSummary:
+    """What a run did.
+
+    Parameters
+    ----------
+    classes : Counter
+        Number of alleles of each class.
+    model, digest : str
+        Empty where only tasks were asked.
+    """
+
+    records: int
+    classes: Counter[str]
+    seconds: float
+    model: str
+    digest: str
+    tasks: dict[str, str]
+
+    @property
+    def scored(self) -> int:
+        """Number of alleles with scores."""
+        return sum(self.classes[name] for name in SCORED)
+
+    def counts(self, scored: bool) -> list[tuple[str, int]]:
+        """Classes that occur, with and without scores, and their numbers."""
+        names = SCORED if scored else UNSCORED
+        return [(name, self.classes[name]) for name in names if self.classes[name]]
+
+
+def scored(
+    items: Iterable[Examined], scorer: Scorer, tokens: int
+) -> Iterator[tuple[Examined, list[Effect | None]]]:
+    """Each record with the effects of its alleles, in order.
+
+    Parameters
+    ----------
+    tokens : int
+        Bases of windows that are gathered before they are scored.
+    """
+    waiting: list[Examined] = []
+    gathered = 0
+    for item in items:
+        waiting.append(item)
+        gathered += sum(
+            len(haplotype.tokens)
+            for pairs in item.windows if pairs for pair in pairs for haplotype in pair
+        )  # fmt: skip
+        if gathered >= tokens or len(waiting) == _RECORDS_AT_A_TIME:
+            yield from _score(waiting, scorer)
+            waiting, gathered = [], 0
+    yield from _score(waiting, scorer)
+
+
+def _score(items: list[Examined], scorer: Scorer) -> Iterator[tuple[Examined, list[Effect | None]]]:
+    effects = iter(scorer([pairs for item in items for pairs in item.windows if pairs]))
+    for item in items:
+        yield item, [next(effects) if pairs else None for pairs in item.windows]
+
+
+def _encoder_of(task: Task) -> str:
+    """Name or folder of a task's encoder, which is not loaded yet."""
+    return str(task.folder / ENCODER) if task.config.mode == "full" else task.config.encoder
+
+
+def _longest(model: str) -> int:
+    """Training length of a model, bp."""
+    return from_dict(EncoderConfig, read_config(find_model(model))["encoder"]).max_length
+
+
+def _window(asked: int | None, encoders: Sequence[tuple[str, int]], whole: bool) -> int:
+    """Length of the windows, given what each encoder was trained on."""
+    name, longest = min(encoders, key=lambda encoder: encoder[1])
+    if asked is None:
+        return min(WINDOW, longest)
+    if asked > longest and not whole:
+        raise ConfigError(
+            f"--window {asked}: {name} was trained on at most {longest} bp; --whole encodes longer "
+            "windows all the same"
+        )
+    return asked
+
+
+def _contig_lines(genome: Genome) -> list[str]:
+    aliases = {
+        alias: genome.contigs[name]
+        for alias, name in genome.aliases.items()
+        if name in genome.contigs
+    }
+    return [f"##contig=<ID={name},length={n}>" for name, n in {**genome.contigs, **aliases}.items()]
+
+
+def variants(
+    genome: Genome,
+    source: VcfSource,
+    output: Path | None,
+    *,
+    model: str = "tiny",
+    scores: Sequence[str] = SCORES,
+    tasks: Sequence[str] = (),
+    classes: Sequence[str] = (),
+    window: int | None = None,
+    strand: str = "both",
+    ref_mismatch: str = "stop",
+    form: str = "vcf",
+    embeddings: Path | None = None,
+    write_index: bool = False,
+    whole: bool = False,
+    precision: str = "fp32",
+    device: str = "auto",
+    max_tokens: int | None = None,
+    force: bool = False,
+    command: str = "",
+) -> VariantSummary:
+    """Write the records of a source with the scores of each alternate allele.
+
+    A stream is written as it is read: its records are checked one by one. Those of a file are
+    all checked before anything is loaded.
+
+    Parameters
+    ----------
+    output : Path, optional
+        File to write; None or ``-`` is standard output.
+    scores : sequence of str
+        Some of `findna.effects.SCORES`.
+    classes : sequence of str
+        Which of the classes of tasks with more than two to report; all by default.
+    window : int, optional
+        Length of the windows, bp; by default WINDOW.
+    strand : {"both", "+", "-"}
+        In which direction to read; both are averaged.
+    ref_mismatch : {"stop", "null"}
+        What to do with records that do not fit the genome.
+    form : {"vcf", "bcf", "tsv"}
+    embeddings : Path, optional
+        HDF5 file to write as well: the mean vectors of both windows and their difference.
+    whole : bool
+        Allow windows longer than the model was trained on.
+    command : str
+        Command line to record in the output; empty for none.
+
+    Raises
+    ------
+    FindnaError
+        The input cannot be used or the output not written; nothing is then left behind.
+    """
+    started = time.monotonic()
+    inputs = [genome.path, *([source.path] if source.path else [])]
+    if output is not None and not is_stdout(output) and (form == "bcf" or not is_device(output)):
+        check_output(output, force, inputs)
+    if embeddings is not None:
+        check_output(embeddings, force, inputs)
+        if output is not None and embeddings.resolve() == output.resolve():
+            raise ConfigError(f"--embeddings: {embeddings} is also the output; name another file")
+    if write_index:
+        _check_index(output, form)
+    if not (scores or tasks or embeddings):
+        raise ConfigError("nothing to do: give --scores, --task or --embeddings")
+    target = resolve_device(device)
+    loaded = load_tasks(tasks)
+    encoders = [
+        (f"the encoder of task {task.name}", _longest(_encoder_of(task))) for task in loaded
+    ]
+    if scores or embeddings:
+        encoders.append((f"model {model}", _longest(model)))
+    size = _window(window, encoders, whole)
+    for task in loaded:
+        if task.config.window not in (0, size):
+            logger.warning(
+                "task %s was trained on %d bp; windows are %d bp: --window %d",
+                task.name, task.config.window, size, task.config.window,
+            )  # fmt: skip
+    examiner = Examiner(genome, size)
+    defined = form == "bcf"
+    total = None if source.is_stream else survey(source, examiner, ref_mismatch, defined)
+    checkpoint = load_checkpoint(model) if scores or embeddings else None
+    scorer = Scorer(
+        checkpoint, scores, loaded, classes,
+        strand=strand, vectors=embeddings is not None,
+        device=target, precision=precision, max_tokens=max_tokens,
+    )  # fmt: skip
+    fields = [InfoField(s.id, f"{s.meaning}, windows of {size} bp") for s in scorer.scores]
+    n_records, counts = 0, Counter[str]()
+    with ExitStack() as stack:
+        reader = stack.enter_context(source.open(defined))
+        bar = stack.enter_context(progress(total, "records", "variants"))
+        file = stack.enter_context(open_vcf_output(output, form, force))
+        writer = (VariantTable if form == "tsv" else VcfWriter)(file, fields, is_live(output))
+        added = _added(reader.header, genome, fields, command)
+        writer.begin(annotated_header(reader.header, added))
+        vectors = None
+        if embeddings is not None:
+            assert checkpoint is not None
+            path = stack.enter_context(published(embeddings, force))
+            options = {"window": size, "strand": strand, "whole": whole, "precision": precision}
+            vectors = stack.enter_context(
+                _embedding_writer(path, checkpoint, genome, options, command)
+            )
+        items = examine_all(reader, examiner, ref_mismatch)
+        tokens = _BATCHES_AT_A_TIME * (max_tokens or MAX_TOKENS[target.type])
+        for item, effects in scored(items, scorer, tokens):
+            n_records += 1
+            counts.update(item.classes)
+            empty = [None] * len(fields)
+            values = [effect.values if effect else empty for effect in effects]
+            writer.write(item.record, item.classes, values)
+            if vectors is not None:
+                _write_vectors(vectors, item, effects)
+            bar.update()
+    if write_index:
+        assert output is not None
+        index_variants(output, max(genome.contigs.values()))
+    return VariantSummary(
+        n_records,
+        counts,
+        time.monotonic() - started,
+        checkpoint.name if checkpoint else "",
+        checkpoint.digest if checkpoint else "",
+        {task.name: task.digest for task in loaded},
+    )
+
+
+def _check_index(output: Path | None, form: str) -> None:
+    if is_stdout(output) or output is None or form == "tsv":
+        raise ConfigError("--write-index needs a file: -o NAME.vcf.gz or -o NAME.bcf")
+    if form == "vcf" and output.suffix not in (".gz", ".bgz"):
+        raise ConfigError("--write-index needs a BGZF file: -o NAME.vcf.gz")
+
+
+def _added(
+    header: Sequence[str], genome: Genome, fields: Sequence[InfoField], command: str
+) -> list[str]:
+    """Lines that the output's header has in addition."""
+    lines = [field.header for field in fields]
+    if not any(line.startswith("##contig=") for line in header):
+        lines = _contig_lines(genome) + lines
+    if command:
+        lines.append(f"##findnaCommand={' '.join(command.split())}; Version={__version__}")
+    return lines
+
+
+def _embedding_writer(
+    path: Path,
+    checkpoint: Checkpoint,
+    genome: Genome,
+    options: dict[str, Any],
+    command: str,
+) -> EmbeddingWriter:
+    columns = {"chrom": "str", "pos": "int", "id": "str", "ref": "str", "alt": "str",
+               "class": "str"}  # fmt: skip
+    metadata: dict[str, Any] = {
+        "findna_version": __version__,
+        "command": command or None,
+        "model": {
+            "name": checkpoint.name,
+            "digest": checkpoint.digest,
+            "max_length": checkpoint.config.max_length,
+        },
+        "genome": {"file": genome.path.name},
+        "options": options,
+    }
+    return EmbeddingWriter(
+        path, dim=checkpoint.config.dim, columns=columns, kinds=("delta", "ref", "alt"),
+        metadata=metadata,
+    )  # fmt: skip
+
+
+def _write_vectors(
+    writer: EmbeddingWriter, item: Examined, effects: Sequence[Effect | None]
+) -> None:
+    record = item.record
+    texts = {"chrom": record.chrom, "id": record.id, "ref": record.ref}
+    alts = record.alts or (".",)
+    for alt, class_, effect in zip(alts, item.classes, effects or [None], strict=True):
+        row: dict[str, Any] = {
+            key: text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+            for key, text in {**texts, "alt": alt, "class": class_}.items()
+        }
+        row["pos"] = record.start + 1
+        if effect is None or effect.ref is None or effect.alt is None:
+            writer.write(row)
+        else:
+            pooled = {"delta": effect.alt - effect.ref, "ref": effect.ref, "alt": effect.alt}
+            writer.write(row, pooled)
