@@ -47,14 +47,15 @@ def test_the_other_examples(demo, run):
 def test_the_pipelines(demo, run):
     text = README.replace(" |\n        ", " | ")
     commands = re.findall(
-        r"^    ((?:bedtools slop|zcat|findna (?:predict|scan|finetune)).*)$", text, re.M
+        r"^    ((?:bedtools slop|zcat|findna (?:predict|scan|variants|finetune)).*)$", text, re.M
     )
-    assert len(commands) >= 6
+    assert len(commands) >= 7
     starts = [(f"chr{contig}", 2000 * i) for contig in "AB" for i in range(1, 4)]
     for name, width in (("tss.bed", 1), ("peaks.bed", 600), ("loci.bed", 600)):
         rows = [f"{chrom}\t{at}\t{at + width}\tr{at}\t0\t+\n" for chrom, at in starts]
         Path(name).write_text("".join(rows))
-    subprocess.run(["gzip", "-k", "peaks.bed"], check=True)
+    shutil.copy("demo/variants.vcf", "calls.vcf")
+    subprocess.run(["gzip", "-k", "peaks.bed", "calls.vcf"], check=True)
     run("embed", "genome.fa", "-r", "chrA:1-10", "-O", "tsv")  # makes genome.fa.fai
     labelled = [f"{random_sequence(80, i, 'ACGT'[i % 2 :])},{i % 2}\n" for i in range(40)]
     Path("labelled.csv").write_text("sequence,label\n" + "".join(labelled))
