@@ -7,14 +7,14 @@ window of a record's alleles, the masked window of its substitutions, both windo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from findna.batching import batches
+from findna.batching import SequenceSource, batches
 from findna.encoding import BLANK, NUCLEOTIDES, Tokens
 from findna.errors import ConfigError
 from findna.features import POOLS, Sequences
@@ -24,6 +24,7 @@ from findna.labelled import CLASSES, REGRESSION
 from findna.model.checkpoint import Checkpoint, Model
 from findna.model.pooling import Pooling, RegionVectors
 from findna.task import Task
+from findna.windows import Region
 
 DIST, LLR = "dist", "llr"
 SCORES = (DIST, LLR)
@@ -100,24 +101,24 @@ class _Windows:
 
 
 def masked_log_probabilities(
-    sequences: Sequence[Tokens],
+    regions: Iterable[Region],
+    source: SequenceSource,
     model: Model,
     *,
     device: torch.device,
     precision: str = "fp32",
     max_tokens: int | None = None,
 ) -> Iterator[Vector]:
-    """Log-probability of each base at the masked positions of each sequence.
+    """Log-probability of each base at the masked positions of each region, read whole.
 
     Yields
     ------
     ndarray, shape (n_masked, 4), float64
         Columns are A, C, G, T: the softmax leaves out the head's N.
     """
-    source = Sequences(sequences)
     n_cls = model.encoder.config.n_cls
     packed = batches(
-        source.regions(), source,
+        regions, source,
         max_tokens=max_tokens or MAX_TOKENS[device.type], longest=None, n_cls=n_cls,
     )  # fmt: skip
     head = model.masked_nucleotide.to(device)
@@ -263,9 +264,11 @@ class Scorer:
                 for pairs in alleles
             ]
             assert self._checkpoint is not None
+            blanked = Sequences(masked.sequences)
             found = list(
                 masked_log_probabilities(
-                    masked.sequences, self._checkpoint.model, **self._run  # type: ignore[arg-type]
+                    blanked.regions(), blanked, self._checkpoint.model,
+                    **self._run,  # type: ignore[arg-type]
                 )
             )  # fmt: skip
             ratios = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +18,10 @@ from findna.io.hdf5 import EmbeddingWriter
 from findna.io.output import check_output, published
 from findna.io.tables import EmbeddingTable, is_device, is_stdout, open_text_output
 from findna.model.checkpoint import Checkpoint, find_model, load_checkpoint, read_config
-from findna.model.pooling import Pooling, RegionVectors
-from findna.pipeline import place_all, vectors_in_order
+from findna.model.pooling import Pooling
+from findna.pipeline import genome_facts, obs_columns, obs_row, place_all, vectors_in_order
 from findna.progress import progress
-from findna.regions import Placed, RegionOptions, RegionSource, Survey, survey
+from findna.regions import RegionOptions, RegionSource, survey
 
 logger = logging.getLogger(__name__)
 
@@ -39,30 +38,6 @@ class EmbedSummary:
     seconds: float
     model: str
     digest: str
-
-
-def _obs_columns(n: int) -> dict[str, str]:
-    """Types of the ``obs`` columns for rows of ``n`` BED columns."""
-    kinds = dict.fromkeys(column_names(max(n, 4)), "str")
-    kinds |= {"start": "int", "end": "int"}
-    kinds.setdefault("strand", "str")
-    return kinds | {"length": "int", "n_fraction": "float", "status": "str"}
-
-
-def _obs_row(
-    item: Placed, vectors: RegionVectors | None, names: tuple[str, ...], stranded: bool
-) -> Mapping[str, Any]:
-    interval = item.row.interval
-    generated = {"name": interval.label(stranded), "strand": interval.strand}
-    return {
-        **generated,
-        **dict(zip(names, item.row.columns, strict=True)),
-        "start": interval.start,
-        "end": interval.end,
-        "length": vectors.length if vectors else 0,
-        "n_fraction": vectors.n_unknown / vectors.length if vectors else float("nan"),
-        "status": item.status,
-    }
 
 
 def embed(
@@ -148,7 +123,7 @@ def embed(
                 EmbeddingWriter(
                     path,
                     dim=dim,
-                    columns=_obs_columns(found.columns),
+                    columns=obs_columns(found.columns),
                     kinds=pooling.kinds,
                     bins=pooling.bins,
                     per_base=pooling.per_base,
@@ -159,13 +134,14 @@ def embed(
             for item, vectors in rows:
                 if vectors is None and options.on_error == "skip":
                     continue
-                row = _obs_row(item, vectors, names, options.stranded)
+                length, n_unknown = (vectors.length, vectors.n_unknown) if vectors else (0, 0)
+                row = obs_row(item, options.stranded, length, n_unknown)
                 if vectors is None:
                     writer.write(row)
                 else:
                     writer.write(row, vectors.pooled, vectors.bins, vectors.per_base)
                 bar.update()
-            writer.update_metadata(genome=_genome_metadata(genome, found))
+            writer.update_metadata(genome=genome_facts(genome, found))
     return EmbedSummary(
         found.rows,
         found.rows - found.bad,
@@ -196,19 +172,8 @@ def _metadata(
             "pool": ",".join(pooling.kinds),
             "bins": pooling.bins,
             "both_strands": pooling.both_strands,
-            "stranded": options.stranded,
-            "split": options.split,
-            "flank": options.flank,
-            "window": options.window,
-            "anchor": options.anchor,
-            "out_of_bounds": "pad" if options.pad else "error",
+            **options.facts(),
             "whole": whole,
             "precision": precision,
         },
     }
-
-
-def _genome_metadata(genome: Genome, found: Survey) -> dict[str, Any]:
-    logger.info("digests of %d contigs", len(found.contigs))
-    digests = genome.digests(found.contigs)
-    return {"file": genome.path.name, "contig": list(digests), "md5": list(digests.values())}

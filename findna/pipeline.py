@@ -1,20 +1,25 @@
-"""Rows in, vectors out, in the order of the rows: what embed, predict and scan share."""
+"""Rows in, vectors out, in the order of the rows: what the commands on regions share."""
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterator
 from itertools import islice
+from typing import Any
 
 import torch
 
 from findna.errors import RegionError
 from findna.genome import Genome
 from findna.inference import region_vectors
+from findna.io.bed import column_names
 from findna.model.encoder import Encoder
 from findna.model.pooling import Pooling, RegionVectors
-from findna.regions import Placed, RegionOptions, RegionSource, place, ragged
+from findna.regions import Placed, RegionOptions, RegionSource, Survey, place, ragged
 from findna.windows import Region
+
+logger = logging.getLogger(__name__)
 
 _ROWS_AT_A_TIME = 16_384
 """Rows after which a batch is closed: bounds what is held where few rows can be read."""
@@ -86,3 +91,33 @@ def place_all(source: RegionSource, genome: Genome, options: RegionOptions) -> I
                 "missing values, skip leaves them out"
             )
         yield item
+
+
+def obs_columns(n: int) -> dict[str, str]:
+    """Types of the ``obs`` columns of HDF5 output, for rows of ``n`` BED columns."""
+    kinds = dict.fromkeys(column_names(max(n, 4)), "str")
+    kinds |= {"start": "int", "end": "int"}
+    kinds.setdefault("strand", "str")
+    return kinds | {"length": "int", "n_fraction": "float", "status": "str"}
+
+
+def obs_row(item: Placed, stranded: bool, length: int, n_unknown: int) -> dict[str, Any]:
+    """Values of `obs_columns`; ``length`` is 0 where nothing was read, ``n_unknown`` counts N."""
+    interval, columns = item.row.interval, item.row.columns
+    generated = {"name": interval.label(stranded), "strand": interval.strand}
+    return {
+        **generated,
+        **dict(zip(column_names(len(columns)), columns, strict=True)),
+        "start": interval.start,
+        "end": interval.end,
+        "length": length,
+        "n_fraction": n_unknown / length if length else float("nan"),
+        "status": item.status,
+    }
+
+
+def genome_facts(genome: Genome, found: Survey) -> dict[str, Any]:
+    """Name of the FASTA, and the digest of every contig that was read, as outputs record it."""
+    logger.info("digests of %d contigs", len(found.contigs))
+    digests = genome.digests(found.contigs)
+    return {"file": genome.path.name, "contig": list(digests), "md5": list(digests.values())}

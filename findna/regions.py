@@ -42,6 +42,8 @@ class RegionOptions:
         Fill what lies past the end of a contig with N instead of refusing it.
     on_error : {"stop", "skip", "null"}
         What to do with rows that cannot be read.
+    longest : int, optional
+        Regions longer than this (bp) cannot be read.
     """
 
     stranded: bool = False
@@ -51,6 +53,18 @@ class RegionOptions:
     anchor: str = "center"
     pad: bool = False
     on_error: str = "stop"
+    longest: int | None = None
+
+    def facts(self) -> dict[str, bool | int | str | None]:
+        """What decides which sequence is read, as outputs record it."""
+        return {
+            "stranded": self.stranded,
+            "split": self.split,
+            "flank": self.flank,
+            "window": self.window,
+            "anchor": self.anchor,
+            "out_of_bounds": "pad" if self.pad else "error",
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +107,13 @@ def place(row: BedRow, index: int, genome: Genome, options: RegionOptions) -> Pl
                 row, None, "bad_blocks", "blocks overlap, leave the region or are malformed"
             )
         parts = blocks
+    length = sum(end - start for start, end in parts)
+    if options.longest is not None and length > options.longest:
+        reason = (
+            f"{length} bp, and at most {options.longest} can be read at once: "
+            f"--window {options.longest} reads the middle"
+        )
+        return Placed(row, None, "too_long", reason)
     reverse = options.stranded and interval.strand == "-"
     chrom = genome.resolve(interval.chrom)
     assert chrom is not None  # problem() has checked it

@@ -34,7 +34,7 @@ from findna.io.tracks import (
 from findna.labelled import REGRESSION
 from findna.progress import progress
 from findna.regions import RegionOptions, RegionSource, place, survey
-from findna.task import Task, TaskConfig, load_task
+from findna.task import Task, load_task
 from findna.windows import Region, Window
 
 logger = logging.getLogger(__name__)
@@ -212,26 +212,6 @@ def mean_track(scored: Iterable[Segment]) -> Iterator[Segment]:
     yield from until(float("inf"))
 
 
-def output_of(config: TaskConfig, name: str | None) -> int:
-    """Number of the output that makes the track.
-
-    Raises
-    ------
-    ConfigError
-        The task has no such class, or several and none was named.
-    """
-    if name in config.classes:
-        return config.classes.index(name)
-    known = ", ".join(config.classes)
-    if name is not None:
-        raise ConfigError(f"--class {name}: the task's classes are {known}")
-    if config.positive is not None:
-        return 1
-    if len(config.classes) > 1:
-        raise ConfigError(f"a track holds one class: choose it with --class ({known})")
-    return 0
-
-
 def options_for(
     task: Task, window: int | None, step: int | None, max_n: float = MAX_N, strand: str = "+"
 ) -> ScanOptions:
@@ -359,7 +339,7 @@ def scan(
         check_output(output, force, inputs)
     target = resolve_device(device)
     loaded = load_task(task)
-    column = output_of(loaded.config, class_name)
+    column = loaded.config.output(class_name)
     options = options_for(loaded, window, step, max_n, strand)
     spans = spans_of(genome, regions, on_error)
     bases = sum(end - start for _, start, end in spans)

@@ -103,6 +103,25 @@ class TaskConfig:
         """The class whose probability is reported, where there are two."""
         return self.classes[1] if self.kind == CLASSES and len(self.classes) == 2 else None
 
+    def output(self, name: str | None = None) -> int:
+        """Number of one output: of the class that is named, or of the one there is to report.
+
+        Raises
+        ------
+        ConfigError
+            There is no such class, or several and none was named.
+        """
+        known = ", ".join(self.classes)
+        if name in self.classes:
+            return self.classes.index(name)
+        if name is not None:
+            raise ConfigError(f"--class {name}: the task's classes are {known}")
+        if self.positive is not None:
+            return 1
+        if len(self.classes) > 1:
+            raise ConfigError(f"one class at a time: choose it with --class ({known})")
+        return 0
+
 
 def to_probabilities(logits: Matrix, kind: str, temperature: float) -> Matrix:
     """Calibrated probabilities of logits; (n, n_outputs) in and out; a regression is left as is."""
@@ -123,6 +142,11 @@ class Task:
     head: TaskHead
     record: dict[str, Any]
 
+    @property
+    def encoder(self) -> str:
+        """Name or folder of the encoder."""
+        return str(self.folder / ENCODER) if self.config.mode == "full" else self.config.encoder
+
     @cached_property
     def checkpoint(self) -> Checkpoint:
         """The encoder, loaded when it is first needed.
@@ -132,13 +156,12 @@ class Task:
         CheckpointError
             It is missing, or not the one the head was trained on.
         """
-        nested = self.folder / ENCODER
-        where = str(nested) if self.config.mode == "full" else self.config.encoder
-        checkpoint = load_checkpoint(where)
+        checkpoint = load_checkpoint(self.encoder)
         if checkpoint.digest != self.config.encoder_digest:
             raise CheckpointError(
                 f"task {self.name} was trained on weights {self.config.encoder_digest[:12]}, but "
-                f"{where} holds {checkpoint.digest[:12]}; train the task again (findna finetune)"
+                f"{self.encoder} holds {checkpoint.digest[:12]}; train the task again "
+                "(findna finetune)"
             )
         expected = self.config.features.size(checkpoint.config.dim)
         if expected != len(self.head.mean):

@@ -13,7 +13,6 @@ from typing import Any
 
 from findna import __version__
 from findna.alleles import SCORED, UNSCORED, Examined, Examiner, examine_all, survey
-from findna.config import EncoderConfig, from_dict
 from findna.devices import resolve_device
 from findna.effects import SCORES, Effect, Scorer
 from findna.errors import ConfigError
@@ -31,10 +30,9 @@ from findna.io.vcf import (
     index_variants,
     open_vcf_output,
 )
-from findna.model.checkpoint import Checkpoint, find_model, load_checkpoint, read_config
+from findna.model.checkpoint import Checkpoint, load_checkpoint, training_length
 from findna.predict import load_tasks
 from findna.progress import progress
-from findna.task import ENCODER, Task
 
 logger = logging.getLogger(__name__)
 
@@ -104,16 +102,6 @@ def _score(items: list[Examined], scorer: Scorer) -> Iterator[tuple[Examined, li
     effects = iter(scorer([pairs for item in items for pairs in item.windows if pairs]))
     for item in items:
         yield item, [next(effects) if pairs else None for pairs in item.windows]
-
-
-def _encoder_of(task: Task) -> str:
-    """Name or folder of a task's encoder, which is not loaded yet."""
-    return str(task.folder / ENCODER) if task.config.mode == "full" else task.config.encoder
-
-
-def _longest(model: str) -> int:
-    """Training length of a model, bp."""
-    return from_dict(EncoderConfig, read_config(find_model(model))["encoder"]).max_length
 
 
 def _window(asked: int | None, encoders: Sequence[tuple[str, int]], whole: bool) -> int:
@@ -207,10 +195,10 @@ def variants(
     target = resolve_device(device)
     loaded = load_tasks(tasks)
     encoders = [
-        (f"the encoder of task {task.name}", _longest(_encoder_of(task))) for task in loaded
+        (f"the encoder of task {task.name}", training_length(task.encoder)) for task in loaded
     ]
     if scores or embeddings:
-        encoders.append((f"model {model}", _longest(model)))
+        encoders.append((f"model {model}", training_length(model)))
     size = _window(window, encoders, whole)
     for task in loaded:
         if task.config.window not in (0, size):

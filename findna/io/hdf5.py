@@ -1,4 +1,4 @@
-"""Embeddings to HDF5 in the layout of AnnData; docs/formats.md is its description.
+"""Embeddings and effects to HDF5 in the layout of AnnData; docs/formats.md is its description.
 
 Rows are written as a stream: at most one chunk of them is held.
 """
@@ -9,13 +9,16 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
 from findna.errors import BrokenFileError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 FORMAT_VERSION = 1
 BUFFER_ROWS = 1024  # rows of a dataset that wait to be written, at most
@@ -63,17 +66,133 @@ class _Column:
             self._n = 0
 
 
-class EmbeddingWriter:
-    """Writes rows in their order; use as a context manager.
+class _RegionFile:
+    """A file of rows with ``obs`` and ``uns``; use as a context manager.
 
     Parameters
     ----------
     path : Path
         File to create.
-    dim : int
-        Length of a vector.
     columns : dict of str to str
         Names of the ``obs`` columns, each ``"int"``, ``"float"`` or ``"str"``.
+    metadata : mapping
+        Goes to ``uns/findna``; see `write_metadata`. None is left out.
+    """
+
+    def __init__(
+        self, path: Path, columns: Mapping[str, str], metadata: Mapping[str, Any] | None
+    ) -> None:
+        # "latest" would need a recent HDF5 to read; the earliest format is enough
+        self._file = h5py.File(path, "w", libver="earliest", track_order=False)
+        self._metadata = dict(metadata or {})
+        self._all: list[_Column] = []
+        self.rows = 0
+        _encoding(self._file, "anndata", "0.1.0")
+        obs = self._file.create_group("obs")
+        self._obs = {"_index": self._column(obs, "_index", "str")}
+        for name, kind in columns.items():
+            self._obs[name] = self._column(obs, name, kind)
+        _encoding(obs, "dataframe", "0.2.0")
+        obs.attrs["_index"] = "_index"
+        obs.attrs["column-order"] = list(columns)
+        for name in ("varm", "obsp", "varp", "layers"):
+            self._mapping(name)
+        self._uns = self._mapping("uns")
+
+    def _mapping(self, name: str, parent: h5py.Group | None = None) -> h5py.Group:
+        group = (self._file if parent is None else parent).create_group(name)
+        _encoding(group, "dict", "0.1.0")
+        return group
+
+    def _growing(self, dataset: h5py.Dataset, kind: str = "array") -> _Column:
+        _encoding(dataset, kind, "0.2.0")
+        column = _Column(dataset)
+        self._all.append(column)
+        return column
+
+    def _column(self, group: h5py.Group, name: str, kind: str) -> _Column:
+        dtype = {"int": np.int64, "float": np.float64, "str": h5py.string_dtype()}[kind]
+        dataset = group.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(BUFFER_ROWS,))
+        return self._growing(dataset, "string-array" if kind == "str" else "array")
+
+    def _vectors(self, group: h5py.Group, name: str, shape: tuple[int, ...], dtype: str) -> _Column:
+        rows = max(_CHUNK_BYTES // (np.dtype(dtype).itemsize * int(np.prod(shape))), 1)
+        dataset = group.create_dataset(
+            name, (0, *shape), dtype, maxshape=(None, *shape), chunks=(rows, *shape)
+        )
+        return self._growing(dataset)
+
+    def _write_var(self, names: list[str]) -> None:
+        var = self._file.create_group("var")
+        _encoding(var.create_dataset("_index", data=names, dtype=h5py.string_dtype()),
+                  "string-array", "0.2.0")  # fmt: skip
+        _encoding(var, "dataframe", "0.2.0")
+        var.attrs["_index"] = "_index"
+        var.attrs.create("column-order", [], dtype=h5py.string_dtype())
+
+    def _append_obs(self, row: Row) -> None:
+        self._obs["_index"].append(str(self.rows))
+        for name, column in self._obs.items():
+            if name != "_index":
+                column.append(row[name])
+
+    def close(self) -> None:
+        """Write what is waiting, and the metadata."""
+        with _writing():
+            for column in self._all:
+                column.flush()
+            facts = {"format_version": FORMAT_VERSION, **self._metadata}
+            write_metadata(self._uns, "findna", facts)
+            self._file.close()
+
+    def update_metadata(self, **values: Any) -> None:
+        """Add to what goes to ``uns/findna`` when the file is closed."""
+        self._metadata.update(values)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.close()
+        elif not issubclass(kind, BrokenFileError):
+            self._file.close()
+
+
+class _Packed:
+    """Rows of different lengths end to end, and where each begins."""
+
+    def __init__(self, file: _RegionFile, name: str, width: int, dtype: str) -> None:
+        group = file._mapping(name, file._uns)
+        rows = max(_BASE_CHUNK // width, 1)
+        self._values = group.create_dataset(
+            "values", (0, width), dtype, maxshape=(None, width), chunks=(rows, width),
+            compression="gzip", compression_opts=1, shuffle=True,
+        )  # fmt: skip
+        _encoding(self._values, "array", "0.2.0")
+        offsets = group.create_dataset("offsets", (0,), np.int64, maxshape=(None,), chunks=True)
+        self._offsets = file._growing(offsets)
+        self._offsets.append(0)
+
+    def append(self, values: npt.NDArray[Any] | None) -> None:
+        """Add one row, shape (length, width); None is one of length 0."""
+        first = self._values.shape[0]
+        n = 0 if values is None else len(values)
+        self._values.resize(first + n, axis=0)
+        if n:
+            self._values[first:] = values
+        self._offsets.append(first + n)
+
+
+class EmbeddingWriter(_RegionFile):
+    """Writes one vector per row, in their order; use as a context manager.
+
+    Parameters
+    ----------
+    path, columns, metadata
+        As for every file of rows.
+    dim : int
+        Length of a vector.
     kinds : sequence of str
         Poolings; the first is ``X``, the others are in ``obsm``.
     bins : int
@@ -82,8 +201,6 @@ class EmbeddingWriter:
         Also write ``uns/per_base``.
     dtype : {"float32", "float16"}
         Of all vectors; per-base values are always float16.
-    metadata : mapping
-        Goes to ``uns/findna``; see `write_metadata`. None is left out.
     """
 
     def __init__(
@@ -98,71 +215,14 @@ class EmbeddingWriter:
         dtype: str = "float32",
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        # "latest" would need a recent HDF5 to read; the earliest format is enough
-        self._file = h5py.File(path, "w", libver="earliest", track_order=False)
+        super().__init__(path, columns, metadata)
         self._dim, self._bins, self._kinds = dim, bins, list(kinds)
-        self._metadata = dict(metadata or {})
-        self.rows = 0
-        _encoding(self._file, "anndata", "0.1.0")
-        obs = self._file.create_group("obs")
-        self._obs = {"_index": self._column(obs, "_index", "str")}
-        for name, kind in columns.items():
-            self._obs[name] = self._column(obs, name, kind)
-        _encoding(obs, "dataframe", "0.2.0")
-        obs.attrs["_index"] = "_index"
-        obs.attrs["column-order"] = list(columns)
         self._x = self._vectors(self._file, "X", (dim,), dtype)
         obsm = self._mapping("obsm")
         self._obsm = {kind: self._vectors(obsm, kind, (dim,), dtype) for kind in self._kinds[1:]}
         self._binned = self._vectors(obsm, "bins", (bins, dim), dtype) if bins else None
-        self._write_var()
-        for name in ("varm", "obsp", "varp", "layers"):
-            self._mapping(name)
-        self._uns = self._mapping("uns")
-        self._per_base = None
-        if per_base:
-            group = self._mapping("per_base", self._uns)
-            rows = max(_BASE_CHUNK // dim, 1)
-            self._per_base = group.create_dataset(
-                "values", (0, dim), np.float16, maxshape=(None, dim), chunks=(rows, dim),
-                compression="gzip", compression_opts=1, shuffle=True,
-            )  # fmt: skip
-            _encoding(self._per_base, "array", "0.2.0")
-            self._base_offsets = _Column(
-                group.create_dataset("offsets", (0,), np.int64, maxshape=(None,), chunks=True)
-            )
-            _encoding(self._base_offsets.dataset, "array", "0.2.0")
-            self._base_offsets.append(0)
-
-    def _mapping(self, name: str, parent: h5py.Group | None = None) -> h5py.Group:
-        group = (self._file if parent is None else parent).create_group(name)
-        _encoding(group, "dict", "0.1.0")
-        return group
-
-    @staticmethod
-    def _column(group: h5py.Group, name: str, kind: str) -> _Column:
-        dtype = {"int": np.int64, "float": np.float64, "str": h5py.string_dtype()}[kind]
-        dataset = group.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(BUFFER_ROWS,))
-        _encoding(dataset, "string-array" if kind == "str" else "array", "0.2.0")
-        return _Column(dataset)
-
-    @staticmethod
-    def _vectors(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: str) -> _Column:
-        rows = max(_CHUNK_BYTES // (np.dtype(dtype).itemsize * int(np.prod(shape))), 1)
-        dataset = group.create_dataset(
-            name, (0, *shape), dtype, maxshape=(None, *shape), chunks=(rows, *shape)
-        )
-        _encoding(dataset, "array", "0.2.0")
-        return _Column(dataset)
-
-    def _write_var(self) -> None:
-        var = self._file.create_group("var")
-        names = [f"e{i}" for i in range(self._dim)]
-        _encoding(var.create_dataset("_index", data=names, dtype=h5py.string_dtype()),
-                  "string-array", "0.2.0")  # fmt: skip
-        _encoding(var, "dataframe", "0.2.0")
-        var.attrs["_index"] = "_index"
-        var.attrs.create("column-order", [], dtype=h5py.string_dtype())
+        self._write_var([f"e{i}" for i in range(dim)])
+        self._per_base = _Packed(self, "per_base", dim, "float16") if per_base else None
 
     def write(
         self,
@@ -187,60 +247,59 @@ class EmbeddingWriter:
         per_base : ndarray, shape (length, dim); a row without has length 0
         """
         with _writing():
-            self._append(row, pooled, bins, per_base)
+            self._append_obs(row)
+            missing = np.full(self._dim, np.nan, dtype=np.float32)
+            self._x.append(missing if pooled is None else pooled[self._kinds[0]])
+            for kind, matrix in self._obsm.items():
+                matrix.append(missing if pooled is None else pooled[kind])
+            if self._binned is not None:
+                empty = np.full((self._bins, self._dim), np.nan, dtype=np.float32)
+                self._binned.append(empty if bins is None else bins)
+            if self._per_base is not None:
+                self._per_base.append(per_base)
         self.rows += 1
 
-    def _append(
+
+class EffectWriter(_RegionFile):
+    """Writes the effects of replacing each base of a row; use as a context manager.
+
+    Parameters
+    ----------
+    path, columns, metadata
+        As for every file of rows.
+    value : str
+        Name of what is in ``X``, one value per row.
+    """
+
+    def __init__(
         self,
-        row: Row,
-        pooled: Mapping[str, npt.NDArray[np.float32]] | None,
-        bins: npt.NDArray[np.float32] | None,
-        per_base: npt.NDArray[np.float16] | None,
+        path: Path,
+        *,
+        columns: Mapping[str, str],
+        value: str,
+        metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        self._obs["_index"].append(str(self.rows))
-        for name, column in self._obs.items():
-            if name != "_index":
-                column.append(row[name])
-        missing = np.full(self._dim, np.nan, dtype=np.float32)
-        self._x.append(missing if pooled is None else pooled[self._kinds[0]])
-        for kind, matrix in self._obsm.items():
-            matrix.append(missing if pooled is None else pooled[kind])
-        if self._binned is not None:
-            empty = np.full((self._bins, self._dim), np.nan, dtype=np.float32)
-            self._binned.append(empty if bins is None else bins)
-        if self._per_base is not None:
-            first = self._per_base.shape[0]
-            n = 0 if per_base is None else len(per_base)
-            self._per_base.resize(first + n, axis=0)
-            self._per_base[first:] = per_base if n else np.empty((0, self._dim), np.float16)
-            self._base_offsets.append(first + n)
+        super().__init__(path, columns, metadata)
+        self._x = self._vectors(self._file, "X", (1,), "float32")
+        self._mapping("obsm")
+        self._write_var([value])
+        self._effects = _Packed(self, "effects", 4, "float32")
 
-    def _columns(self) -> list[_Column]:
-        columns = [*self._obs.values(), self._x, *self._obsm.values()]
-        columns += [self._binned] if self._binned is not None else []
-        return columns + ([self._base_offsets] if self._per_base is not None else [])
+    def write(
+        self, row: Row, value: float = np.nan, effects: npt.NDArray[np.float32] | None = None
+    ) -> None:
+        """Append one row; ``effects`` is (length, 4), in the order A, C, G, T.
 
-    def close(self) -> None:
-        """Write what is waiting, and the metadata."""
+        Raises
+        ------
+        BrokenFileError
+            There is no space left, or another reason why HDF5 cannot write.
+        """
         with _writing():
-            for column in self._columns():
-                column.flush()
-            facts = {"format_version": FORMAT_VERSION, **self._metadata}
-            write_metadata(self._uns, "findna", facts)
-            self._file.close()
-
-    def update_metadata(self, **values: Any) -> None:
-        """Add to what goes to ``uns/findna`` when the file is closed."""
-        self._metadata.update(values)
-
-    def __enter__(self) -> EmbeddingWriter:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.close()
-        elif not issubclass(kind, BrokenFileError):
-            self._file.close()
+            self._append_obs(row)
+            self._x.append(value)
+            self._effects.append(effects)
+        self.rows += 1
 
 
 @contextmanager

@@ -175,6 +175,11 @@ def read_config(folder: Path) -> dict[str, Any]:
     return values
 
 
+def training_length(model: str) -> int:
+    """Longest sequence (bp) that a model was trained on; it is not loaded for that."""
+    return from_dict(EncoderConfig, read_config(find_model(model))["encoder"]).max_length
+
+
 def load_checkpoint(model: str) -> Checkpoint:
     """Load a model by name or folder onto the CPU, in eval mode.
 
