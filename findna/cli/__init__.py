@@ -18,6 +18,7 @@ COMMANDS = {
     "predict": "predict",
     "scan": "scan",
     "variants": "variants",
+    "explain": "explain",
     "finetune": "finetune",
     "evaluate": "evaluate",
     "tasks": "tasks",

@@ -1,0 +1,165 @@
+"""``findna explain``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+from findna.cli import _options
+
+
+@click.command(short_help="Which bases matter: the effect of replacing each.")
+@_options.genome
+@click.argument("regions", required=False)
+@click.option(
+    "-t", "--task", metavar="NAME",
+    help="Measure the log-odds of a task, by name (findna tasks list) or folder.",
+)  # fmt: skip
+@click.option(
+    "--target", type=click.Choice(["mnm"]),
+    help="Instead of a task: the likelihood of each base, masked, by the model.",
+)  # fmt: skip
+@click.option(
+    "-m", "--model", metavar="NAME|FOLDER",
+    help="For --target: shipped model or model folder.  [default: tiny]",
+)  # fmt: skip
+@click.option(
+    "--class", "class_name", metavar="NAME",
+    help="Class whose log-odds are measured.  [default: the second of two]",
+)  # fmt: skip
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
+    help="HDF5 file to write: the effect of every replacement.",
+)  # fmt: skip
+@click.option(
+    "--track", type=click.Path(path_type=Path), metavar="FILE",
+    help="Importance of each base: .bedgraph, .bedgraph.gz (BGZF) or .bw; - is standard output."
+    "  [default: -, unless -o or --plot is given]",
+)  # fmt: skip
+@click.option(
+    "--plot", type=click.Path(path_type=Path), metavar="FILE",
+    help="Draw it: .png or .svg of one region, .pdf with a page for each.",
+)  # fmt: skip
+@_options.region_options
+@click.option(
+    "--context", type=click.IntRange(1, 1_000_000_000), metavar="N",
+    help="Read N bp with each region in their middle, and replace only the region's bases.",
+)  # fmt: skip
+@click.option("--both-strands", is_flag=True, help="Average with the reverse complement.")
+@click.option(
+    "--whole", is_flag=True, help="Allow windows longer than the model's training length.",
+)  # fmt: skip
+@click.option(
+    "--header", is_flag=True, help="Begin bedGraph with the weights and a track line.",
+)  # fmt: skip
+@click.option(
+    "--write-index", is_flag=True, help="Also a tabix index of --track NAME.bedgraph.gz.",
+)  # fmt: skip
+@_options.inference_options
+@_options.force
+@_options.verbosity
+def explain(
+    genome: Path,
+    regions: str | None,
+    task: str | None,
+    target: str | None,
+    model: str | None,
+    class_name: str | None,
+    output: Path | None,
+    track: Path | None,
+    plot: Path | None,
+    region: tuple[str, ...],
+    stranded: bool,
+    split: bool,
+    flank: int,
+    window: int | None,
+    anchor: str,
+    out_of_bounds: str,
+    on_error: str,
+    chrom_alias: Path | None,
+    context: int | None,
+    both_strands: bool,
+    whole: bool,
+    header: bool,
+    write_index: bool,
+    device: str,
+    precision: str,
+    max_tokens: int | None,
+    force: bool,
+) -> None:
+    """Replace each base of REGIONS (BED) by the three others, and write what that changes.
+
+    With a task, its log-odds are measured (in-silico saturation mutagenesis); with --target mnm,
+    the log-likelihood of each base, masked, against the three others. The importance of a base is
+    minus the mean change over the three: above 0, the base speaks for the class. Without REGIONS
+    (and without -r) every FASTA record is a region. docs/explain.md has the definitions.
+
+    \b
+    Examples:
+      findna explain genome.fa -r chr21:33,000,001-33,000,300 --task promoter --plot logo.png
+      findna explain genome.fa tss.bed --window 300 --task promoter -o tss.h5 --track tss.bw
+      findna explain genome.fa motifs.bed --context 300 --task promoter --plot motifs.pdf
+      findna explain genome.fa loci.bed --target mnm --both-strands > loci.bedgraph
+    """
+    if (task is None) == (target is None):
+        raise click.UsageError("give --task NAME or --target mnm")
+    if task is not None and model is not None:
+        raise click.UsageError("-m/--model is for --target mnm; a task has its own encoder")
+    if task is None and class_name is not None:
+        raise click.UsageError("--class is for --task")
+    if regions is not None and region:
+        raise click.UsageError("give REGIONS or -r/--region, not both")
+    if split and (flank or window is not None or context is not None):
+        raise click.UsageError("--split cannot be combined with --flank, --window or --context")
+    if output is None and plot is None and track is None:
+        track = Path("-")
+
+    from findna.explain import explain as run
+    from findna.genome import Genome, read_aliases
+    from findna.regions import RegionOptions, RegionSource
+
+    _options.begin()
+    aliases = read_aliases(chrom_alias) if chrom_alias else None
+    with Genome(genome, aliases) as fasta:
+        if regions is not None:
+            source = RegionSource.bed(regions)
+        elif region:
+            source = RegionSource.strings(region, fasta)
+        else:
+            source = RegionSource.records(fasta)
+        with source:
+            summary = run(
+                fasta,
+                source,
+                output,
+                task=task,
+                class_name=class_name,
+                model=model or "tiny",
+                options=RegionOptions(
+                    stranded, split, flank, window, anchor, out_of_bounds == "pad", on_error
+                ),
+                context=context,
+                both_strands=both_strands,
+                track=track,
+                plot=plot,
+                header=header,
+                write_index=write_index,
+                whole=whole,
+                precision=precision,
+                device=device,
+                max_tokens=max_tokens,
+                force=force,
+                command=shlex.join(["findna", *sys.argv[1:]]),
+            )
+    missing = summary.rows - summary.explained
+    fate = "skipped" if on_error == "skip" else "without effects"
+    rate = summary.mutants / max(summary.seconds, 1e-9)
+    _options.say(
+        f"{summary.explained} of {summary.rows} regions explained"
+        + (f", {missing} {fate}" if missing else "")
+        + f": {summary.mutants} replacements in {summary.seconds:.1f} s ({rate:.0f}/s), "
+        + summary.target
+    )
