@@ -47,11 +47,13 @@ def test_the_other_examples(demo, run):
 def test_the_pipelines(demo, run):
     text = README.replace(" |\n        ", " | ")
     commands = re.findall(
-        r"^    ((?:bedtools slop|zcat|findna (?:predict|scan|variants|finetune)).*)$", text, re.M
+        r"^    ((?:bedtools slop|zcat|findna (?:predict|scan|variants|explain|finetune)).*)$",
+        text,
+        re.M,
     )
     assert len(commands) >= 7
     starts = [(f"chr{contig}", 2000 * i) for contig in "AB" for i in range(1, 4)]
-    for name, width in (("tss.bed", 1), ("peaks.bed", 600), ("loci.bed", 600)):
+    for name, width in (("tss.bed", 1), ("peaks.bed", 600), ("loci.bed", 20)):
         rows = [f"{chrom}\t{at}\t{at + width}\tr{at}\t0\t+\n" for chrom, at in starts]
         Path(name).write_text("".join(rows))
     shutil.copy("demo/variants.vcf", "calls.vcf")
@@ -66,6 +68,13 @@ def test_the_pipelines(demo, run):
             env=os.environ | {"PATH": path, "OMP_NUM_THREADS": "1"}, check=False,
         )  # fmt: skip
         assert done.returncode in (0, 141), f"{command}: {done.stderr}"  # 141: cut short by head
+
+
+@pytest.mark.parametrize("page", ["explain.md", "variants.md"])
+def test_python_of_the_other_pages(demo, page):
+    text = (ROOT / "docs" / page).read_text().split("## From Python", 1)[1]
+    (block,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    exec(compile(block, page, "exec"), {})
 
 
 def test_links_lead_somewhere():
