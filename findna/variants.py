@@ -106,12 +106,12 @@ def _score(items: list[Examined], scorer: Scorer) -> Iterator[tuple[Examined, li
         yield item, [next(effects) if pairs else None for pairs in item.windows]
 
 
-def _encoder_of(task: Task) -> str:
+def encoder_of(task: Task) -> str:
     """Name or folder of a task's encoder, which is not loaded yet."""
     return str(task.folder / ENCODER) if task.config.mode == "full" else task.config.encoder
 
 
-def _longest(model: str) -> int:
+def training_length(model: str) -> int:
     """Training length of a model, bp."""
     return from_dict(EncoderConfig, read_config(find_model(model))["encoder"]).max_length
 
@@ -207,10 +207,10 @@ def variants(
     target = resolve_device(device)
     loaded = load_tasks(tasks)
     encoders = [
-        (f"the encoder of task {task.name}", _longest(_encoder_of(task))) for task in loaded
+        (f"the encoder of task {task.name}", training_length(encoder_of(task))) for task in loaded
     ]
     if scores or embeddings:
-        encoders.append((f"model {model}", _longest(model)))
+        encoders.append((f"model {model}", training_length(model)))
     size = _window(window, encoders, whole)
     for task in loaded:
         if task.config.window not in (0, size):
