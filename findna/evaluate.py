@@ -29,15 +29,15 @@ from findna.errors import ConfigError, FindnaError, LabelError, OutputError
 from findna.evaluation.baselines import KmerTable, kmer_regression, knn, train_cnn
 from findna.evaluation.report import BASELINES, MODEL
 from findna.evaluation.suites import SuiteSet, find_sets
-from findna.evaluation.variants import (
+from findna.evaluation.variant_sets import (
     VARIANTS,
     LabelledVariants,
     VariantSet,
     find_variant_sets,
-    measure_variants,
     read_starts,
     read_variants,
 )
+from findna.evaluation.variants import measure_variants
 from findna.features import Features, FeatureTable, Matrix, extract
 from findna.finetuning.full import fine_tune
 from findna.finetuning.probe import Labels, Rows, fit_probe, search_space

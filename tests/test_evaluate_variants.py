@@ -14,16 +14,13 @@ from findna.errors import LabelError, VariantError
 from findna.evaluate import evaluate_variants
 from findna.evaluation.report import markdown
 from findna.evaluation.variant_report import variant_markdown, variant_rows
-from findna.evaluation.variants import (
-    APART,
-    TSS,
+from findna.evaluation.variant_sets import (
     distances,
     find_variant_sets,
-    folds,
-    held_out,
     read_starts,
     read_variants,
 )
+from findna.evaluation.variants import APART, TSS, folds, held_out
 from findna.genome import Genome
 
 HEADER = """\
