@@ -139,9 +139,10 @@ def _short(letters: str) -> str:
     return letters if len(letters) <= _MOST_LETTERS else letters[:_MOST_LETTERS] + "..."
 
 
+SAME_ASSEMBLY = "is it the same assembly?"
 _REMEDY = (
-    "is it the same assembly? --ref-mismatch null keeps such records without scores, "
-    "--chrom-alias FILE maps names of contigs"
+    f"{SAME_ASSEMBLY} --ref-mismatch null keeps such records without scores, --chrom-alias FILE "
+    "maps names of contigs"
 )
 
 
@@ -166,8 +167,16 @@ class _Survey:
             self.examples.append(f"line {record.number} ({where}): {reason}")
 
 
-def survey(source: VcfSource, examiner: Examiner, ref_mismatch: str, defined: bool = False) -> int:
+def survey(
+    source: VcfSource,
+    examiner: Examiner,
+    ref_mismatch: str,
+    defined: bool = False,
+    remedy: str = _REMEDY,
+) -> int:
     """Number of records, after each has been held against the genome.
+
+    ``remedy`` ends the message about those that do not fit.
 
     Raises
     ------
@@ -191,7 +200,7 @@ def survey(source: VcfSource, examiner: Examiner, ref_mismatch: str, defined: bo
             reasons = "; ".join(found.examples) + ("; ..." if more else "")
         raise VariantError(
             f"{source.name}: {n_bad} of {found.records} records do not fit the genome: {reasons}; "
-            f"{_REMEDY}"
+            f"{remedy}"
         )
     return found.records
 

@@ -3,6 +3,8 @@
 Choices (features, k, regularisation, epoch) are made on validation sequences; the test split is
 only measured. A seed decides which three quarters of the training sequences are used and what is
 drawn at random: initial weights, minibatches, the order of the search.
+
+Scores of variants need no training: `evaluate_variants` measures them as they are.
 """
 
 from __future__ import annotations
@@ -12,10 +14,10 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +29,15 @@ from findna.errors import ConfigError, FindnaError, LabelError, OutputError
 from findna.evaluation.baselines import KmerTable, kmer_regression, knn, train_cnn
 from findna.evaluation.report import BASELINES, MODEL
 from findna.evaluation.suites import SuiteSet, find_sets
+from findna.evaluation.variant_sets import (
+    VARIANTS,
+    LabelledVariants,
+    VariantSet,
+    find_variant_sets,
+    read_starts,
+    read_variants,
+)
+from findna.evaluation.variants import measure_variants
 from findna.features import Features, FeatureTable, Matrix, extract
 from findna.finetuning.full import fine_tune
 from findna.finetuning.probe import Labels, Rows, fit_probe, search_space
@@ -34,9 +45,11 @@ from findna.genome import Genome
 from findna.io.output import replaced
 from findna.labelled import CLASSES, LabelledSet, check_trainable, overlap, read_labelled
 from findna.metrics import PRIMARY, bootstrap, measure
-from findna.model.checkpoint import Checkpoint, Model, load_checkpoint
+from findna.model.checkpoint import Checkpoint, Model, load_checkpoint, training_length
+from findna.predict import load_tasks
 from findna.progress import progress
 from findna.task import to_probabilities
+from findna.variants import WINDOW
 
 logger = logging.getLogger(__name__)
 
@@ -343,34 +356,178 @@ def evaluate(
     FindnaError
         There is no set, a set cannot be read, or the folder holds results of other settings.
     """
-    sets, missing = find_sets(suite, data)
-    if not sets:
-        hint = f"; unusable: {', '.join(missing[:3])}" if missing else ""
-        raise ConfigError(
-            f"{data}: no set of the suite {suite} in it{hint}; a set is a folder that holds test "
-            "and train (or dev) files"
-        )
-    if only:
-        names = {chosen.name for chosen in sets}
-        wanted = {name if name in names else f"{suite}/{name}": name for name in only}
-        for name, given in wanted.items():
-            if name not in names:
-                raise ConfigError(
-                    f"--set {given}: not among the sets found: "
-                    f"{', '.join(sorted(names)[:5])}{', ...' * (len(names) > 5)}"
-                )
-        sets = [chosen for chosen in sets if chosen.name in wanted]
-        missing = []
+    found, missing = find_sets(suite, data)
+    sets, missing = _chosen(
+        suite, data, found, missing, only,
+        "a set is a folder that holds test and train (or dev) files",
+    )  # fmt: skip
     target = resolve_device(device)
     checkpoint = load_checkpoint(model)
+    settings = {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in dataclasses.asdict(options).items()
+    }
+
+    def measured(chosen: SuiteSet) -> dict[str, Any]:
+        return evaluate_set(chosen, checkpoint, options, genome=genome, device=target)
+
+    return _report(
+        suite, data, folder, sets, missing, measured, checkpoint, settings, target, resume, force
+    )
+
+
+def evaluate_variants(
+    genome: Genome,
+    data: Path,
+    folder: Path | None,
+    *,
+    model: str = "tiny",
+    tasks: Sequence[str] = (),
+    tss: Path | None = None,
+    window: int | None = None,
+    label: str = "LABEL",
+    draws: int = 5,
+    precision: str = "fp32",
+    only: tuple[str, ...] = (),
+    device: str = "auto",
+    resume: bool = False,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Evaluate the scores of variants on the labelled VCF files of a folder.
+
+    Parameters
+    ----------
+    folder, only, resume
+        As in `evaluate`.
+    tss : Path, optional
+        BED file of starts of transcription.
+    window : int, optional
+        Length of the windows that the model reads, bp; by default that of `findna variants`. A
+        task reads what it was trained on, or this where its lengths differed.
+    label : str
+        INFO field, 0 or 1.
+    draws : int
+        Number of different random encoders.
+
+    Returns
+    -------
+    dict
+        ``about``, ``sets`` and ``missing``: what `findna.evaluation.variant_report` writes.
+
+    Raises
+    ------
+    FindnaError
+        There is no set, a set or the BED file cannot be read, a window is longer than what the
+        model was trained on, or the folder holds results of other settings.
+    """
+    found, missing = find_variant_sets(data, label)
+    sets, missing = _chosen(
+        VARIANTS, data, found, missing, only,
+        f"a set is a VCF or BCF file whose header defines INFO/{label}",
+    )  # fmt: skip
+    longest = training_length(model)
+    size = window or min(WINDOW, longest)
+    if size > longest:
+        raise ConfigError(f"--window {size}: {model} was trained on at most {longest} bp")
+    loaded = [
+        (task, task.config.window or min(size, training_length(task.encoder)))
+        for task in load_tasks(tasks)
+    ]
+    starts = None if tss is None else read_starts(tss, genome)
+    tables: dict[str, LabelledVariants] = {}
+    for chosen in sets:
+        try:
+            shortest = min([size, *(length for _, length in loaded)])
+            tables[chosen.name] = read_variants(chosen.path, genome, label, shortest)
+        except FindnaError as error:
+            _leave_out(chosen.name, error, missing)
+    if not tables:
+        raise LabelError(f"{data}: no set could be measured: {missing[-1]}")
+    target = resolve_device(device)
+    checkpoint = load_checkpoint(model)
+    settings = {
+        "tasks": {task.name: {"digest": task.digest, "window": n} for task, n in loaded},
+        "tss": None if tss is None else hashlib.sha256(tss.read_bytes()).hexdigest(),
+        "window": size,
+        "label": label,
+        "draws": draws,
+        "precision": precision,
+    }
+
+    def measured(chosen: VariantSet) -> dict[str, Any]:
+        random = (
+            replace(checkpoint, model=random_model(checkpoint.config, draw))
+            for draw in range(draws)
+        )
+        return measure_variants(
+            chosen.name, tables[chosen.name], genome, checkpoint, random, loaded,
+            window=size, starts=starts, device=target, precision=precision,
+        )  # fmt: skip
+
+    usable = [chosen for chosen in sets if chosen.name in tables]
+    return _report(
+        VARIANTS, data, folder, usable, missing, measured, checkpoint, settings, target, resume,
+        force,
+    )  # fmt: skip
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+Chosen = TypeVar("Chosen", bound=_Named)
+
+
+def _chosen(
+    suite: str,
+    data: Path,
+    sets: list[Chosen],
+    missing: list[str],
+    only: tuple[str, ...],
+    what: str,
+) -> tuple[list[Chosen], list[str]]:
+    """The sets to measure, and what is missing of those that were asked for."""
+    if not sets:
+        hint = f"; unusable: {', '.join(missing[:3])}" if missing else ""
+        raise ConfigError(f"{data}: no set of the suite {suite} in it{hint}; {what}")
+    if not only:
+        return sets, missing
+    names = {chosen.name for chosen in sets}
+    wanted = {name if name in names else f"{suite}/{name}": name for name in only}
+    for name, given in wanted.items():
+        if name not in names:
+            raise ConfigError(
+                f"--set {given}: not among the sets found: "
+                f"{', '.join(sorted(names)[:5])}{', ...' * (len(names) > 5)}"
+            )
+    return [chosen for chosen in sets if chosen.name in wanted], []
+
+
+def _leave_out(name: str, error: FindnaError, missing: list[str]) -> None:
+    logger.warning("%s left out: %s", name, error)
+    missing.append(f"{name} ({error})")
+
+
+def _report(
+    suite: str,
+    data: Path,
+    folder: Path | None,
+    sets: list[Chosen],
+    missing: list[str],
+    measured: Callable[[Chosen], dict[str, Any]],
+    checkpoint: Checkpoint,
+    options: dict[str, Any],
+    device: torch.device,
+    resume: bool,
+    force: bool,
+) -> dict[str, Any]:
+    """Measure one set after the other, and keep what is found in the folder."""
     about = {
         "findna_version": __version__,
         "model": checkpoint.name,
         "digest": checkpoint.digest,
-        **{
-            key: list(value) if isinstance(value, tuple) else value
-            for key, value in dataclasses.asdict(options).items()
-        },
+        **options,
     }
     settings = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
     kept = {} if folder is None else _check_folder(folder, settings, resume, force)
@@ -384,10 +541,9 @@ def evaluate(
                 bar.update()
                 continue
             try:
-                result = evaluate_set(chosen, checkpoint, options, genome=genome, device=target)
+                result = measured(chosen)
             except FindnaError as error:
-                logger.warning("%s left out: %s", chosen.name, error)
-                missing.append(f"{chosen.name} ({error})")
+                _leave_out(chosen.name, error, missing)
                 continue
             results.append(result)
             if path is not None:
@@ -403,7 +559,7 @@ def evaluate(
         raise LabelError(f"{data}: no set could be measured: {missing[-1]}")
     about |= {
         "suite": suite,
-        "hardware": describe(target),
+        "hardware": describe(device),
         "seconds": round(time.monotonic() - started),
     }
     return {"about": about, "sets": results, "missing": missing}

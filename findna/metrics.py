@@ -82,6 +82,31 @@ def bootstrap(
     n : int
         Number of resamples.
     """
+    values = _resampled(labels, probabilities, kind, metrics, n, seed)
+    return {name: _interval(found) for name, found in values.items()}
+
+
+def bootstrap_difference(
+    labels: Array,
+    first: Array,
+    second: Array,
+    kind: str,
+    metrics: Collection[str],
+    n: int = 1000,
+    seed: int = 0,
+) -> dict[str, tuple[float, float]]:
+    """Intervals as in ``bootstrap`` of a measure of ``first`` less that of ``second``.
+
+    Both are measured on the same resamples, so what makes rows hard for both cancels.
+    """
+    a, b = (_resampled(labels, x, kind, metrics, n, seed) for x in (first, second))
+    return {name: _interval(a[name] - b[name]) for name in metrics}
+
+
+def _resampled(
+    labels: Array, probabilities: Array, kind: str, metrics: Collection[str], n: int, seed: int
+) -> dict[str, Floats]:
+    """Measures of each resample, shape (n,)."""
     labels, probabilities = _checked(labels, probabilities, kind)
     unknown = sorted(set(metrics) - set(METRICS[kind]))
     if unknown:
@@ -91,7 +116,7 @@ def bootstrap(
         values = _weighted(labels, probabilities, kind, metrics, weights)
         for name in found:
             found[name].append(values[name])
-    return {name: _interval(np.concatenate(parts)) for name, parts in found.items()}
+    return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
 def _interval(values: Floats) -> tuple[float, float]:

@@ -5,7 +5,14 @@ import pytest
 from scipy import stats
 from sklearn import metrics as reference
 
-from findna.metrics import METRICS, bootstrap, expected_calibration_error, measure, reliability
+from findna.metrics import (
+    METRICS,
+    bootstrap,
+    bootstrap_difference,
+    expected_calibration_error,
+    measure,
+    reliability,
+)
 
 
 def classes(n: int, n_classes: int, seed: int = 0, levels: int = 0) -> tuple:
@@ -156,6 +163,20 @@ def test_bootstrap_is_decided_by_its_seed(kind: str) -> None:
     # a measure does not depend on which others are asked for
     for name in METRICS[kind]:
         assert bootstrap(labels, predictions, kind, [name], n=50) == {name: first[name]}
+
+
+@pytest.mark.parametrize("kind", METRICS)
+def test_differences_are_of_the_same_resamples(kind: str) -> None:
+    labels, first = MAKERS[kind](40, 2)
+    second = MAKERS[kind](40, 3)[1]
+    rows = np.random.default_rng(5).integers(0, 40, (60, 40))
+    each = [[measure(labels[r], x[r], kind) for x in (first, second)] for r in rows]
+    found = bootstrap_difference(labels, first, second, kind, METRICS[kind], n=60, seed=5)
+    for name in METRICS[kind]:
+        values = np.percentile([a[name] - b[name] for a, b in each], [2.5, 97.5])
+        assert found[name] == pytest.approx(tuple(values), abs=1e-12), name
+    same = bootstrap_difference(labels, first, first, kind, METRICS[kind], n=60)
+    assert set(same.values()) == {(0, 0)}
 
 
 def auroc_interval(n: int, seed: int) -> tuple[float, float]:

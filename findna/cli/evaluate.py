@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from findna.cli import _options
 from findna.cli._settings import GroupedCommand, setting_options, settings_of
@@ -14,6 +15,18 @@ from findna.cli._tables import print_table
 from findna.config import FineTuneConfig
 
 _BASELINES = ("random", "k-mers", "cnn")
+_OF_SEQUENCES = ("mode", "seeds", "baseline", "most", "kmers", "remove_leaks")
+_OF_VARIANTS = ("task", "tss", "window", "label")
+"""Options that mean something for suites of one kind only."""
+
+
+def _refuse(names: tuple[str, ...], why: str) -> None:
+    """Raise UsageError if one of these options was given."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        given = context.get_parameter_source(str(option.name)) is ParameterSource.COMMANDLINE
+        if option.name in names and given:
+            raise click.UsageError(f"{option.opts[-1]} {why}")
 
 
 @click.command(
@@ -23,9 +36,10 @@ _BASELINES = ("random", "k-mers", "cnn")
 )
 @click.argument("genome", type=click.Path(path_type=Path), required=False)
 @click.option(
-    "--suite", type=click.Choice(["gue", "genomic-benchmarks", "mtcdna", "folder"]),
+    "--suite", type=click.Choice(["gue", "genomic-benchmarks", "mtcdna", "folder", "variants"]),
     default="folder", show_default=True,
-    help="Sets to look for; folder: every sub-folder that holds splits.",
+    help="Sets to look for; folder: every sub-folder that holds splits; variants: every VCF with "
+    "labels.",
 )  # fmt: skip
 @click.option(
     "--data", type=click.Path(path_type=Path, exists=True, file_okay=False), required=True,
@@ -43,7 +57,8 @@ _BASELINES = ("random", "k-mers", "cnn")
               help="Repetitions: other training sequences, other draws.")  # fmt: skip
 @click.option(
     "--draws", type=click.IntRange(1), metavar="N",
-    help="Different random encoders, used by the seeds in turn.  [default: one per seed]",
+    help="Different random encoders, used by the seeds in turn.  [default: one per seed; 5 of "
+    "variants]",
 )  # fmt: skip
 @click.option(
     "--baseline", type=click.Choice([*_BASELINES, "none"]), multiple=True,
@@ -62,6 +77,22 @@ _BASELINES = ("random", "k-mers", "cnn")
 @click.option(
     "--remove-leaks", is_flag=True,
     help="Leave out training sequences that occur in the test split, on either strand.",
+)  # fmt: skip
+@click.option(
+    "-t", "--task", "task", multiple=True, metavar="NAME[,NAME]",
+    help="Variants: also what each changes in the log-odds of a task; repeatable.",
+)  # fmt: skip
+@click.option(
+    "--tss", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="BED",
+    help="Variants: starts of transcription; the distance to the nearest one is a baseline.",
+)  # fmt: skip
+@click.option(
+    "--window", type=click.IntRange(1, 1_000_000_000), metavar="N",
+    help="Variants: length of the model's windows, bp.  [default: as findna variants]",
+)  # fmt: skip
+@click.option(
+    "--label", default="LABEL", show_default=True, metavar="FIELD",
+    help="Variants: INFO field that is 1 with an effect, 0 without.",
 )  # fmt: skip
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="FOLDER",
@@ -90,6 +121,10 @@ def evaluate(
     most: int,
     kmers: bool,
     remove_leaks: bool,
+    task: tuple[str, ...],
+    tss: Path | None,
+    window: int | None,
+    label: str,
     output: Path | None,
     resume: bool,
     device: str,
@@ -101,13 +136,17 @@ def evaluate(
 
     Choices are made on validation sequences (a set without dev holds out part of train; one
     without train is trained on dev and starred); the test split is only measured. Sequences that
-    occur in both are counted. GENOME is the FASTA of sets that are intervals.
+    occur in both are counted. GENOME is the FASTA of sets that are intervals, or of variants.
+
+    Of variants there is one row per score, model or not; nothing is trained but regressions, on
+    other parts of the genome than they score.
 
     \b
     Examples:
       findna evaluate --suite gue --data GUE -o gue/ --seeds 5
       findna evaluate --suite gue --data GUE --set prom/prom_300_tata --baseline k-mers
       findna evaluate hg38.fa --suite genomic-benchmarks --data datasets --most 5000 -o gb/
+      findna evaluate hg38.fa --suite variants --data vcfs/ --tss tss.bed --task promoter
       findna evaluate --data my_sets/ --model my_model/ --mode full -o mine/ --resume
     """
     if resume and output is None:
@@ -117,12 +156,20 @@ def evaluate(
         name = next(iter(given)).replace("_", "-")
         raise click.UsageError(f"--{name} needs --mode full")
 
+    if suite == "variants":
+        _refuse(_OF_SEQUENCES, "does not go with --suite variants")
+        if genome is None:
+            raise click.UsageError("--suite variants needs GENOME, the FASTA of the variants")
+    else:
+        _refuse(_OF_VARIANTS, "needs --suite variants")
+
     from contextlib import ExitStack
 
     from findna.config import from_dict
-    from findna.evaluate import EvaluateOptions
+    from findna.evaluate import EvaluateOptions, evaluate_variants
     from findna.evaluate import evaluate as run
     from findna.evaluation.report import summary_rows, to_markdown
+    from findna.evaluation.variant_report import variant_markdown, variant_rows
     from findna.genome import Genome
     from findna.io.output import replaced
 
@@ -130,36 +177,52 @@ def evaluate(
     chosen = () if "none" in baseline else baseline or _BASELINES
     with ExitStack() as stack:
         fasta = stack.enter_context(Genome(genome)) if genome is not None else None
-        report = run(
-            suite,
-            data,
-            output,
-            model=model,
-            options=EvaluateOptions(
-                mode=mode,
-                baselines=tuple(name for name in _BASELINES if name in chosen),
-                seeds=seeds,
-                draws=draws or seeds,
-                most=most,
-                kmers=kmers,
-                remove_leaks=remove_leaks,
+        common: dict[str, Any] = {
+            "model": model, "only": sets, "device": device, "resume": resume, "force": force,
+        }  # fmt: skip
+        if suite == "variants":
+            assert fasta is not None
+            report = evaluate_variants(
+                fasta,
+                data,
+                output,
+                tasks=_options.listed(task),
+                tss=tss,
+                window=window,
+                label=label,
+                draws=draws or 5,
                 precision=precision,
-                config=from_dict(FineTuneConfig, given),
-            ),
-            only=sets,
-            genome=fasta,
-            device=device,
-            resume=resume,
-            force=force,
-        )
+                **common,
+            )
+            text, table = variant_markdown(report), variant_rows(report["sets"])
+        else:
+            report = run(
+                suite,
+                data,
+                output,
+                options=EvaluateOptions(
+                    mode=mode,
+                    baselines=tuple(name for name in _BASELINES if name in chosen),
+                    seeds=seeds,
+                    draws=draws or seeds,
+                    most=most,
+                    kmers=kmers,
+                    remove_leaks=remove_leaks,
+                    precision=precision,
+                    config=from_dict(FineTuneConfig, given),
+                ),
+                genome=fasta,
+                **common,
+            )
+            text, table = to_markdown(report), summary_rows(report["sets"])
     if output is not None:
-        for name, text in (
+        for name, content in (
             ("report.json", json.dumps(report, indent=1) + "\n"),
-            ("report.md", to_markdown(report)),
+            ("report.md", text),
         ):
             with replaced(output / name) as temporary:
-                temporary.write_text(text, encoding="utf-8")
-    print_table(*summary_rows(report["sets"]))
+                temporary.write_text(content, encoding="utf-8")
+    print_table(*table)
     for name in report["missing"]:
         _options.say(f"not measured: {name}")
     _options.say(

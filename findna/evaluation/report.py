@@ -65,7 +65,8 @@ def summary_rows(sets: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[s
     return header, rows
 
 
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table."""
     return [
         "| " + " | ".join(header) + " |",
         "|" + "---|" * len(header),
@@ -100,7 +101,7 @@ def _primary_table(sets: Sequence[dict[str, Any]]) -> list[str]:
             [f"mean of {len(complete)}", "", "", *(f"{value:.3f}" for value in means)]
             + [f"{means[0] - other:+.3f}" for other in means[1:]]
         )
-    return _markdown(header, rows)
+    return markdown(header, rows)
 
 
 def _other_metrics(sets: Sequence[dict[str, Any]]) -> list[str]:
@@ -111,7 +112,7 @@ def _other_metrics(sets: Sequence[dict[str, Any]]) -> list[str]:
             if metric != PRIMARY[result["kind"]]:
                 cells = [_cell(result, m, metric, interval=m == MODEL) for m in methods]
                 rows.append([_title(result), NAMES[metric], *cells])
-    return _markdown(["set", "metric", *(BASELINES.get(m, "findna (95 %)") for m in methods)], rows)
+    return markdown(["set", "metric", *(BASELINES.get(m, "findna (95 %)") for m in methods)], rows)
 
 
 def verdict(result: dict[str, Any], table: Table, value: float) -> str:
@@ -149,7 +150,7 @@ def _published_tables(sets: Sequence[dict[str, Any]]) -> list[str]:
             f"{metric}, as read there: {table.note}. Win, tie, loss: the best published figure "
             "lies below, in or above our 95 % interval.",
             "",
-            *_markdown(["set", f"findna, {metric}", *table.models, "best of them"], rows),
+            *markdown(["set", f"findna, {metric}", *table.models, "best of them"], rows),
             "",
             "Against the best of these models findna "
             + "; ".join(
@@ -199,7 +200,7 @@ def _choices(sets: Sequence[dict[str, Any]]) -> list[str]:
             most = max(sorted(set(found)), key=found.count) if found else ""
             row.append(f"{most} ({found.count(most)} of {len(found)})" if found else "")
         rows.append(row)
-    return _markdown(["set", "findna reads", "k-mers"], rows)
+    return markdown(["set", "findna reads", "k-mers"], rows)
 
 
 _SHOWN: dict[str, Callable[[dict[str, Any]], str]] = {

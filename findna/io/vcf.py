@@ -216,13 +216,26 @@ def _bcftools_view(form: str, source: Path, target: Path) -> str:
     return ""
 
 
+def defined_ids(header: Sequence[str], kind: str) -> set[str]:
+    """What header lines of a kind (contig, FILTER, INFO, FORMAT) define."""
+    return set(re.findall(rf"^##{kind}=<(?:.*,)?ID=([^,>]+)", "\n".join(header), re.M))
+
+
+def info_value(record: VcfRecord, id_: str) -> str | None:
+    """Text of an INFO field; empty for a flag, None where the record lacks it."""
+    for item in record.line.split("\t", 8)[7].split(";"):
+        name, _, value = item.partition("=")
+        if name == id_:
+            return value
+    return None
+
+
 class _Defined:
     """What a header defines."""
 
     def __init__(self, header: Sequence[str]) -> None:
         self._names: dict[str, set[str]] = {
-            kind: set(re.findall(rf"^##{kind}=<(?:.*,)?ID=([^,>]+)", "\n".join(header), re.M))
-            for kind in ("contig", "FILTER", "INFO", "FORMAT")
+            kind: defined_ids(header, kind) for kind in ("contig", "FILTER", "INFO", "FORMAT")
         }
 
     def check(self, record: VcfRecord, name: str) -> None:

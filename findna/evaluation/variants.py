@@ -1,0 +1,323 @@
+"""How well scores of variants tell labelled variants with an effect from those without.
+
+What is high or low in a variant with an effect is said beforehand, never chosen by the labels. The
+regressions are the only rows that see labels, and never those of the variants they score or of
+their neighbourhood.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from findna.alleles import Examined, Examiner
+from findna.effects import SCORES, Effect, Scorer
+from findna.encoding import A, G, decode, encode
+from findna.evaluation.baselines import STRENGTHS
+from findna.evaluation.variant_sets import Floats, Ints, LabelledVariants, Starts, distances
+from findna.genome import Genome
+from findna.haplotypes import Change, trim
+from findna.inference import MAX_TOKENS
+from findna.kmers import kmer_counts
+from findna.labelled import CLASSES
+from findna.metrics import bootstrap, bootstrap_difference, measure
+from findna.model.checkpoint import Checkpoint
+from findna.progress import progress
+from findna.task import Task
+from findna.variants import scored
+
+TSS = "distance to TSS"
+METRICS = ("auroc", "auprc")
+
+APART = 100_000
+"""Least distance between a variant and those that a regression learned from, bp."""
+K = 3
+"""Length of the k-mers; 3 for an SNV is its trinucleotide context, before and after."""
+
+_FOLDS = 5
+_PURINES = (A, G)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One number per variant, and what it is said to be in variants with an effect.
+
+    Parameters
+    ----------
+    effect_if : str
+        As people read it: high, low, yes, ... ; "fitted" for a regression.
+    values : ndarray, shape (n,), float64
+        The higher, the more likely an effect: the sign is turned where ``effect_if`` is low.
+    """
+
+    name: str
+    effect_if: str
+    values: Floats
+
+
+# regressions on what they have not seen
+
+
+def folds(places: Ints, n: int = _FOLDS) -> Iterator[tuple[Ints, Ints]]:
+    """Training and test rows: n contiguous stretches of the genome are tested in turn.
+
+    Training rows are all others that lie at least APART from every test row.
+
+    Parameters
+    ----------
+    places : ndarray, shape (n_rows, 2), int64
+        Contig and position.
+    """
+    order = np.lexsort((places[:, 1], places[:, 0]))
+    for test in np.array_split(order, min(n, len(order))):
+        near = np.zeros(len(places), bool)
+        for contig in np.unique(places[test, 0]):
+            at = places[test[places[test, 0] == contig], 1]
+            inside = (places[:, 1] > at.min() - APART) & (places[:, 1] < at.max() + APART)
+            near |= (places[:, 0] == contig) & inside
+        yield np.flatnonzero(~near), np.sort(test)
+
+
+def held_out(features: Floats, labels: Ints, places: Ints, strength: float | None = None) -> Floats:
+    """Log-odds of each row by a logistic regression on the training rows of its fold; (n,).
+
+    Where a fold leaves no row of one class to learn from, 0.
+
+    Parameters
+    ----------
+    features : ndarray, shape (n, n_features)
+    places : ndarray, shape (n, 2), int64
+    strength : float, optional
+        C; by default, the one of STRENGTHS with the best AUROC when the training rows alone are
+        treated in this same way.
+    """
+    found = np.zeros(len(labels))
+    for train, test in folds(places):
+        seen = features[train], labels[train], places[train]
+        if len(np.unique(seen[1])) < 2:
+            continue
+        chosen = strength
+        if chosen is None:
+            chosen = max(STRENGTHS, key=lambda c: _measures(seen[1], held_out(*seen, c))["auroc"])
+        # balanced: else the share of positives in training, low where it is high in the test
+        # fold, would be part of what is compared between folds
+        model = make_pipeline(
+            StandardScaler(),
+            LogisticRegression(C=chosen, class_weight="balanced", max_iter=1000),
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits do not matter
+            model.fit(seen[0], seen[1])
+        found[test] = model.decision_function(features[test])
+    return found
+
+
+def _regression(name: str, features: Floats, data: LabelledVariants) -> Reading:
+    values = held_out(features, data.labels, data.places)
+    return Reading(f"regression on {name}", "fitted", values)
+
+
+def _change(before: Floats, after: Floats) -> Floats:
+    """Features of a change: its direction, and its size whatever the direction."""
+    change = after - before
+    return np.hstack((change, abs(change)))
+
+
+# scores
+
+
+def plain_readings(
+    items: Sequence[Examined], data: LabelledVariants, far: Floats | None
+) -> list[Reading]:
+    """What needs no model.
+
+    Parameters
+    ----------
+    items : sequence of Examined
+        The variants with their windows.
+    far : ndarray, shape (n,), optional
+        Distance to the nearest start of transcription, bp.
+    """
+    windows = [[haplotype.tokens for haplotype in pairs[0]] for item in items
+               for pairs in item.windows if pairs]  # fmt: skip
+    letters = [[decode(tokens) for tokens in pair] for pair in windows]
+    cpg = [ref.count("CG") != alt.count("CG") for ref, alt in letters]
+    gc = [(ref.count("G") + ref.count("C")) / len(ref) for ref, _ in letters]
+    changes = [
+        trim(Change(record.start, encode(record.ref), encode(record.alts[0])))
+        for record in data.records
+    ]
+    transversion = [
+        len(change.ref) == len(change.alt) == 1
+        and (change.ref[0] in _PURINES) != (change.alt[0] in _PURINES)
+        for change in changes
+    ]
+    size = [abs(len(change.ref) - len(change.alt)) for change in changes]
+    before, after = (
+        kmer_counts([pair[i] for pair in windows], K).toarray().astype(np.float64) for i in (0, 1)
+    )
+    readings = []
+    if far is not None:
+        both = np.column_stack((gc, np.log1p(far)))
+        readings = [
+            Reading(TSS, "low", -far),
+            _regression(f"GC content and {TSS}", both, data),
+        ]
+    return [
+        *readings,
+        Reading("transversion", "yes", np.array(transversion, float)),
+        Reading("CpG made or lost", "yes", np.array(cpg, float)),
+        Reading("bases inserted or deleted", "high", np.array(size, float)),
+        Reading("GC content of the window", "high", np.array(gc)),
+        _regression(f"{K}-mers of the window", before, data),
+        _regression(f"the change of {K}-mers", _change(before, after), data),
+    ]
+
+
+def model_readings(
+    effects: Sequence[Effect], data: LabelledVariants, far: Floats | None
+) -> list[Reading]:
+    """Scores of a model, and regressions on its embeddings."""
+    dist, llr = np.array([effect.values for effect in effects]).T
+    before, after = (
+        np.array([getattr(effect, name) for effect in effects], np.float64)
+        for name in ("ref", "alt")
+    )
+    change = _change(before, after)
+    readings = [
+        Reading("FINDNA_DIST", "high", dist),
+        Reading("FINDNA_LLR, absolute", "high", abs(llr)),
+        Reading("FINDNA_LLR", "low", -llr),
+        _regression("the embedding of the window", before, data),
+        _regression("the change of embedding", change, data),
+    ]
+    if far is not None:
+        both = np.column_stack((change, np.log1p(far)))
+        readings.append(_regression(f"the change of embedding and {TSS}", both, data))
+    return readings
+
+
+def task_readings(scorer: Scorer, effects: Sequence[Effect]) -> list[Reading]:
+    """How far each output of a task is moved."""
+    columns = np.array([effect.values for effect in effects]).T
+    return [
+        Reading(f"{score.id}, absolute", "high", abs(column))
+        for score, column in zip(scorer.scores, columns, strict=True)
+        if score.id.endswith("_DELTA")
+    ]
+
+
+def _effects(
+    scorer: Scorer, items: Sequence[Examined], device: torch.device, what: str
+) -> list[Effect]:
+    found: list[Effect] = []
+    with progress(len(items), "variants", what) as bar:
+        for _, effects in scored(items, scorer, 4 * MAX_TOKENS[device.type]):
+            found += [effect for effect in effects if effect is not None]
+            bar.update()
+    return found
+
+
+def measure_variants(
+    name: str,
+    data: LabelledVariants,
+    genome: Genome,
+    checkpoint: Checkpoint,
+    random: Iterator[Checkpoint],
+    tasks: Sequence[tuple[Task, int]],
+    *,
+    window: int,
+    starts: Starts | None,
+    device: torch.device,
+    precision: str = "fp32",
+) -> dict[str, Any]:
+    """Every figure of one set.
+
+    Parameters
+    ----------
+    random : iterator of Checkpoint
+        The same encoder with random weights, drawn anew.
+    tasks : sequence of (Task, int)
+        Tasks, and the length of the window that each reads, bp.
+    starts : dict of str to ndarray, optional
+        As from `read_starts`.
+    """
+
+    def examined(size: int) -> list[Examined]:
+        examiner = Examiner(genome, size)
+        return [examiner.examine(record) for record in data.records]
+
+    run: dict[str, Any] = {"device": device, "precision": precision}
+    items = examined(window)
+    far = None if starts is None else distances(starts, list(genome.contigs), data.places)
+
+    def of_model(one: Checkpoint, what: str) -> list[Reading]:
+        effects = _effects(Scorer(one, SCORES, vectors=True, **run), items, device, what)
+        return model_readings(effects, data, far)
+
+    readings = plain_readings(items, data, far) + of_model(checkpoint, name)
+    for task, size in tasks:
+        scorer = Scorer(None, (), [task], **run)
+        readings += task_readings(scorer, _effects(scorer, examined(size), device, task.name))
+    for one in random:
+        readings += [
+            replace(reading, name=f"{reading.name}, random weights")
+            for reading in of_model(one, f"{name}, random weights")
+        ]
+    # what is the same of all, as the length of SNVs, says nothing
+    readings = [reading for reading in readings if np.ptp(reading.values) > 0]
+    reference = next((reading.values for reading in readings if reading.name == TSS), None)
+    methods: dict[str, list[dict[str, Any]]] = {}
+    effect_if: dict[str, str] = {}
+    for reading in readings:
+        effect_if[reading.name] = reading.effect_if
+        runs = methods.setdefault(reading.name, [])
+        runs.append(_figures(data.labels, reading.values, reference))
+    return {
+        "name": name,
+        "records": data.n_records,
+        "variants": len(data.labels),
+        "positives": int(data.labels.sum()),
+        "left_out": data.left_out,
+        "effect_if": effect_if,
+        "methods": methods,
+    }
+
+
+def _columns(values: Floats) -> Floats:
+    return np.column_stack((-values, values))
+
+
+def _measures(labels: Ints, values: Floats) -> dict[str, float]:
+    return measure(labels, _columns(values), CLASSES)
+
+
+def _figures(labels: Ints, values: Floats, reference: Floats | None) -> dict[str, Any]:
+    """Measures with intervals; and intervals of what they exceed those of ``reference`` by."""
+    found = _measures(labels, values)
+    figures: dict[str, Any] = {
+        "metrics": {metric: round(found[metric], 5) for metric in METRICS},
+        "intervals": _rounded(bootstrap(labels, _columns(values), CLASSES, METRICS)),
+    }
+    if reference is not None:
+        beyond = _measures(labels, reference)
+        figures["beyond_tss"] = {
+            metric: round(found[metric] - beyond[metric], 5) for metric in METRICS
+        }
+        figures["beyond_tss_intervals"] = _rounded(
+            bootstrap_difference(labels, _columns(values), _columns(reference), CLASSES, METRICS)
+        )
+    return figures
+
+
+def _rounded(intervals: dict[str, tuple[float, float]]) -> dict[str, list[float]]:
+    return {metric: [round(bound, 5) for bound in bounds] for metric, bounds in intervals.items()}
