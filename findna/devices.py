@@ -37,4 +37,5 @@ def describe(device: torch.device) -> str:
     """A device in words, for cards and reports."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{torch.get_num_threads()} threads of a {platform.machine()} CPU"
+    n = torch.get_num_threads()
+    return f"{n} thread{'s' * (n > 1)} of a {platform.machine()} CPU"

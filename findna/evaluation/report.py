@@ -215,12 +215,13 @@ def to_markdown(report: dict[str, Any]) -> str:
     """The report of `findna.evaluate.evaluate` as Markdown."""
     about, sets, missing = report["about"], report["sets"], report["missing"]
     most = f"at most {about['most']:,} sequences of a split" if about["most"] else "all sequences"
+    draws = min(about["draws"], about["seeds"])
     lines = [
         f"# {about['model']} on {about['suite']}",
         "",
         f"findna {about['findna_version']}, model {about['model']} `{about['digest'][:12]}`, mode "
-        f"{about['mode']}, {about['seeds']} seeds, {most}, {min(about['draws'], about['seeds'])} "
-        f"random encoders, on {about['hardware']}.",
+        f"{about['mode']}, {about['seeds']} seeds, {most}, {draws} random "
+        f"encoder{'s' * (draws > 1)}, on {about['hardware']}.",
         "",
         "Mean ± standard deviation over seeds (each trains on another three quarters of the "
         "training sequences), in brackets the mean of the seeds' 95 % bootstrap intervals over the "

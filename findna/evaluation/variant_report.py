@@ -103,8 +103,8 @@ def variant_markdown(report: dict[str, Any]) -> str:
         f"# {about['model']} on {about['suite']}",
         "",
         f"findna {about['findna_version']}, model {about['model']} `{about['digest'][:12]}`, "
-        f"windows of {about['window']} bp{tasks}, {about['draws']} random encoders, on "
-        f"{about['hardware']}.",
+        f"windows of {about['window']} bp{tasks}, {about['draws']} random "
+        f"encoder{'s' * (about['draws'] > 1)}, on {about['hardware']}.",
         "",
         "One row per allele; of those whose labels (as of several tissues) disagree, none. In "
         "brackets 95 % bootstrap intervals over variants; neighbours are not independent, so "
