@@ -655,6 +655,9 @@ def test_what_is_not_vcf(score, write, tmp_path, content, message):
     assert len(error.splitlines()) == 1
     assert message in error
     assert "bad.vcf" in error
+    content = content.encode() if isinstance(content, str) else content
+    piped = score("-", "-o", tmp_path / "o.vcf", input=content, code=1).stderr
+    assert piped == error.replace(str(vcf), "<stdin>")
     assert not (tmp_path / "o.vcf").exists()
 
 

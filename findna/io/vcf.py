@@ -194,6 +194,7 @@ class VcfSource:
             reason = _bcftools_view("-Ov", source, Path(text.name))
         if reason:
             text.close()
+            reason = reason.replace(str(source), self.name)  # not a name of ours
             raise VariantError(f"{self.name}: BCF that htslib cannot read ({reason})")
         return text
 
