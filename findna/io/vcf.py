@@ -25,7 +25,7 @@ import pysam
 from pysam import bcftools
 from pysam.utils import SamtoolsError
 
-from findna.errors import OutputError, RegionError, VariantError
+from findna.errors import ConfigError, OutputError, RegionError, VariantError
 from findna.io.output import published
 from findna.io.streams import (
     BGZF_END,
@@ -40,6 +40,8 @@ from findna.io.tables import MISSING, is_stdout, open_text_output
 FORMS = ("vcf", "bcf", "tsv")
 _COLUMNS = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
 _MOST_DIGITS = 12  # of a position
+_MOST_NAMES = 3  # of samples in a message
+_FIRST_SAMPLE = 9  # columns before it
 _LONGEST_LINE = 1 << 30  # bytes; a million genotypes are some 50 MB
 
 
@@ -98,6 +100,69 @@ class VcfReader:
     name: str
     header: list[str]
     records: Iterator[VcfRecord]
+
+
+@dataclass(frozen=True)
+class Genotype:
+    """The call of one sample.
+
+    Parameters
+    ----------
+    alleles : tuple of int
+        Per haplotype; 0 is REF, -1 is missing.
+    phase_set : str, optional
+        Which calls this one is phased with, a dot where the file does not tell sets apart. None:
+        it is not phased.
+    """
+
+    alleles: tuple[int, ...]
+    phase_set: str | None
+
+
+def genotypes(reader: VcfReader, sample: str) -> Iterator[tuple[VcfRecord, Genotype]]:
+    """Records in order, each with the call of a sample.
+
+    Raises
+    ------
+    ConfigError
+        There is no such sample.
+    VariantError
+        The records are not sorted, or a call is none.
+    """
+    samples = reader.header[-1].split("\t")[_FIRST_SAMPLE:]
+    if sample not in samples:
+        more = len(samples) - _MOST_NAMES
+        names = ", ".join(samples[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+        raise ConfigError(
+            f"--haplotype: no sample {sample} in {reader.name}, which has {names or 'none'}"
+        )
+    column = _FIRST_SAMPLE + samples.index(sample)
+    chrom, start, seen = "", 0, set[str]()
+    for record in reader.records:
+        same = record.chrom == chrom
+        if (same and record.start < start) or (not same and record.chrom in seen):
+            raise VariantError(
+                f"{reader.name}:{record.number}: {record.chrom}:{record.start + 1} comes after "
+                f"{chrom}:{start + 1}, but --haplotype needs sorted records: bcftools sort"
+            )
+        chrom, start = record.chrom, record.start
+        seen.add(chrom)
+        yield record, _genotype(record, column, f"{reader.name}:{record.number}", sample)
+
+
+def _genotype(record: VcfRecord, column: int, where: str, sample: str) -> Genotype:
+    columns = record.line.split("\t", column + 1)
+    names = columns[_FIRST_SAMPLE - 1].split(":")
+    values = dict(zip(names, columns[column].split(":"), strict=False))  # the last may be left out
+    call = values.get("GT", MISSING)
+    alleles = call.lstrip("/|").replace("/", "|").split("|")  # VCF 4.4 may begin with either
+    numbers = [-1 if a == MISSING else int(a) if a.isdecimal() else -2 for a in alleles]
+    if not all(-1 <= number <= len(record.alts) for number in numbers):
+        raise VariantError(
+            f"{where}: GT of {sample} is {call[:40]!r}, with {len(record.alts)} alternate alleles"
+        )
+    phased = "/" not in call.lstrip("/|")
+    return Genotype(tuple(numbers), values.get("PS", MISSING) if phased else None)
 
 
 class VcfSource:
