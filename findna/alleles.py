@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from findna.encoding import Tokens, decode, encode
 from findna.errors import VariantError
 from findna.genome import Genome
-from findna.haplotypes import Change, Pair, strand_windows, trim
-from findna.io.vcf import VcfReader, VcfRecord, VcfSource
+from findna.haplotypes import Change, Edited, Strands, core, strand_windows, trim
+from findna.io.vcf import VcfReader, VcfRecord, VcfSource, genotypes
 
 REF_MISMATCH = ("stop", "null")
 SCORED = ("snv", "mnv", "insertion", "deletion", "complex", "same")
@@ -52,11 +52,23 @@ class _Blocks:
 
 @dataclass(frozen=True)
 class Examined:
-    """A record, the class of each allele, and the windows of those that can be scored."""
+    """A record, the class of each allele, and the windows of those that can be scored.
+
+    An allele has windows of each background that differs; of the genome alone there is one.
+    """
 
     record: VcfRecord
     classes: list[str]
-    windows: list[tuple[Pair, ...] | None]
+    windows: list[list[Strands] | None]
+
+
+Backgrounds = Callable[[VcfRecord, int], Sequence[Sequence[Change]]]
+"""What the contig of an allele (given by its number from 0) has otherwise changed, in order: of
+each haplotype to look at."""
+
+
+def _genome_alone(_: VcfRecord, __: int) -> Sequence[Sequence[Change]]:
+    return [()]
 
 
 def kind_of(ref: str, alt: str) -> str:
@@ -112,12 +124,17 @@ class Examiner:
             )
         return None
 
-    def examine(self, record: VcfRecord, problem: str | None = None) -> Examined:
+    def examine(
+        self,
+        record: VcfRecord,
+        problem: str | None = None,
+        backgrounds: Backgrounds = _genome_alone,
+    ) -> Examined:
         """Classes and windows of a record's alleles; none of a record with a problem."""
         classes: list[str] = []
-        windows: list[tuple[Pair, ...] | None] = []
-        for alt in record.alts:
-            kind, pairs = kind_of(record.ref, alt), None
+        windows: list[list[Strands] | None] = []
+        for i, alt in enumerate(record.alts):
+            kind, found = kind_of(record.ref, alt), None
             if kind in SCORED and problem is not None:
                 kind = problem
             elif kind in SCORED:
@@ -126,13 +143,30 @@ class Examiner:
                 if max(len(trimmed.ref), len(trimmed.alt)) > self.window:
                     kind = "too_long"
                 else:
-                    chrom = self.genome.resolve(record.chrom)
-                    assert chrom is not None  # problem() has checked it
-                    n = self.genome.contigs[chrom]
-                    pairs = strand_windows(change, self._blocks, chrom, n, self.window)
+                    found = self._windows(record, change, backgrounds(record, i))
             classes.append(kind)
-            windows.append(pairs)
+            windows.append(found)
         return Examined(record, classes or ["no_alt"], windows)
+
+    def _windows(
+        self, record: VcfRecord, change: Change, backgrounds: Sequence[Sequence[Change]]
+    ) -> list[Strands]:
+        """Windows of a change on each background; those that are the same once."""
+        chrom = self.genome.resolve(record.chrom)
+        assert chrom is not None  # problem() has checked it
+        n = self.genome.contigs[chrom]
+        found: dict[object, Strands] = {}
+        for changes in backgrounds:
+            if changes:
+                contig = Edited(self._blocks, n, changes)
+                own = core(change)
+                placed = Change(contig.lifted(own.start), own.ref, own.alt)
+                strands = strand_windows(placed, contig, chrom, contig.length, self.window)
+            else:
+                strands = strand_windows(change, self._blocks, chrom, n, self.window)
+            key = tuple((h.tokens.tobytes(), h.start, h.end) for pair in strands for h in pair)
+            found.setdefault(key, strands)
+        return list(found.values())
 
 
 def _short(letters: str) -> str:
@@ -173,20 +207,32 @@ def survey(
     ref_mismatch: str,
     defined: bool = False,
     remedy: str = _REMEDY,
+    haplotype: str | None = None,
 ) -> int:
     """Number of records, after each has been held against the genome.
 
-    ``remedy`` ends the message about those that do not fit.
+    Parameters
+    ----------
+    remedy : str
+        Ends the message about those that do not fit.
+    haplotype : str, optional
+        Sample whose calls are read as well.
 
     Raises
     ------
     VariantError
         The file is not VCF or a record is malformed; or, with ``ref_mismatch`` stop, records do
         not fit the genome: the message counts them and shows the first.
+    ConfigError
+        There is no such sample.
     """
     found = _Survey()
     with source.open(defined) as reader:
-        for record in reader.records:
+        if haplotype is None:
+            records = reader.records
+        else:
+            records = (record for record, _ in genotypes(reader, haplotype))
+        for record in records:
             found.records += 1
             problem = examiner.problem(record)
             if problem is not None:
@@ -205,6 +251,22 @@ def survey(
     return found.records
 
 
+def fit(record: VcfRecord, examiner: Examiner, ref_mismatch: str, name: str) -> str | None:
+    """Why a record does not fit the genome: a class; None if it does.
+
+    Raises
+    ------
+    VariantError
+        It does not, and ``ref_mismatch`` is stop.
+    """
+    problem = examiner.problem(record)
+    if problem is not None and ref_mismatch == "stop":
+        raise VariantError(
+            f"{name}:{record.number}: {record.chrom}:{record.start + 1}: {problem[1]}; {_REMEDY}"
+        )
+    return problem[0] if problem else None
+
+
 def examine_all(reader: VcfReader, examiner: Examiner, ref_mismatch: str) -> Iterator[Examined]:
     """Every record with the classes and windows of its alleles.
 
@@ -214,10 +276,4 @@ def examine_all(reader: VcfReader, examiner: Examiner, ref_mismatch: str) -> Ite
         A record is malformed; or does not fit the genome, and ``ref_mismatch`` is stop.
     """
     for record in reader.records:
-        problem = examiner.problem(record)
-        if problem is not None and ref_mismatch == "stop":
-            raise VariantError(
-                f"{reader.name}:{record.number}: {record.chrom}:{record.start + 1}: {problem[1]}; "
-                f"{_REMEDY}"
-            )
-        yield examiner.examine(record, problem[0] if problem else None)
+        yield examiner.examine(record, fit(record, examiner, ref_mismatch, reader.name))

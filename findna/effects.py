@@ -18,7 +18,7 @@ from findna.batching import SequenceSource, batches
 from findna.encoding import BLANK, NUCLEOTIDES, Tokens
 from findna.errors import ConfigError
 from findna.features import POOLS, Sequences
-from findna.haplotypes import Haplotype, Pair
+from findna.haplotypes import Haplotype, Pair, Strands
 from findna.inference import MAX_TOKENS, forward_batches, region_vectors
 from findna.labelled import CLASSES, REGRESSION
 from findna.model.checkpoint import Checkpoint, Model
@@ -235,14 +235,20 @@ class Scorer:
             raise ConfigError(f"--task: two scores would be called {twice}; rename a task's folder")
         return scores
 
-    def __call__(self, alleles: Sequence[Sequence[Pair]]) -> list[Effect]:
-        """Effects of alleles; each is given by its windows on both strands."""
+    def __call__(self, alleles: Sequence[Sequence[Strands]]) -> list[Effect]:
+        """Effects of alleles; each is given by its windows, of one background or of several.
+
+        Backgrounds are averaged as strands are.
+        """
         plain, masked = _Windows(), _Windows()
         both = any(task.config.features.both_strands for task, _ in self._tasks)
         read = [i if both or i in self._directions else self._directions[0] for i in (0, 1)]
         numbers = [
-            [[plain.add(haplotype.tokens) for haplotype in pairs[i]] for i in read]
-            for pairs in alleles
+            [
+                [[plain.add(haplotype.tokens) for haplotype in strands[i]] for i in read]
+                for strands in backgrounds
+            ]
+            for backgrounds in alleles
         ]
         source = Sequences(plain.sequences)
         vectors = {
@@ -256,12 +262,13 @@ class Scorer:
         }  # fmt: skip
         ratios = [0.0] * len(alleles)
         if LLR in self._wanted:
+            pairs = [
+                [strands[i] for strands in backgrounds for i in self._directions]
+                for backgrounds in alleles
+            ]
             blanks = [
-                [
-                    [masked.add(h.blanked()) if len(h.allele) else -1 for h in pairs[i]]
-                    for i in self._directions
-                ]
-                for pairs in alleles
+                [[masked.add(h.blanked()) if len(h.allele) else -1 for h in pair] for pair in row]
+                for row in pairs
             ]
             assert self._checkpoint is not None
             blanked = Sequences(masked.sequences)
@@ -273,14 +280,9 @@ class Scorer:
             )  # fmt: skip
             ratios = [
                 float(
-                    np.mean(
-                        [
-                            _ratio(pairs[i], row, found)
-                            for i, row in zip(self._directions, where, strict=True)
-                        ]
-                    )
+                    np.mean([_ratio(pair, at, found) for pair, at in zip(row, where, strict=True)])
                 )
-                for pairs, where in zip(alleles, blanks, strict=True)
+                for row, where in zip(pairs, blanks, strict=True)
             ]
         return [
             self._effect(ratio, where, vectors, plain.sequences)
@@ -290,32 +292,40 @@ class Scorer:
     def _effect(
         self,
         ratio: float,
-        numbers: list[list[int]],
+        numbers: list[list[list[int]]],
         vectors: Mapping[tuple[str, int], list[RegionVectors]],
         sequences: list[Tokens],
     ) -> Effect:
-        columns = list(zip(*numbers, strict=True))  # reference windows, alternate windows
+        sides = [  # reference windows, alternate windows: of each background, on both strands
+            [[pair[side] for pair in strands] for strands in numbers] for side in (0, 1)
+        ]
         values: dict[str, float] = {LLR: ratio}
         kept: tuple[npt.NDArray[np.float32], ...] = ()
         if self._mean is not None:
             found = vectors[self._mean]
             a, b = (
-                np.stack([found[where[i]].pooled["mean"] for i in self._directions])
+                np.stack([found[at[i]].pooled["mean"] for at in where for i in self._directions])
                 .astype(np.float64)
                 .mean(0)
-                for where in columns
+                for where in sides
             )
             values[DIST] = cosine_distance(a, b)
             kept = (a.astype(np.float32), b.astype(np.float32)) if self._vectors else ()
         row = [values[name] for name in self._wanted]
         for task, outputs in self._tasks:
             ref, alt = (
-                _task_values(
-                    task,
-                    [(vectors[_key(task)][i], sequences[i]) for i in where],
-                    self._directions,
+                np.mean(
+                    [
+                        _task_values(
+                            task,
+                            [(vectors[_key(task)][i], sequences[i]) for i in at],
+                            self._directions,
+                        )
+                        for at in where
+                    ],
+                    axis=0,
                 )
-                for where in columns
+                for where in sides
             )
             for i in outputs:
                 row += [ref[i], alt[i], alt[i] - ref[i]]

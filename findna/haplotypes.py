@@ -7,12 +7,13 @@ down, and windows lie around it. docs/variants.md has the rules.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from findna.batching import SequenceSource
-from findna.encoding import BLANK, Tokens, reverse_complement
+from findna.encoding import BLANK, Tokens, encode, reverse_complement
 
 _FIRST_LOOK = 64  # bp before an indel that are compared first; doubled until it stops moving
 
@@ -42,13 +43,23 @@ class Change:
     ref: Tokens
     alt: Tokens
 
+    @property
+    def end(self) -> int:
+        """Where ``ref`` ends."""
+        return self.start + len(self.ref)
+
+    def overlaps(self, other: Change) -> bool:
+        """Whether both cannot be made, or not in one way; two insertions at one place overlap."""
+        if (self.start, self.end) == (other.start, other.end):
+            return True
+        return self.start < other.end and other.start < self.end
+
     def on(self, strand: Strand) -> Change:
         """A change of the forward strand as ``strand`` reads it."""
         if not strand.reverse:
             return self
-        end = self.start + len(self.ref)
         return Change(
-            strand.length - end, reverse_complement(self.ref), reverse_complement(self.alt)
+            strand.length - self.end, reverse_complement(self.ref), reverse_complement(self.alt)
         )
 
 
@@ -69,6 +80,18 @@ def trim(change: Change) -> Change:
     ref, alt = ref[: len(ref) - last], alt[: len(alt) - last]
     first = n_shared(ref, alt)
     return Change(change.start + first, ref[first:], alt[first:])
+
+
+def core(change: Change) -> Change:
+    """Without the bases that both alleles share, as far as either strand could count them.
+
+    Of an indel in a repeat that REF spells out, the repeat stays: unlike those of `trim`, these
+    bases are the same read from either strand.
+    """
+    ref, alt = change.ref, change.alt
+    first, last, n = n_shared(ref, alt), n_shared(ref[::-1], alt[::-1]), min(len(ref), len(alt))
+    first, last = min(first, n - last), min(last, n - first)
+    return Change(change.start + first, ref[first : len(ref) - last], alt[first : len(alt) - last])
 
 
 def left_aligned(change: Change, strand: Strand) -> Change:
@@ -99,6 +122,54 @@ def left_aligned(change: Change, strand: Strand) -> Change:
 
 
 @dataclass(frozen=True)
+class Edited:
+    """A contig after some changes: a sequence source with positions of its own.
+
+    Parameters
+    ----------
+    source : SequenceSource
+        Of the contig as it was.
+    contig_length : int
+        As it was, bp.
+    changes : sequence of Change
+        In order; none overlaps another.
+    """
+
+    source: SequenceSource
+    contig_length: int
+    changes: Sequence[Change]
+
+    @property
+    def length(self) -> int:
+        """Of the contig after the changes, bp."""
+        return self.contig_length + sum(map(_growth, self.changes))
+
+    def lifted(self, position: int) -> int:
+        """Where a base, or a place between two, that no change replaces has come to lie."""
+        return position + sum(_growth(x) for x in self.changes if x.end <= position)
+
+    def fetch(self, chrom: str, start: int, end: int) -> Tokens:
+        """Token ids of [start, end), in positions after the changes."""
+        pieces: list[Tokens] = []
+        before = after = 0  # how far both contigs have been passed over
+        for change in [*self.changes, None]:
+            stop = self.contig_length if change is None else change.start
+            first, last = max(start - after, 0), min(end - after, stop - before)
+            if first < last:
+                pieces.append(self.source.fetch(chrom, before + first, before + last))
+            after += stop - before
+            if change is None or after >= end:
+                break
+            pieces.append(change.alt[max(start - after, 0) : end - after])
+            before, after = change.end, after + len(change.alt)
+        return np.concatenate(pieces) if pieces else encode("")
+
+
+def _growth(change: Change) -> int:
+    return len(change.alt) - len(change.ref)
+
+
+@dataclass(frozen=True)
 class Haplotype:
     """A window of one haplotype; its allele is ``tokens[start:end]``."""
 
@@ -121,6 +192,9 @@ class Haplotype:
 Pair = tuple[Haplotype, Haplotype]
 """Reference and alternate window of a change."""
 
+Strands = tuple[Pair, Pair]
+"""Of the forward strand and of the other one, each in its own reading direction."""
+
 
 def windows(change: Change, strand: Strand, size: int) -> Pair:
     """Windows of ``size`` bp around a change, of the strand before and after it.
@@ -142,8 +216,7 @@ def windows(change: Change, strand: Strand, size: int) -> Pair:
         first = min(max(change.start - before, 0), total - n)
         left = strand.fetch(first, change.start)
         n_right = n - len(left) - len(allele)
-        right_start = change.start + len(change.ref)
-        right = strand.fetch(right_start, right_start + n_right)
+        right = strand.fetch(change.end, change.end + n_right)
         start = len(left)
         return Haplotype(np.concatenate((left, allele, right)), start, start + len(allele))
 
@@ -152,7 +225,7 @@ def windows(change: Change, strand: Strand, size: int) -> Pair:
 
 def strand_windows(
     change: Change, source: SequenceSource, chrom: str, length: int, size: int
-) -> tuple[Pair, Pair]:
+) -> Strands:
     """Windows of a change of the forward strand, as each strand reads it.
 
     Parameters
@@ -161,11 +234,6 @@ def strand_windows(
         As it was written down; neither allele longer than ``size`` once trimmed.
     length : int
         Of the contig, bp.
-
-    Returns
-    -------
-    tuple of Pair, length 2
-        Of the forward strand and of the other one, each in its own reading direction.
     """
     pairs = []
     for reverse in (False, True):

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from findna.io.vcf import (
     open_vcf_output,
 )
 from findna.model.checkpoint import Checkpoint, load_checkpoint, training_length
+from findna.phasing import Haplotypes
 from findna.predict import load_tasks
 from findna.progress import progress
 
@@ -54,6 +55,8 @@ class VariantSummary:
         Number of alleles of each class.
     model, digest : str
         Empty where only tasks were asked.
+    backgrounds, neighbours : Counter
+        Those of `findna.phasing.Haplotypes`; empty without a sample.
     """
 
     records: int
@@ -62,6 +65,8 @@ class VariantSummary:
     model: str
     digest: str
     tasks: dict[str, str]
+    backgrounds: Counter[str] = field(default_factory=Counter)
+    neighbours: Counter[str] = field(default_factory=Counter)
 
     @property
     def scored(self) -> int:
@@ -90,7 +95,8 @@ def scored(
         waiting.append(item)
         gathered += sum(
             len(haplotype.tokens)
-            for pairs in item.windows if pairs for pair in pairs for haplotype in pair
+            for backgrounds in item.windows if backgrounds
+            for strands in backgrounds for pair in strands for haplotype in pair
         )  # fmt: skip
         if gathered >= tokens or len(waiting) == _RECORDS_AT_A_TIME:
             yield from _score(waiting, scorer)
@@ -99,9 +105,9 @@ def scored(
 
 
 def _score(items: list[Examined], scorer: Scorer) -> Iterator[tuple[Examined, list[Effect | None]]]:
-    effects = iter(scorer([pairs for item in items for pairs in item.windows if pairs]))
+    effects = iter(scorer([found for item in items for found in item.windows if found]))
     for item in items:
-        yield item, [next(effects) if pairs else None for pairs in item.windows]
+        yield item, [next(effects) if found else None for found in item.windows]
 
 
 def _window(asked: int | None, encoders: Sequence[tuple[str, int]], whole: bool) -> int:
@@ -137,6 +143,7 @@ def variants(
     classes: Sequence[str] = (),
     window: int | None = None,
     strand: str = "both",
+    haplotype: str | None = None,
     ref_mismatch: str = "stop",
     form: str = "vcf",
     embeddings: Path | None = None,
@@ -165,6 +172,8 @@ def variants(
         Length of the windows, bp; by default WINDOW.
     strand : {"both", "+", "-"}
         In which direction to read; both are averaged.
+    haplotype : str, optional
+        Sample on whose haplotypes, with what else it carries, to score; the records are sorted.
     ref_mismatch : {"stop", "null"}
         What to do with records that do not fit the genome.
     form : {"vcf", "bcf", "tsv"}
@@ -208,14 +217,18 @@ def variants(
             )  # fmt: skip
     examiner = Examiner(genome, size)
     defined = form == "bcf"
-    total = None if source.is_stream else survey(source, examiner, ref_mismatch, defined)
+    total = None
+    if not source.is_stream:
+        total = survey(source, examiner, ref_mismatch, defined, haplotype=haplotype)
     checkpoint = load_checkpoint(model) if scores or embeddings else None
     scorer = Scorer(
         checkpoint, scores, loaded, classes,
         strand=strand, vectors=embeddings is not None,
         device=target, precision=precision, max_tokens=max_tokens,
     )  # fmt: skip
-    fields = [InfoField(s.id, f"{s.meaning}, windows of {size} bp") for s in scorer.scores]
+    haplotypes = Haplotypes(haplotype, size) if haplotype is not None else None
+    where = f", windows of {size} bp" + (f" on haplotypes of {haplotype}" if haplotypes else "")
+    fields = [InfoField(score.id, score.meaning + where) for score in scorer.scores]
     n_records, counts = 0, Counter[str]()
     with ExitStack() as stack:
         reader = stack.enter_context(source.open(defined))
@@ -229,10 +242,13 @@ def variants(
             assert checkpoint is not None
             path = stack.enter_context(published(embeddings, force))
             options = {"window": size, "strand": strand, "whole": whole, "precision": precision}
+            if haplotypes:
+                options["haplotype"] = haplotype
             vectors = stack.enter_context(
                 _embedding_writer(path, checkpoint, genome, options, command)
             )
-        items = examine_all(reader, examiner, ref_mismatch)
+        examine = haplotypes.examine_all if haplotypes else examine_all
+        items = examine(reader, examiner, ref_mismatch)
         tokens = _BATCHES_AT_A_TIME * (max_tokens or MAX_TOKENS[target.type])
         for item, effects in scored(items, scorer, tokens):
             n_records += 1
@@ -253,6 +269,8 @@ def variants(
         checkpoint.name if checkpoint else "",
         checkpoint.digest if checkpoint else "",
         {task.name: task.digest for task in loaded},
+        haplotypes.backgrounds if haplotypes else Counter(),
+        haplotypes.neighbours if haplotypes else Counter(),
     )
 
 

@@ -1,6 +1,7 @@
 """Real human sequence and regions; skipped where they are absent."""
 
 import gzip
+import re
 import shutil
 import subprocess
 import sys
@@ -136,3 +137,18 @@ def test_variants_of_every_file(run, shared_data, hg38, name, model_folder, tmp_
     run("variants", genome, vcf, "-m", model_folder, "-o", text, "--no-version")
     as_text = subprocess.run([*view, bcf], capture_output=True, check=True).stdout
     assert as_text == subprocess.run([*view, text], capture_output=True, check=True).stdout
+
+
+def test_variants_on_the_haplotypes_of_a_sample(run, shared_data, model_folder, tmp_path):
+    genome = shared_data / "human-hg19" / "hg19.chr1_chr17_chr20_chr22.fa.gz"
+    rows = lines(shared_data / "variants" / "giab_HG001.chr20.hg19.vcf.gz")[:260]
+    vcf, outs = tmp_path / "head.vcf", [tmp_path / "plain.vcf.gz", tmp_path / "personal.vcf.gz"]
+    vcf.write_text("\n".join(rows) + "\n")
+    run("variants", genome, vcf, "-m", model_folder, "-o", outs[0])
+    result = run("variants", genome, vcf, "-m", model_folder, "-o", outs[1], "--haplotype", "HG001")
+    assert re.search(r"scored alleles: \d+ on one, \d+ on both.*: \d+ applied", result.stderr)
+    plain, personal = ([x for x in lines(out) if not x.startswith("#")] for out in outs)
+    before = [row for row in rows if not row.startswith("#")]
+    assert [re.sub(r";FINDNA_[^\t]*", "", row) for row in personal] == before
+    changed = sum(a != b for a, b in zip(plain, personal, strict=True))
+    assert 0.2 < changed / len(before) < 0.9

@@ -3,8 +3,10 @@
 import gzip
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import anndata
@@ -653,6 +655,9 @@ def test_what_is_not_vcf(score, write, tmp_path, content, message):
     assert len(error.splitlines()) == 1
     assert message in error
     assert "bad.vcf" in error
+    content = content.encode() if isinstance(content, str) else content
+    piped = score("-", "-o", tmp_path / "o.vcf", input=content, code=1).stderr
+    assert piped == error.replace(str(vcf), "<stdin>")
     assert not (tmp_path / "o.vcf").exists()
 
 
@@ -666,13 +671,30 @@ def test_a_file_that_was_cut_off(score, write, tmp_path):
         assert "BGZF without its last block" in error
     inside = score("-", input=whole[:-400], code=1).stderr
     assert "compressed data ends early" in inside
+    between = score("-", input=whole[:-28], code=1)
+    assert "<stdin>: compressed data ends early or is damaged after line 3007" in between.stderr
+    assert len(between.stderr.splitlines()) == 1
+    assert len(score("-", input=whole, code=0).stdout.splitlines()) > 3007
+    score("-", "-o", tmp_path / "o.vcf", input=whole[:-28], code=1)
+    assert not (tmp_path / "o.vcf").exists()
     bcf = tmp_path / "x.bcf"
     score(out, "-o", bcf)
     whole = bcf.read_bytes()
+    assert "ends early" in score("-", input=whole[:-28], code=1).stderr
     cut = write("cut.bcf", whole[: len(whole) // 2] + whole[-28:])
     error = score(cut, code=1).stderr
     assert "cut.bcf: BCF that htslib cannot read (Error: BCF read error)" in error
     assert len(error.splitlines()) == 1
+
+
+def test_records_in_any_order(score, write):
+    """Only --haplotype and indexes need them sorted."""
+    rows = [record(), record(3, CONTIG[2], other(CONTIG[2])), record(9, CONTIG[8], "*")]
+    found = [
+        score(write("u.vcf", HEADER + "".join(order)), "--no-version").stdout.splitlines()[-3:]
+        for order in (rows, rows[::-1])
+    ]
+    assert found[0] == found[1][::-1]
 
 
 def test_no_records_is_a_valid_result(score, write):
@@ -737,3 +759,28 @@ def test_a_reader_that_has_had_enough(fasta, model_folder, write):
         process.stdout.close()
         assert process.wait(60) == 0
         assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize("from_pipe", [False, True])
+def test_an_interrupt_is_one_line_and_leaves_nothing(
+    fasta, model_folder, write, tmp_path, from_pipe
+):
+    vcf, folder = write("m.vcf", HEADER + record() * 50_000), tmp_path / "out"
+    folder.mkdir()
+    words = [sys.executable, "-m", "findna", "variants", fasta, "-" if from_pipe else vcf,
+             "-m", model_folder, "-o", folder / "o.vcf.gz"]  # fmt: skip
+    with (
+        vcf.open("rb") as file,
+        subprocess.Popen(words, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process,
+    ):
+        if from_pipe:
+            process.stdin.write(file.read(1 << 16))  # and more never comes
+            process.stdin.flush()
+        for _ in range(600):
+            time.sleep(0.1)
+            if list(folder.iterdir()):
+                break
+        process.send_signal(signal.SIGTERM)  # SIGINT may be ignored, as in a background job
+        assert process.wait(60) == 130
+        assert process.stderr.read().splitlines() == [b"findna: interrupted"]
+        assert list(folder.iterdir()) == []

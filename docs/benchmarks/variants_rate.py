@@ -125,7 +125,7 @@ def main() -> None:
 
         def one_by_one(score: OneByOne) -> list[list[float]]:
             items = (examiner.examine(record) for record in records)
-            return [score(pairs) for item in items for pairs in item.windows if pairs]
+            return [score(found[0]) for item in items for found in item.windows if found]
 
         runs = {name: partial(one_by_one, score) for name, score in alone.items()}
         runs["batched"] = batched

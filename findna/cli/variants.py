@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections import Counter
 from pathlib import Path
 
 import click
@@ -52,6 +53,11 @@ from findna.cli import _options
     help="Read in both directions and average, or in one.",
 )  # fmt: skip
 @click.option(
+    "--haplotype", metavar="SAMPLE",
+    help="Score on this sample's haplotypes: with its other phased alleles in both windows. Needs "
+    "sorted records.",
+)  # fmt: skip
+@click.option(
     "--ref-mismatch", type=click.Choice(["stop", "null"]), default="stop", show_default=True,
     help="Records that do not fit the genome: stop before any work, or keep them without scores.",
 )  # fmt: skip
@@ -84,6 +90,7 @@ def variants(
     window: int | None,
     whole: bool,
     strand: str,
+    haplotype: str | None,
     ref_mismatch: str,
     chrom_alias: Path | None,
     embeddings: Path | None,
@@ -107,6 +114,7 @@ def variants(
       bcftools view -f PASS calls.bcf | findna variants genome.fa - --scores llr |
         bcftools query -f '%CHROM\\t%POS\\t%INFO/FINDNA_LLR\\n'
       findna variants genome.fa calls.vcf.gz --task promoter --window 300 -o effects.tsv
+      findna variants genome.fa phased.vcf.gz --haplotype HG001 -o personal.vcf.gz
     """
     wanted = [name for name in scores.split(",") if name not in ("", "none")]
     unknown = [name for name in wanted if name not in ("dist", "llr")]
@@ -134,6 +142,7 @@ def variants(
             classes=class_name,
             window=window,
             strand=strand,
+            haplotype=haplotype,
             ref_mismatch=ref_mismatch,
             form=form,
             embeddings=embeddings,
@@ -155,4 +164,17 @@ def variants(
         + (f", not scored: {missing}" if missing else "")
         + f", in {summary.seconds:.1f} s, {', '.join(named)}"
         + (f" -> {output}" if output is not None and str(output) != "-" else "")
+    )
+    if haplotype is not None:
+        _options.say(_on_haplotypes(haplotype, summary.backgrounds, summary.neighbours))
+
+
+def _on_haplotypes(sample: str, backgrounds: Counter[str], neighbours: Counter[str]) -> str:
+    """One line about the alleles of a sample."""
+    where = {"one": "on one", "both": "on both", "unphased": "unphased", "none": "on none"}
+    alleles = ", ".join(f"{backgrounds[k]} {v}" for k, v in where.items() if backgrounds[k])
+    left_out = ", ".join(f"{n} {k}" for k, n in sorted(neighbours.items()) if k != "applied")
+    return (
+        f"haplotypes of {sample}: scored alleles: {alleles or 'none'}; alleles around them: "
+        f"{neighbours['applied']} applied" + (f", left out: {left_out}" if left_out else "")
     )

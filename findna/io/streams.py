@@ -14,7 +14,12 @@ from typing import IO, Any, BinaryIO, cast
 from findna.errors import RegionError
 
 STANDARD_INPUT = ("-", "stdin", "/dev/stdin")
+BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+"""The empty block at the end of every complete BGZF file."""
+
 _GZIP_MAGIC = b"\x1f\x8b"
+_BGZF_HEAD = 18  # bytes
+_BLOCK = 1 << 16
 _LONGEST_LINE = 1 << 24  # bytes
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -38,14 +43,62 @@ def open_raw(source: str | Path) -> BinaryIO:
     return sys.stdin.buffer
 
 
+def is_bgzf(head: bytes) -> bool:
+    """Whether a file that begins with these bytes (18 or more) is BGZF."""
+    return head.startswith(_GZIP_MAGIC) and head[12:14] == b"BC"
+
+
+class _Watched(io.RawIOBase):
+    """The bytes of another reader, of which the first and the last are kept."""
+
+    def __init__(self, reader: io.BufferedReader) -> None:
+        self._reader = reader
+        self.head = self.tail = b""
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """What there is, without waiting for more."""
+        n = self._reader.readinto1(buffer)
+        if len(self.head) < _BGZF_HEAD:
+            self.head += bytes(buffer[: min(n, _BGZF_HEAD)])
+        last = bytes(buffer[max(n - len(BGZF_END), 0) : n])
+        self.tail = (self.tail + last)[-len(BGZF_END) :]
+        return n
+
+
+class _Unzipped(io.RawIOBase):
+    """What gzip holds; BGZF without its last block ends with EOFError.
+
+    To gzip it is complete if it was cut off between two blocks.
+    """
+
+    def __init__(self, reader: io.BufferedReader) -> None:
+        self._watched = _Watched(reader)
+        self._file = gzip.GzipFile(fileobj=cast(Any, self._watched))
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """What there is, without waiting for more."""
+        data = self._file.read1(len(buffer))
+        buffer[: len(data)] = data
+        if not data and is_bgzf(self._watched.head) and self._watched.tail != BGZF_END:
+            raise EOFError
+        return len(data)
+
+
 @contextmanager
 def open_input(source: str | Path) -> Iterator[IO[bytes]]:
     """Bytes of a file or of standard input, decompressed if they are gzip or BGZF."""
     with open_raw(source) as raw:
         reader = raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(cast(Any, raw))
         if reader.peek(2)[:2] == _GZIP_MAGIC:
-            with gzip.open(reader, "rb") as unzipped:
-                yield cast(IO[bytes], unzipped)
+            yield io.BufferedReader(_Unzipped(reader), _BLOCK)
         else:
             yield reader
 

@@ -25,16 +25,23 @@ import pysam
 from pysam import bcftools
 from pysam.utils import SamtoolsError
 
-from findna.errors import OutputError, RegionError, VariantError
+from findna.errors import ConfigError, OutputError, RegionError, VariantError
 from findna.io.output import published
-from findna.io.streams import display_name, is_stdin, numbered_lines, open_input
+from findna.io.streams import (
+    BGZF_END,
+    display_name,
+    is_bgzf,
+    is_stdin,
+    numbered_lines,
+    open_input,
+)
 from findna.io.tables import MISSING, is_stdout, open_text_output
 
 FORMS = ("vcf", "bcf", "tsv")
 _COLUMNS = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
-_BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
-"""The empty block at the end of every complete BGZF file."""
 _MOST_DIGITS = 12  # of a position
+_MOST_NAMES = 3  # of samples in a message
+_FIRST_SAMPLE = 9  # columns before it
 _LONGEST_LINE = 1 << 30  # bytes; a million genotypes are some 50 MB
 
 
@@ -93,6 +100,69 @@ class VcfReader:
     name: str
     header: list[str]
     records: Iterator[VcfRecord]
+
+
+@dataclass(frozen=True)
+class Genotype:
+    """The call of one sample.
+
+    Parameters
+    ----------
+    alleles : tuple of int
+        Per haplotype; 0 is REF, -1 is missing.
+    phase_set : str, optional
+        Which calls this one is phased with, a dot where the file does not tell sets apart. None:
+        it is not phased.
+    """
+
+    alleles: tuple[int, ...]
+    phase_set: str | None
+
+
+def genotypes(reader: VcfReader, sample: str) -> Iterator[tuple[VcfRecord, Genotype]]:
+    """Records in order, each with the call of a sample.
+
+    Raises
+    ------
+    ConfigError
+        There is no such sample.
+    VariantError
+        The records are not sorted, or a call is none.
+    """
+    samples = reader.header[-1].split("\t")[_FIRST_SAMPLE:]
+    if sample not in samples:
+        more = len(samples) - _MOST_NAMES
+        names = ", ".join(samples[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+        raise ConfigError(
+            f"--haplotype: no sample {sample} in {reader.name}, which has {names or 'none'}"
+        )
+    column = _FIRST_SAMPLE + samples.index(sample)
+    chrom, start, seen = "", 0, set[str]()
+    for record in reader.records:
+        same = record.chrom == chrom
+        if (same and record.start < start) or (not same and record.chrom in seen):
+            raise VariantError(
+                f"{reader.name}:{record.number}: {record.chrom}:{record.start + 1} comes after "
+                f"{chrom}:{start + 1}, but --haplotype needs sorted records: bcftools sort"
+            )
+        chrom, start = record.chrom, record.start
+        seen.add(chrom)
+        yield record, _genotype(record, column, f"{reader.name}:{record.number}", sample)
+
+
+def _genotype(record: VcfRecord, column: int, where: str, sample: str) -> Genotype:
+    columns = record.line.split("\t", column + 1)
+    names = columns[_FIRST_SAMPLE - 1].split(":")
+    values = dict(zip(names, columns[column].split(":"), strict=False))  # the last may be left out
+    call = values.get("GT", MISSING)
+    alleles = call.lstrip("/|").replace("/", "|").split("|")  # VCF 4.4 may begin with either
+    numbers = [-1 if a == MISSING else int(a) if a.isdecimal() else -2 for a in alleles]
+    if not all(-1 <= number <= len(record.alts) for number in numbers):
+        raise VariantError(
+            f"{where}: GT of {sample} is {call[:40]!r}, with {len(record.alts)} alternate alleles"
+        )
+    phased = "/" not in call.lstrip("/|")
+    return Genotype(tuple(numbers), values.get("PS", MISSING) if phased else None)
 
 
 class VcfSource:
@@ -189,6 +259,7 @@ class VcfSource:
             reason = _bcftools_view("-Ov", source, Path(text.name))
         if reason:
             text.close()
+            reason = reason.replace(str(source), self.name)  # not a name of ours
             raise VariantError(f"{self.name}: BCF that htslib cannot read ({reason})")
         return text
 
@@ -292,11 +363,11 @@ def _check_end(path: Path) -> None:
     """Raise VariantError for BGZF without its last block: it was cut between two blocks."""
     with path.open("rb") as file:
         head = file.read(18)
-        if head[:2] != _BGZF_END[:2] or head[12:14] != b"BC":
+        if not is_bgzf(head):
             return
         file.seek(0, os.SEEK_END)
-        file.seek(max(file.tell() - len(_BGZF_END), 0))
-        if file.read() != _BGZF_END:
+        file.seek(max(file.tell() - len(BGZF_END), 0))
+        if file.read() != BGZF_END:
             raise VariantError(
                 f"{path}: BGZF without its last block: the file is cut off; copy it again"
             )
