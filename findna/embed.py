@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from findna import __version__
 from findna.devices import resolve_device
@@ -18,10 +22,20 @@ from findna.io.hdf5 import EmbeddingWriter
 from findna.io.output import check_output, published
 from findna.io.tables import EmbeddingTable, is_device, is_stdout, open_text_output
 from findna.model.checkpoint import Checkpoint, find_model, load_checkpoint, read_config
-from findna.model.pooling import Pooling
-from findna.pipeline import genome_facts, obs_columns, obs_row, place_all, vectors_in_order
+from findna.model.pooling import Pooling, RegionVectors
+from findna.pipeline import (
+    genome_facts,
+    obs_columns,
+    obs_row,
+    place_all,
+    rows_of,
+    run_facts,
+    vectors_in_order,
+)
 from findna.progress import progress
-from findna.regions import RegionOptions, RegionSource, survey
+from findna.regions import Placed, RegionOptions, RegionSource, survey
+from findna.shards import Shard, check_parts, write_note
+from findna.unfinished import Counts, kept, write_hdf5, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +68,8 @@ def embed(
     device: str = "auto",
     max_tokens: int | None = None,
     whole: bool = False,
+    shard: Shard | None = None,
+    resume: bool = False,
     force: bool = False,
     command: str = "",
 ) -> EmbedSummary:
@@ -67,19 +83,25 @@ def embed(
         HDF5 in AnnData's layout, or a table (docs/formats.md).
     dtype : {"float32", "float16"}
         Of the stored vectors.
+    shard : Shard, optional
+        Only these rows; a note of what the output is a part of is kept beside it.
+    resume : bool
+        Keep what is complete if interrupted, and go on from it.
     command : str
         Command line to record in the output.
 
     Raises
     ------
     FindnaError
-        The input cannot be used or the output not written; nothing is then left behind.
+        The input cannot be used or the output not written; nothing is then left behind, but what
+        ``resume`` keeps.
     """
     started = time.monotonic()
     if form == "h5" and is_stdout(output):
         raise ConfigError(
             "HDF5 cannot be streamed: name a file with -o, or ask for a table: -O tsv"
         )
+    check_parts(output, shard, resume)
     if form == "tsv" and pooling.per_base:
         raise ConfigError("--per-base needs HDF5: name a file with -o and leave out -O tsv")
     if output is not None and not is_stdout(output) and (form == "h5" or not is_device(output)):
@@ -97,55 +119,95 @@ def embed(
             "cut some (cut -f) or write a table (-O tsv)"
         )
     checkpoint = load_checkpoint(model)
-    placed = place_all(source, genome, options)
-    rows = vectors_in_order(
-        placed, genome, checkpoint.model.encoder, pooling,
-        device=target, precision=precision, max_tokens=max_tokens, whole=whole,
-    )  # fmt: skip
-    dim = checkpoint.config.dim
-    names = column_names(found.columns)
-    skipped = found.bad if options.on_error == "skip" else 0
+    dim, names = checkpoint.config.dim, column_names(found.columns)
+    facts = _metadata(checkpoint, pooling, options, whole, precision, command)
+    first, last = rows_of(shard, source, genome, options, found)
+
+    def rows(done: int = 0) -> Iterator[tuple[Placed, RegionVectors | None]]:
+        placed = islice(place_all(source, genome, options), first + done, last)
+        return vectors_in_order(
+            placed, genome, checkpoint.model.encoder, pooling,
+            device=target, precision=precision, max_tokens=max_tokens, whole=whole,
+        )  # fmt: skip
+
+    def write(
+        writer: EmbeddingWriter | EmbeddingTable,
+        some: Iterable[tuple[Placed, RegionVectors | None]],
+    ) -> Counts:
+        counts = Counter(rows=0, embedded=0, skipped=0, header_lines=0)
+        for item, vectors in some:
+            bar.update()
+            counts["rows"] += 1
+            if vectors is None and options.on_error == "skip":
+                counts["skipped"] += 1
+                continue
+            counts["embedded"] += vectors is not None
+            pooled, bins = (vectors.pooled, vectors.bins) if vectors else (None, None)
+            if isinstance(writer, EmbeddingTable):
+                writer.write(item.row.columns, item.status, pooled, bins)
+                continue
+            length, n_unknown = (vectors.length, vectors.n_unknown) if vectors else (0, 0)
+            row = obs_row(item, options.stranded, length, n_unknown)
+            writer.write(row, pooled, bins, vectors.per_base if vectors else None)
+        return counts
+
+    def write_table(
+        file: BinaryIO, some: Iterable[tuple[Placed, RegionVectors | None]], begin: bool
+    ) -> Counts:
+        table = EmbeddingTable(file, dim, names, pooling.kinds, pooling.bins)
+        if begin:
+            table.begin()
+        return write(table, some) | {"header_lines": int(begin)}
+
+    def write_file(path: Path, some: Iterable[tuple[Placed, RegionVectors | None]]) -> Counts:
+        with EmbeddingWriter(
+            path,
+            dim=dim,
+            columns=obs_columns(found.columns),
+            kinds=pooling.kinds,
+            bins=pooling.bins,
+            per_base=pooling.per_base,
+            dtype=dtype,
+            metadata=facts,
+        ) as writer:
+            counts = write(writer, some)
+            writer.update_metadata(genome=genome_facts(genome, found))
+        return counts
+
     with ExitStack() as stack:
-        bar = stack.enter_context(progress(found.rows - skipped, "regions", "embed"))
+        decides = {}
+        if resume or shard is not None:
+            decides = run_facts(
+                "embed", genome, found.contigs, {"sha256": source.digest(), "rows": found.rows},
+                {"model": checkpoint.digest},
+                {**facts["options"], "on_error": options.on_error, "form": form, "dtype": dtype,
+                 "per_base": pooling.per_base},
+            )  # fmt: skip
+        unfinished = None
+        if resume:
+            unfinished = stack.enter_context(kept(output, decides, shard, force))
+        done = unfinished.rows if unfinished else 0
+        bar = stack.enter_context(progress(last - first, "regions", "embed", done))
         if form == "tsv":
-            file = stack.enter_context(open_text_output(output, force))
-            table = EmbeddingTable(file, dim, names, pooling.kinds, pooling.bins)
-            for item, vectors in rows:
-                if vectors is None and options.on_error == "skip":
-                    continue
-                pooled, bins = (vectors.pooled, vectors.bins) if vectors else (None, None)
-                table.write(item.row.columns, item.status, pooled, bins)
-                bar.update()
+            counts = write_text(
+                rows(done), write_table, partial(open_text_output, output, force), unfinished,
+                last - first,
+            )  # fmt: skip
         else:
             assert output is not None
-            path = stack.enter_context(published(output, force))
-            writer = stack.enter_context(
-                EmbeddingWriter(
-                    path,
-                    dim=dim,
-                    columns=obs_columns(found.columns),
-                    kinds=pooling.kinds,
-                    bins=pooling.bins,
-                    per_base=pooling.per_base,
-                    dtype=dtype,
-                    metadata=_metadata(checkpoint, pooling, options, whole, precision, command),
-                )
-            )
-            for item, vectors in rows:
-                if vectors is None and options.on_error == "skip":
-                    continue
-                length, n_unknown = (vectors.length, vectors.n_unknown) if vectors else (0, 0)
-                row = obs_row(item, options.stranded, length, n_unknown)
-                if vectors is None:
-                    writer.write(row)
-                else:
-                    writer.write(row, vectors.pooled, vectors.bins, vectors.per_base)
-                bar.update()
-            writer.update_metadata(genome=genome_facts(genome, found))
+            counts = write_hdf5(
+                rows(done), write_file, partial(published, output, force),
+                lambda: facts | {"genome": genome_facts(genome, found)}, unfinished, last - first,
+            )  # fmt: skip
+        if shard is not None:
+            assert output is not None
+            write_note(output, decides, shard, (first, last), found.rows, counts["header_lines"])
+        if unfinished is not None:
+            unfinished.discard()
     return EmbedSummary(
-        found.rows,
-        found.rows - found.bad,
-        skipped,
+        counts["rows"],
+        counts["embedded"],
+        counts["skipped"],
         time.monotonic() - started,
         checkpoint.name,
         checkpoint.digest,

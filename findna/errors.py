@@ -41,6 +41,12 @@ class OutputError(FindnaError):
     """An output that exists already or cannot be written."""
 
 
+class InterruptedRunError(FindnaError):
+    """A run was interrupted, and can go on from where it was."""
+
+    exit_code = 130
+
+
 class BrokenFileError(OutputError):
     """HDF5 could not write, as on a full disk; its library cannot close such a file either."""
 

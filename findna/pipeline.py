@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
 import torch
 
+from findna import __version__
 from findna.errors import RegionError
 from findna.genome import Genome
 from findna.inference import region_vectors
@@ -17,6 +18,7 @@ from findna.io.bed import column_names
 from findna.model.encoder import Encoder
 from findna.model.pooling import Pooling, RegionVectors
 from findna.regions import Placed, RegionOptions, RegionSource, Survey, place, ragged
+from findna.shards import Shard
 from findna.windows import Region
 
 logger = logging.getLogger(__name__)
@@ -91,6 +93,43 @@ def place_all(source: RegionSource, genome: Genome, options: RegionOptions) -> I
                 "missing values, skip leaves them out"
             )
         yield item
+
+
+def rows_of(
+    shard: Shard | None, source: RegionSource, genome: Genome, options: RegionOptions, found: Survey
+) -> tuple[int, int]:
+    """First row of a shard and the one after its last, balanced by bases; of no shard, all."""
+    if shard is None:
+        return 0, found.rows
+    placed = place_all(source, genome, options)
+    return shard.rows((len(item.region) if item.region else 0 for item in placed), found.bases)
+
+
+def run_facts(
+    command: str,
+    genome: Genome,
+    contigs: Iterable[str],
+    rows: Mapping[str, Any],
+    weights: Mapping[str, str],
+    options: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What decides the content of an output; parts of one output agree in it.
+
+    Parameters
+    ----------
+    contigs : iterable of str
+        Those that are read.
+    rows, weights, options : mapping
+        Plain values: digests of the input and of the weights, and all options that matter.
+    """
+    return {
+        "command": command,
+        "findna version": __version__,
+        "genome": genome.digests(contigs),
+        "rows": dict(rows),
+        "weights": dict(weights),
+        "options": dict(options),
+    }
 
 
 def obs_columns(n: int) -> dict[str, str]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import chain, tee
+from functools import partial
+from itertools import chain, islice, tee
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 
@@ -22,13 +25,18 @@ from findna.io.predictions import PredictionWriter, call
 from findna.io.tables import index_table, is_device, is_live, is_stdout, open_text_output
 from findna.labelled import REGRESSION
 from findna.model.pooling import Pooling, RegionVectors
-from findna.pipeline import place_all, vectors_in_order
+from findna.pipeline import place_all, rows_of, run_facts, vectors_in_order
 from findna.progress import progress
 from findna.regions import Placed, RegionOptions, RegionSource, survey
+from findna.shards import Shard, check_parts, write_note
 from findna.task import Task, find_task, load_task, read_task
+from findna.unfinished import Counts, kept, write_text
 from findna.windows import Window
 
 logger = logging.getLogger(__name__)
+
+Predicted = tuple[Placed, list[Matrix] | None]
+"""A row and the outputs of each task, if it has a region."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,7 @@ def predictions(
     device: torch.device,
     precision: str = "fp32",
     max_tokens: int | None = None,
-) -> Iterator[tuple[Placed, list[Matrix] | None]]:
+) -> Iterator[Predicted]:
     """Each row with the outputs of each task, shape (n_outputs,); None where it has no region.
 
     Tasks that read one encoder in the same way share its work.
@@ -159,6 +167,8 @@ def predict(
     precision: str = "fp32",
     device: str = "auto",
     max_tokens: int | None = None,
+    shard: Shard | None = None,
+    resume: bool = False,
     force: bool = False,
 ) -> PredictSummary:
     """Write the rows of a source with the label and probability of each task.
@@ -176,6 +186,10 @@ def predict(
         Only write rows where a task gives at least this probability.
     write_index : bool
         Make a tabix index beside the output.
+    shard : Shard, optional
+        Only these rows; a note of what the output is a part of is kept beside it.
+    resume : bool
+        Keep what is complete if interrupted, and go on from it.
 
     Raises
     ------
@@ -183,6 +197,9 @@ def predict(
         The input cannot be used or the output not written.
     """
     started = time.monotonic()
+    check_parts(output, shard, resume)
+    if source.is_stream and (resume or shard is not None):
+        raise ConfigError(f"{source.name} is a stream, which cannot be read twice; give a file")
     if output is not None and not is_stdout(output) and not is_device(output):
         check_output(output, force, [genome.path, *([source.path] if source.path else [])])
     if write_index and (
@@ -199,34 +216,40 @@ def predict(
         )
     if min_probability is not None and any(t.config.kind == REGRESSION for t in loaded):
         raise ConfigError("--min-prob: a regression has no probability; filter its column instead")
-    total = None
+    found = None
     if not source.is_stream:
         found = survey(source, genome, options)
         logger.info("%d rows, %d bp", found.rows, found.bases)
-        total = found.rows - (found.bad if options.on_error == "skip" else 0)
     for task in loaded:
         assert task.checkpoint  # loaded before the output is opened
-    placed = _watch_lengths(place_all(source, genome, options), loaded)
-    rows = predictions(
-        placed, genome, loaded, device=target, precision=precision, max_tokens=max_tokens
-    )
-    n_rows = n_predicted = n_written = 0
-    with ExitStack() as stack:
-        bar = stack.enter_context(progress(total, "regions", "predict"))
-        file = stack.enter_context(open_text_output(output, force))
+    first, last = 0, None
+    if found is not None:
+        first, last = rows_of(shard, source, genome, options, found)
+
+    def rows(done: int) -> Iterator[Predicted]:
+        placed = islice(place_all(source, genome, options), first + done, last)
+        return predictions(
+            _watch_lengths(placed, loaded), genome, loaded,
+            device=target, precision=precision, max_tokens=max_tokens,
+        )  # fmt: skip
+
+    def write(file: BinaryIO, some: Iterable[Predicted], begin: bool) -> Counts:
+        counts = Counter(rows=0, predicted=0, written=0, header_lines=0)
         writer = PredictionWriter(
             file, loaded, form,
             bed6=bed6, header=header, all_classes=all_classes, records=records,
             live=is_live(output),
         )  # fmt: skip
-        first = next(rows, None)
-        n_columns = len(first[0].row.columns) if first else 3
-        writer.begin(source.headers, n_columns)
-        for item, outputs in chain([first] if first else [], rows):
-            n_rows += 1
+        some = iter(some)
+        item = next(some, None)
+        if begin:
+            n_columns = len(item[0].row.columns) if item else 3
+            counts["header_lines"] = writer.begin(source.headers, n_columns)
+        for placed, outputs in chain([item] if item else [], some):
+            counts["rows"] += 1
             if outputs is None and options.on_error == "skip":
                 continue
-            n_predicted += outputs is not None
+            counts["predicted"] += outputs is not None
             bar.update()
             calls = None
             if outputs is not None:
@@ -235,15 +258,41 @@ def predict(
                 calls and any(one.probability >= min_probability for one in calls)
             ):
                 continue
-            writer.write(item.row, item.status, calls)
-            n_written += 1
+            writer.write(placed.row, placed.status, calls)
+            counts["written"] += 1
+        return counts
+
+    with ExitStack() as stack:
+        decides, unfinished, n_rows = {}, None, 0
+        if found is not None and (resume or shard is not None):
+            n_rows = found.rows
+            decides = run_facts(
+                "predict", genome, found.contigs, {"sha256": source.digest(), "rows": n_rows},
+                {task.name: task.digest for task in loaded},
+                {**options.facts(), "on_error": options.on_error, "form": form, "bed6": bed6,
+                 "header": header, "all_classes": all_classes, "records": records,
+                 "min_probability": min_probability, "precision": precision},
+            )  # fmt: skip
+        if resume:
+            unfinished = stack.enter_context(kept(output, decides, shard, force))
+        done = unfinished.rows if unfinished else 0
+        total = None if last is None else last - first
+        bar = stack.enter_context(progress(total, "regions", "predict", done))
+        counts = write_text(
+            rows(done), write, partial(open_text_output, output, force), unfinished, total or 0
+        )
+        if shard is not None:
+            assert output is not None
+            write_note(output, decides, shard, (first, last or 0), n_rows, counts["header_lines"])
+        if unfinished is not None:
+            unfinished.discard()
     if write_index:
         assert output is not None
         index_table(output)
     return PredictSummary(
-        n_rows,
-        n_predicted,
-        n_written,
+        counts["rows"],
+        counts["predicted"],
+        counts["written"],
         time.monotonic() - started,
         {task.name: task.digest for task in loaded},
     )

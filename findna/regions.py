@@ -6,6 +6,7 @@ as the user chose; none is lost otherwise.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tempfile
 from collections import Counter
@@ -201,6 +202,14 @@ class RegionSource:
             str(genome.path),
             lambda: _rows(Interval(name, 0, length) for name, length in genome.contigs.items()),
         )
+
+    def digest(self) -> str:
+        """SHA-256 over rows and header lines, however they were compressed."""
+        sha = hashlib.sha256()
+        for row in self.rows():
+            sha.update(("\t".join(row.columns) + "\n").encode("utf-8", "surrogateescape"))
+        sha.update("\n".join(self.headers).encode("utf-8", "surrogateescape"))
+        return sha.hexdigest()
 
     def close(self) -> None:
         """Remove the temporary copy of standard input."""

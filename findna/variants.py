@@ -8,8 +8,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice, repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from findna import __version__
 from findna.alleles import SCORED, UNSCORED, Examined, Examiner, examine_all, survey
@@ -32,8 +34,11 @@ from findna.io.vcf import (
 )
 from findna.model.checkpoint import Checkpoint, load_checkpoint, training_length
 from findna.phasing import Haplotypes
+from findna.pipeline import run_facts
 from findna.predict import load_tasks
 from findna.progress import progress
+from findna.shards import Shard, check_parts, file_digest, write_note
+from findna.unfinished import Counts, kept, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -152,6 +157,8 @@ def variants(
     precision: str = "fp32",
     device: str = "auto",
     max_tokens: int | None = None,
+    shard: Shard | None = None,
+    resume: bool = False,
     force: bool = False,
     command: str = "",
 ) -> VariantSummary:
@@ -181,6 +188,10 @@ def variants(
         HDF5 file to write as well: the mean vectors of both windows and their difference.
     whole : bool
         Allow windows longer than the model was trained on.
+    shard : Shard, optional
+        Only these records; a note of what the output is a part of is kept beside it.
+    resume : bool
+        Keep what is complete if interrupted, and go on from it.
     command : str
         Command line to record in the output; empty for none.
 
@@ -190,6 +201,13 @@ def variants(
         The input cannot be used or the output not written; nothing is then left behind.
     """
     started = time.monotonic()
+    check_parts(output, shard, resume)
+    if source.is_stream and (resume or shard is not None):
+        raise ConfigError(f"{source.name} is a stream, which cannot be read twice; give a file")
+    if shard is not None and form == "bcf":
+        raise ConfigError("--shard writes text: -o NAME.vcf.gz; findna merge can write BCF")
+    if resume and embeddings is not None:
+        raise ConfigError("--resume keeps one output: leave out --embeddings")
     inputs = [genome.path, *([source.path] if source.path else [])]
     if output is not None and not is_stdout(output) and (form == "bcf" or not is_device(output)):
         check_output(output, force, inputs)
@@ -229,42 +247,79 @@ def variants(
     haplotypes = Haplotypes(haplotype, size) if haplotype is not None else None
     where = f", windows of {size} bp" + (f" on haplotypes of {haplotype}" if haplotypes else "")
     fields = [InfoField(score.id, score.meaning + where) for score in scorer.scores]
-    n_records, counts = 0, Counter[str]()
+    options = {"window": size, "strand": strand, "whole": whole, "precision": precision}
+    if haplotypes:
+        options["haplotype"] = haplotype
+    first, last = 0, total
+    if shard is not None and total is not None:
+        first, last = shard.rows(repeat(1, total), total)
     with ExitStack() as stack:
         reader = stack.enter_context(source.open(defined))
-        bar = stack.enter_context(progress(total, "records", "variants"))
-        file = stack.enter_context(open_vcf_output(output, form, force))
-        writer = (VariantTable if form == "tsv" else VcfWriter)(file, fields, is_live(output))
-        added = _added(reader.header, genome, fields, command)
-        writer.begin(annotated_header(reader.header, added))
+        decides, unfinished = {}, None
+        if resume or shard is not None:
+            assert source.path is not None
+            decides = run_facts(
+                "variants", genome, _contigs(source, genome),
+                {"sha256": file_digest(source.path), "rows": total},
+                {**({"model": checkpoint.digest} if checkpoint else {}),
+                 **{task.name: task.digest for task in loaded}},
+                {**options, "scores": list(scores), "classes": list(classes), "form": form,
+                 "ref_mismatch": ref_mismatch},
+            )  # fmt: skip
+        if resume:
+            unfinished = stack.enter_context(kept(output, decides, shard, force))
+        done = unfinished.rows if unfinished else 0
+        expected = None if last is None else last - first
+        bar = stack.enter_context(progress(expected, "records", "variants", done))
         vectors = None
         if embeddings is not None:
             assert checkpoint is not None
             path = stack.enter_context(published(embeddings, force))
-            options = {"window": size, "strand": strand, "whole": whole, "precision": precision}
-            if haplotypes:
-                options["haplotype"] = haplotype
             vectors = stack.enter_context(
                 _embedding_writer(path, checkpoint, genome, options, command)
             )
         examine = haplotypes.examine_all if haplotypes else examine_all
-        items = examine(reader, examiner, ref_mismatch)
+        items = islice(examine(reader, examiner, ref_mismatch), first + done, last)
         tokens = _BATCHES_AT_A_TIME * (max_tokens or MAX_TOKENS[target.type])
-        for item, effects in scored(items, scorer, tokens):
-            n_records += 1
-            counts.update(item.classes)
-            empty = [None] * len(fields)
-            values = [effect.values if effect else empty for effect in effects]
-            writer.write(item.record, item.classes, values)
-            if vectors is not None:
-                _write_vectors(vectors, item, effects)
-            bar.update()
+
+        def write(
+            file: BinaryIO, some: Iterable[tuple[Examined, list[Effect | None]]], begin: bool
+        ) -> Counts:
+            counts = Counter(rows=0, header_lines=0)
+            writer = (VariantTable if form == "tsv" else VcfWriter)(file, fields, is_live(output))
+            if begin:
+                added = _added(reader.header, genome, fields, command)
+                header = annotated_header(reader.header, added)
+                writer.begin(header)
+                counts["header_lines"] = 1 if form == "tsv" else len(header)
+            for item, effects in some:
+                counts["rows"] += 1
+                counts.update(item.classes)
+                empty = [None] * len(fields)
+                values = [effect.values if effect else empty for effect in effects]
+                writer.write(item.record, item.classes, values)
+                if vectors is not None:
+                    _write_vectors(vectors, item, effects)
+                bar.update()
+            return counts
+
+        counts = write_text(
+            scored(items, scorer, tokens), write, partial(open_vcf_output, output, form, force),
+            unfinished, expected or 0,
+        )  # fmt: skip
+        if unfinished is not None:
+            unfinished.discard()
+    if shard is not None and output is not None and total is not None and last is not None:
+        rows = (first, last)
+        write_note(output, decides, shard, rows, total, counts["header_lines"])
+        if embeddings is not None:
+            write_note(embeddings, {**decides, "output": "embeddings"}, shard, rows, total, 0)
     if write_index:
         assert output is not None
         index_variants(output, max(genome.contigs.values()))
     return VariantSummary(
-        n_records,
-        counts,
+        counts["rows"],
+        Counter({name: n for name, n in counts.items() if name in (*SCORED, *UNSCORED)}),
         time.monotonic() - started,
         checkpoint.name if checkpoint else "",
         checkpoint.digest if checkpoint else "",
@@ -272,6 +327,14 @@ def variants(
         haplotypes.backgrounds if haplotypes else Counter(),
         haplotypes.neighbours if haplotypes else Counter(),
     )
+
+
+def _contigs(source: VcfSource, genome: Genome) -> list[str]:
+    """Contigs of the FASTA that records name."""
+    with source.open() as reader:
+        names = dict.fromkeys(record.chrom for record in reader.records)
+    found = (genome.resolve(name) for name in names)
+    return [name for name in found if name is not None]
 
 
 def _check_index(output: Path | None, form: str) -> None:

@@ -117,6 +117,26 @@ region_options = option_group(
     ),
 )  # fmt: skip
 
+
+def _parse_shard(_: click.Context, __: click.Parameter, value: str | None) -> Any:
+    if value is None:
+        return None
+    from findna.shards import Shard
+
+    return Shard.parse(value)
+
+
+part_options = option_group(
+    click.option(
+        "--shard", metavar="I/N", callback=_parse_shard,
+        help="Only part I of N, for jobs side by side; findna merge joins them.",
+    ),
+    click.option(
+        "--resume", is_flag=True,
+        help="Keep what is done if interrupted or killed; the same command goes on from it.",
+    ),
+)  # fmt: skip
+
 inference_options = option_group(
     device,
     click.option(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -49,6 +50,7 @@ from findna.cli import _options
     "--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True,
     help="Of the stored vectors.",
 )  # fmt: skip
+@_options.part_options
 @_options.inference_options
 @_options.force
 @_options.verbosity
@@ -73,6 +75,8 @@ def embed(
     both_strands: bool,
     whole: bool,
     dtype: str,
+    shard: Any,
+    resume: bool,
     device: str,
     precision: str,
     max_tokens: int | None,
@@ -130,6 +134,8 @@ def embed(
                 device=device,
                 max_tokens=max_tokens,
                 whole=whole,
+                shard=shard,
+                resume=resume,
                 force=force,
                 command=shlex.join(["findna", *sys.argv[1:]]),
             )

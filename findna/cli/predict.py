@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -39,6 +40,7 @@ from findna.cli import _options
     "--write-index", is_flag=True, help="Also a tabix index of -o NAME.bed.gz (sorted rows).",
 )  # fmt: skip
 @_options.region_options
+@_options.part_options
 @_options.inference_options
 @_options.force
 @_options.verbosity
@@ -62,6 +64,8 @@ def predict(
     out_of_bounds: str,
     on_error: str,
     chrom_alias: Path | None,
+    shard: Any,
+    resume: bool,
     device: str,
     precision: str,
     max_tokens: int | None,
@@ -101,7 +105,9 @@ def predict(
     _options.begin()
     aliases = read_aliases(chrom_alias) if chrom_alias else None
     with Genome(genome, aliases) as fasta:
-        if regions is not None:
+        if regions is not None and (resume or shard):  # these read the rows more than once
+            source = RegionSource.bed(regions)
+        elif regions is not None:
             source = RegionSource.stream(regions)
         elif region:
             source = RegionSource.strings(region, fasta)
@@ -126,6 +132,8 @@ def predict(
                 precision=precision,
                 device=device,
                 max_tokens=max_tokens,
+                shard=shard,
+                resume=resume,
                 force=force,
             )
     missing = summary.rows - summary.predicted

@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -75,6 +76,7 @@ from findna.cli import _options
 @click.option(
     "--write-index", is_flag=True, help="Also an index: .tbi of .vcf.gz, .csi of .bcf.",
 )  # fmt: skip
+@_options.part_options
 @_options.inference_options
 @_options.force
 @_options.verbosity
@@ -96,6 +98,8 @@ def variants(
     embeddings: Path | None,
     no_version: bool,
     write_index: bool,
+    shard: Any,
+    resume: bool,
     device: str,
     precision: str,
     max_tokens: int | None,
@@ -151,6 +155,8 @@ def variants(
             precision=precision,
             device=device,
             max_tokens=max_tokens,
+            shard=shard,
+            resume=resume,
             force=force,
             command="" if no_version else shlex.join(["findna", *sys.argv[1:]]),
         )

@@ -332,3 +332,92 @@ def write_metadata(parent: h5py.Group, name: str, value: Any) -> None:
     else:
         dataset = parent.create_dataset(name, data=value, dtype=h5py.string_dtype())
         _encoding(dataset, "string", "0.2.0")
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """What `write_metadata` wrote to ``uns/findna``, but for the format's version."""
+    with h5py.File(path, "r") as file:
+        found = _plain(file["uns/findna"])
+    del found["format_version"]
+    return found
+
+
+def _plain(group: h5py.Group) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, item in group.items():
+        if isinstance(item, h5py.Group):
+            values[name] = _plain(item)
+        elif h5py.check_string_dtype(item.dtype):
+            text = item.asstr()[()]
+            values[name] = text if isinstance(text, str) else list(text)
+        else:
+            values[name] = item[()].item()
+    return values
+
+
+def assemble(parts: Sequence[Path], target: Path, metadata: Mapping[str, Any]) -> None:
+    """Write the rows of files that were made alike to one, as if it had been made at once.
+
+    Parameters
+    ----------
+    metadata : mapping
+        Of the whole, for ``uns/findna``.
+
+    Raises
+    ------
+    BrokenFileError
+        There is no space left, or another reason why HDF5 cannot write.
+    """
+    with _writing(), h5py.File(target, "w", libver="earliest", track_order=False) as whole:
+        for path in parts:
+            with h5py.File(path, "r") as part:
+                if "obs" not in whole:
+                    _copy_empty(part, whole)
+                _append_group(part, whole)
+        write_metadata(whole["uns"], "findna", {"format_version": FORMAT_VERSION, **metadata})
+
+
+def _copy_empty(source: h5py.Group, target: h5py.Group) -> None:
+    """Groups and datasets of a file without its rows and without ``uns/findna``."""
+    target.attrs.update(source.attrs)
+    for name, item in source.items():
+        if item.name == "/uns/findna":
+            continue
+        if isinstance(item, h5py.Group):
+            _copy_empty(item, target.create_group(name))
+        elif item.maxshape[0] is None:
+            new = target.create_dataset(
+                name, (0, *item.shape[1:]), item.dtype, maxshape=item.maxshape, chunks=item.chunks,
+                compression=item.compression, compression_opts=item.compression_opts,
+                shuffle=item.shuffle,
+            )  # fmt: skip
+            new.attrs.update(item.attrs)
+        else:
+            source.copy(name, target)
+
+
+def _append_group(source: h5py.Group, target: h5py.Group) -> None:
+    for name, item in target.items():
+        if isinstance(item, h5py.Group):
+            _append_group(source[name], item)
+        elif item.maxshape[0] is None:
+            _append_rows(source[name], item)
+
+
+def _append_rows(source: h5py.Dataset, target: h5py.Dataset) -> None:
+    """Append all rows; rows are numbered on, and offsets moved by what was there before."""
+    first, skipped, moved = target.shape[0], 0, 0
+    numbers = target.name == "/obs/_index"
+    if target.name.endswith("/offsets") and first:
+        skipped, moved = 1, target[-1]
+        first -= skipped
+    n = source.shape[0]
+    target.resize(first + n, axis=0)
+    row_bytes = source.dtype.itemsize * int(np.prod(source.shape[1:]))
+    step = max(BUFFER_BYTES // row_bytes, 1)
+    for start in range(skipped, n, step):
+        stop = min(start + step, n)
+        rows = source[start:stop]
+        if numbers:
+            rows = [str(i) for i in range(first + start, first + stop)]
+        target[first + start : first + stop] = rows + moved if moved else rows

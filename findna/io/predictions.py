@@ -93,8 +93,8 @@ class PredictionWriter:
         self._records = records and form == "tsv"
         self._live = live
 
-    def begin(self, headers: Sequence[str], n_columns: int) -> None:
-        """Write header lines; call before the first row.
+    def begin(self, headers: Sequence[str], n_columns: int) -> int:
+        """Write header lines; call before the first row. Returns their number.
 
         Parameters
         ----------
@@ -104,7 +104,8 @@ class PredictionWriter:
             Number of columns of its rows.
         """
         if self._form == "jsonl":
-            return
+            return 0
+        lines: list[Sequence[str]] = []
         names = ["name", "length"] if self._records else list(column_names(n_columns))
         if self._header:
             headers = list(headers)
@@ -113,14 +114,15 @@ class PredictionWriter:
                 if len(last) == n_columns and not self._bed6:  # it names the columns already
                     names = last
                     headers = headers[:-1]
-            for line in headers:
-                self._line([line])
             made = " ".join(f"{task.name}={task.digest[:12]}" for task in self._tasks)
-            self._line([f"##findna {__version__} {made}"])
+            lines = [[line] for line in [*headers, f"##findna {__version__} {made}"]]
         if self._form == "tsv" or self._header:
             new = [name for task in self._tasks for name in self._columns(task)]
             kept = list(column_names(6)) if self._bed6 else names + new
-            self._line(["#" + kept[0], *kept[1:]])
+            lines.append(["#" + kept[0], *kept[1:]])
+        for line in lines:
+            self._line(line)
+        return len(lines)
 
     def _columns(self, task: Task) -> list[str]:
         names = [task.name, f"{task.name}_{'value' if _is_value(task) else 'probability'}"]

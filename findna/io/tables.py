@@ -105,9 +105,13 @@ class EmbeddingTable:
     ) -> None:
         self._file, self._kinds, self._dim, self._bins = file, list(kinds), dim, bins
         prefixes = ["", *(f"{kind}_" for kind in kinds[1:]), *(f"bin{i}_" for i in range(bins))]
-        values = [f"{prefix}e{i}" for prefix in prefixes for i in range(dim)]
-        self._empty = [MISSING] * len(values)
-        self._write(["#" + columns[0], *columns[1:], "status", *values])
+        self._names = [f"{prefix}e{i}" for prefix in prefixes for i in range(dim)]
+        self._empty = [MISSING] * len(self._names)
+        self._columns = columns
+
+    def begin(self) -> None:
+        """Write the names of the columns."""
+        self._write(["#" + self._columns[0], *self._columns[1:], "status", *self._names])
 
     def _write(self, fields: Sequence[str]) -> None:
         self._file.write(("\t".join(fields) + "\n").encode("utf-8", "surrogateescape"))

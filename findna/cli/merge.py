@@ -1,0 +1,41 @@
+"""``findna merge``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from findna.cli import _options
+
+
+@click.command(short_help="Shards of a run to one output.")
+@click.argument(
+    "parts", nargs=-1, required=True, metavar="PART...", type=click.Path(path_type=Path),
+)  # fmt: skip
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
+    help="File to write; .gz is BGZF, .bcf BCF.  [default: standard output]",
+)  # fmt: skip
+@_options.force
+@_options.verbosity
+def merge(parts: tuple[Path, ...], output: Path | None, force: bool) -> None:
+    """Join what runs with --shard I/N wrote to what one run would have written.
+
+    PARTs may come in any order. Beside each lies its note (PART.shard.json); parts of different
+    inputs, weights or options, missing ones and altered ones are refused.
+
+    \b
+    Examples:
+      for i in 1 2 3 4; do findna embed genome.fa peaks.bed --shard $i/4 -o peaks.$i.h5; done
+      findna merge peaks.?.h5 -o peaks.h5
+      findna merge promoters.*.bed.gz -o promoters.bed.gz
+    """
+    from findna.merge import merge as run
+
+    _options.begin()
+    summary = run(parts, output, force)
+    _options.say(
+        f"{summary.rows} rows of {summary.parts} parts merged"
+        + (f" -> {output}" if output is not None and str(output) != "-" else "")
+    )
