@@ -9,7 +9,7 @@ from pathlib import Path
 
 import h5py
 
-from findna.errors import OutputError
+from findna.errors import ConfigError, OutputError
 from findna.io.hdf5 import assemble, read_metadata
 from findna.io.output import check_output, published
 from findna.io.streams import open_input
@@ -74,6 +74,8 @@ def merge(parts: Sequence[Path], output: Path | None, force: bool = False) -> Me
 
     Raises
     ------
+    ConfigError
+        HDF5 would have to go to standard output.
     OutputError
         The parts are no whole, or the output cannot be written.
     """
@@ -85,7 +87,7 @@ def merge(parts: Sequence[Path], output: Path | None, force: bool = False) -> Me
     found = checked(parts)
     if h5py.is_hdf5(parts[0]):
         if output is None or is_stdout(output):
-            raise OutputError("HDF5 cannot be streamed: name a file with -o")
+            raise ConfigError("HDF5 cannot be streamed: name a file with -o")
         paths = [path for path, _ in found]
         with published(output, force) as target:
             assemble(paths, target, read_metadata(paths[0]))

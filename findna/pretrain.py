@@ -20,9 +20,12 @@ from findna.io.output import check_model_folder
 from findna.model.checkpoint import CONFIG
 from findna.training.corpus import Corpus
 from findna.training.loop import pretrain
+from findna.training.metrics import METRICS
 from findna.training.state import STATE
 
 logger = logging.getLogger(__name__)
+
+_SEQUENCE = ".sequence."  # and the process that reads it
 
 
 def _sha256(path: Path) -> str:
@@ -69,8 +72,11 @@ def pretrain_genome(
     state = folder / STATE
     if resume and not state.exists() and (folder / CONFIG).exists():
         raise OutputError(f"{folder}: holds a model but no {STATE} to resume from; name another")
-    check_model_folder(folder, force or (resume and state.exists()))
+    begun = resume and (state.exists() or _only_leftovers(folder))
+    check_model_folder(folder, force or begun)
     new = not folder.exists()
+    if begun:
+        _clear(folder)
     with Genome(fasta) as genome:
         for contig in heldout:
             if contig not in genome.contigs:
@@ -81,7 +87,7 @@ def pretrain_genome(
         if not resume:
             state.unlink(missing_ok=True)  # of the run that --force replaces
         logger.info("reading %s", fasta)
-        tokens = folder / f".sequence.{os.getpid()}"
+        tokens = folder / f"{_SEQUENCE}{os.getpid()}"
         try:
             corpus = Corpus.build(genome, tokens)
             if include is not None or removed is not None:
@@ -127,6 +133,20 @@ def pretrain_genome(
             tokens.unlink(missing_ok=True)
             if new and not any(folder.iterdir()):
                 folder.rmdir()
+
+
+def _only_leftovers(folder: Path) -> bool:
+    """Whether a folder holds only what a run writes before its first checkpoint."""
+    return folder.is_dir() and all(
+        path.name == METRICS or path.name.startswith(".") for path in folder.iterdir()
+    )
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a killed run left: the sequence it drew from, and files half written."""
+    for pattern in (f"{_SEQUENCE}*", ".*.tmp"):
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
 
 
 def _text(argument: str) -> str:

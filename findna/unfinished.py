@@ -7,6 +7,7 @@ being written when a run is killed is in no part, and is made again.
 from __future__ import annotations
 
 import fcntl
+import glob
 import json
 import os
 import shutil
@@ -28,7 +29,9 @@ Counts = dict[str, int]
 
 JOURNAL, OUTPUT = "journal.json", "output"
 """Names of the journal, and of the main file in a part."""
-_SECONDS = 20.0  # of work that a killed run loses at most
+SUFFIX = ".unfinished"
+SECONDS = 20.0
+"""Of work that a killed run loses at most."""
 
 
 class Stretch(Generic[Item]):
@@ -39,7 +42,7 @@ class Stretch(Generic[Item]):
         self.rows = 0
 
     def __iter__(self) -> Iterator[Item]:
-        end = time.monotonic() + _SECONDS
+        end = time.monotonic() + SECONDS
         item = self._first
         while item is not None:
             self.rows += 1
@@ -68,7 +71,7 @@ class Unfinished:
 
     def __init__(self, output: Path, facts: Facts, force: bool = False) -> None:
         target = output.resolve()
-        self.folder = target.with_name(target.name + ".unfinished")
+        self.folder = target.with_name(target.name + SUFFIX)
         self._shown = output.with_name(self.folder.name)
         self._facts, self._force = json.loads(json.dumps(facts)), force
         self._parts: list[dict[str, Any]] = []
@@ -102,9 +105,13 @@ class Unfinished:
                     "--force throws them away, or name another output"
                 )
         kept = {part["folder"] for part in self._parts}
-        for path in self.folder.iterdir():  # what was being written when a run was killed
+        # what was being written when a run was killed
+        for path in self.folder.iterdir():
             if path.is_dir() and path.name not in kept:
                 shutil.rmtree(path)
+        name = self.folder.name.removesuffix(SUFFIX)
+        for path in self.folder.parent.glob(f".{glob.escape(name)}.*.tmp"):
+            path.unlink()
         self._write_journal()
 
     def __exit__(self, *_: object) -> None:

@@ -93,6 +93,19 @@ def test_resume_after_the_end_and_with_other_settings(pretrain, tmp_path):
     assert load_checkpoint(str(tmp_path / "m")).training["steps_done"] == 2
 
 
+def test_resume_of_what_was_killed_before_its_first_checkpoint(pretrain, tmp_path):
+    pretrain(tmp_path / "whole", "--steps", 4)
+    folder = tmp_path / "m"
+    folder.mkdir()
+    for name in ("metrics.jsonl", ".sequence.1234", ".config.json.1234.tmp"):
+        (folder / name).write_text("{}\n")
+    assert "is not empty" in pretrain(folder, "--steps", 4, code=1).stderr
+    pretrain(folder, "--steps", 4, "--resume")
+    assert load_checkpoint(str(folder)).digest == load_checkpoint(str(tmp_path / "whole")).digest
+    assert metrics(folder) == metrics(tmp_path / "whole")
+    assert not list(folder.glob(".*"))
+
+
 def test_resume_wants_the_same_data(pretrain, run, tmp_path, write):
     pretrain(tmp_path / "m", "--steps", 4)
     other = write("other.fa", ">chrA\n" + random_sequence(1000) + "\n")

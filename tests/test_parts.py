@@ -1,0 +1,342 @@
+"""Shards and unfinished outputs: what is made in parts is what is made at once."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from findna import unfinished
+from findna.errors import ConfigError
+from findna.shards import Shard, difference
+from findna.unfinished import Unfinished
+
+
+def contents(path):
+    """Bytes of text; of HDF5 every dataset and attribute but the command line."""
+    if path.suffix != ".h5":
+        return path.read_bytes()
+    found = {}
+
+    def add(name, item):
+        attributes = {key: str(value) for key, value in item.attrs.items()}
+        if isinstance(item, h5py.Group):
+            found[name] = attributes
+        elif name != "uns/findna/command":
+            value = np.asarray(item[()])
+            raw = value.tolist() if value.dtype == object else value.tobytes()
+            found[name] = (attributes, item.shape, str(item.dtype), item.chunks, raw)
+
+    with h5py.File(path) as file:
+        file.visititems(add)
+    return found
+
+
+# shards
+
+
+@given(st.lists(st.integers(0, 50), max_size=60), st.integers(1, 9))
+def test_shards_cover_every_row_once_in_order(sizes, count):
+    total = sum(sizes)
+    ranges = [Shard(i, count).rows(sizes, total) for i in range(1, count + 1)]
+    assert [row for first, last in ranges for row in range(first, last)] == list(range(len(sizes)))
+    assert all(a <= b for a, b in ranges)
+    for (_, end), (start, _) in zip(ranges, ranges[1:], strict=False):
+        assert start == end
+    if total:
+        # none holds more than its share and one row
+        assert all(sum(sizes[a:b]) <= total / count + max(sizes) for a, b in ranges)
+
+
+@pytest.mark.parametrize(
+    "text", ["0/3", "4/3", "1", "1/0", "a/b", "-1/3", "1/3/5", "", "1.5/2", "²/3"]
+)
+def test_a_shard_is_two_numbers(text, run, example):
+    with pytest.raises(ConfigError, match="--shard"):
+        Shard.parse(text)
+    found = run("embed", example / "genome.fa", "-o", "x.h5", "--shard", text, code=2)
+    assert "--shard" in found.stderr
+
+
+@pytest.fixture
+def command(example, model_folder, tasks):
+    """Words of a command and the suffix of its output."""
+    genome, bed = example / "genome.fa", example / "regions.bed"
+    return {
+        "h5": (["embed", genome, bed, "-m", model_folder, "--pool", "mean", "--pool", "max",
+                "--bins", 2, "--per-base", "-s"], "h5"),
+        "table": (["embed", genome, bed, "-m", model_folder], "tsv.gz"),
+        "bed": (["predict", genome, bed, "-t", tasks["binary"], "--header"], "bed.gz"),
+        "jsonl": (["predict", genome, bed, "-t", tasks["three"], "--min-prob", 0.4], "jsonl"),
+        "records": (["predict", genome, "-t", tasks["binary"], "-O", "tsv"], "tsv"),
+        "vcf": (["variants", genome, example / "variants.vcf", "-m", model_folder, "--window", 60,
+                 "--no-version"], "vcf.gz"),
+        "variants": (["variants", genome, example / "variants.vcf", "-m", model_folder, "--window",
+                      60], "tsv"),
+    }  # fmt: skip
+
+
+KINDS = ["h5", "table", "bed", "jsonl", "records", "vcf", "variants"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("count", [1, 3])
+def test_merged_is_a_single_run(command, run, tmp_path, kind, count):
+    words, suffix = command[kind]
+    run(*words, "-o", tmp_path / f"whole.{suffix}")
+    parts = [tmp_path / f"{i}.{suffix}" for i in range(1, count + 1)]
+    for i, part in enumerate(parts, 1):
+        run(*words, "-o", part, "--shard", f"{i}/{count}")
+    found = run("merge", *parts[::-1], "-o", tmp_path / f"merged.{suffix}")
+    assert f"of {count} parts merged" in found.stderr
+    assert contents(tmp_path / f"merged.{suffix}") == contents(tmp_path / f"whole.{suffix}")
+
+
+def test_more_shards_than_rows(example, model_folder, run, tmp_path, write):
+    bed = write("b.bed", "chrA\t5\t50\nchrA\t60\t90\n")
+    words = ["embed", example / "genome.fa", bed, "-m", model_folder]
+    run(*words, "-o", tmp_path / "whole.h5")
+    parts = [tmp_path / f"{i}.h5" for i in range(1, 6)]
+    for i, part in enumerate(parts, 1):
+        run(*words, "-o", part, "--shard", f"{i}/5")
+    run("merge", *parts, "-o", tmp_path / "merged.h5")
+    assert contents(tmp_path / "merged.h5") == contents(tmp_path / "whole.h5")
+
+
+def test_rows_that_cannot_be_read_keep_their_place(example, model_folder, run, tmp_path, write):
+    rows = [
+        f"chrA\t{i * 40}\t{i * 40 + 30}\n" if i % 3 else f"lost\t0\t{i + 1}\n" for i in range(20)
+    ]
+    bed = write("b.bed", "".join(rows))
+    for choice in ("null", "skip"):
+        words = ["embed", example / "genome.fa", bed, "-m", model_folder, "--on-error", choice]
+        run(*words, "-o", tmp_path / "whole.h5", "-f")
+        for i in (1, 2):
+            run(*words, "-o", tmp_path / f"{i}.h5", "--shard", f"{i}/2", "-f")
+        run("merge", tmp_path / "1.h5", tmp_path / "2.h5", "-o", tmp_path / "merged.h5", "-f")
+        assert contents(tmp_path / "merged.h5") == contents(tmp_path / "whole.h5")
+
+
+def test_vectors_of_variants_are_merged_too(example, model_folder, run, tmp_path):
+    words = ["variants", example / "genome.fa", example / "variants.vcf", "-m", model_folder]
+    words += ["--window", 60]
+    run(*words, "-o", tmp_path / "w.vcf", "--embeddings", tmp_path / "whole.h5")
+    for i in (1, 2):
+        more = ["--embeddings", tmp_path / f"{i}.h5", "--shard", f"{i}/2"]
+        run(*words, "-o", tmp_path / f"{i}.vcf", *more)
+    run("merge", tmp_path / "1.h5", tmp_path / "2.h5", "-o", tmp_path / "merged.h5")
+    assert contents(tmp_path / "merged.h5") == contents(tmp_path / "whole.h5")
+    mixed = run("merge", tmp_path / "1.h5", tmp_path / "2.vcf", "-o", tmp_path / "x.h5", code=1)
+    assert "of another run" in mixed.stderr
+
+
+def test_merge_refuses_what_is_no_whole(command, run, tmp_path, example, model_folder):
+    words, _ = command["h5"]
+    parts = [tmp_path / f"{i}.h5" for i in (1, 2, 3)]
+    for i, part in enumerate(parts, 1):
+        run(*words, "-o", part, "--shard", f"{i}/3")
+
+    def refused(*files):
+        found = run("merge", *files, "-o", tmp_path / "x.h5", code=1).stderr
+        assert not (tmp_path / "x.h5").exists()
+        assert len(found.splitlines()) == 1
+        return found
+
+    assert "shard 2 of 3 is missing" in refused(parts[0], parts[2])
+    assert "shard 1 of 3 is there twice" in refused(*parts, parts[0])
+    assert "no such file" in refused(parts[0], tmp_path / "no.h5")
+    run(*words, "--flank", 3, "-o", tmp_path / "other.h5", "--shard", "2/3")
+    assert "options flank (3, not 0)" in refused(parts[0], tmp_path / "other.h5", parts[2])
+    run(*words, "-o", tmp_path / "half.h5", "--shard", "1/2")
+    assert "is one of 2" in refused(parts[0], tmp_path / "half.h5")
+    run(*words, "-o", tmp_path / "alone.h5")
+    assert "no alone.h5.shard.json beside it" in refused(tmp_path / "alone.h5")
+    note = tmp_path / "2.h5.shard.json"
+    for text in ("{", "[]", "{}", '{"format": 1}', '{"format": 1, "facts": 3}'):
+        note.write_text(text)
+        assert "2.h5.shard.json" in refused(*parts)
+    run(*words, "-o", parts[1], "--shard", "2/3", "-f")
+    with parts[1].open("ab") as file:
+        file.write(b"x")
+    assert "is not what the run wrote" in refused(*parts)
+    run(*words, "-o", tmp_path / "only.h5", "--shard", "1/1")
+    assert "HDF5 cannot be streamed" in run("merge", tmp_path / "only.h5", code=2).stderr
+
+
+def test_merge_streams_text(command, run, tmp_path):
+    words, _ = command["bed"]
+    whole = run(*words).stdout
+    for i in (1, 2):
+        run(*words, "-o", tmp_path / f"{i}.bed", "--shard", f"{i}/2")
+    assert run("merge", tmp_path / "2.bed", tmp_path / "1.bed").stdout == whole
+
+
+def test_both_need_a_file(command, run, example):
+    for kind in ("bed", "vcf"):
+        words, _ = command[kind]
+        for more in (["--shard", "1/2"], ["--resume"]):
+            found = run(*words, *more, "-o", "-", code=2)
+            assert f"{more[0]} needs a file" in found.stderr
+    vcf = (example / "variants.vcf").read_bytes()
+    words = ["variants", example / "genome.fa", "-", "-o", "x.vcf", "--resume"]
+    assert "cannot be read twice" in run(*words, input=vcf, code=2).stderr
+
+
+def test_standard_input_is_kept_for_more_than_one_reading(command, run, example, tmp_path):
+    words, _ = command["bed"]
+    words = [word if word != example / "regions.bed" else "-" for word in words]
+    bed = (example / "regions.bed").read_bytes()
+    run(*words, "-o", tmp_path / "whole.bed", input=bed)
+    for i in (1, 2):
+        run(*words, "-o", tmp_path / f"{i}.bed", "--shard", f"{i}/2", "--resume", input=bed)
+    run("merge", tmp_path / "1.bed", tmp_path / "2.bed", "-o", tmp_path / "merged.bed")
+    assert contents(tmp_path / "merged.bed") == contents(tmp_path / "whole.bed")
+
+
+# unfinished outputs
+
+
+def test_differences_are_named():
+    a = {"genome": {"c": "1"}, "options": {"window": 5, "same": 1}, "rows": {"sha256": "a" * 64}}
+    b = {"genome": {"c": "1"}, "options": {"window": None, "same": 1}, "rows": {"sha256": "b" * 64}}
+    assert difference(a, b) == [
+        "options window (5, not None)",
+        "rows sha256 (aaaaaaaaaaaa..., not bbbbbbbbbbbb...)",
+    ]
+    assert difference(a, a) == []
+
+
+class Stopped(Exception):
+    """Stands for a kill."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_resumed_is_uninterrupted(command, run, tmp_path, kind, monkeypatch):
+    """Parts of one row or so; the run dies after each third one, in the middle of the fourth."""
+    words, suffix = command[kind]
+    whole, parts = tmp_path / f"whole.{suffix}", tmp_path / f"parts.{suffix}"
+    run(*words, "-o", whole)
+    monkeypatch.setattr(unfinished, "SECONDS", 0)
+    ordinary, made = Unfinished._write_journal, []
+
+    def die(self):
+        made.append(1)
+        if len(made) % 4 == 0:
+            raise Stopped
+        ordinary(self)
+
+    monkeypatch.setattr(Unfinished, "_write_journal", die)
+    deaths = 0
+    while not parts.exists():
+        deaths += 1
+        with suppress(AssertionError):  # what `run` makes of Stopped
+            run(*words, "-o", parts, "--resume")
+            deaths -= 1
+    assert deaths >= (2 if kind != "records" else 0)
+    assert contents(parts) == contents(whole)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([whole.name, parts.name])
+
+
+def test_parts_of_another_run_are_refused(command, run, tmp_path, monkeypatch, example):
+    words, _ = command["bed"]
+    out = tmp_path / "o.bed"
+    monkeypatch.setattr(unfinished, "SECONDS", 0)
+    monkeypatch.setattr(Unfinished, "discard", lambda self: None)
+    run(*words, "-o", out, "--resume")
+    out.unlink()
+    found = run(*words, "-o", out, "--resume", "-s", code=1).stderr
+    assert "options stranded (False, not True)" in found
+    assert "--force" in found
+    bed = tmp_path / "b.bed"
+    bed.write_bytes((example / "regions.bed").read_bytes().replace(b"promoter", b"Promoter"))
+    changed = [word if word != example / "regions.bed" else bed for word in words]
+    assert "rows sha256" in run(*changed, "-o", out, "--resume", code=1).stderr
+    fasta = tmp_path / "g.fa"
+    text = (example / "genome.fa").read_text()
+    fasta.write_text(text[:3000] + ("A" if text[3000] != "A" else "C") + text[3001:])
+    changed = [word if word != example / "genome.fa" else fasta for word in words]
+    assert "genome chrA" in run(*changed, "-o", out, "--resume", code=1).stderr
+    assert not out.exists()
+    # and the first run goes on: nothing is left to do
+    monkeypatch.undo()
+
+
+def test_force_throws_them_away(command, run, tmp_path, monkeypatch):
+    words, _ = command["bed"]
+    out = tmp_path / "o.bed"
+    with Unfinished(out, {"command": "another"}) as other:
+        for stretch in other.stretches([1, 2], 2):
+            with other.part(stretch, {}) as folder:
+                (folder / "output").write_text("".join(f"{x}\n" for x in stretch))
+    assert (tmp_path / "o.bed.unfinished").is_dir()
+    assert "parts of another run" in run(*words, "-o", out, "--resume", code=1).stderr
+    run(*words, "-o", out, "--resume", "-f")
+    run(*words, "-o", tmp_path / "whole.bed")
+    assert contents(out) == contents(tmp_path / "whole.bed")
+    assert not (tmp_path / "o.bed.unfinished").exists()
+
+
+def test_two_runs_do_not_write_the_same_parts(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from findna.unfinished import Unfinished\n"
+        "try:\n  Unfinished(Path(sys.argv[1]), {}).__enter__()\n"
+        "except Exception as error: print(error)"
+    )
+    with Unfinished(tmp_path / "o.bed", {}):
+        words = [sys.executable, "-c", code, str(tmp_path / "o.bed")]
+        found = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert "another run is at work on it" in found
+
+
+def test_a_broken_journal_is_one_line(command, run, tmp_path):
+    words, _ = command["bed"]
+    folder = tmp_path / "o.bed.unfinished"
+    folder.mkdir()
+    (folder / "journal.json").write_text("{")
+    found = run(*words, "-o", tmp_path / "o.bed", "--resume", code=1).stderr
+    assert "journal.json: cannot be read" in found
+    assert len(found.splitlines()) == 1
+
+
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupt_keeps_what_is_done(example, model_folder, write, tmp_path, kind):
+    rows = "".join(f"chrA\t{i % 5000}\t{i % 5000 + 400}\n" for i in range(20_000))
+    bed, out = write("many.bed", rows), tmp_path / "o.tsv"
+    words = [sys.executable, "-m", "findna", "embed", example / "genome.fa", bed, "-m",
+             model_folder, "-o", out, "--resume", "--max-tokens", "2000"]  # fmt: skip
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+        folder = tmp_path / "o.tsv.unfinished"
+        for _ in range(600):
+            time.sleep(0.1)
+            if any(path.stat().st_size for path in folder.glob("*/output")):
+                break
+        process.send_signal(kind)
+        assert process.wait(60) == 130
+        (line,) = process.stderr.read().splitlines()
+    assert "of 20000 rows are kept in" in line
+    assert "the same command goes on from there" in line
+    n = int(line.split("interrupted; ")[1].split()[0])
+    journal = json.loads((folder / "journal.json").read_text())
+    assert 0 < n == sum(part["rows"] for part in journal["parts"]) < 20_000
+    assert not out.exists()
+
+
+def test_nothing_is_left_of_an_ordinary_run(command, run, tmp_path):
+    words, suffix = command["vcf"]
+    run(*words, "-o", tmp_path / f"o.{suffix}", "--resume", "--write-index")
+    assert sorted(os.listdir(tmp_path)) == ["o.vcf.gz", "o.vcf.gz.tbi"]
+    assert (
+        shutil.which("bcftools") is None
+        or not subprocess.run(
+            ["bcftools", "view", tmp_path / "o.vcf.gz"], capture_output=True, check=True
+        ).stderr
+    )
