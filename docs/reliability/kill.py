@@ -128,11 +128,12 @@ def attack(folder: Path, arguments: argparse.Namespace, rng: random.Random) -> i
                 kills += 1
                 unfinished = parts.with_name(parts.name + ".unfinished")
                 kept += any(unfinished.glob("*/output")) or (parts / "model.safetensors").exists()
-        if not parts.exists() or parts.is_dir():
-            run = findna(resumed)
-            error = run.communicate()[1]
-            if run.returncode:
-                raise SystemExit(f"{title}: {error.decode()}")
+        # --force: the last kill may have come between the output's appearance and the removal of
+        # its parts
+        run = findna([*resumed, *([] if title == "pretrain" else ["--force"])])
+        error = run.communicate()[1]
+        if run.returncode:
+            raise SystemExit(f"{title}: {error.decode()}")
         same = contents(whole) == contents(parts)
         left = sorted(
             path.name for path in folder.iterdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -155,6 +156,35 @@ inference_options = option_group(
 def begin() -> None:
     """Mark the end of loading: from here on an interrupt unwinds, and leaves nothing behind."""
     on_interrupt(signal.default_int_handler)
+
+
+def for_job(run: Callable[..., Any], rows: str | None) -> Callable[..., Any]:
+    """What a command calls: under torchrun, ``run`` on this process's shard, and no more after it.
+
+    Parameters
+    ----------
+    rows : str, optional
+        Where rows are read from.
+    """
+    if "WORLD_SIZE" not in os.environ:
+        return run
+    from findna.distributed import current_job, run_sharded
+    from findna.io.streams import is_stdin
+
+    job = current_job()
+    if job is None:
+        return run
+    if rows is not None and is_stdin(rows):
+        raise click.UsageError("standard input cannot be shared by the processes of a job")
+
+    def sharded(*inputs: Any, **options: Any) -> None:
+        *sources, output = inputs
+        summary = run_sharded(job, run, *sources, output=output, **options)
+        if summary is not None:
+            say(f"{summary.rows} rows of {summary.parts} processes -> {output}")
+        click.get_current_context().exit()
+
+    return sharded
 
 
 def say(message: str) -> None:

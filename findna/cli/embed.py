@@ -119,7 +119,7 @@ def embed(
         else:
             source = RegionSource.records(fasta)
         with source:
-            summary = run(
+            summary = _options.for_job(run, regions)(
                 fasta,
                 source,
                 output,

@@ -114,7 +114,7 @@ def predict(
         else:
             source = RegionSource.records(fasta)
         with source:
-            summary = run(
+            summary = _options.for_job(run, regions)(
                 fasta,
                 source,
                 output,

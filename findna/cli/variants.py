@@ -136,7 +136,7 @@ def variants(
     _options.begin()
     aliases = read_aliases(chrom_alias) if chrom_alias else None
     with Genome(genome, aliases) as fasta, VcfSource(variants) as source:
-        summary = run(
+        summary = _options.for_job(run, variants)(
             fasta,
             source,
             output,

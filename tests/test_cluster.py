@@ -1,0 +1,90 @@
+"""Jobs side by side: torchrun, a SLURM array, Snakemake."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.test_parts import contents
+
+CLUSTER = Path(__file__).parents[1] / "docs" / "cluster"
+PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+
+
+def torchrun(*words, **more):
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node",
+             "2", "-m", "findna", *map(str, words)]  # fmt: skip
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        words, env=environment, capture_output=True, text=True, check=False, **more
+    )
+
+
+@pytest.mark.parametrize("kind", ["h5", "vcf"])
+def test_a_torchrun_job_writes_one_file(example, model_folder, run, tmp_path, kind):
+    if kind == "h5":
+        words = ["embed", example / "genome.fa", example / "regions.bed", "-m", model_folder]
+    else:
+        words = ["variants", example / "genome.fa", example / "variants.vcf", "-m", model_folder,
+                 "--window", 60, "--no-version", "--embeddings"]  # fmt: skip
+        words.append(tmp_path / "whole.h5")
+    run(*words, "-o", tmp_path / f"whole.{kind}")
+    if kind == "vcf":
+        words[-1] = tmp_path / "job.h5"
+    done = torchrun(*words, "-o", tmp_path / f"job.{kind}")
+    assert done.returncode == 0, done.stderr
+    assert "rows of 2 processes" in done.stderr
+    assert contents(tmp_path / f"job.{kind}") == contents(tmp_path / f"whole.{kind}")
+    assert contents(tmp_path / "job.h5") == contents(tmp_path / "whole.h5")
+    assert not list(tmp_path.glob("*.shards"))
+
+
+def test_a_job_refuses_what_cannot_be_shared(example, model_folder, run, monkeypatch, tmp_path):
+    for name, value in (("RANK", 0), ("WORLD_SIZE", 2), ("LOCAL_RANK", 0), ("MASTER_ADDR", "x")):
+        monkeypatch.setenv(name, str(value))
+    genome, out = example / "genome.fa", tmp_path / "o.h5"
+    words = ["embed", genome, example / "regions.bed", "-m", model_folder]
+    assert "needs a file" in run(*words, "-O", "tsv", code=2).stderr
+    assert "a shard of its own" in run(*words, "-o", out, "--shard", "1/2", code=2).stderr
+    words[2] = "-"
+    assert "standard input" in run(*words, "-o", out, input=b"chrA\t1\t9\n", code=2).stderr
+    words = ["variants", genome, example / "variants.vcf", "-m", model_folder]
+    words += ["-o", tmp_path / "o.vcf.gz", "--write-index"]
+    assert "index the merged file" in run(*words, code=2).stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_slurm_array(example, run, tmp_path):
+    words = [example / "genome.fa", example / "regions.bed"]
+    run("embed", *words, "-o", tmp_path / "whole.h5")
+    out = tmp_path / "out.h5"
+    for task in (1, 2, 2):  # one is queued again when it was done
+        environment = os.environ | {
+            "PATH": PATH, "SLURM_ARRAY_TASK_ID": str(task), "SLURM_ARRAY_TASK_COUNT": "2",
+        }  # fmt: skip
+        subprocess.run(
+            ["bash", CLUSTER / "array.sh", *words, out], env=environment, check=True,
+            capture_output=True,
+        )  # fmt: skip
+    run("merge", tmp_path / "out.1.h5", tmp_path / "out.2.h5", "-o", out)
+    assert contents(out) == contents(tmp_path / "whole.h5")
+
+
+@pytest.mark.skipif(shutil.which("snakemake") is None, reason="snakemake is not installed")
+@pytest.mark.skipif(shutil.which("tabix") is None, reason="tabix is not installed")
+def test_snakemake(example, tasks, run, tmp_path):
+    words = ["snakemake", "-s", CLUSTER / "Snakefile", "--cores", "2", "--config",
+             f"genome={example / 'genome.fa'}", f"regions={example / 'regions.bed'}",
+             f"task={tasks['binary']}", "shards=3"]  # fmt: skip
+    done = subprocess.run(
+        words, cwd=tmp_path, env=os.environ | {"PATH": PATH}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    run("predict", example / "genome.fa", example / "regions.bed", "-t", tasks["binary"], "-o",
+        tmp_path / "whole.bed.gz")  # fmt: skip
+    assert contents(tmp_path / "predictions.bed.gz") == contents(tmp_path / "whole.bed.gz")
+    assert (tmp_path / "predictions.bed.gz.tbi").exists()
