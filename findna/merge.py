@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
-
 from findna.errors import ConfigError, OutputError
-from findna.io.hdf5 import assemble, read_metadata
+from findna.io.hdf5 import assemble, is_hdf5, read_metadata
 from findna.io.output import check_output, published
 from findna.io.streams import open_input
 from findna.io.tables import is_stdout
@@ -85,7 +83,7 @@ def merge(parts: Sequence[Path], output: Path | None, force: bool = False) -> Me
         if not path.is_file():
             raise OutputError(f"{path}: no such file")
     found = checked(parts)
-    if h5py.is_hdf5(parts[0]):
+    if is_hdf5(parts[0]):
         if output is None or is_stdout(output):
             raise ConfigError("HDF5 cannot be streamed: name a file with -o")
         paths = [path for path, _ in found]

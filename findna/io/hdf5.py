@@ -334,6 +334,11 @@ def write_metadata(parent: h5py.Group, name: str, value: Any) -> None:
         _encoding(dataset, "string", "0.2.0")
 
 
+def is_hdf5(path: Path) -> bool:
+    """Whether a file is HDF5, by its content."""
+    return bool(h5py.is_hdf5(path))
+
+
 def read_metadata(path: Path) -> dict[str, Any]:
     """What `write_metadata` wrote to ``uns/findna``, but for the format's version."""
     with h5py.File(path, "r") as file:
