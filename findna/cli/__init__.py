@@ -19,6 +19,7 @@ COMMANDS = {
     "scan": "scan",
     "variants": "variants",
     "explain": "explain",
+    "selftest": "selftest",
     "finetune": "finetune",
     "evaluate": "evaluate",
     "tasks": "tasks",
