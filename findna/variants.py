@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from findna import __version__
-from findna.alleles import SCORED, UNSCORED, Examined, Examiner, examine_all, survey
+from findna.alleles import SCORED, UNSCORED, WINDOW, Examined, Examiner, examine_all, survey
 from findna.devices import resolve_device
 from findna.effects import SCORES, Effect, Scorer
 from findna.errors import ConfigError
@@ -35,9 +35,6 @@ from findna.predict import load_tasks
 from findna.progress import progress
 
 logger = logging.getLogger(__name__)
-
-WINDOW = 512
-"""Default length of a window, bp; less where the model was trained on less."""
 
 _BATCHES_AT_A_TIME = 4
 """Batches of windows that are gathered before they are scored."""

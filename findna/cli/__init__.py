@@ -19,6 +19,7 @@ COMMANDS = {
     "scan": "scan",
     "variants": "variants",
     "explain": "explain",
+    "validate": "validate",
     "verify": "verify",
     "selftest": "selftest",
     "finetune": "finetune",
