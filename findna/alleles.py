@@ -17,6 +17,8 @@ from findna.genome import Genome
 from findna.haplotypes import Change, Edited, Strands, core, strand_windows, trim
 from findna.io.vcf import VcfReader, VcfRecord, VcfSource, genotypes
 
+WINDOW = 512
+"""Default length of a window, bp; less where the model was trained on less."""
 REF_MISMATCH = ("stop", "null")
 SCORED = ("snv", "mnv", "insertion", "deletion", "complex", "same")
 UNSCORED = (

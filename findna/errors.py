@@ -37,6 +37,10 @@ class CheckpointError(FindnaError):
     """A model folder that is missing, malformed or of another kind."""
 
 
+class EmbeddingError(FindnaError):
+    """A file of embeddings that cannot be read, is damaged or of another kind."""
+
+
 class OutputError(FindnaError):
     """An output that exists already or cannot be written."""
 

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from findna import __version__
+from findna.alleles import WINDOW
 from findna.config import EncoderConfig, FineTuneConfig
 from findna.devices import describe, resolve_device
 from findna.errors import ConfigError, FindnaError, LabelError, OutputError
@@ -49,7 +50,6 @@ from findna.model.checkpoint import Checkpoint, Model, load_checkpoint, training
 from findna.predict import load_tasks
 from findna.progress import progress
 from findna.task import to_probabilities
-from findna.variants import WINDOW
 
 logger = logging.getLogger(__name__)
 

@@ -26,6 +26,7 @@ from findna.io.labels import (
     FASTA,
     NUMBER,
     TABLE,
+    OnProblem,
     RawRows,
     class_of,
     listing,
@@ -33,6 +34,7 @@ from findna.io.labels import (
     read_file,
     read_folder,
     show,
+    stop,
     suffix,
     visible,
 )
@@ -143,10 +145,33 @@ def read_labelled(
     RegionError
         A file is not text, or a line is not BED.
     """
+    raw, kind = read_rows(
+        path, genome, kind=kind, classes=classes, label_column=label_column, stranded=stranded
+    )
+    return labelled_set(raw, display_name(path), kind, classes)
+
+
+def read_rows(
+    path: Path,
+    genome: Genome | None = None,
+    *,
+    kind: str = "auto",
+    classes: Sequence[str] | None = None,
+    label_column: str | None = None,
+    stranded: bool = True,
+    on_problem: OnProblem = stop,
+) -> tuple[RawRows, str]:
+    """The rows of a labelled set as they are written, and the kind, if it is known already.
+
+    Parameters
+    ----------
+    on_problem : callable
+        Gets each row that cannot be read; by default the first one is raised. Others as in
+        `read_labelled`, which see for what is raised.
+    """
     if kind not in ("auto", *KINDS):
         raise ValueError(f"kind {kind!r}")
     name = display_name(path)
-    known = None if classes is None else tuple(classes)
     if path.is_dir():
         splits = find_splits(path)
         if splits:
@@ -157,20 +182,38 @@ def read_labelled(
                 f"{name}: a folder names its classes by files or folders; leave out --label-column "
                 "and --kind, or give one file"
             )
-        raw, kind = read_folder(path, genome, stranded), CLASSES
-    else:
-        columns = kind in (MULTILABEL, REGRESSION)
-        raw = read_file(
-            path,
-            genome,
-            label_column=label_column,
-            targets=known if known and columns else (),
-            cut_names=kind != MULTILABEL,
-            stranded=stranded,
-        )
+        return read_folder(path, genome, stranded, on_problem), CLASSES
+    columns = kind in (MULTILABEL, REGRESSION)
+    raw = read_file(
+        path,
+        genome,
+        label_column=label_column,
+        targets=tuple(classes) if classes and columns else (),
+        cut_names=kind != MULTILABEL,
+        stranded=stranded,
+        on_problem=on_problem,
+    )
+    return raw, kind
+
+
+def labelled_set(
+    raw: RawRows,
+    name: str,
+    kind: str = "auto",
+    classes: Sequence[str] | None = None,
+    on_problem: OnProblem = stop,
+) -> LabelledSet:
+    """What rows mean, by the rules of `read_labelled`.
+
+    Parameters
+    ----------
+    on_problem : callable
+        Gets each row whose label is empty or not printable, which ``raw`` then loses.
+    """
+    known = None if classes is None else tuple(classes)
     if not raw.values:
         raise LabelError(f"{name}: holds no rows; give a set with sequences and labels")
-    found, names, labels = _labels(raw, name, kind, known)
+    found, names, labels = _labels(raw, name, kind, known, on_problem)
     return LabelledSet(name, found, names, raw.sequences, labels, raw.contigs)
 
 
@@ -209,18 +252,28 @@ def find_splits(path: Path) -> dict[str, Path]:
 
 
 def _labels(
-    raw: RawRows, name: str, kind: str, known: tuple[str, ...] | None
+    raw: RawRows, name: str, kind: str, known: tuple[str, ...] | None, on_problem: OnProblem
 ) -> tuple[str, tuple[str, ...], npt.NDArray[Any]]:
     """Kind, names and values of the labels."""
-    for where, row in [(f"{name}:1", raw.columns), *zip(raw.places, raw.values, strict=True)]:
-        if not "".join(row).isprintable():  # nor are bytes that are not UTF-8
-            raise LabelError(
-                f"{where}: label {show(','.join(row))} holds bytes that are not UTF-8 or not "
-                "printable; convert the file (iconv -t UTF-8) or correct it"
-            )
     listed = kind == MULTILABEL and len(raw.columns) == 1 and not _is_binary(raw, known)
-    if not listed:
-        _check_filled(raw)
+    _check_printable(raw.columns, f"{name}:1")
+    kept = []
+    for row, (values, where) in enumerate(zip(raw.values, raw.places, strict=True)):
+        try:
+            _check_printable(values, where)
+            if not listed and not all(values):
+                raise LabelError(
+                    f"{where}: {raw.columns[values.index('')]} is empty; write a label, or remove "
+                    "the row (only a list of labels, --kind multilabel, may be empty)"
+                )
+        except LabelError as error:
+            on_problem("no_label", error)
+            continue
+        kept.append(row)
+    if len(kept) < len(raw.values):
+        raw.keep(kept)
+        if not kept:
+            raise LabelError(f"{name}: no row has a label; check the label column")
     if kind == "auto":
         kind = _kind(raw, known)
     if kind == CLASSES:
@@ -244,13 +297,12 @@ def _is_binary(raw: RawRows, known: tuple[str, ...] | None) -> bool:
     return texts <= {"0", "1"} and (known is None or len(known) == 1)
 
 
-def _check_filled(raw: RawRows) -> None:
-    for row, where in zip(raw.values, raw.places, strict=True):
-        if not all(row):
-            raise LabelError(
-                f"{where}: {raw.columns[row.index('')]} is empty; write a label, or remove the "
-                "row (only a list of labels, --kind multilabel, may be empty)"
-            )
+def _check_printable(values: Sequence[str], where: str) -> None:
+    if not "".join(values).isprintable():  # nor are bytes that are not UTF-8
+        raise LabelError(
+            f"{where}: label {show(','.join(values))} holds bytes that are not UTF-8 or not "
+            "printable; convert the file (iconv -t UTF-8) or correct it"
+        )
 
 
 def _kind(raw: RawRows, known: tuple[str, ...] | None) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from findna.errors import ConfigError, OutputError
-from findna.io.hdf5 import assemble, is_hdf5, read_metadata
+from findna.io.hdf5 import assemble, file_metadata, is_hdf5
 from findna.io.output import check_output, published
 from findna.io.streams import open_input
 from findna.io.tables import is_stdout
@@ -88,7 +88,7 @@ def merge(parts: Sequence[Path], output: Path | None, force: bool = False) -> Me
             raise ConfigError("HDF5 cannot be streamed: name a file with -o")
         paths = [path for path, _ in found]
         with published(output, force) as target:
-            assemble(paths, target, read_metadata(paths[0]))
+            assemble(paths, target, file_metadata(paths[0]))
     else:
         form = "bcf" if output is not None and output.suffix == ".bcf" else "text"
         with open_vcf_output(output, form, force) as file:

@@ -280,7 +280,7 @@ def survey(
             found.columns = len(row.columns)
         elif len(row.columns) != found.columns:
             raise RegionError(ragged(source.name, row, found.columns))
-        if utf8 and not all(map(_is_text, row.columns)):
+        if utf8 and not all(map(is_text, row.columns)):
             raise RegionError(
                 f"{source.name}:{row.number}: not UTF-8 text, which HDF5 needs; convert it "
                 "(iconv -t UTF-8) or write a table (-O tsv)"
@@ -311,7 +311,7 @@ def ragged(name: str, row: BedRow, n_columns: int) -> str:
     )
 
 
-def _is_text(column: str) -> bool:
+def is_text(column: str) -> bool:
     """Whether a column came from UTF-8; other bytes are read as lone surrogates."""
     return column.isascii() or not any("\udc80" <= letter <= "\udcff" for letter in column)
 

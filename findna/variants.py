@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from findna import __version__
-from findna.alleles import SCORED, UNSCORED, Examined, Examiner, examine_all, survey
+from findna.alleles import SCORED, UNSCORED, WINDOW, Examined, Examiner, examine_all, survey
 from findna.devices import resolve_device
 from findna.effects import SCORES, Effect, Scorer
 from findna.errors import ConfigError
@@ -41,9 +41,6 @@ from findna.shards import Shard, check_parts, file_digest, write_note
 from findna.unfinished import Counts, kept, write_text
 
 logger = logging.getLogger(__name__)
-
-WINDOW = 512
-"""Default length of a window, bp; less where the model was trained on less."""
 
 _BATCHES_AT_A_TIME = 4
 """Batches of windows that are gathered before they are scored."""

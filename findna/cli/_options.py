@@ -80,11 +80,12 @@ def listed(values: tuple[str, ...]) -> list[str]:
     return [name for value in values for name in value.split(",") if name]
 
 
-region_options = option_group(
-    click.option(
-        "-r", "--region", multiple=True, metavar="CHROM:START-END",
-        help="Region as in samtools, 1-based and inclusive; repeatable.",
-    ),
+chrom_alias = click.option(
+    "--chrom-alias", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE", help="Tab-separated: name in the regions, name in the FASTA.",
+)  # fmt: skip
+
+placement_options = option_group(
     click.option(
         "-s", "--stranded", is_flag=True,
         help="Read regions on the minus strand as reverse complement.",
@@ -106,16 +107,22 @@ region_options = option_group(
         "--out-of-bounds", type=click.Choice(["error", "pad"]), default="error",
         show_default=True, help="Sequence past the end of a contig: refuse it, or fill with N.",
     ),
+)  # fmt: skip
+"""What decides which sequence is read of a row."""
+
+region_options = option_group(
+    click.option(
+        "-r", "--region", multiple=True, metavar="CHROM:START-END",
+        help="Region as in samtools, 1-based and inclusive; repeatable.",
+    ),
+    placement_options,
     click.option(
         "--on-error", type=click.Choice(["stop", "skip", "null"]), default="stop",
         show_default=True,
         help="Regions that cannot be read: stop before any work, leave them out, or keep the "
         "row with missing values.",
     ),
-    click.option(
-        "--chrom-alias", type=click.Path(path_type=Path, exists=True, dir_okay=False),
-        metavar="FILE", help="Tab-separated: name in the regions, name in the FASTA.",
-    ),
+    chrom_alias,
 )  # fmt: skip
 
 

@@ -103,24 +103,34 @@ def read_bed(
     source: str | Path,
     name: str | None = None,
     on_header: Callable[[str], object] = lambda line: None,
+    on_malformed: Callable[[RegionError], object] | None = None,
 ) -> Iterator[BedRow]:
     """Data lines of a BED file in their order; ``-`` is standard input.
 
     ``name`` is what messages call the file; ``on_header`` gets each header line before the first
-    data line.
+    data line; ``on_malformed`` gets what is wrong with each line that is not BED, which is then
+    left out.
 
     Raises
     ------
     RegionError
-        A line is not BED; the message names file, line and reason.
+        A line is not BED, and there is no ``on_malformed``; the message names file, line and
+        reason. Or the file cannot be read further.
     """
     name = name or display_name(source)
     begun = False
     with open_input(source) as file:
         for number, line in numbered_lines(file, name):
             if not is_header(line):
-                yield parse_row(line, number, name)
                 begun = True
+                try:
+                    row = parse_row(line, number, name)
+                except RegionError as error:
+                    if on_malformed is None:
+                        raise
+                    on_malformed(error)
+                    continue
+                yield row
             elif not begun and line.strip():
                 on_header(line)
 

@@ -10,21 +10,23 @@ import csv
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from findna.encoding import Tokens, encode, reverse_complement
-from findna.errors import LabelError
+from findna.errors import FindnaError, LabelError, RegionError
 from findna.genome import Genome
 from findna.intervals import Interval
 from findna.io.bed import BedRow, column_names, is_header, parse_row
 from findna.io.streams import display_name, is_stdin, numbered_lines, open_input
-from findna.regions import Placed, RegionOptions, place
+from findna.regions import Placed, RegionOptions, place, ragged
 
 Lines = Iterator[tuple[int, str]]
+OnProblem = Callable[[str, FindnaError], object]
+"""Gets a status word and the reason of each row that cannot be read, which is then left out."""
 
 TABLE = (".csv", ".tsv")
 BED = (".bed", ".narrowpeak", ".broadpeak")
@@ -50,6 +52,19 @@ class RawRows:
     sequences: list[Tokens] = field(default_factory=list)
     places: list[str] = field(default_factory=list)  # file:line, for messages
     contigs: list[str] | None = None
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Leave out all rows but these."""
+        self.values = [self.values[row] for row in rows]
+        self.sequences = [self.sequences[row] for row in rows]
+        self.places = [self.places[row] for row in rows]
+        if self.contigs is not None:
+            self.contigs = [self.contigs[row] for row in rows]
+
+
+def stop(status: str, error: FindnaError) -> None:
+    """The usual `OnProblem`: no row is left out."""
+    raise error
 
 
 def natural(text: str) -> tuple[bool, float, str]:
@@ -92,6 +107,16 @@ def _form(path: Path, lines: Lines) -> tuple[str, Lines]:
     return form, itertools.chain(seen, lines)
 
 
+def looks_labelled(path: Path, lines: Sequence[str]) -> bool:
+    """Whether the first lines of a file are those of labelled sequences; a BED file may be, too."""
+    form, _ = _form(Path(), enumerate(lines, 1))
+    if form != "table":
+        return form == "fasta"
+    header = next((line for line in lines if not is_header(line)), "")
+    names = [name.strip() for name in header.split("\t" if "\t" in header else ",")]
+    return suffix(path) in TABLE or bool(_find(names, _SEQUENCE_NAMES))
+
+
 def show(text: str) -> str:
     """A value in a message: quoted, on one line, not too long."""
     return repr(text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "...")
@@ -128,6 +153,7 @@ def read_file(
     targets: Sequence[str] = (),
     cut_names: bool = True,
     stranded: bool = True,
+    on_problem: OnProblem = stop,
 ) -> RawRows:
     """Rows of a table, BED or FASTA file, or of standard input.
 
@@ -147,10 +173,10 @@ def read_file(
     with open_input(path) as file:
         form, lines = _form(path, numbered_lines(file, name))
         if form == "bed":
-            return _read_bed(lines, name, genome, label_column, cut_names, stranded)
+            return _read_bed(lines, name, genome, label_column, cut_names, stranded, on_problem)
         if form == "fasta":
-            return _read_fasta(lines, name, label_column)
-        return _read_table(lines, name, label_column, targets)
+            return _read_fasta(lines, name, label_column, on_problem)
+        return _read_table(lines, name, label_column, targets, on_problem)
 
 
 # Tables
@@ -246,7 +272,11 @@ def _header_columns(
 
 
 def _read_table(
-    lines: Lines, name: str, label_column: str | None, targets: Sequence[str]
+    lines: Lines,
+    name: str,
+    label_column: str | None,
+    targets: Sequence[str],
+    on_problem: OnProblem,
 ) -> RawRows:
     records = _records(lines, name)
     where, header = next(records, (f"{name}:1", []))
@@ -256,15 +286,24 @@ def _read_table(
     sequence, labels = _header_columns(names, where, label_column, targets)
     raw = RawRows(tuple(names[i] for i in labels))
     for where, record in records:
-        if len(record) != len(names):
-            raise LabelError(
-                f"{where}: {len(record)} columns, but the header has {len(names)}; "
-                "every row must have the same number"
-            )
-        raw.sequences.append(_sequence(record[sequence], where))
+        try:
+            _check_width(record, names, where)
+            tokens = _sequence(record[sequence], where)
+        except LabelError as error:
+            on_problem("malformed", error)
+            continue
+        raw.sequences.append(tokens)
         raw.values.append(tuple(record[i].strip() for i in labels))
         raw.places.append(where)
     return raw
+
+
+def _check_width(record: Sequence[str], names: Sequence[str], where: str) -> None:
+    if len(record) != len(names):
+        raise LabelError(
+            f"{where}: {len(record)} columns, but the header has {len(names)}; "
+            "every row must have the same number"
+        )
 
 
 # Intervals
@@ -277,18 +316,26 @@ def _read_bed(
     label_column: str | None,
     cut_names: bool,
     stranded: bool,
+    on_problem: OnProblem,
 ) -> RawRows:
     if genome is None:
         raise LabelError(f"{name}: BED holds no sequence; give GENOME, the FASTA it refers to")
-    rows = [parse_row(line, number, name) for number, line in lines if not is_header(line)]
+    rows: list[BedRow] = []
+    for number, line in lines:
+        if is_header(line):
+            continue
+        try:
+            row = parse_row(line, number, name)
+        except RegionError as error:
+            on_problem("malformed", error)
+            continue
+        n = len(rows[0].columns) if rows else len(row.columns)
+        if len(row.columns) == n:
+            rows.append(row)
+        else:
+            on_problem("ragged", LabelError(ragged(name, row, n)))
     places = [f"{name}:{row.number}" for row in rows]
     n = len(rows[0].columns) if rows else 4
-    for row, where in zip(rows, places, strict=True):
-        if len(row.columns) != n:
-            raise LabelError(
-                f"{where}: {len(row.columns)} columns, but the first row has {n}; "
-                "every row must have the same number"
-            )
     names = column_names(n)
     indices = _bed_columns(names, label_column, places[0] if places else name)
     values = [tuple(_bed_value(row.columns[i]) for i in indices) for row in rows]
@@ -296,8 +343,9 @@ def _read_bed(
         parts = {value.count("|") for (value,) in values}
         if len(parts) == 1 and parts != {0}:
             values = [(value.split("|")[0],) for (value,) in values]
-    sequences, contigs = _cut(rows, places, name, genome, stranded)
-    return RawRows(tuple(names[i] for i in indices), values, sequences, places, contigs)
+    raw = RawRows(tuple(names[i] for i in indices), values, places=places)
+    _cut(raw, rows, name, genome, stranded, on_problem)
+    return raw
 
 
 def _bed_value(text: str) -> str:
@@ -319,21 +367,31 @@ def _bed_columns(names: Sequence[str], label_column: str | None, where: str) -> 
 
 
 def _cut(
-    rows: Sequence[BedRow], places: Sequence[str], name: str, genome: Genome, stranded: bool
-) -> tuple[list[Tokens], list[str]]:
-    """Sequence and contig of each interval."""
+    raw: RawRows,
+    rows: Sequence[BedRow],
+    name: str,
+    genome: Genome,
+    stranded: bool,
+    on_problem: OnProblem,
+) -> None:
+    """Add sequence and contig of each interval; ``raw`` has all else."""
     options = RegionOptions(stranded=stranded)
     placed = [place(row, i, genome, options) for i, row in enumerate(rows)]
     regions = [found.region for found in placed if found.region is not None]
     if len(regions) < len(rows):
-        raise LabelError(_unreadable(placed, places, name, genome))
-    sequences: list[Tokens] = [np.empty(0, np.uint8)] * len(rows)
+        if on_problem is stop:  # then said of all at once
+            raise LabelError(_unreadable(placed, raw.places, name, genome))
+        for found, where in zip(placed, raw.places, strict=True):
+            if found.region is None:
+                on_problem(found.status, LabelError(f"{where}: {found.reason}"))
+    raw.sequences = [np.empty(0, np.uint8)] * len(rows)
     # by position: neighbours lie in the same compressed block
     for region in sorted(regions, key=lambda region: (region.chrom, region.parts)):
         ((start, end),) = region.parts
         tokens = genome.fetch(region.chrom, start, end)
-        sequences[region.index] = reverse_complement(tokens) if region.reverse else tokens
-    return sequences, [region.chrom for region in regions]
+        raw.sequences[region.index] = reverse_complement(tokens) if region.reverse else tokens
+    raw.keep([region.index for region in regions])
+    raw.contigs = [region.chrom for region in regions]
 
 
 def _unreadable(placed: Sequence[Placed], places: Sequence[str], name: str, genome: Genome) -> str:
@@ -357,13 +415,23 @@ def _unreadable(placed: Sequence[Placed], places: Sequence[str], name: str, geno
 # FASTA
 
 
-def _fasta(lines: Lines, name: str) -> Iterator[tuple[str, str, Tokens]]:
+def _fasta(lines: Lines, name: str, on_problem: OnProblem) -> Iterator[tuple[str, str, Tokens]]:
     """Place, header and sequence of each record."""
+    for where, header, letters in _fasta_records(lines, name):
+        try:
+            tokens = _sequence(letters, where)
+        except LabelError as error:
+            on_problem("malformed", error)
+            continue
+        yield where, header, tokens
+
+
+def _fasta_records(lines: Lines, name: str) -> Iterator[tuple[str, str, str]]:
     where, header, parts = "", "", list[str]()
     for number, line in lines:
         if line.startswith(">"):
             if where:
-                yield where, header, _sequence("".join(parts), where)
+                yield where, header, "".join(parts)
             where, header, parts = f"{name}:{number}", line[1:].strip(), []
         elif where:
             parts.append(line.strip())
@@ -373,23 +441,29 @@ def _fasta(lines: Lines, name: str) -> Iterator[tuple[str, str, Tokens]]:
                 f"found {show(line)}"
             )
     if where:
-        yield where, header, _sequence("".join(parts), where)
+        yield where, header, "".join(parts)
 
 
-def _read_fasta(lines: Lines, name: str, label_column: str | None) -> RawRows:
+def _read_fasta(
+    lines: Lines, name: str, label_column: str | None, on_problem: OnProblem
+) -> RawRows:
     raw = RawRows(("label",))
     headers = []
-    for where, header, sequence in _fasta(lines, name):
+    for where, header, sequence in _fasta(lines, name, on_problem):
         raw.places.append(where)
         raw.sequences.append(sequence)
         headers.append(header)
     if headers:
-        raw.values = [(label,) for label in _header_labels(headers, raw.places, label_column)]
+        labels = _header_labels(headers, raw.places, label_column, on_problem)
+        raw.values = [(label or "",) for label in labels]
+        raw.keep([row for row, label in enumerate(labels) if label is not None])
     return raw
 
 
-def _header_labels(headers: list[str], places: list[str], label_column: str | None) -> list[str]:
-    """Labels of FASTA headers. The first header decides where they are.
+def _header_labels(
+    headers: list[str], places: list[str], label_column: str | None, on_problem: OnProblem
+) -> list[str | None]:
+    """Labels of FASTA headers, None where there is none. The first header decides where they are.
 
     ``label=`` or ``class=``; else the last ``|``-separated field, if it is one word; else the
     second of two words.
@@ -423,15 +497,14 @@ def _header_labels(headers: list[str], places: list[str], label_column: str | No
         form = f"{fields} |-separated fields, the last one word"
     else:
         form = "two words, the second the label"
-    labels = []
-    for header, where in zip(headers, places, strict=True):
-        found = label(header)
+    labels = [label(header) for header in headers]
+    for found, header, where in zip(labels, headers, places, strict=True):
         if found is None:
-            raise LabelError(
+            error = LabelError(
                 f"{where}: no label in header {show(header)}; expected {form}; "
                 "write label=NAME into every header"
             )
-        labels.append(found)
+            on_problem("no_label", error)
     return labels
 
 
@@ -444,7 +517,9 @@ def visible(folder: Path) -> list[Path]:
     return sorted(entries, key=lambda entry: (natural(class_of(entry)), entry.name))
 
 
-def read_folder(path: Path, genome: Genome | None, stranded: bool) -> RawRows:
+def read_folder(
+    path: Path, genome: Genome | None, stranded: bool, on_problem: OnProblem = stop
+) -> RawRows:
     """A file or a sub-folder per class; files of other kinds, such as a README, are passed over."""
     entries = visible(path)
     forms = {
@@ -470,15 +545,17 @@ def read_folder(path: Path, genome: Genome | None, stranded: bool) -> RawRows:
     for entry, label in zip(found, labels, strict=True):
         before = len(raw.places)
         if by_folder:
-            _add_texts(raw, entry)
+            _add_texts(raw, entry, on_problem)
         elif present[0] == "FASTA files":
             with open_input(entry) as file:
-                for where, _, sequence in _fasta(numbered_lines(file, str(entry)), str(entry)):
+                lines = numbered_lines(file, str(entry))
+                for where, _, sequence in _fasta(lines, str(entry), on_problem):
                     raw.places.append(where)
                     raw.sequences.append(sequence)
         else:
             with open_input(entry) as file:
-                for where, row in _intervals(numbered_lines(file, str(entry)), str(entry)):
+                lines = numbered_lines(file, str(entry))
+                for where, row in _intervals(lines, str(entry), on_problem):
                     raw.places.append(where)
                     intervals.append(row)
         if len(raw.places) == before:
@@ -490,11 +567,11 @@ def read_folder(path: Path, genome: Genome | None, stranded: bool) -> RawRows:
                 f"{path}: its tables hold intervals, not sequence; give GENOME, "
                 "the FASTA they refer to"
             )
-        raw.sequences, raw.contigs = _cut(intervals, raw.places, str(path), genome, stranded)
+        _cut(raw, intervals, str(path), genome, stranded, on_problem)
     return raw
 
 
-def _add_texts(raw: RawRows, folder: Path) -> None:
+def _add_texts(raw: RawRows, folder: Path, on_problem: OnProblem) -> None:
     """One sequence per .txt file, on one or more lines."""
     for path in visible(folder):
         if suffix(path) != ".txt" or not path.is_file():
@@ -504,11 +581,16 @@ def _add_texts(raw: RawRows, folder: Path) -> None:
             )
         with open_input(path) as file:
             text = "".join(line.strip() for _, line in numbered_lines(file, str(path)))
+        try:
+            tokens = _sequence(text, str(path))
+        except LabelError as error:
+            on_problem("malformed", error)
+            continue
         raw.places.append(str(path))
-        raw.sequences.append(_sequence(text, str(path)))
+        raw.sequences.append(tokens)
 
 
-def _intervals(lines: Lines, name: str) -> Iterator[tuple[str, BedRow]]:
+def _intervals(lines: Lines, name: str, on_problem: OnProblem) -> Iterator[tuple[str, BedRow]]:
     """Rows of a GenomicBenchmarks table: id, region, start, end, strand; as BED counts."""
     records = _records(lines, name)
     where, header = next(records, (f"{name}:1", []))
@@ -522,20 +604,22 @@ def _intervals(lines: Lines, name: str) -> Iterator[tuple[str, BedRow]]:
     region, start, end = (_column(names, column, where) for column in _INTERVAL_NAMES)
     strand = _column(names, "strand", where) if _matches(names, "strand") else None
     for where, record in records:
-        if len(record) != len(names):
-            raise LabelError(
-                f"{where}: {len(record)} columns, but the header has {len(names)}; "
-                "every row must have the same number"
-            )
-        row = [record[region], record[start], record[end]]
-        if any("\t" in column for column in row):
-            raise LabelError(f"{where}: a tab within a column; remove it")
-        sign = record[strand].strip() if strand is not None else "."
-        if sign not in ("+", "-", ".", ""):
-            raise LabelError(f"{where}: strand is {show(sign)}; write +, - or .")
-        number = int(where.rpartition(":")[2])
-        found = parse_row("\t".join(column.strip() for column in row), number, name)
-        interval = Interval(
-            found.interval.chrom, found.interval.start, found.interval.end, strand=sign or "."
-        )
-        yield where, replace(found, interval=interval)
+        try:
+            _check_width(record, names, where)
+            sign = record[strand].strip() if strand is not None else "."
+            yield where, _interval([record[i] for i in (region, start, end)], sign, where)
+        except (LabelError, RegionError) as error:
+            on_problem("malformed", error)
+
+
+def _interval(row: Sequence[str], sign: str, where: str) -> BedRow:
+    if any("\t" in column for column in row):
+        raise LabelError(f"{where}: a tab within a column; remove it")
+    if sign not in ("+", "-", ".", ""):
+        raise LabelError(f"{where}: strand is {show(sign)}; write +, - or .")
+    name, _, number = where.rpartition(":")
+    found = parse_row("\t".join(column.strip() for column in row), int(number), name)
+    interval = Interval(
+        found.interval.chrom, found.interval.start, found.interval.end, strand=sign or "."
+    )
+    return replace(found, interval=interval)

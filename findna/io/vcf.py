@@ -14,7 +14,7 @@ import re
 import sys
 import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,6 +165,10 @@ def _genotype(record: VcfRecord, column: int, where: str, sample: str) -> Genoty
     return Genotype(tuple(numbers), values.get("PS", MISSING) if phased else None)
 
 
+OnMalformed = Callable[[VariantError], object]
+"""Gets what is wrong with each record that cannot be read, which is then left out."""
+
+
 class VcfSource:
     """A VCF or BCF file, plain, gzip or BGZF, or standard input; a file can be opened again.
 
@@ -184,13 +188,17 @@ class VcfSource:
         self._text: Any = None
 
     @contextmanager
-    def open(self, defined: bool = False) -> Iterator[VcfReader]:
+    def open(
+        self, defined: bool = False, on_malformed: OnMalformed | None = None
+    ) -> Iterator[VcfReader]:
         """Read from the beginning.
 
         Parameters
         ----------
         defined : bool
             Refuse records that name something the header does not define, as BCF needs.
+        on_malformed : callable, optional
+            Without it the first malformed record is raised.
 
         Raises
         ------
@@ -202,13 +210,13 @@ class VcfSource:
         if self._text is None:
             with open_input(self._from) as file:
                 if not _begins_with(file, b"BCF"):
-                    yield self._read(file, defined)
+                    yield self._read(file, defined, on_malformed)
                     return
                 self._text = self._converted(file)
         with Path(self._text.name).open("rb") as file:
-            yield self._read(file, defined)
+            yield self._read(file, defined, on_malformed)
 
-    def _read(self, file: IO[bytes], defined: bool) -> VcfReader:
+    def _read(self, file: IO[bytes], defined: bool, on_malformed: OnMalformed | None) -> VcfReader:
         lines = _numbered(file, self.name)
         header: list[str] = []
         for number, line in lines:
@@ -222,7 +230,8 @@ class VcfSource:
                     f"{self.name}:{number}: no line that begins with #CHROM, POS, ID, REF, ALT, "
                     "QUAL, FILTER, INFO (tab-separated) before the first record; add it"
                 )
-            return VcfReader(self.name, header, self._records(lines, header, defined))
+            records = self._records(lines, header, defined, on_malformed)
+            return VcfReader(self.name, header, records)
         if header:
             raise VariantError(f"{self.name}: ends before its #CHROM line; is it complete?")
         raise VariantError(
@@ -231,16 +240,27 @@ class VcfSource:
         )
 
     def _records(
-        self, lines: Iterator[tuple[int, str]], header: list[str], defined: bool
+        self,
+        lines: Iterator[tuple[int, str]],
+        header: list[str],
+        defined: bool,
+        on_malformed: OnMalformed | None,
     ) -> Iterator[VcfRecord]:
         n_columns = header[-1].count("\t") + 1
         names = _Defined(header) if defined else None
         for number, line in lines:
-            if line:
+            if not line:
+                continue
+            try:
                 record = _parse(line, number, n_columns, self.name)
                 if names is not None:
                     names.check(record, self.name)
-                yield record
+            except VariantError as error:
+                if on_malformed is None:
+                    raise
+                on_malformed(error)
+                continue
+            yield record
 
     def _converted(self, file: IO[bytes]) -> Any:
         """BCF as text, in a temporary file; a pipe is copied to another one first."""

@@ -1,0 +1,59 @@
+"""``findna verify``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from findna.cli import _options
+from findna.cli._checks import print_checks
+
+
+@click.command(short_help="Do rows of an embedding file come out the same again?")
+@click.argument("embeddings", metavar="OUT.h5", type=click.Path(path_type=Path))
+@_options.genome
+@click.option(
+    "-m", "--model", metavar="NAME|FOLDER",
+    help="Model that made the file.  [default: the name in the file]",
+)  # fmt: skip
+@click.option(
+    "--rows", type=click.IntRange(min=1), default=100, show_default=True, metavar="N",
+    help="Rows to compute again, spread evenly over the file.",
+)  # fmt: skip
+@click.option("--all", "every", is_flag=True, help="Compute every row again.")
+@_options.chrom_alias
+@_options.device
+@_options.threads
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines.")
+@_options.verbosity
+def verify(
+    embeddings: Path,
+    genome: Path,
+    model: str | None,
+    rows: int,
+    every: bool,
+    chrom_alias: Path | None,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Hold OUT.h5, a file of findna embed, against GENOME (FASTA) and the weights it names.
+
+    Checks its structure, the digest of the weights, the MD5 of every contig that was read, and
+    rows computed again with the options that the file records. It ends with 1 if something
+    differs. docs/checks.md has the tolerances.
+
+    \b
+    Examples:
+      findna verify regions.h5 genome.fa
+      findna verify regions.h5 genome.fa -m model/ --all --json > report.json
+    """
+    from findna.genome import Genome, read_aliases
+    from findna.verify import verify as run
+
+    _options.begin()
+    aliases = read_aliases(chrom_alias) if chrom_alias else None
+    with Genome(genome, aliases) as fasta:
+        about = {"file": str(embeddings), "genome": str(genome)}
+        checks = run(embeddings, fasta, model=model, rows=None if every else rows, device=device)
+        print_checks(about, checks, as_json)

@@ -1,0 +1,372 @@
+"""``findna validate`` through the command line."""
+
+import gzip
+import json
+import subprocess
+import sys
+
+import pytest
+
+from findna import validate as module
+from findna.cli.validate import _print_table
+from findna.estimate import estimate_embed
+from findna.genome import Genome
+from findna.validate import Lengths, kind_of
+from findna.windows import Region
+from tests.conftest import random_sequence
+
+
+@pytest.fixture
+def validate(run, example):
+    """The report as JSON; ``code`` is 1 where a run would stop."""
+
+    def invoke(*words, code=0, input=None, genome=example / "genome.fa"):
+        files = [] if genome is None else [genome]
+        done = run("validate", *files, *words, "--no-estimate", "--json", code=code, input=input)
+        report = json.loads(done.stdout)
+        assert report["stops"] is (code == 1)
+        return report
+
+    return invoke
+
+
+BAD = (
+    "# made up\nchrA\t0\t100\nchrA 5 9\nchrA\t0\t100\nA\t0\t10\nchrX\t1\t3\nchrA\t59990\t60010\n"
+    "chrB\t5\t5\nchrA\t9\t3\nchrB\t0\t50\tmore\nchrB\tx\t3\nchrB\t0\t50\n"
+)
+
+
+def test_good_regions(validate, example):
+    report = validate(example / "regions.bed")
+    assert report["kind"] == "regions"
+    assert report["statuses"] == {"ok": 96}
+    assert report["examples"] == {}
+    assert report["contigs"] == 2
+    assert report["lengths"]["bins"] == [{"from": 200, "to": 499, "rows": 96}]
+    assert report["duplicates"] == {"rows": 0, "compared": 96, "examples": []}
+    assert report["sorted"] is True
+    assert report["verdict"] == "a run would read all 96 regions"
+
+
+def test_all_that_is_wrong_with_regions(validate, write):
+    bed = write("bad.bed", BAD)
+    report = validate(bed, code=1)
+    assert report["rows"] == 11
+    assert report["statuses"] == {
+        "ok": 3, "malformed": 2, "unknown_contig": 2, "out_of_bounds": 1, "empty": 1,
+        "reversed": 1, "ragged": 1,
+    }  # fmt: skip
+    examples = report["examples"]
+    assert [said.split(": ")[0] for said in examples["malformed"]] == [f"{bed}:3", f"{bed}:11"]
+    assert examples["unknown_contig"] == [f"{bed}:5: A", f"{bed}:6: chrX"]
+    assert examples["ragged"][0].startswith(f"{bed}:10: 4 columns")
+    assert report["unknown_contigs"]["names"] == ["A", "chrX"]
+    assert "did you mean chrA?" in report["unknown_contigs"]["said"]
+    assert report["duplicates"]["rows"] == 2
+    assert report["duplicates"]["examples"][0] == f"{bed}:4 is the same as {bed}:2"
+    assert report["sorted"] is False
+    assert report["verdict"].startswith("a run would stop: 8 of 11 regions cannot be read (")
+    assert report["verdict"].endswith("correct or remove them")
+
+
+def test_it_agrees_with_a_run(run, validate, example, model_folder, write, tmp_path):
+    for number, line in enumerate(BAD.splitlines()[1:]):
+        bed = write("one.bed", f"chrA\t0\t9\n{line}\n")
+        fasta, out = example / "genome.fa", tmp_path / f"{number}.h5"
+        good = number in (0, 2, 10)
+        validate(bed, code=0 if good else 1)
+        run("embed", fasta, bed, "-m", model_folder, "-o", out, code=0 if good else 1)
+
+
+def test_options_that_decide_what_is_read(validate, write):
+    bed = write("r.bed", "chrA\t10\t20\tx\t0\t-\nchrA\t10\t20\tx\t0\t+\n")
+    assert validate(bed)["duplicates"]["rows"] == 1
+    assert validate(bed, "-s")["duplicates"]["rows"] == 0
+    assert validate(bed, "--flank", 5)["lengths"]["total"] == 40
+    report = validate(bed, "--window", 100, code=1)
+    assert report["statuses"] == {"ok": 0, "out_of_bounds": 2}
+    assert "--on-error null" in report["verdict"]
+    padded = validate(bed, "--window", 100, "--out-of-bounds", "pad")
+    assert padded["lengths"]["longest"] == 100
+    assert padded["n"] == {"bases": 70, "rows": 2, "rows_above_half": 0, "rows_nothing_else": 0}
+    line = "chrA\t100\t200\tn\t0\t+\t100\t200\t0\t2\t10,20,\t0,80,\n"
+    assert validate(write("12.bed", line), "--split")["lengths"]["total"] == 30
+    wrong = write("12.bed", line.replace("10,20", "10,200"))
+    assert validate(wrong, "--split", code=1)["statuses"] == {"ok": 0, "bad_blocks": 1}
+    alias = write("a.tsv", "A\tchrA\n")
+    assert validate(write("a.bed", "A\t0\t9\n"), "--chrom-alias", alias)["rows"] == 1
+
+
+def test_n(validate, write):
+    fasta = write("n.fa", ">c\nACGTNNNNRY\n")
+    bed = write("r.bed", "c\t0\t10\nc\t0\t4\nc\t4\t8\n")
+    counted = validate(bed, genome=fasta)["n"]
+    assert counted == {"bases": 10, "rows": 2, "rows_above_half": 2, "rows_nothing_else": 1}
+
+
+def test_no_regions(validate, write, example):
+    assert validate(write("empty.bed", ""))["verdict"] == "a run would read all 0 regions"
+    report = validate()
+    assert (report["kind"], report["rows"]) == ("regions", 2)
+    assert report["lengths"]["bins"][-1] == {"from": 50_000, "to": 99_999, "rows": 1}
+
+
+def test_where_the_reader_cannot_go_on(validate, write):
+    whole = gzip.compress(("chrA\t0\t9\n" * 5000).encode())
+    report = validate(write("cut.bed.gz", whole[:-20]), code=1)
+    assert "compressed data ends early" in report["incomplete"]
+    assert "compressed data ends early" in report["verdict"]
+    report = validate(write("nul.bed", b"chrA\t0\t9\n\0\nchrA\t0\t9\n"), code=1)
+    assert report["rows"] == 1
+    assert "holds a NUL byte" in report["verdict"]
+    assert "#CHROM" in validate(write("v.vcf", "##fileformat=VCFv4.2\n"), code=1)["verdict"]
+
+
+def test_other_bytes(validate, write):
+    report = validate(write("r.bed", b"chrA\t0\t9\t\xff\n"), code=1)
+    assert report["statuses"] == {"ok": 0, "not_text": 1}
+
+
+def test_a_pipe_is_told_by_its_content(validate, example, write):
+    bed = (example / "regions.bed").read_bytes()
+    report = validate("-", input=gzip.compress(bed))
+    assert (report["kind"], report["file"], report["rows"]) == ("regions", "<stdin>", 96)
+    assert "<stdin>:3: " in validate("-", input=BAD.encode(), code=1)["examples"]["malformed"][0]
+    assert validate("-", input=(example / "variants.vcf").read_bytes())["kind"] == "variants"
+    table = b"sequence\tlabel\nACGT\t0\nAC-T\t0\nAAAA\t1\nA\t1\nC\t0\n"
+    report = validate("-", input=table, code=1)
+    assert report["kind"] == "labelled"
+    assert report["examples"]["malformed"][0].startswith("<stdin>:3: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("a.bed", "sequence\tlabel\n", "regions"),
+        ("a.txt", "chr1\t5\t9\n", "regions"),
+        ("a.txt", "#sequence\nsequence,label\nA,1\n", "labelled"),
+        ("a.txt", "chr1 5 9\n", "regions"),
+        ("a.tsv", "track x\nchr1\t5\t9\n", "regions"),
+        ("a.tsv", "seqs\tlabel\n", "labelled"),
+        ("a.csv.gz", "", "labelled"),
+        ("a", ">x\nACGT\n", "labelled"),
+        ("a", "##fileformat=VCFv4.2\n", "variants"),
+        ("a.vcf.gz", "chr1\t5\n", "variants"),
+        ("a", "", "regions"),
+    ],
+)
+def test_what_a_file_is(write, name, content, kind):
+    data = content.encode()
+    assert kind_of(write(name, gzip.compress(data) if name.endswith(".gz") else data)) == kind
+
+
+HEADER = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+
+
+def test_variants(validate, genome, write):
+    letters = "ACGT"[genome.fetch("chrA", 999, 1000)[0] * 3 // 4]  # A, C, G, T are 0, 1, 2, 4
+    other = "ACGT".replace(letters, "")
+    rows = [
+        f"chrA\t1000\t.\t{letters}\t{other[0]},{letters}AC",
+        f"chrA\t1000\t.\t{letters}\t{other[0]},{letters}AC",
+        f"chrA\t1000\t.\t{other[0]}\t{letters}",
+        "chrA\t1000\t.\tA",
+        f"chrA\tx\t.\t{letters}\t{other[0]}",
+        f"A\t1000\t.\t{letters}\t{other[0]}",
+        f"chrB\t40001\t.\t{letters}\t{other[0]}",
+        f"chrA\t1000\t.\t{letters}\t<DEL>",
+    ]
+    text = HEADER + "".join(row + ("\t.\t.\t.\n" if row.count("\t") == 4 else "\n") for row in rows)
+    vcf = write("v.vcf", text)
+    report = validate(vcf, code=1)
+    assert report["statuses"] == {
+        "ok": 3, "malformed": 2, "unknown_contig": 1, "ref_mismatch": 1, "out_of_bounds": 1
+    }  # fmt: skip
+    assert report["alleles"] == {
+        "snv": 2, "insertion": 2, "ref_mismatch": 1, "unknown_contig": 1, "out_of_bounds": 1,
+        "symbolic": 1,
+    }  # fmt: skip
+    assert report["examples"]["ref_mismatch"][0].startswith(f"{vcf}:5 (chrA:1000): REF is ")
+    assert [said.split(": ")[0] for said in report["examples"]["malformed"]] == [
+        f"{vcf}:6", f"{vcf}:7",
+    ]  # fmt: skip
+    assert "did you mean chrA?" in report["unknown_contigs"]["said"]
+    assert report["duplicates"]["rows"] == 1
+    assert report["lengths"]["bins"] == [{"from": 500, "to": 999, "rows": 4}]
+    assert validate(vcf, "--window", 1, code=1)["alleles"]["too_long"] == 2
+
+
+def test_good_variants(validate, example):
+    report = validate(example / "variants.vcf")
+    assert report["alleles"] == {"snv": 48}
+    assert report["verdict"] == "findna variants would read all 48 records"
+
+
+def test_options_that_do_not_apply(run, example):
+    fasta = example / "genome.fa"
+    said = run("validate", fasta, example / "variants.vcf", "-s", code=2).stderr
+    assert said == f"findna: -s is for regions; {example / 'variants.vcf'} holds variants\n"
+    said = run("validate", fasta, example / "regions.bed", "--labelled", "--flank", 1, code=2)
+    assert "--flank is for regions" in said.stderr
+    assert "--split" in run("validate", fasta, "--split", "--flank", 1, code=2).stderr
+
+
+def test_labelled_table(validate, write):
+    table = write(
+        "l.csv", "sequence,label\nACGT,0\nACGT,1\nAC-GT,1\nACGTN,\nACGG,1,2\nACGG,1\nACGA,0\n"
+    )
+    report = validate(table, genome=None, code=1)
+    assert report["statuses"] == {"ok": 4, "malformed": 2, "no_label": 1}
+    assert report["labels"] == {
+        "kind": "classes", "classes": {"0": 2, "1": 2}, "conflicts": 1,
+        "conflict_examples": [f"{table}:2 is 0, {table}:3 is 1"],
+    }  # fmt: skip
+    assert report["duplicates"]["examples"] == [f"{table}:3 is the same as {table}:2"]
+    assert report["n"]["bases"] == 0  # the row with N has no label
+
+
+def test_other_labelled_forms(validate, write, tmp_path, example):
+    fasta = write("l.fa", ">a|0\nACGT\n>b\nACGT\n>c|1\nAC*T\n>d|1\nAAAA\n>e|1\nACCC\n>f|0\nA\n")
+    report = validate(fasta, code=1)
+    assert report["statuses"] == {"ok": 4, "malformed": 1, "no_label": 1}
+    bed = write("l.bed", "chrA\t0\t9\tx\nA\t0\t9\tx\nchrA\t0\t9\nchrA\t5\tp\ty\nchrB\t0\t9\ty\n"
+                "chrA\t4\t9\t.\n")  # fmt: skip
+    report = validate(bed, "--labelled", code=1)
+    assert report["statuses"] == {
+        "ok": 2, "ragged": 1, "malformed": 1, "unknown_contig": 1, "no_label": 1
+    }  # fmt: skip
+    folder = tmp_path / "classes"
+    for label in "ab":
+        (folder / label).mkdir(parents=True)
+        for number in range(3):
+            text = random_sequence(20, number) if number else "A-"
+            (folder / label / f"{number}.txt").write_text(text)
+    report = validate(folder, genome=None, code=1)
+    assert report["statuses"] == {"ok": 4, "malformed": 2}
+    assert report["duplicates"]["rows"] == 2
+    assert report["labels"]["conflicts"] == 2
+    tables = tmp_path / "tables"
+    tables.mkdir()
+    for label in "ab":
+        (tables / f"{label}.csv").write_text(
+            "id,region,start,end,strand\n1,chrA,5,9,+\n2,chrA,5\n3,chrC,5,9,+\n4,chrA,0,9,-\n"
+        )
+    report = validate(tables, code=1)
+    assert report["statuses"] == {"ok": 4, "malformed": 2, "unknown_contig": 2}
+
+
+def test_labels_that_cannot_be_used(validate, write):
+    report = validate(write("one.csv", "sequence,label\nAC,1\nAG,1\n"), genome=None, code=1)
+    assert "training needs at least two classes" in report["verdict"]
+    report = validate(write("no.csv", "sequence,x\nAC,1\n"), genome=None, code=1)
+    assert "no column label" in report["incomplete"]
+    assert validate(write("no.csv", "sequence,x\nAC,1\nAG,1\nA,0\nC,0\n"), "--label-column", "x",
+                    genome=None)["labels"]["classes"] == {"0": 2, "1": 2}  # fmt: skip
+    report = validate(write("r.csv", "sequence,label\nAC,0.5\nAG,1\n"), genome=None)
+    assert report["labels"]["kind"] == "regression"
+    report = validate(write("none.csv", "sequence,label\nAC,\n"), genome=None, code=1)
+    assert "no row has a label" in report["verdict"]
+
+
+def test_a_genome_is_needed_for_regions(run, example, write):
+    bed = write("r.tsv", "chrA\t0\t9\n")
+    said = run("validate", bed, "--no-estimate", code=1).stderr
+    assert said == f"findna: {bed}: holds regions; give GENOME before it, the FASTA they are of\n"
+    missing = run("validate", example / "genome.fa", bed.with_name("none.bed"), code=1).stderr
+    assert "No such file" in missing
+
+
+def test_text_has_four_columns(run, example, write):
+    fasta = example / "genome.fa"
+    bed = write("bad.bed", BAD)
+    lines = run("validate", fasta, bed, "--no-estimate", code=1).stdout.splitlines()
+    assert all(line.count("\t") == 3 for line in lines)
+    assert f"file\tregions\t{bed}\t." in lines
+    assert "rows\tunknown_contig\t2\tline 5: A" in lines
+    assert lines[-1].startswith("verdict\tstop\t.\ta run would stop")
+
+
+def test_a_terminal_gets_a_table(example, write, capsys):
+    with Genome(example / "genome.fa") as genome:
+        _print_table(module.validate(genome, write("bad.bed", BAD)))
+    text = capsys.readouterr().out
+    assert "\u2588" in text
+    assert "line 5: A" in text
+    assert "a run would stop" in text
+
+
+def test_estimates(run, example, model_folder):
+    fasta = example / "genome.fa"
+    for name, command in (("regions.bed", "embed"), ("variants.vcf", "variants")):
+        text = run("validate", fasta, example / name, "-m", model_folder, "--json").stdout
+        guess = json.loads(text)["estimate"]
+        assert guess["command"] == command
+        assert guess["model"] == "little"
+        assert guess["seconds"] > 0
+        assert guess["memory"] > 1 << 20
+    lines = run("validate", fasta, example / "regions.bed", "-m", model_folder).stdout
+    assert "an estimate" in lines
+    with Genome(fasta) as genome:
+        regions = [Region(0, "chrA", ((0, 50_000),))]
+        some = [estimate_embed(regions, genome, n, str(model_folder), "cpu") for n in (1, 10**9)]
+    assert some[1].seconds > 1000 * some[0].seconds
+
+
+def test_an_estimate_of_labelled_sequences(run, write, model_folder):
+    rows = "".join(f"{random_sequence(50, i)},{i % 2}\n" for i in range(20))
+    table = write("l.csv", f"sequence,label\n{rows}")
+    report = json.loads(run("validate", table, "-m", model_folder, "--json").stdout)
+    assert report["estimate"]["command"] == "embed"
+
+
+def test_no_estimate_does_not_load_torch(example):
+    for name in ("regions.bed", "variants.vcf"):
+        code = f"""
+import sys
+from findna.cli import main
+try:
+    main(['validate', r'{example / "genome.fa"}', r'{example / name}', '--no-estimate', '-q'])
+except SystemExit as end:
+    print(end.code, 'torch' in sys.modules)
+"""
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert done.stdout.splitlines()[-1] == "0 False", done.stderr
+
+
+def test_memory_is_bounded(validate, write, monkeypatch):
+    monkeypatch.setattr(module, "MOST_COMPARED", 10)
+    monkeypatch.setattr(module, "_SAMPLE", 3)
+    bed = write("r.bed", "".join(f"chrA\t{i % 12}\t100\n" for i in range(24)))
+    found = validate(bed)["duplicates"]
+    assert found == {"rows": 0, "compared": 10, "examples": []}
+    sample = module._Sample()
+    for number in range(100):
+        sample.add(number)
+    assert len(sample.items) == 3
+    assert sample.items == sorted(sample.items)
+
+
+def test_bins_of_lengths():
+    lengths = Lengths()
+    for n in (1, 2, 4, 5, 9, 10, 19, 20, 99, 100, 1234):
+        lengths.add(n)
+    found = {(b.first, b.last): b.rows for b in lengths.bins()}
+    assert found == {
+        (1, 1): 1, (2, 4): 2, (5, 9): 2, (10, 19): 2, (20, 49): 1, (50, 99): 1, (100, 199): 1,
+        (200, 499): 0, (500, 999): 0, (1000, 1999): 1,
+    }  # fmt: skip
+    assert Lengths().bins() == []
+
+
+@pytest.mark.realdata
+def test_real_files(validate, shared_data):
+    hg38 = shared_data / "human-hg38" / "hg38.chr2_chr20_chr21.fa.gz"
+    tss = shared_data / "regions" / "epdnew_human_tss.no_chr19.hg38.bed.gz"
+    report = validate(tss, "--window", 300, genome=hg38, code=1)
+    assert report["statuses"] == {"ok": 200, "unknown_contig": 24505, "out_of_bounds": 2881}
+    vcf = shared_data / "variants" / "giab_HG001.chr20.hg19.vcf.gz"
+    report = validate(vcf, genome=hg38, code=1)
+    assert report["statuses"]["ref_mismatch"] > 1000
+    report = validate(shared_data / "uci_splice" / "splice.csv.gz", genome=None)
+    assert report["labels"]["classes"] == {"EI": 767, "IE": 768, "N": 1655}
+    assert report["labels"]["conflicts"] == 1
