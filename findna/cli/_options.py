@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -163,6 +164,42 @@ inference_options = option_group(
 def begin() -> None:
     """Mark the end of loading: from here on an interrupt unwinds, and leaves nothing behind."""
     on_interrupt(signal.default_int_handler)
+
+
+def check_regions(regions: str | None, region: tuple[str, ...], split: bool, resized: bool) -> None:
+    """Raise UsageError for region options that exclude each other."""
+    if regions is not None and region:
+        raise click.UsageError("give REGIONS or -r/--region, not both")
+    if split and resized:
+        raise click.UsageError("--split cannot be combined with --flank or --window")
+
+
+@contextmanager
+def genome_and_rows(
+    genome: Path,
+    chrom_alias: Path | None,
+    regions: str | None,
+    region: tuple[str, ...],
+    stream: bool = False,
+) -> Iterator[tuple[Any, Any]]:
+    """The FASTA, and rows of REGIONS, of ``--region``, or one per FASTA record.
+
+    ``stream`` reads a pipe as it comes: the rows can then be read once.
+    """
+    from findna.genome import Genome, read_aliases
+    from findna.regions import RegionSource
+
+    begin()
+    aliases = read_aliases(chrom_alias) if chrom_alias else None
+    with Genome(genome, aliases) as fasta:
+        if regions is not None:
+            source = (RegionSource.stream if stream else RegionSource.bed)(regions)
+        elif region:
+            source = RegionSource.strings(region, fasta)
+        else:
+            source = RegionSource.records(fasta)
+        with source:
+            yield fasta, source
 
 
 def for_job(run: Callable[..., Any], rows: str | None) -> Callable[..., Any]:

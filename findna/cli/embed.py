@@ -96,49 +96,37 @@ def embed(
       bedtools makewindows -g genome.fa.fai -w 1000 | findna embed genome.fa - -o windows.h5
       findna embed genes.fa -o genes.h5 --pool mean --pool max --bins 8
     """
-    if regions is not None and region:
-        raise click.UsageError("give REGIONS or -r/--region, not both")
-    if split and (flank or window is not None):
-        raise click.UsageError("--split cannot be combined with --flank or --window")
+    _options.check_regions(regions, region, split, bool(flank) or window is not None)
     if form is None:
         name = output.name.lower().removesuffix(".gz").removesuffix(".bgz") if output else ""
         form = "tsv" if name.endswith((".tsv", ".txt", ".bed")) else "h5"
 
     from findna.embed import embed as run
-    from findna.genome import Genome, read_aliases
     from findna.model.pooling import Pooling
-    from findna.regions import RegionOptions, RegionSource
+    from findna.regions import RegionOptions
 
-    _options.begin()
-    aliases = read_aliases(chrom_alias) if chrom_alias else None
-    with Genome(genome, aliases) as fasta:
-        if regions is not None:
-            source = RegionSource.bed(regions)
-        elif region:
-            source = RegionSource.strings(region, fasta)
-        else:
-            source = RegionSource.records(fasta)
-        with source:
-            summary = _options.for_job(run, regions)(
-                fasta,
-                source,
-                output,
-                model=model,
-                options=RegionOptions(
-                    stranded, split, flank, window, anchor, out_of_bounds == "pad", on_error
-                ),
-                pooling=Pooling(tuple(dict.fromkeys(kinds)), bins, per_base, both_strands),
-                form=form,
-                dtype=dtype,
-                precision=precision,
-                device=device,
-                max_tokens=max_tokens,
-                whole=whole,
-                shard=shard,
-                resume=resume,
-                force=force,
-                command=shlex.join(["findna", *sys.argv[1:]]),
-            )
+    opened = _options.genome_and_rows(genome, chrom_alias, regions, region)
+    with opened as (fasta, source):
+        summary = _options.for_job(run, regions)(
+            fasta,
+            source,
+            output,
+            model=model,
+            options=RegionOptions(
+                stranded, split, flank, window, anchor, out_of_bounds == "pad", on_error
+            ),
+            pooling=Pooling(tuple(dict.fromkeys(kinds)), bins, per_base, both_strands),
+            form=form,
+            dtype=dtype,
+            precision=precision,
+            device=device,
+            max_tokens=max_tokens,
+            whole=whole,
+            shard=shard,
+            resume=resume,
+            force=force,
+            command=shlex.join(["findna", *sys.argv[1:]]),
+        )
     missing = summary.rows - summary.embedded
     fate = "skipped" if summary.skipped else "kept without a vector"
     _options.say(

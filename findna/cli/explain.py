@@ -110,50 +110,40 @@ def explain(
         raise click.UsageError("-m/--model is for --target mnm; a task has its own encoder")
     if task is None and class_name is not None:
         raise click.UsageError("--class is for --task")
-    if regions is not None and region:
-        raise click.UsageError("give REGIONS or -r/--region, not both")
-    if split and (flank or window is not None or context is not None):
-        raise click.UsageError("--split cannot be combined with --flank, --window or --context")
+    _options.check_regions(regions, region, split, bool(flank) or window is not None)
+    if split and context is not None:
+        raise click.UsageError("--split cannot be combined with --context")
     if output is None and plot is None and track is None:
         track = Path("-")
 
     from findna.explain import explain as run
-    from findna.genome import Genome, read_aliases
-    from findna.regions import RegionOptions, RegionSource
+    from findna.regions import RegionOptions
 
-    _options.begin()
-    aliases = read_aliases(chrom_alias) if chrom_alias else None
-    with Genome(genome, aliases) as fasta:
-        if regions is not None:
-            source = RegionSource.bed(regions)
-        elif region:
-            source = RegionSource.strings(region, fasta)
-        else:
-            source = RegionSource.records(fasta)
-        with source:
-            summary = run(
-                fasta,
-                source,
-                output,
-                task=task,
-                class_name=class_name,
-                model=model or "tiny",
-                options=RegionOptions(
-                    stranded, split, flank, window, anchor, out_of_bounds == "pad", on_error
-                ),
-                context=context,
-                both_strands=both_strands,
-                track=track,
-                plot=plot,
-                header=header,
-                write_index=write_index,
-                whole=whole,
-                precision=precision,
-                device=device,
-                max_tokens=max_tokens,
-                force=force,
-                command=shlex.join(["findna", *sys.argv[1:]]),
-            )
+    opened = _options.genome_and_rows(genome, chrom_alias, regions, region)
+    with opened as (fasta, source):
+        summary = run(
+            fasta,
+            source,
+            output,
+            task=task,
+            class_name=class_name,
+            model=model or "tiny",
+            options=RegionOptions(
+                stranded, split, flank, window, anchor, out_of_bounds == "pad", on_error
+            ),
+            context=context,
+            both_strands=both_strands,
+            track=track,
+            plot=plot,
+            header=header,
+            write_index=write_index,
+            whole=whole,
+            precision=precision,
+            device=device,
+            max_tokens=max_tokens,
+            force=force,
+            command=shlex.join(["findna", *sys.argv[1:]]),
+        )
     missing = summary.rows - summary.explained
     fate = "skipped" if on_error == "skip" else "without effects"
     rate = summary.mutants / max(summary.seconds, 1e-9)

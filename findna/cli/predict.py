@@ -86,10 +86,7 @@ def predict(
       findna predict genome.fa tss.bed --task promoter --window 300 --bed6 -o tss.bed.gz
       findna predict genes.fa --task promoter,splice --all-classes
     """
-    if regions is not None and region:
-        raise click.UsageError("give REGIONS or -r/--region, not both")
-    if split and (flank or window is not None):
-        raise click.UsageError("--split cannot be combined with --flank or --window")
+    _options.check_regions(regions, region, split, bool(flank) or window is not None)
     records = regions is None and not region
     if form is None:
         name = output.name.lower().removesuffix(".gz").removesuffix(".bgz") if output else ""
@@ -98,44 +95,35 @@ def predict(
     if bed6 and form != "bed":
         raise click.UsageError("--bed6 is BED; leave out -O")
 
-    from findna.genome import Genome, read_aliases
     from findna.predict import predict as run
-    from findna.regions import RegionOptions, RegionSource
+    from findna.regions import RegionOptions
 
-    _options.begin()
-    aliases = read_aliases(chrom_alias) if chrom_alias else None
-    with Genome(genome, aliases) as fasta:
-        if regions is not None and (resume or shard):  # these read the rows more than once
-            source = RegionSource.bed(regions)
-        elif regions is not None:
-            source = RegionSource.stream(regions)
-        elif region:
-            source = RegionSource.strings(region, fasta)
-        else:
-            source = RegionSource.records(fasta)
-        with source:
-            summary = _options.for_job(run, regions)(
-                fasta,
-                source,
-                output,
-                tasks=_options.listed(task),
-                options=RegionOptions(
-                    stranded, split, flank, window, anchor, out_of_bounds == "pad", on_error
-                ),
-                form=form,
-                bed6=bed6,
-                header=header,
-                all_classes=all_classes,
-                records=records,
-                min_probability=min_prob,
-                write_index=write_index,
-                precision=precision,
-                device=device,
-                max_tokens=max_tokens,
-                shard=shard,
-                resume=resume,
-                force=force,
-            )
+    opened = _options.genome_and_rows(
+        genome, chrom_alias, regions, region, stream=not (resume or shard)
+    )
+    with opened as (fasta, source):
+        summary = _options.for_job(run, regions)(
+            fasta,
+            source,
+            output,
+            tasks=_options.listed(task),
+            options=RegionOptions(
+                stranded, split, flank, window, anchor, out_of_bounds == "pad", on_error
+            ),
+            form=form,
+            bed6=bed6,
+            header=header,
+            all_classes=all_classes,
+            records=records,
+            min_probability=min_prob,
+            write_index=write_index,
+            precision=precision,
+            device=device,
+            max_tokens=max_tokens,
+            shard=shard,
+            resume=resume,
+            force=force,
+        )
     missing = summary.rows - summary.predicted
     fate = "skipped" if on_error == "skip" else "without a prediction"
     _options.say(
