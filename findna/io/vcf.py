@@ -27,14 +27,13 @@ from pysam.utils import SamtoolsError
 
 from findna.errors import OutputError, RegionError, VariantError
 from findna.io.output import published
-from findna.io.streams import display_name, is_stdin, numbered_lines, open_input
+from findna.io.streams import BGZF_END, display_name, is_bgzf, is_stdin, numbered_lines, open_input
 from findna.io.tables import MISSING, is_stdout, open_text_output
 
 FORMS = ("vcf", "bcf", "tsv")
 _COLUMNS = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
-_BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
-"""The empty block at the end of every complete BGZF file."""
 _MOST_DIGITS = 12  # of a position
+_MOST_ALLELES = (1 << 16) - 1  # of a record; what BCF can count
 _LONGEST_LINE = 1 << 30  # bytes; a million genotypes are some 50 MB
 
 
@@ -270,6 +269,11 @@ def _parse(line: str, number: int, n_columns: int, name: str) -> VcfRecord:
     if not chrom or not ref or not alt:
         which = "CHROM" if not chrom else "REF" if not ref else "ALT"
         raise VariantError(f"{name}:{number}: {which} is empty; a missing value is a dot")
+    if alt.count(",") + 2 > _MOST_ALLELES:
+        raise VariantError(
+            f"{name}:{number}: {alt.count(',') + 2} alleles, more than VCF tools can hold "
+            f"({_MOST_ALLELES}); divide the record"
+        )
     alts = () if alt == MISSING else tuple(alt.split(","))
     return VcfRecord(number, chrom, int(pos) - 1, name_, ref, alts, line)
 
@@ -292,11 +296,11 @@ def _check_end(path: Path) -> None:
     """Raise VariantError for BGZF without its last block: it was cut between two blocks."""
     with path.open("rb") as file:
         head = file.read(18)
-        if head[:2] != _BGZF_END[:2] or head[12:14] != b"BC":
+        if not is_bgzf(head):
             return
         file.seek(0, os.SEEK_END)
-        file.seek(max(file.tell() - len(_BGZF_END), 0))
-        if file.read() != _BGZF_END:
+        file.seek(max(file.tell() - len(BGZF_END), 0))
+        if file.read() != BGZF_END:
             raise VariantError(
                 f"{path}: BGZF without its last block: the file is cut off; copy it again"
             )
