@@ -69,6 +69,8 @@ class EncoderConfig:
                 isinstance(value, int) and least <= value <= most,
                 f"{name} must be a whole number from {least} to {most}, not {value!r}",
             )
+        n_layers = self.n_blocks * self.layers_per_block
+        _check(n_layers <= _MOST_LAYERS, f"{n_layers} layers; at most {_MOST_LAYERS} work")
         _check(
             self.readout <= self.n_blocks * self.layers_per_block,
             f"readout ({self.readout}) exceeds the number of layers",
@@ -98,6 +100,7 @@ _ENCODER_LIMITS = {
     "max_length": 100_000_000,
     "readout": 65_536,
 }
+_MOST_LAYERS = 2_048  # an empty network of 65,536 takes half a minute to put together
 
 
 @dataclass(frozen=True)
@@ -270,12 +273,10 @@ def _coerce(name: str, value: Any, hint: Any) -> Any:
     if get_origin(hint) is tuple:
         items = value if isinstance(value, list | tuple) else [value]
         return tuple(_coerce(name, item, get_args(hint)[0]) for item in items)
-    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if hint is float and isinstance(value, str):  # YAML 1.1 reads 3e-4 as a string
+    if hint is float and isinstance(value, int | float | str) and not isinstance(value, bool):
         try:
-            return float(value)
-        except ValueError:
+            return float(value)  # of text too: YAML 1.1 reads 3e-4 as a string
+        except (ValueError, OverflowError):
             pass
     if isinstance(value, hint) and isinstance(value, bool) == (hint is bool):
         return value

@@ -4,11 +4,20 @@ A message says where, what and the remedy, on one line. ``findna.cli`` prints it
 with ``exit_code``; a programmer's mistake raises a built-in exception instead.
 """
 
+LONGEST_MESSAGE = 2_000
+
 
 class FindnaError(Exception):
     """Something the user can fix."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        """The message: one line, and no screenful, whatever the input it names is made of."""
+        text = super().__str__()
+        if len(text) > LONGEST_MESSAGE:
+            text = text[:LONGEST_MESSAGE] + "..."
+        return text.replace("\r", " ").replace("\n", " ")
 
 
 class ConfigError(FindnaError):

@@ -574,7 +574,7 @@ def _check_folder(folder: Path, settings: str, resume: bool, force: bool) -> dic
     for path in sorted(folder.glob("*.json")):
         try:
             before = json.loads(path.read_text())
-        except (ValueError, OSError):
+        except (ValueError, OSError, RecursionError):
             before = {}
         if not isinstance(before, dict) or not {"settings", "result"} <= before.keys():
             continue  # a report, or a file of someone else's

@@ -8,6 +8,7 @@ import os
 import struct
 import tempfile
 import zlib
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -16,10 +17,14 @@ from pyfaidx import Faidx, FastaIndexingError
 
 from findna.encoding import N, Tokens, encode
 from findna.errors import GenomeError
+from findna.io.streams import is_bgzf, numbered_lines, open_input
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _CHUNK = 1 << 22  # bp read at a time where a whole contig is needed
 _MOST_NAMES = 3
+_LONGEST_NAME = 100  # of a contig in a message
+_MOST_PACKED = 1_100  # letters per compressed byte; deflate cannot hold more
+_LONGEST_GAP = 1 << 20  # bytes from the end of one contig to the begin of the next
 _DAMAGE = (OSError, ValueError, IndexError, EOFError, RuntimeError, struct.error, zlib.error)
 """What pyfaidx and its BGZF reader raise for damaged files."""
 
@@ -39,7 +44,7 @@ def _is_bgzf(path: Path) -> bool:
         head = file.read(18)
     if not head.startswith(_GZIP_MAGIC):
         return False
-    if len(head) == 18 and head[3] & 4 and head[12:14] == b"BC":
+    if is_bgzf(head):
         return True
     raise GenomeError(
         f"{path}: plain gzip cannot be read by coordinates; "
@@ -56,7 +61,9 @@ def _fresh(index: Path, fasta: Path) -> bool:
 
 def _names(names: list[str]) -> str:
     more = len(names) - _MOST_NAMES
-    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(name[:_LONGEST_NAME] for name in names[:_MOST_NAMES]) + (
+        f" and {more} more" if more > 0 else ""
+    )
 
 
 class Genome:
@@ -89,13 +96,19 @@ class Genome:
         try:
             self._faidx = self._open()
         except (FastaIndexingError, *_DAMAGE) as error:
-            reason = " ".join(str(error).split())
-            raise GenomeError(f"{self.path}: cannot index this FASTA: {reason}") from error
-        self.contigs: dict[str, int] = {
-            name: record.rlen for name, record in self._faidx.index.items()
-        }
+            raise GenomeError(f"{self.path}: cannot index this FASTA: {error}") from error
+        index = self._faidx.index
+        self._order = sorted(index, key=lambda name: index[name].offset)  # as they lie in the file
+        self.contigs: dict[str, int] = {name: index[name].rlen for name in self._order}
         if not self.contigs:
             raise GenomeError(f"{self.path}: holds no sequence")
+        most = self.path.stat().st_size * (_MOST_PACKED if self._bgzf else 1)
+        wrong = next((name for name, n in self.contigs.items() if not 0 <= n <= most), None)
+        if wrong is not None:
+            raise self._unfit(f"contig {wrong} of {self.contigs[wrong]} bp")
+        self._place = {name: i for i, name in enumerate(self._order)}
+        self._checked: set[int] = set()  # numbers of gaps
+        self._blocks: set[int] = set()  # of BGZF, that lie where the index says
 
     def _open(self) -> Faidx:
         suffixes = [".fai", ".gzi"] if self._bgzf else [".fai"]
@@ -172,6 +185,7 @@ class Genome:
         GenomeError
             The file ends early or holds something else than its index says.
         """
+        self._check_index(chrom)
         length = self.contigs[chrom]
         first, last = max(start, 0), min(end, length)
         inside = self._letters(chrom, first, last) if first < last else b""
@@ -182,20 +196,115 @@ class Genome:
             tokens[first - start : last - start] = encode(inside)
         return tokens
 
+    def _unfit(self, reason: str) -> GenomeError:
+        return GenomeError(
+            f"{self.path}: {reason}; the file does not fit its index: remove the .fai and .gzi "
+            "files beside it and try again; or the lines of a record are not all as long"
+        )
+
+    def _check_index(self, chrom: str) -> None:
+        """Raise GenomeError unless the contig lies where the index says.
+
+        An index can be newer than a FASTA it does not belong to, and be of the right lengths.
+        """
+        place = self._place[chrom]
+        missing = [number for number in (place, place + 1) if number not in self._checked]
+        if not missing:
+            return
+        record = self._faidx.index[chrom]
+        line_end = (record.offset + record.lenc, record.offset + record.lenb)
+        try:
+            fits = (
+                0 <= record.lenb - record.lenc <= len("\r\n")
+                and (record.rlen <= record.lenc or self._bytes(*line_end) in (b"\n", b"\r\n"))
+                and all(map(self._is_gap, missing))
+            )
+        except _DAMAGE as error:
+            raise GenomeError(f"{self.path}: cannot read {chrom}: {error}") from error
+        if not fits:
+            raise self._unfit(f"{chrom} is not where its index says")
+        self._checked.update(missing)
+
+    def _is_gap(self, number: int) -> bool:
+        """Whether a contig's name, and no more, lies between the contig before and itself.
+
+        Number 0 is what precedes the first contig; the highest, what follows the last.
+        """
+        index, start, letter = self._faidx.index, 0, b""
+        if number:
+            before = index[self._order[number - 1]]
+            start = before.offset + before.rlen
+            if before.rlen:
+                start += (before.rlen - 1) // max(before.lenc, 1) * (before.lenb - before.lenc)
+                letter = self._bytes(start - 1, start)
+                if letter in (b"", b"\n", b"\r"):
+                    return False
+        if number == len(self._order):
+            return not self._bytes(start, start + _LONGEST_GAP).strip()
+        name = self._order[number]
+        gap = self._bytes(start, index[name].offset)
+        if letter and not gap.startswith((b"\n", b"\r\n")):
+            return False
+        lines = [line for line in gap.split(b"\n") if line.strip()]
+        if number == 0:
+            lines = [line for line in lines if not line.startswith(b";")]  # comments of old FASTA
+        if len(lines) != 1 or not lines[0].startswith(b">"):
+            return False
+        if index[name].rlen and not gap.endswith(b"\n"):
+            return False
+        return lines[0][1:].decode("utf-8", "replace").split()[:1] == [name]
+
+    def _bytes(self, start: int, end: int) -> bytes:
+        """Bytes of the file, unpacked; fewer at its end."""
+        if not 0 <= end - start <= _LONGEST_GAP:
+            raise ValueError("contigs overlap or lie too far apart")
+        file = self._faidx.file
+        if self._bgzf:
+            block = self._faidx.gzi_index[self._block(start)]
+            within = start - block.ustart
+            if not 0 <= within < 1 << 16:
+                raise ValueError("no block of that place")
+            file.seek(block.cstart << 16 | within)  # a virtual offset
+        else:
+            file.seek(start)
+        found: bytes = file.read(end - start)
+        return found
+
+    def _block(self, start: int) -> int:
+        """Number of the BGZF block that holds a byte; checked against its neighbours."""
+        blocks = self._faidx.gzi_index
+        found = bisect_right(blocks, start, key=lambda block: block.ustart) - 1
+        for number in (found - 1, found):
+            if number in self._blocks or not 0 <= number < len(blocks) - 1:
+                continue
+            before, after = blocks[number], blocks[number + 1]
+            with self.path.open("rb") as file:
+                file.seek(before.cstart)
+                head = file.read(18)
+                size = int.from_bytes(head[16:18], "little") + 1
+                file.seek(before.cstart + size - 4)
+                length = int.from_bytes(file.read(4), "little")
+            if not is_bgzf(head) or (size, length) != (
+                after.cstart - before.cstart, after.ustart - before.ustart
+            ):  # fmt: skip
+                raise self._unfit("its blocks are not where the .gzi file says")
+            self._blocks.add(number)
+        return found
+
     def _letters(self, chrom: str, start: int, end: int) -> bytes:
         try:
+            if self._bgzf:
+                record = self._faidx.index[chrom]
+                self._block(
+                    record.offset + start + start // record.lenc * (record.lenb - record.lenc)
+                )
             text: str = self._faidx.fetch(chrom, start + 1, end)
             letters = text.encode("ascii")
         except _DAMAGE as error:
-            reason = " ".join(str(error).split())
-            raise GenomeError(
-                f"{self.path}: cannot read {chrom}:{start + 1}-{end}: {reason}"
-            ) from (error)
+            where = f"{chrom}:{start + 1}-{end}"
+            raise GenomeError(f"{self.path}: cannot read {where}: {error}") from error
         if len(letters) != end - start:
-            raise GenomeError(
-                f"{self.path}: {chrom}:{start + 1}-{end} has {len(letters)} letters; the file does "
-                "not fit its index: remove the .fai and .gzi files beside it and try again"
-            )
+            raise self._unfit(f"{chrom}:{start + 1}-{end} has {len(letters)} letters")
         return letters
 
     def chunks(self, chrom: str) -> Iterator[Tokens]:
@@ -231,6 +340,7 @@ class Genome:
         return {chrom: known[chrom] for chrom in wanted}
 
     def _md5(self, chrom: str) -> str:
+        self._check_index(chrom)
         md5 = hashlib.md5(usedforsecurity=False)
         for start in range(0, self.contigs[chrom], _CHUNK):
             end = min(start + _CHUNK, self.contigs[chrom])
@@ -254,18 +364,24 @@ def read_aliases(path: Path) -> dict[str, str]:
     Raises
     ------
     GenomeError
-        A line does not have two columns.
+        A line does not have two columns, or a name stands for two contigs.
+    RegionError
+        The file is not text.
     """
-    aliases = {}
-    text = path.read_text("utf-8-sig", "surrogateescape")
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        names = line.split("\t")
-        if len(names) != 2:
-            raise GenomeError(
-                f"{path}:{number}: expected two tab-separated names: "
-                "the one in the regions, the one in the FASTA"
-            )
-        aliases[names[0].strip()] = names[1].strip()
+    aliases: dict[str, str] = {}
+    with open_input(path) as file:
+        for number, line in numbered_lines(file, str(path)):
+            if not line.strip() or line.startswith("#"):
+                continue
+            names = [name.strip() for name in line.split("\t")]
+            if len(names) != 2:
+                raise GenomeError(
+                    f"{path}:{number}: expected two tab-separated names: "
+                    "the one in the regions, the one in the FASTA"
+                )
+            if aliases.setdefault(names[0], names[1]) != names[1]:
+                raise GenomeError(
+                    f"{path}:{number}: {names[0][:80]} stands for {aliases[names[0]][:80]} and for "
+                    f"{names[1][:80]}; keep one"
+                )
     return aliases

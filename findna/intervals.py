@@ -33,7 +33,7 @@ class Interval:
         return f"{self.chrom}:{self.start}-{self.end}" + (f"({self.strand})" if stranded else "")
 
 
-_REGION = re.compile(r"(?P<chrom>.+):(?P<start>[\d,]*)(?P<dash>-)?(?P<end>[\d,]*)")
+_REGION = re.compile(r"(?P<chrom>.+):(?P<start>[0-9,]*)(?P<dash>-)?(?P<end>[0-9,]*)")
 _MOST_DIGITS = 12  # beyond any contig
 
 
@@ -56,10 +56,10 @@ def parse_region(text: str, contigs: Mapping[str, int]) -> Interval:
         raise RegionError(f"region {text[:80]}: a coordinate is larger than any contig")
     start = int(digits[0] or 1)
     if start < 1:
-        raise RegionError(f"region {text}: coordinates are 1-based; the first base is 1")
+        raise RegionError(f"region {text[:80]}: coordinates are 1-based; the first base is 1")
     last = int(digits[1]) if digits[1] else max(contigs.get(match["chrom"], 0), start)
     if last < start:
-        raise RegionError(f"region {text}: ends before it starts; write chrom:start-end")
+        raise RegionError(f"region {text[:80]}: ends before it starts; write chrom:start-end")
     return Interval(match["chrom"], start - 1, last)
 
 

@@ -4,12 +4,13 @@ import io
 import tempfile
 
 import pytest
+from Bio import bgzf
 from hypothesis import given
 from hypothesis import strategies as st
 
 from findna.errors import FindnaError, RegionError
 from findna.intervals import Interval
-from findna.io.bed import column_names, problem, read_bed
+from findna.io.bed import BedRow, column_names, problem, read_bed
 
 
 def rows(path):
@@ -50,6 +51,9 @@ def test_empty_file(write):
         ("c\t1\t²\n", "expected a number"),
         ("\t1\t2\n", "at least 3 columns"),
         ("c\0\t1\t2\n", "NUL byte"),
+        ("c\t1\t2\tx\rc\t3\t4\ty\r", "a.bed:1: a carriage return within the line"),
+        ("#old\rc\t1\t2\r", "carriage return"),
+        ("c\t1\t2\r\r\n", "carriage return"),
     ],
 )
 def test_malformed_lines_are_named(write, text, message):
@@ -122,3 +126,64 @@ def test_stdin(monkeypatch):
     stream = io.TextIOWrapper(io.BufferedReader(io.BytesIO(gzip.compress(b"c\t1\t2\n"))))
     monkeypatch.setattr("sys.stdin", stream)
     assert rows("-") == [("c", 1, 2)]
+
+
+def blocks(path, text, size=200):
+    """BGZF of a text, and where its blocks begin."""
+    with bgzf.BgzfWriter(str(path)) as file:
+        for start in range(0, len(text), size):
+            file.write(text[start : start + size])
+            file.flush()
+    with path.open("rb") as file:
+        return path.read_bytes(), [start for start, *_ in bgzf.BgzfBlocks(file)]
+
+
+@pytest.mark.parametrize("pipe", [False, True])
+def test_bgzf_that_was_cut_between_two_blocks(tmp_path, monkeypatch, pipe):
+    text = "".join(f"c\t{i}\t{i + 1}\n" for i in range(100))
+    data, starts = blocks(tmp_path / "a.bed.gz", text)
+    assert len(rows(tmp_path / "a.bed.gz")) == 100
+    for cut in (starts[-1], starts[2]):
+        path = tmp_path / "cut.bed.gz"
+        path.write_bytes(data[:cut])
+        if pipe:
+            stream = io.TextIOWrapper(io.BufferedReader(io.BytesIO(data[:cut])))
+            monkeypatch.setattr("sys.stdin", stream)
+        with pytest.raises(RegionError, match="ends early or is damaged"):
+            rows("-" if pipe else path)
+
+
+def test_padding_has_an_end(genome):
+    """A row of the right contig, but of a thousand billion bases, would fill the memory."""
+    status, _ = problem(Interval("chrA", -(2**40), 10), genome, pad=True)
+    assert status == "out_of_bounds"
+    assert problem(Interval("chrA", -(10**9), 10**9), genome, pad=True) is None
+
+
+@pytest.mark.parametrize("count", ["1_0", "+2", "x", "9" * 5000, "\u0662", ""])
+def test_blocks_are_plain_numbers(count):
+    columns = ("c", "0", "10", "n", "0", "+", "0", "10", "0", count, "1,1", "0,9")
+    row = BedRow(1, Interval("c", 0, 10), columns)
+    assert row.blocks() is None
+    good = BedRow(1, Interval("c", 0, 10), (*columns[:9], "2", "1,1,", "0,9,"))
+    assert good.blocks() == [(0, 1), (9, 10)]
+
+
+words = st.text(st.characters(exclude_characters="\t\n\r\0", exclude_categories=["Cs"]))
+names = words.filter(lambda text: text.strip() and text[0] not in "#\ufeff")
+
+
+@given(
+    st.lists(st.tuples(names, st.integers(0, 2**40), st.integers(0, 2**40), words, words)),
+    st.sampled_from(["\n", "\r\n"]),
+    st.booleans(),
+)
+def test_every_column_of_every_row_comes_back(table, end, compressed):
+    table = [row for row in table if row[0] not in ("track", "browser")]
+    table = [row for row in table if not row[0].startswith(("track ", "browser "))]
+    data = "".join("\t".join(map(str, row)) + end for row in table).encode()
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(gzip.compress(data) if compressed else data)
+        file.flush()
+        found = [row.columns for row in read_bed(file.name)]
+    assert found == [tuple(map(str, row)) for row in table]

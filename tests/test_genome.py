@@ -4,10 +4,13 @@ import os
 import subprocess
 import time
 
+import numpy as np
 import pytest
 from Bio import bgzf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from findna.encoding import decode
+from findna.encoding import decode, encode
 from findna.errors import GenomeError
 from findna.genome import Genome, read_aliases
 from tests.conftest import random_sequence
@@ -133,8 +136,112 @@ def test_index_of_another_file(tmp_path):
     path = tmp_path / "g.fa"
     path.write_bytes(b">a\nACGTACGT\n")
     (tmp_path / "g.fa.fai").write_text("a\t800\t3\t8\t9\n")
-    with Genome(path) as genome, pytest.raises(GenomeError, match="not fit its index"):
+    with pytest.raises(GenomeError, match="not fit its index"), Genome(path) as genome:
         genome.fetch("a", 0, 700)
+
+
+def read_all(path):
+    """Every contig, a piece at a time."""
+    with Genome(path) as genome:
+        for name, n in genome.contigs.items():
+            for start in range(-2, n + 2, 10_000):
+                genome.fetch(name, start, min(start + 100, n + 2))
+
+
+TWO = b">a x\nACGTACGT\nTTGG\n>b\nCCCC\nAA\n"
+TWO_INDEX = "a\t12\t5\t8\t9\nb\t6\t22\t4\t5\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "index"),
+    [
+        (TWO.replace(b"a x", b"a xy"), TWO_INDEX),  # everything lies one byte further on
+        (TWO.replace(b">b", b">c"), TWO_INDEX),
+        (TWO.replace(b"ACGTACGT\nTTGG", b"ACGTACG\nTTTGG"), TWO_INDEX),
+        (TWO + b">c\nAC\n", TWO_INDEX),
+        (TWO, TWO_INDEX.replace("\t12\t", "\t11\t")),
+        (TWO, TWO_INDEX.replace("\t12\t", "\t0\t")),
+        (TWO, TWO_INDEX.replace("\t8\t9", "\t7\t8")),
+        (TWO, TWO_INDEX.replace("\t8\t9", "\t8\t99999999999")),
+        (TWO, TWO_INDEX.replace("\t8\t9", "\t0\t0")),
+        (TWO, TWO_INDEX.replace("\t22\t", "\t-22\t")),
+        (TWO, TWO_INDEX.replace("\t6\t", "\t-6\t")),
+        (TWO, TWO_INDEX.splitlines()[0] + "\n"),
+        (TWO, TWO_INDEX.splitlines()[1] + "\n"),
+        (TWO, TWO_INDEX.replace("b\t", "b\t\t")),
+    ],
+)
+def test_an_index_that_does_not_fit(tmp_path, data, index):
+    """Newer than the FASTA, but of another one: it would give other bases without a word."""
+    path = tmp_path / "g.fa"
+    path.write_bytes(data)
+    (tmp_path / "g.fa.fai").write_text(index)
+    with pytest.raises(GenomeError):
+        read_all(path)
+
+
+def test_contigs_are_in_the_order_of_the_file(tmp_path):
+    path = tmp_path / "g.fa"
+    path.write_bytes(TWO)
+    (tmp_path / "g.fa.fai").write_text("".join(reversed(TWO_INDEX.splitlines(True))))
+    with Genome(path) as genome:
+        assert list(genome.contigs) == ["a", "b"]
+        assert decode(genome.fetch("a", 6, 12)) == "GTTTGG"
+
+
+def test_a_last_line_longer_than_the_others(tmp_path):
+    """pyfaidx indexes it, and then reads other bases."""
+    path = tmp_path / "g.fa"
+    path.write_bytes(b">a\nACGT\nACGTACGT\n")
+    with pytest.raises(GenomeError, match="not all as long"), Genome(path) as genome:
+        genome.fetch("a", 0, 12)
+
+
+def test_letters_of_several_bytes(tmp_path):
+    path = tmp_path / "g.fa"
+    path.write_bytes(">a\nACÉGT\n>b\nACGT\n".encode())
+    with pytest.raises(GenomeError), Genome(path) as genome:
+        genome.fetch("a", 3, 5)
+
+
+@pytest.mark.parametrize("at", [8, 16, 24])
+def test_block_index_that_does_not_fit(tmp_path, at):
+    path = write_bgzf(tmp_path / "g.fa.gz", fasta())
+    Genome(path).close()
+    index = tmp_path / "g.fa.gz.gzi"
+    data = bytearray(index.read_bytes())
+    data[at] ^= 4
+    index.write_bytes(data)
+    with pytest.raises(GenomeError):
+        read_all(path)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.text("ACGTNacgtnRYU", max_size=70), min_size=1, max_size=4),
+    st.integers(1, 20),
+    st.sampled_from([b"\n", b"\r\n"]),
+    st.booleans(),
+    st.booleans(),
+    st.data(),
+)
+def test_any_fasta(tmp_path_factory, sequences, width, end, last_end, packed, data):
+    lines = []
+    for i, text in enumerate(sequences):
+        lines += [f">c{i} some text", *(text[j : j + width] for j in range(0, len(text), width))]
+    content = end.join(line.encode() for line in lines) + (end if last_end else b"")
+    path = tmp_path_factory.mktemp("fasta") / "g.fa"
+    if packed:
+        path = write_bgzf(path.with_suffix(".fa.gz"), content)
+    else:
+        path.write_bytes(content)
+    with Genome(path) as genome:
+        assert genome.contigs == {f"c{i}": len(text) for i, text in enumerate(sequences)}
+        for name, text in zip(genome.contigs, sequences, strict=True):
+            start = data.draw(st.integers(-3, len(text) + 3))
+            stop = data.draw(st.integers(start, len(text) + 6))
+            expected = "".join(text[i] if 0 <= i < len(text) else "N" for i in range(start, stop))
+            assert np.array_equal(genome.fetch(name, start, stop), encode(expected))
 
 
 def test_truncated_bgzf(tmp_path):
@@ -170,3 +277,19 @@ def test_samtools_reads_our_index(path, tmp_path):
         ["samtools", "faidx", path, "one:65271-65300"], capture_output=True, text=True, check=True
     ).stdout
     assert out.splitlines()[1] == SEQUENCE[65_270:65_300]
+
+
+def test_aliases_in_other_wrappings(tmp_path):
+    path = tmp_path / "aliases"
+    for data in (b"1\tchr\xc2\x851\r\n2\tb", gzip.compress(b"1\tchr\xc2\x851\n2\tb\n")):
+        path.write_bytes(data)
+        assert read_aliases(path) == {"1": "chr\x851", "2": "b"}
+
+
+def test_a_name_that_stands_for_two_contigs(tmp_path):
+    path = tmp_path / "aliases"
+    path.write_text("1\ta\n1\ta\n")
+    assert read_aliases(path) == {"1": "a"}
+    path.write_text("1\ta\n1\tb\n")
+    with pytest.raises(GenomeError, match="stands for a and for b"):
+        read_aliases(path)

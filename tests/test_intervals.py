@@ -1,6 +1,8 @@
 import shutil
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from findna.errors import RegionError
 from findna.intervals import Interval, parse_region, select
@@ -21,6 +23,8 @@ CONTIGS = {"chr1": 100, "HLA:01-02": 50}
         ("chr1:-20", ("chr1", 0, 20)),
         ("chr1:200", ("chr1", 199, 200)),
         ("nowhere", ("nowhere", 0, 0)),
+        # digits of another script are letters of a contig that is not there
+        ("chr1:\u0661-\u0669", ("chr1:\u0661-\u0669", 0, 0)),
         ("other:3-4", ("other", 2, 4)),
     ],
 )
@@ -51,3 +55,10 @@ def test_select():
         ("chr1", 30, 80),
     ]
     assert select(CONTIGS, None, None) == [("HLA:01-02", 0, 50), ("chr1", 0, 100)]
+
+
+@given(st.integers(1, 10**11), st.integers(0, 10**6), st.booleans())
+def test_region_strings_come_back(first, more, commas):
+    last = first + more
+    text = f"chr1:{first:,}-{last:,}" if commas else f"chr1:{first}-{last}"
+    assert parse_region(text, CONTIGS) == Interval("chr1", first - 1, last)

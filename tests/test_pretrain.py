@@ -5,13 +5,15 @@ import shutil
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from findna.config import PRESETS, SIZES, EncoderConfig, PretrainConfig, from_dict, merge, to_dict
 from findna.errors import ConfigError
 from findna.model.checkpoint import load_checkpoint
 from findna.training import loop
 from findna.training.distillation import SelfDistillation
+from findna.training.metrics import Metrics
 from tests.conftest import random_sequence
 
 LITTLE = [
@@ -299,3 +301,35 @@ def test_presets_name_the_published_recipe():
         from_dict(PretrainConfig, {"lengths": [5]})
     with pytest.raises(ConfigError, match="n_cls"):
         from_dict(PretrainConfig, {"encoder": {"n_cls": 0}})
+
+
+def test_a_damaged_state_is_one_line(pretrain, tmp_path):
+    pretrain(tmp_path / "m", "--steps", 4)
+    path = tmp_path / "m" / "training.safetensors"
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    moment = next(name for name in tensors if name.endswith("fc1.weight.exp_avg"))
+    weight = next(name for name in tensors if name.startswith("model.") and "fc1" in name)
+    cases = {
+        "do not fit its settings": (tensors | {weight: torch.zeros(3)}, metadata),
+        "moments of": (tensors | {moment: torch.zeros(3)}, metadata),
+        "not a training state": (tensors, metadata | {"config": "[" * 100_000}),
+        "training state: step": (tensors, {k: v for k, v in metadata.items() if k != "step"}),
+    }
+    for message, (changed, said) in cases.items():
+        save_file(changed, path, said)
+        error = pretrain(tmp_path / "m", "--steps", 4, "--resume", code=1).stderr
+        assert message.split(":")[0] in error
+        assert len(error.splitlines()) == 1
+
+
+def test_damaged_lines_of_metrics_are_left_out(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    good = b'{"step": 1, "note": "\xff"}'
+    bad = [b'{"step": 1', b'{"step": 1' + b"0" * 400 + b"}", b"[" * 100_000, b"[]", b"\xff", b"7",
+           b'{"step": NaN}', b'{"step": 3}']  # fmt: skip
+    path.write_bytes(b"\n".join([good, *bad]))
+    with Metrics(path, 2):
+        pass
+    assert path.read_bytes() == good + b"\n"

@@ -76,7 +76,8 @@ def test_anything_else_is_refused(tmp_path, run, capfd):
     (tmp_path / "empty.pt").write_bytes(b"")
     data = (tmp_path / "good.pt").read_bytes()
     (tmp_path / "half.pt").write_bytes(data[: len(data) // 2])
-    for name in [*cases, "harmful", "harmful2", "text", "empty", "half"]:
+    (tmp_path / "directory.pt").write_bytes(data.replace(b"PK\x01\x02", b"PK\x01\x03"))
+    for name in [*cases, "harmful", "harmful2", "text", "empty", "half", "directory"]:
         result = run("models", "import", tmp_path / f"{name}.pt", "-o", tmp_path / "m", code=1)
         assert result.stderr.startswith("findna: ")
         assert len(result.stderr.splitlines()) == 1

@@ -1,11 +1,14 @@
 """``findna variants``: records as they went in, with the scores of each allele."""
 
+import contextlib
 import gzip
+import io
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -20,9 +23,9 @@ from hypothesis import strategies as st
 from findna.alleles import SCORED, UNSCORED, Examiner, kind_of
 from findna.effects import Scorer, cosine_distance, log_odds
 from findna.encoding import decode, encode, reverse_complement
-from findna.errors import VariantError
+from findna.errors import FindnaError, VariantError
 from findna.genome import Genome
-from findna.io.vcf import VcfRecord
+from findna.io.vcf import InfoField, VcfRecord, VcfSource, VcfWriter
 from findna.model.checkpoint import load_checkpoint
 from findna.task import load_task
 from tests.conftest import random_sequence
@@ -645,6 +648,8 @@ MALFORMED = [
     (HEADER.encode() + b"c\t\0\n", "8: holds a NUL byte"),
     (gzip.compress((HEADER + record()).encode())[:-12], "ends early"),
     (b"BCF\2\2garbage", "htslib cannot read"),
+    (HEADER + record(alt="," * 70_000), "8: 70002 alleles, more than VCF tools can hold"),
+    ((HEADER + record()).replace("\n", "\r"), "1: a carriage return within the line"),
 ]
 
 
@@ -784,3 +789,50 @@ def test_an_interrupt_is_one_line_and_leaves_nothing(
         assert process.wait(60) == 130
         assert process.stderr.read().splitlines() == [b"findna: interrupted"]
         assert list(folder.iterdir()) == []
+
+
+def written(line, fields, values):
+    file = io.BytesIO()
+    record = VcfRecord(1, "c", 0, ".", "A", tuple("C" * len(values)), line)
+    VcfWriter(file, fields).write(record, ["snv"] * len(values), values)
+    return file.getvalue().decode("utf-8", "surrogateescape").removesuffix("\n")
+
+
+column = st.text(st.characters(exclude_characters="\t\n\r\0", exclude_categories=["Cs"]))
+info_item = st.text(st.characters(exclude_characters="\t\n\r\0;", exclude_categories=["Cs"]))
+
+
+@given(
+    st.lists(column, min_size=7, max_size=7),
+    st.lists(info_item | st.sampled_from(["X=1", "X", "XY=2", "Y=.", "AX=3", "."]), max_size=5),
+    st.lists(column, max_size=3),
+    st.lists(st.tuples(st.none() | st.floats(-9, 9), st.none()), min_size=1, max_size=4),
+)
+def test_editing_info_leaves_everything_else(before, items, samples, values):
+    fields = [InfoField("X", "x"), InfoField("Y", "y")]
+    info = ";".join(items)
+    once = written("\t".join([*before, info, *samples]), fields, values)
+    columns = once.split("\t")
+    assert columns[:7] == before
+    assert columns[8:] == samples
+    kept = [item for item in info.split(";") if not item.startswith(("X=", "Y="))]
+    *old, x, y = columns[7].split(";")
+    assert [item for item in old if item] == [i for i in kept if i and (i != "." or len(kept) > 1)]
+    assert x.startswith("X=")
+    assert y == "Y=" + ",".join("." * len(values))
+    assert x.count(",") == len(values) - 1
+    if all(items):
+        assert written(once, fields, values) == once  # again
+
+
+@given(st.binary(max_size=300), st.booleans())
+def test_any_bytes_give_records_or_one_clear_error(data, headed):
+    with tempfile.NamedTemporaryFile(suffix=".vcf") as file:
+        file.write(HEADER.encode() * headed + data)
+        file.flush()
+        with contextlib.suppress(FindnaError), VcfSource(file.name) as source:
+            with source.open() as reader:
+                lines = [record.line for record in reader.records]
+            expected = [line.removesuffix(b"\r") for line in data.split(b"\n")]
+            found = [line.encode("utf-8", "surrogateescape") for line in lines]
+            assert found == [line for line in expected if line]

@@ -55,3 +55,46 @@ def test_slices_of_joined_blocks_on_both_strands():
     assert len(Region(0, "c", parts)) == 15
     assert Region(0, "c", parts).slice(8, 12) == [(18, 20), (30, 32)]
     assert Region(0, "c", parts, reverse=True).slice(0, 6) == [(19, 20), (30, 35)]
+
+
+@given(
+    st.integers(0, 1_000),
+    st.integers(1, 500),
+    st.integers(1, 700),
+    st.sampled_from(["start", "end"]),
+)
+def test_an_anchored_window_is_its_mirror_image_on_the_other_strand(start, length, window, anchor):
+    """Seen from the other strand of a contig of 2,000 bp."""
+    size = 2_000
+    forward = resize(
+        Interval("c", start, start + length, strand="+"),
+        window=window, anchor=anchor, stranded=True,
+    )  # fmt: skip
+    turned = resize(
+        Interval("c", size - start - length, size - start, strand="-"),
+        window=window, anchor=anchor, stranded=True,
+    )  # fmt: skip
+    assert forward[1] - forward[0] == window
+    assert forward == (size - turned[1], size - turned[0])
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 50), st.integers(1, 50)), min_size=1, max_size=5),
+    st.booleans(),
+    st.data(),
+)
+def test_slices_of_a_region_are_those_of_its_bases(gaps, reverse, data):
+    parts, at = [], 0
+    for gap, length in gaps:
+        parts.append((at + gap, at + gap + length))
+        at += gap + length
+    region = Region(0, "c", tuple(parts), reverse)
+    bases = [i for first, last in parts for i in range(first, last)]
+    assert len(region) == len(bases)
+    start = data.draw(st.integers(0, len(bases)))
+    end = data.draw(st.integers(start, len(bases)))
+    found = [i for first, last in region.slice(start, end) for i in range(first, last)]
+    if reverse:
+        assert found[::-1] == bases[::-1][start:end]
+    else:
+        assert found == bases[start:end]

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from findna.errors import BrokenFileError, FindnaError
+from findna.errors import LONGEST_MESSAGE, BrokenFileError, FindnaError
 
 COMMANDS = {
     "embed": "embed",
@@ -41,7 +41,6 @@ Exit codes:
 """
 
 INTERRUPTED = 130
-_LONGEST_MESSAGE = 2_000
 
 
 def _version(context: click.Context, _: click.Parameter, value: bool) -> None:
@@ -118,7 +117,7 @@ def _describe(error: BaseException) -> str:
     else:
         text = " ".join(str(error).split()) or type(error).__name__
     text = "".join(letter if letter.isprintable() else "?" for letter in text)
-    return text if len(text) <= _LONGEST_MESSAGE else text[:_LONGEST_MESSAGE] + "..."
+    return text if len(text) <= LONGEST_MESSAGE + 3 else text[:LONGEST_MESSAGE] + "..."
 
 
 def _fail(message: str, code: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
 import click
 
@@ -39,10 +40,6 @@ def list_tasks() -> None:
         except CheckpointError as error:  # the others can be used all the same
             click.echo(f"findna: {name} left out: {error}", err=True)
             continue
-        metrics = record.get("metrics", {})
-        measured = metrics.get("test") or metrics.get("valid") or {}
-        metric = "auroc" if "auroc" in measured else "r2"
-        value = measured.get(metric)
         rows.append(
             (
                 name,
@@ -50,15 +47,23 @@ def list_tasks() -> None:
                 str(config.window or "any"),
                 config.mode,
                 config.encoder,
-                f"{metric.upper()} {value:.3f} ({'test' if metrics.get('test') else 'valid'})"
-                if value is not None
-                else ".",
+                _figure(record.get("metrics")),
                 "shipped" if folder.parent == SHIPPED else str(folder),
                 str(record.get("digest", ""))[:12],
             )
         )
     header = ("task", "classes", "window", "mode", "encoder", "figure", "where", "digest")
     print_table(header, rows)
+
+
+def _figure(metrics: Any) -> str:
+    """A task's AUROC or R2 as its record has it; the record comes from outside."""
+    for split in ("test", "valid") if isinstance(metrics, dict) else ():
+        measured = metrics.get(split)
+        for metric in ("auroc", "r2") if isinstance(measured, dict) else ():
+            if isinstance(measured.get(metric), float):
+                return f"{metric.upper()} {measured[metric]:.3f} ({split})"
+    return "."
 
 
 @tasks.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,10 @@ COLUMNS = (
 )  # fmt: skip
 """Names of the standard columns; extra ones are called ``col13`` and so on."""
 
+_DIGITS = re.compile("[0-9]{1,13}")
 _HEADERS = ("#", "track ", "track\t", "browser ", "browser\t")
 _LARGEST = 2**40  # bp; beyond any contig, so a position is refused before arithmetic meets it
+_MOST_PADDING = 2_000_000_000  # bp; more than --flank and --window can ask for
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +37,10 @@ class BedRow:
         interval = self.interval
         if len(self.columns) < 12:
             return [(interval.start, interval.end)]
-        try:
-            count = int(self.columns[9])
-            sizes = [int(size) for size in self.columns[10].strip(",").split(",")]
-            starts = [int(start) for start in self.columns[11].strip(",").split(",")]
-        except ValueError:
+        listed = [column.strip(",").split(",") for column in self.columns[9:12]]
+        if not all(_DIGITS.fullmatch(text) for texts in listed for text in texts):
             return None
+        (count, *_), sizes, starts = ([int(text) for text in texts] for texts in listed)
         if not 0 < count == len(sizes) == len(starts):
             return None
         blocks = [
@@ -152,7 +153,7 @@ def problem(interval: Interval, genome: Genome, pad: bool = False) -> tuple[str,
     if interval.start == interval.end:
         return "empty", f"length 0 at {interval.chrom}:{interval.start}"
     inside = interval.start < length and interval.end > 0
-    if inside and pad:
+    if inside and pad and len(interval) <= length + _MOST_PADDING:
         return None
     if interval.start < 0:
         return "out_of_bounds", f"start {interval.start} is negative"

@@ -45,7 +45,8 @@ def open_raw(source: str | Path) -> BinaryIO:
 
 def is_bgzf(head: bytes) -> bool:
     """Whether a file that begins with these bytes (18 or more) is BGZF."""
-    return head.startswith(_GZIP_MAGIC) and head[12:14] == b"BC"
+    has_fields = len(head) >= _BGZF_HEAD and bool(head[3] & 4)
+    return head.startswith(_GZIP_MAGIC) and has_fields and head[12:14] == b"BC"
 
 
 class _Watched(io.RawIOBase):
@@ -114,7 +115,8 @@ def numbered_lines(
     Raises
     ------
     RegionError
-        The compressed data ends early or is damaged, a line holds a NUL byte or has no end.
+        The compressed data ends early or is damaged, a line holds a NUL byte or has no end, or
+        lines end as on an old Mac: several would pass for one.
     """
     number = 0
     try:
@@ -127,7 +129,13 @@ def numbered_lines(
                 raise RegionError(f"{name}:{number}: holds a NUL byte; not a text file")
             if number == 1:
                 line = line.removeprefix(_BYTE_ORDER_MARK)
-            yield number, line.rstrip(b"\n").removesuffix(b"\r").decode("utf-8", "surrogateescape")
+            line = line.removesuffix(b"\n").removesuffix(b"\r")
+            if b"\r" in line:
+                raise RegionError(
+                    f"{name}:{number}: a carriage return within the line; if the line ends are "
+                    "those of an old Mac, convert them: tr '\\r' '\\n'"
+                )
+            yield number, line.decode("utf-8", "surrogateescape")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise RegionError(
             f"{name}: compressed data ends early or is damaged after line {number}; "

@@ -42,6 +42,7 @@ _COLUMNS = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
 _MOST_DIGITS = 12  # of a position
 _MOST_NAMES = 3  # of samples in a message
 _FIRST_SAMPLE = 9  # columns before it
+_MOST_ALLELES = (1 << 16) - 1  # of a record; what BCF can count
 _LONGEST_LINE = 1 << 30  # bytes; a million genotypes are some 50 MB
 
 
@@ -361,6 +362,11 @@ def _parse(line: str, number: int, n_columns: int, name: str) -> VcfRecord:
     if not chrom or not ref or not alt:
         which = "CHROM" if not chrom else "REF" if not ref else "ALT"
         raise VariantError(f"{name}:{number}: {which} is empty; a missing value is a dot")
+    if alt.count(",") + 2 > _MOST_ALLELES:
+        raise VariantError(
+            f"{name}:{number}: {alt.count(',') + 2} alleles, more than VCF tools can hold "
+            f"({_MOST_ALLELES}); divide the record"
+        )
     alts = () if alt == MISSING else tuple(alt.split(","))
     return VcfRecord(number, chrom, int(pos) - 1, name_, ref, alts, line)
 

@@ -80,14 +80,13 @@ def import_published(path: Path, which: str = "Teacher") -> Model:
         It is anything but a published checkpoint.
     """
     refused = f"{path}: not a published FinDNA checkpoint"
+    file = path.open("rb")  # what torch says of a damaged archive may be an OSError too
     # the file comes from outside and torch has no one exception for what may be wrong with it;
     # whatever happens while tensors are taken from it means that it is not what it should be
     try:
-        with warnings.catch_warnings():  # torch's remarks about a foreign pickle's dialect
+        with file, warnings.catch_warnings():  # torch's remarks about a foreign pickle's dialect
             warnings.simplefilter("ignore")
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
         raise CheckpointError(f"{refused}: it does not hold plain tensors") from error
     state = content.get(which) if isinstance(content, dict) else None

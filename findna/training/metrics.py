@@ -16,8 +16,9 @@ class Metrics:
         """Open for writing after ``step``; lines a resumed run will write again are dropped."""
         kept = []
         if step and path.exists():
-            kept = [line for line in path.read_text().splitlines() if _step_of(line) <= step]
-        self._file = path.open("w")
+            lines = path.read_text("utf-8", "surrogateescape").split("\n")
+            kept = [line for line in lines if _step_of(line) <= step]
+        self._file = path.open("w", encoding="utf-8", errors="surrogateescape")
         for line in kept:
             self._file.write(line + "\n")
         self._file.flush()
@@ -39,8 +40,8 @@ class Metrics:
 
 
 def _step_of(line: str) -> float:
-    """Step of a line of metrics; one that was cut off by a crash comes after every step."""
+    """Step of a line of metrics; one that is cut off or damaged comes after every step."""
     try:
         return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return math.inf

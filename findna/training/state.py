@@ -85,7 +85,8 @@ class TrainingState:
             saved = from_dict(PretrainConfig, json.loads(metadata["config"]))
             step, seconds = int(metadata["step"]), float(metadata["seconds"])
             saved_data = json.loads(metadata["data"])
-        except (SafetensorError, OSError, KeyError, ValueError) as error:
+        except (SafetensorError, OSError, LookupError, ValueError, TypeError, RecursionError,
+                ConfigError) as error:  # fmt: skip
             raise CheckpointError(f"{path}: not a training state: {error}") from error
         if saved != config:
             changed = [k for k, v in to_dict(config).items() if v != to_dict(saved)[k]]
@@ -101,15 +102,20 @@ class TrainingState:
         state = cls.start(config, data, device)
         state.step, state.seconds = step, seconds
         prefix = "model."
-        state.model.load_state_dict(
-            {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
-        )
+        weights = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+        try:
+            state.model.load_state_dict(weights)
+        except RuntimeError as error:  # which names every tensor that does not fit
+            raise CheckpointError(f"{path}: its tensors do not fit its settings") from error
         for name, parameter in state.model.student.named_parameters():
+            shapes = {"step": (), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}
             moments = {
                 moment: tensors[key]
-                for moment in ("step", "exp_avg", "exp_avg_sq")
+                for moment in shapes
                 if (key := f"optimizer.{name}.{moment}") in tensors
             }
+            if any(moments[moment].shape != shapes[moment] for moment in moments):
+                raise CheckpointError(f"{path}: moments of {name} do not fit its settings")
             if moments:
                 state.optimizer.state[parameter] = moments
         return state

@@ -1,0 +1,109 @@
+"""What is written as HDF5 is what anndata and h5py read."""
+
+import tempfile
+from pathlib import Path
+
+import anndata
+import h5py
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from findna.io.hdf5 import BUFFER_ROWS, EffectWriter, EmbeddingWriter
+
+COLUMNS = {"chrom": "str", "start": "int", "n_fraction": "float", "name": "str"}
+text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+rows = st.lists(
+    st.fixed_dictionaries(
+        {
+            "chrom": text,
+            "start": st.integers(-(2**40), 2**40),
+            "n_fraction": st.floats(0, 1) | st.just(float("nan")),
+            "name": text,
+        }
+    ),
+    max_size=8,
+)
+
+
+def check_obs(data, rows):
+    assert list(data.obs.columns) == list(COLUMNS)
+    assert data.obs.index.tolist() == [str(i) for i in range(len(rows))]
+    for name in ("chrom", "start", "name"):
+        assert data.obs[name].tolist() == [row[name] for row in rows]
+    expected = np.array([row["n_fraction"] for row in rows], np.float64)
+    assert np.array_equal(data.obs["n_fraction"].to_numpy(), expected, equal_nan=True)
+
+
+@settings(deadline=None, max_examples=40)
+@given(rows, st.integers(0, 2), st.sampled_from(["float32", "float16"]), st.data())
+def test_embeddings_come_back(rows, bins, dtype, data):
+    rng = np.random.default_rng(len(rows))
+    lengths = [data.draw(st.none() | st.integers(0, 4)) for _ in rows]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.h5"
+        with EmbeddingWriter(
+            path, dim=3, columns=COLUMNS, kinds=("mean", "max"), bins=bins, per_base=True,
+            dtype=dtype, metadata={"a": {"b": 1, "c": ["x", "y"]}, "none": None},
+        ) as writer:  # fmt: skip
+            written = []
+            for row, length in zip(rows, lengths, strict=True):
+                if length is None:
+                    writer.write(row)
+                    written.append(None)
+                    continue
+                vectors = rng.normal(size=(2 + bins, 3)).astype(dtype).astype(np.float32)
+                per_base = rng.normal(size=(length, 3)).astype(np.float16)
+                pooled = {"mean": vectors[0], "max": vectors[1]}
+                writer.write(row, pooled, vectors[2:], per_base)
+                written.append((vectors, per_base))
+        found = anndata.read_h5ad(path)
+    check_obs(found, rows)
+    assert found.X.dtype == dtype
+    assert set(found.obsm) == {"max", *(["bins"] if bins else [])}
+    packed = found.uns["per_base"]
+    assert len(packed["offsets"]) == len(rows) + 1
+    for i, item in enumerate(written):
+        bases = packed["values"][packed["offsets"][i] : packed["offsets"][i + 1]]
+        if item is None:
+            assert np.isnan(found.X[i]).all()
+            assert np.isnan(found.obsm["max"][i]).all()
+            assert len(bases) == 0
+            continue
+        vectors, per_base = item
+        assert np.array_equal(found.X[i], vectors[0].astype(dtype))
+        assert np.array_equal(found.obsm["max"][i], vectors[1].astype(dtype))
+        assert not bins or np.array_equal(found.obsm["bins"][i], vectors[2:].astype(dtype))
+        assert np.array_equal(bases, per_base)
+    assert found.uns["findna"]["a"]["c"].tolist() == ["x", "y"]
+
+
+@settings(deadline=None, max_examples=30)
+@given(rows, st.data())
+def test_effects_come_back(rows, data):
+    rng = np.random.default_rng(len(rows))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.h5"
+        written = []
+        with EffectWriter(path, columns=COLUMNS, value="log_odds") as writer:
+            for row in rows:
+                effects = rng.normal(size=(data.draw(st.integers(0, 5)), 4)).astype(np.float32)
+                writer.write(row, float(len(written)), effects)
+                written.append(effects)
+        found = anndata.read_h5ad(path)
+    check_obs(found, rows)
+    assert found.X[:, 0].tolist() == [float(i) for i in range(len(rows))]
+    packed = found.uns["effects"]
+    for i, effects in enumerate(written):
+        there = packed["values"][packed["offsets"][i] : packed["offsets"][i + 1]]
+        assert np.array_equal(there, effects)
+
+
+def test_more_rows_than_are_held(tmp_path):
+    n = 2 * BUFFER_ROWS + 3
+    with EmbeddingWriter(tmp_path / "x.h5", dim=2, columns={"i": "int"}, kinds=("mean",)) as writer:
+        for i in range(n):
+            writer.write({"i": i}, {"mean": np.array([i, -i], np.float32)})
+    with h5py.File(tmp_path / "x.h5") as file:
+        assert file["obs/i"][:].tolist() == list(range(n))
+        assert file["X"][:, 1].tolist() == [-i for i in range(n)]
