@@ -307,6 +307,30 @@ def test_a_broken_journal_is_one_line(command, run, tmp_path):
     assert len(found.splitlines()) == 1
 
 
+def test_a_kill_loses_nothing_that_is_done(example, model_folder, run, write, tmp_path):
+    """docs/reliability/kill.py does this many times, to every command."""
+    rows = "".join(f"chrA\t{i % 5000}\t{i % 5000 + 300}\tr{i}\n" for i in range(3_000))
+    bed, out = write("many.bed", rows), tmp_path / "o.h5"
+    words = ["embed", example / "genome.fa", bed, "-m", model_folder, "--max-tokens", 2000]
+    code = (
+        "import sys; import findna.unfinished as u; u.SECONDS = 0.1; "
+        "from findna.cli import main; sys.argv[0] = 'findna'; main()"
+    )
+    command = [sys.executable, "-c", code, *map(str, words), "-o", str(out), "--resume"]
+    for n_parts in (2, 5):
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+            for _ in range(2000):
+                time.sleep(0.02)
+                if len(list((tmp_path / "o.h5.unfinished").glob("*/output"))) >= n_parts:
+                    break
+            process.kill()
+        assert not out.exists()
+    subprocess.run(command, check=True, capture_output=True)
+    run(*words, "-o", tmp_path / "whole.h5")
+    assert contents(out) == contents(tmp_path / "whole.h5")
+    assert sorted(path.name for path in tmp_path.glob("*o*.h5*")) == ["o.h5", "whole.h5"]
+
+
 @pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_keeps_what_is_done(example, model_folder, write, tmp_path, kind):
     rows = "".join(f"chrA\t{i % 5000}\t{i % 5000 + 400}\n" for i in range(20_000))
