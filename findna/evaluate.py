@@ -578,6 +578,9 @@ def _check_folder(folder: Path, settings: str, resume: bool, force: bool) -> dic
             before = {}
         if not isinstance(before, dict) or not {"settings", "result"} <= before.keys():
             continue  # a report, or a file of someone else's
+        result = before["result"]
+        if not isinstance(result, dict) or not isinstance(result.get("name"), str):
+            raise OutputError(f"{path}: not a result of this findna; remove it")
         if not resume and not force:
             raise OutputError(
                 f"{folder}: holds results already; --resume keeps them and goes on, --force "
@@ -589,7 +592,7 @@ def _check_folder(folder: Path, settings: str, resume: bool, force: bool) -> dic
                 "--force to begin anew"
             )
         if resume:
-            kept[before["result"]["name"]] = before["result"]
+            kept[result["name"]] = result
         else:
             path.unlink()
     return kept

@@ -226,9 +226,10 @@ class Genome:
         self._checked.update(missing)
 
     def _is_gap(self, number: int) -> bool:
-        """Whether a contig's name, and no more, lies between the contig before and itself.
+        """Whether a contig's name, and no letters, lie between the contig before and itself.
 
-        Number 0 is what precedes the first contig; the highest, what follows the last.
+        Number 0 is what precedes the first contig; the highest, what follows the last. Names of
+        empty records may lie there too: samtools leaves them out of an index.
         """
         index, start, letter = self._faidx.index, 0, b""
         if number:
@@ -239,20 +240,20 @@ class Genome:
                 letter = self._bytes(start - 1, start)
                 if letter in (b"", b"\n", b"\r"):
                     return False
-        if number == len(self._order):
-            return not self._bytes(start, start + _LONGEST_GAP).strip()
-        name = self._order[number]
-        gap = self._bytes(start, index[name].offset)
-        if letter and not gap.startswith((b"\n", b"\r\n")):
+        name = self._order[number] if number < len(self._order) else None
+        gap = self._bytes(start, start + _LONGEST_GAP if name is None else index[name].offset)
+        if letter and gap.strip() and not gap.startswith((b"\n", b"\r\n")):
             return False
         lines = [line for line in gap.split(b"\n") if line.strip()]
         if number == 0:
             lines = [line for line in lines if not line.startswith(b";")]  # comments of old FASTA
-        if len(lines) != 1 or not lines[0].startswith(b">"):
+        if not all(line.startswith(b">") for line in lines):
             return False
-        if index[name].rlen and not gap.endswith(b"\n"):
+        if name is None:
+            return True
+        if not lines or (index[name].rlen and not gap.endswith(b"\n")):
             return False
-        return lines[0][1:].decode("utf-8", "replace").split()[:1] == [name]
+        return lines[-1][1:].decode("utf-8", "replace").split()[:1] == [name]
 
     def _bytes(self, start: int, end: int) -> bytes:
         """Bytes of the file, unpacked; fewer at its end."""

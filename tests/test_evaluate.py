@@ -271,6 +271,17 @@ def test_results_are_not_mixed(copied, suite, model_folder, monkeypatch):
             evaluate("folder", suite, copied, **{**words, **other}, resume=True)
 
 
+@pytest.mark.parametrize("result", ["5", "{}", '{"name": []}'])
+def test_a_result_of_another_make(tmp_path, suite, model_folder, monkeypatch, result):
+    monkeypatch.setattr(evaluation, "evaluate_set", must_not)
+    (tmp_path / "o").mkdir()
+    (tmp_path / "o" / "x.json").write_text(f'{{"settings": "x", "result": {result}}}')
+    (tmp_path / "o" / "y.json").write_text("[" * 100_000)
+    words = {"model": str(model_folder), "options": QUICK, "resume": True}
+    with pytest.raises(OutputError, match="not a result of this findna"):
+        evaluate("folder", suite, tmp_path / "o", **words)
+
+
 def test_force_begins_anew_and_leaves_files_of_others(copied, suite, model_folder):
     for name in ("mine", "settings"):
         (copied / f"{name}.json").write_text(json.dumps({name: 1}))

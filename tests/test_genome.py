@@ -3,8 +3,10 @@ import hashlib
 import os
 import subprocess
 import time
+from pathlib import Path
 
 import numpy as np
+import pysam
 import pytest
 from Bio import bgzf
 from hypothesis import given, settings
@@ -178,6 +180,34 @@ def test_an_index_that_does_not_fit(tmp_path, data, index):
     (tmp_path / "g.fa.fai").write_text(index)
     with pytest.raises(GenomeError):
         read_all(path)
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("width", [61, 10**9])
+@pytest.mark.parametrize("name", ["g.fa", "g.fa.gz"])
+def test_indexes_of_samtools_are_used(tmp_path, name, width, end):
+    """Also where they leave out empty records."""
+    letters = {"none": b"", "one": SEQUENCE.encode(), "two": b"", "three": b"ACGTA"}
+    content = b""
+    for contig, text in letters.items():
+        lines = [text[i : i + width] for i in range(0, len(text), width)]
+        content += end.join([b">" + contig.encode(), *lines, b""])
+    path = tmp_path / name
+    if name.endswith(".gz"):
+        with pysam.BGZFile(str(path), "wb") as file:
+            file.write(content)
+    else:
+        path.write_bytes(content)
+    pysam.faidx(str(path))
+    index = Path(f"{path}.fai")
+    before = index.read_bytes(), index.stat().st_mtime_ns
+    with Genome(path) as genome:
+        assert {"one", "three"} <= set(genome.contigs)
+        for start in range(0, 199_000, 9_973):
+            found = decode(genome.fetch("one", start, start + 100))
+            assert found == SEQUENCE[start : start + 100].upper()
+        assert decode(genome.fetch("three", 0, 5)) == "ACGTA"
+    assert before == (index.read_bytes(), index.stat().st_mtime_ns)
 
 
 def test_contigs_are_in_the_order_of_the_file(tmp_path):

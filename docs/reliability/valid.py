@@ -6,6 +6,7 @@ The counts are deliberately plain, and share nothing with findna's own readers.
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import struct
 import zlib
@@ -133,21 +134,26 @@ def unpacked(data: bytes) -> bytes | None:
         if data[at] == 0:  # padding between members, as of tapes
             at += 1
             continue
-        member, head = zlib.decompressobj(31), bytearray(data[at : at + 4_096])
-        if len(head) > 3:
-            head[3] &= 0x1F  # flags that have no meaning yet
+        member = zlib.decompressobj(31)
         try:
-            parts.append(member.decompress(bytes(head)))
-            at += len(head)
             while not member.eof and at < len(data):
                 parts.append(member.decompress(data[at : at + 65_536]))
                 at += 65_536
-        except zlib.error:
-            return None
+        except zlib.error as error:
+            if "header" not in str(error):
+                return None
+            return by_gzip(data)  # zlib is strict about a header; the content has its own checksum
         if not member.eof:
             return None
         at = min(at, len(data)) - len(member.unused_data)
     return b"".join(parts)
+
+
+def by_gzip(data: bytes) -> bytes | None:
+    try:
+        return gzip.decompress(data)
+    except (EOFError, OSError, zlib.error):
+        return None
 
 
 def lines_of(content: bytes) -> list[bytes]:
