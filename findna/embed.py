@@ -44,11 +44,12 @@ _MOST_COLUMNS = 1_000  # their names have to fit an attribute of 64 KiB
 
 @dataclass(frozen=True)
 class EmbedSummary:
-    """What a run did."""
+    """What a run did; ``resumed`` rows had been complete before it."""
 
     rows: int
     embedded: int
     skipped: int
+    resumed: int
     seconds: float
     model: str
     digest: str
@@ -208,6 +209,7 @@ def embed(
         counts["rows"],
         counts["embedded"],
         counts["skipped"],
+        done,
         time.monotonic() - started,
         checkpoint.name,
         checkpoint.digest,

@@ -1,5 +1,6 @@
 """The fuzz run of docs/reliability.md in small."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -42,3 +43,10 @@ def test_a_lost_row_is_found(fuzz, capfd, monkeypatch):
     monkeypatch.setattr(fuzz, "place_all", lossy)
     assert fuzz.main(["--inputs", "20", "--readers", "bed"]) > 0
     assert "rows in" in capfd.readouterr().out
+
+
+def test_many_rows_come_out_whole():
+    """docs/reliability/load.py in small: every row in its place, some computed again alone."""
+    words = [sys.executable, str(SCRIPTS / "load.py"), "--regions", "2000"]
+    said = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    assert "all rows checked" in said

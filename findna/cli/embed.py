@@ -129,10 +129,12 @@ def embed(
         )
     missing = summary.rows - summary.embedded
     fate = "skipped" if summary.skipped else "kept without a vector"
+    rate = (summary.rows - summary.resumed) / max(summary.seconds, 1e-9)
     _options.say(
         f"{summary.embedded} of {summary.rows} regions embedded"
         + (f", {missing} {fate}" if missing else "")
-        + f" in {summary.seconds:.1f} s ({summary.embedded / max(summary.seconds, 1e-9):.0f}/s), "
+        + (f", {summary.resumed} of them before" if summary.resumed else "")
+        + f" in {summary.seconds:.1f} s ({rate:.0f}/s), "
         f"model {summary.model} {summary.digest[:12]}"
         + (f" -> {output}" if output is not None and str(output) != "-" else "")
     )
