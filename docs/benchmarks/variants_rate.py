@@ -4,10 +4,9 @@ One by one is what one writes first: for each allele and strand, the model on on
 (reference, alternate, and a masked window for each). "Plain" has the layers as the paper's code has
 them (`F.linear`, GELU, split, roll, concatenate); "same kernels" is findna's own encoder, so that
 what is left is what batching and the sharing of windows save. All three give the same scores;
-files are not written. Times are those of the processor (all threads), as other work may run beside;
-on a GPU, those of the clock.
+files are not written. Times are those of the clock: run it on an idle machine.
 
-    python docs/benchmarks/variants_rate.py GENOME.fa VCF --records 200
+    python docs/benchmarks/variants_rate.py GENOME.fa VCF --records 120 --window 32 512
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from collections.abc import Callable
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("vcf")
     parser.add_argument("--model", default="tiny")
     parser.add_argument("--records", type=int, default=200)
-    parser.add_argument("--window", type=int, default=512)
+    parser.add_argument("--window", type=int, nargs="+", default=[512])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="auto")
@@ -112,41 +112,46 @@ def main() -> None:
         "one by one, plain": OneByOne(checkpoint, device, plain=True),
         "one by one, same kernels": OneByOne(checkpoint, device, plain=False),
     }
-    clock = time.process_time if device.type == "cpu" else time.perf_counter
+    print(f"{describe(device)}")
+    print("| window | | alleles/s | batched is faster by (min-max of the rounds) | "
+          "largest difference |")  # fmt: skip
+    print("|---|---|---|---|---|")
     with Genome(arguments.genome) as genome, VcfSource(arguments.vcf) as source:
-        examiner = Examiner(genome, arguments.window)
         with source.open() as reader:
             records = list(islice(reader.records, arguments.records))
+        for window in arguments.window:
+            examiner = Examiner(genome, window)
 
-        def batched() -> list[list[float]]:
-            items = (examiner.examine(record) for record in records)
-            found = scored(items, scorer, 4 * max_tokens)
-            return [effect.values for _, effects in found for effect in effects if effect]
+            def batched(examiner: Examiner) -> list[list[float]]:
+                items = (examiner.examine(record) for record in records)
+                found = scored(items, scorer, 4 * max_tokens)
+                return [effect.values for _, effects in found for effect in effects if effect]
 
-        def one_by_one(score: OneByOne) -> list[list[float]]:
-            items = (examiner.examine(record) for record in records)
-            return [score(found[0]) for item in items for found in item.windows if found]
+            def one_by_one(score: OneByOne, examiner: Examiner) -> list[list[float]]:
+                items = (examiner.examine(record) for record in records)
+                return [score(found[0]) for item in items for found in item.windows if found]
 
-        runs = {name: partial(one_by_one, score) for name, score in alone.items()}
-        runs["batched"] = batched
-        times: dict[str, list[float]] = {name: [] for name in runs}
-        scores = {}
-        for _ in range(arguments.rounds + 1):  # the first round warms up
-            for name, run in runs.items():
-                started = clock()
-                scores[name] = np.array(run())
-                times[name].append(clock() - started)
-    n = len(scores["batched"])
-    print(f"{n} alleles, windows of {arguments.window} bp, {describe(device)}")
-    print("| | alleles/s | batched is faster by (min-max of the rounds) | largest difference |")
-    print("|---|---|---|---|")
+            runs = {name: partial(one_by_one, score, examiner) for name, score in alone.items()}
+            report(window, runs | {"batched": partial(batched, examiner)}, arguments.rounds)
+
+
+def report(window: int, runs: dict[str, Callable[[], list[list[float]]]], rounds: int) -> None:
+    """Run all in turn, several times, and print a row for each."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    scores = {}
+    for _ in range(rounds + 1):  # the first round warms up
+        for name, run in runs.items():
+            started = time.perf_counter()
+            scores[name] = np.array(run())
+            times[name].append(time.perf_counter() - started)
     for name in runs:
-        rate = n / statistics.median(times[name][1:])
+        rate = len(scores[name]) / statistics.median(times[name][1:])
         ratios = [a / b for a, b in zip(times[name][1:], times["batched"][1:], strict=True)]
         difference = np.abs(scores[name] - scores["batched"]).max()
         print(
-            f"| {name} | {rate:.1f} | {statistics.median(ratios):.2f} ({min(ratios):.2f}-"
-            f"{max(ratios):.2f}) | {difference:.1e} |"
+            f"| {window} | {name} | {rate:.1f} | {statistics.median(ratios):.2f} ("
+            f"{min(ratios):.2f}-{max(ratios):.2f}) | {difference:.1e} |",
+            flush=True,
         )
 
 
