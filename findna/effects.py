@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -179,7 +180,11 @@ class Scorer:
         self._vectors = vectors
         self._wanted = [name for name in SCORES if name in scores]
         self._tasks = [(task, _outputs(task, classes)) for task in tasks]
-        self._run = {"device": device, "precision": precision, "max_tokens": max_tokens}
+        self._run: dict[str, Any] = {
+            "device": device,
+            "precision": precision,
+            "max_tokens": max_tokens,
+        }
         unknown = set(classes).difference(*(task.config.classes for task in tasks))
         if unknown:
             raise ConfigError(f"--class: no task has a class {min(unknown)}")
@@ -255,7 +260,7 @@ class Scorer:
             key: list(
                 region_vectors(
                     source.regions(), source, checkpoint.model.encoder, pooling,
-                    whole=True, **self._run,  # type: ignore[arg-type]
+                    whole=True, **self._run,
                 )
             )
             for key, (checkpoint, pooling) in self._readings.items()
@@ -275,7 +280,7 @@ class Scorer:
             found = list(
                 masked_log_probabilities(
                     blanked.regions(), blanked, self._checkpoint.model,
-                    **self._run,  # type: ignore[arg-type]
+                    **self._run,
                 )
             )  # fmt: skip
             ratios = [

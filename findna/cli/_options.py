@@ -83,7 +83,7 @@ def listed(values: tuple[str, ...]) -> list[str]:
 
 chrom_alias = click.option(
     "--chrom-alias", type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    metavar="FILE", help="Tab-separated: name in the regions, name in the FASTA.",
+    metavar="FILE", help="Tab-separated: name in the input, name in the FASTA.",
 )  # fmt: skip
 
 placement_options = option_group(

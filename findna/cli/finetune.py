@@ -69,10 +69,7 @@ _DATA = click.Path(path_type=Path, exists=True)
     "--on-overlap", type=click.Choice(["stop", "drop", "keep"]), default="stop", show_default=True,
     help="Sequences of --train that are also in --valid or --test, on either strand.",
 )  # fmt: skip
-@click.option(
-    "--chrom-alias", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE",
-    help="Tab-separated: name in the labelled set, name in the FASTA.",
-)  # fmt: skip
+@_options.chrom_alias
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
               help="Of the validation split and of training.")  # fmt: skip
 @click.option("--note", default="", help="A sentence for the card.")

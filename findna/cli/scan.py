@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from findna.cli import _options
+from findna.io.tracks import is_bigwig
 
 
 @click.command(short_help="A task's probability along the genome, as a track.")
@@ -54,10 +55,7 @@ from findna.cli import _options
     "--on-error", type=click.Choice(["stop", "skip", "null"]), default="stop", show_default=True,
     help="Regions that cannot be read: stop before any work, or leave a gap (skip and null).",
 )  # fmt: skip
-@click.option(
-    "--chrom-alias", type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    metavar="FILE", help="Tab-separated: name in the regions, name in the FASTA.",
-)  # fmt: skip
+@_options.chrom_alias
 @click.option(
     "--header", is_flag=True, help="Begin bedGraph with the weights and a track line.",
 )  # fmt: skip
@@ -104,8 +102,7 @@ def scan(
     if regions is not None and region:
         raise click.UsageError("give --regions or -r/--region, not both")
     if form is None:
-        suffix = output.suffix.lower() if output else ""
-        form = "bigwig" if suffix in (".bw", ".bigwig") else "bedgraph"
+        form = "bigwig" if output is not None and is_bigwig(output) else "bedgraph"
 
     from contextlib import ExitStack
 

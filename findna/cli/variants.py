@@ -62,10 +62,7 @@ from findna.cli import _options
     "--ref-mismatch", type=click.Choice(["stop", "null"]), default="stop", show_default=True,
     help="Records that do not fit the genome: stop before any work, or keep them without scores.",
 )  # fmt: skip
-@click.option(
-    "--chrom-alias", type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    metavar="FILE", help="Tab-separated: name in the VCF, name in the FASTA.",
-)  # fmt: skip
+@_options.chrom_alias
 @click.option(
     "--embeddings", type=click.Path(path_type=Path), metavar="FILE",
     help="Also write the vectors of both windows, and their difference, to HDF5.",

@@ -138,7 +138,7 @@ def _parameter_groups(
     encoder: Encoder, head: TaskHead, config: FineTuneConfig
 ) -> list[dict[str, Any]]:
     """What is read of the encoder, by layer, each with its learning rate relative to the head's."""
-    blocks = [layer for block in encoder.mixer.blocks for layer in block]  # type: ignore[attr-defined]
+    blocks = [layer for block in encoder.mixer.blocks for layer in block]  # type: ignore[attr-defined]  # ModuleList has no type of its items
     used = blocks[: encoder.config.readout or len(blocks)]
     modules: list[nn.Module] = [encoder.embedding, *used]
     if not encoder.config.readout and encoder.mixer.norm is not None:
@@ -242,7 +242,7 @@ def fine_tune(
                 target = torch.from_numpy(labels[rows]).to(device)
                 loss = _loss(head(x), target, kind, weights, spread)
                 optimizer.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()  # type: ignore[no-untyped-call]  # torch
                 parameters = [p for group in groups for p in group["params"]]
                 nn.utils.clip_grad_norm_(parameters, config.clip)
                 optimizer.step()

@@ -44,7 +44,7 @@ def need_logos(path: Path) -> None:
             f"--plot {path}: name a {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} file"
         )
     try:
-        import logomaker  # noqa: F401
+        import logomaker  # noqa: F401  can it be imported?
     except ImportError as error:
         raise MissingProgramError("pictures need logomaker: pip install 'findna[plot]'") from error
 

@@ -71,7 +71,7 @@ def write_bedgraph(
 def need_bigwig() -> None:
     """Raise MissingProgramError unless bigWig files can be written."""
     try:
-        import pybigtools  # noqa: F401
+        import pybigtools  # noqa: F401  can it be imported?
     except ImportError as error:
         raise MissingProgramError(
             "bigWig output needs pybigtools: pip install 'findna[bigwig]'; "

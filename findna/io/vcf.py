@@ -265,7 +265,7 @@ class VcfSource:
 
     def _converted(self, file: IO[bytes]) -> Any:
         """BCF as text, in a temporary file; a pipe is copied to another one first."""
-        text = tempfile.NamedTemporaryFile(prefix="findna-", suffix=".vcf")  # noqa: SIM115
+        text = tempfile.NamedTemporaryFile(prefix="findna-", suffix=".vcf")  # noqa: SIM115  closed by close()
         with tempfile.NamedTemporaryFile(prefix="findna-", suffix=".bcf") as spool:
             source = self.path
             if source is None:

@@ -75,7 +75,7 @@ class Rotation:
         if self._inverse is None:
             start, position, shift, length, track = self._source
             self._inverse = self._flat(start + (position - shift).remainder(length), track)
-        rotated: Tensor = _Permute.apply(rows, self._index, self._inverse)  # type: ignore[no-untyped-call]
+        rotated: Tensor = _Permute.apply(rows, self._index, self._inverse)  # type: ignore[no-untyped-call]  # torch
         return rotated.view_as(hidden)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 def _find_onednn() -> Any:
     try:
-        available = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+        available = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]  # torch
         return torch.ops.mkldnn._linear_pointwise.default if available else None
     except (AttributeError, RuntimeError):
         return None
