@@ -16,6 +16,9 @@ BLANK = 5
 NUCLEOTIDES = (A, C, G, T)
 """Ids of the four bases, in the order of the masked-nucleotide head's channels."""
 
+SOFT_MASK = 8
+"""Added to a token id where a FASTA file has a lower-case letter: a repeat, by UCSC's custom."""
+
 COMPLEMENT: Tokens = np.array([T, G, C, N, A, BLANK], dtype=np.uint8)
 """``COMPLEMENT[id]`` is the id of the complementary base; N and BLANK are their own."""
 
@@ -28,7 +31,14 @@ def _byte_table() -> Tokens:
     return table
 
 
+def _soft_masked_table() -> Tokens:
+    table = _byte_table()
+    table[ord("a") : ord("z") + 1] |= SOFT_MASK
+    return table
+
+
 _TOKEN_OF_BYTE = _byte_table()
+_SOFT_MASKED_OF_BYTE = _soft_masked_table()
 _BYTE_OF_TOKEN = np.frombuffer(ALPHABET.encode() + b".", dtype=np.uint8)
 
 
@@ -46,6 +56,11 @@ def encode(sequence: str | bytes) -> Tokens:
     """
     data = sequence.encode("latin-1", "replace") if isinstance(sequence, str) else sequence
     return _TOKEN_OF_BYTE[np.frombuffer(data, dtype=np.uint8)]
+
+
+def encode_soft_masked(sequence: bytes) -> Tokens:
+    """Token ids of a sequence, plus ``SOFT_MASK`` at lower-case letters; (length,), uint8."""
+    return _SOFT_MASKED_OF_BYTE[np.frombuffer(sequence, dtype=np.uint8)]
 
 
 def decode(tokens: Tokens) -> str:

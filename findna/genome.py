@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from pyfaidx import Faidx, FastaIndexingError
 
-from findna.encoding import N, Tokens, encode
+from findna.encoding import N, Tokens, encode, encode_soft_masked
 from findna.errors import GenomeError
 from findna.io.streams import is_bgzf, numbered_lines, open_input
 
@@ -309,9 +309,11 @@ class Genome:
         return letters
 
     def chunks(self, chrom: str) -> Iterator[Tokens]:
-        """Token ids of a whole contig, a few megabases at a time."""
+        """Token ids of a whole contig with its soft mask, a few megabases at a time."""
+        self._check_index(chrom)
         for start in range(0, self.contigs[chrom], _CHUNK):
-            yield self.fetch(chrom, start, min(start + _CHUNK, self.contigs[chrom]))
+            end = min(start + _CHUNK, self.contigs[chrom])
+            yield encode_soft_masked(self._letters(chrom, start, end))
 
     def digests(self, chroms: Iterable[str]) -> dict[str, str]:
         """MD5 of each contig's upper-case letters: the M5 of ``samtools dict``.

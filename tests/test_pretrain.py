@@ -12,6 +12,7 @@ from findna.config import PRESETS, SIZES, EncoderConfig, PretrainConfig, from_di
 from findna.errors import ConfigError
 from findna.model.checkpoint import load_checkpoint
 from findna.training import loop
+from findna.training.corpus import Windows
 from findna.training.distillation import SelfDistillation
 from findna.training.metrics import Metrics
 from tests.conftest import random_sequence
@@ -210,7 +211,8 @@ def test_the_teacher_gets_no_gradient_and_stays_in_eval_mode():
     model = SelfDistillation(config).train()
     assert model.student.training
     assert not model.teacher.training
-    windows = torch.randint(0, 3, (6, 64), dtype=torch.uint8)
+    tokens = torch.randint(0, 3, (6, 64), dtype=torch.uint8)
+    windows = Windows(tokens, tokens == 0)
     model(windows, torch.Generator().manual_seed(1)).total.backward()
     assert all(p.grad is None for p in model.teacher.parameters())
     assert all(p.grad is not None for p in model.student.encoder.parameters())

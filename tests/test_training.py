@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from findna.config import ViewConfig
-from findna.encoding import BLANK, N, encode, reverse_complement
+from findna.encoding import BLANK, N, encode, encode_soft_masked, reverse_complement
 from findna.errors import ConfigError, GenomeError
 from findna.training import losses, views
 from findna.training.corpus import Corpus
@@ -174,7 +174,7 @@ class Sequences:
     def chunks(self, chrom):
         text = self.texts[chrom]
         for start in range(0, len(text), 1000):
-            yield encode(text[start : start + 1000])
+            yield encode_soft_masked(text[start : start + 1000].encode())
 
 
 def corpus(tmp_path: Path, **contigs) -> Corpus:
@@ -186,17 +186,27 @@ def test_no_window_is_drawn_across_a_run_of_n(tmp_path):
     gap = text[:1000] + "N" * 500 + text[1000:1050] + "N" * 10 + text[1050:] + "NNNN" + text[:100]
     made = corpus(tmp_path, a="N" * 50 + gap, b="N" * 400, c="ACGT" * 5)
     assert [s.end - s.start for s in made.stretches] == [1000, 50, 2054, 20]
-    drawn = made.draw(2000, 60, "position", generator())
+    drawn = made.draw(2000, 60, "position", generator()).tokens
     assert drawn.shape == (2000, 60)
     assert (drawn == N).sum(1).max() <= 4
     for window in drawn[:50]:
         assert "".join("ACGNT"[t] for t in window.tolist()) in gap
 
 
+def test_windows_say_where_the_genome_is_soft_masked(tmp_path):
+    made = corpus(tmp_path, a="nacGT" * 2 + "N" * 10)
+    windows = made.draw(5, 10, "position", generator())
+    assert windows.tokens.tolist() == [[3, 0, 1, 2, 4] * 2] * 5
+    assert windows.repeats.tolist() == [[True, True, True, False, False] * 2] * 5
+
+
 def test_sampling_by_position_and_by_contig(tmp_path):
     made = corpus(tmp_path, a="A" * 9000, t="T" * 1000)
     share = {
-        sampling: (made.draw(4000, 100, sampling, generator())[:, 0] == 0).float().mean().item()
+        sampling: (made.draw(4000, 100, sampling, generator()).tokens[:, 0] == 0)
+        .float()
+        .mean()
+        .item()
         for sampling in ("position", "contig")
     }
     assert share["position"] == pytest.approx(8901 / (8901 + 901), abs=0.03)
@@ -205,7 +215,7 @@ def test_sampling_by_position_and_by_contig(tmp_path):
 
 def test_every_window_of_a_stretch_can_be_drawn(tmp_path):
     made = corpus(tmp_path, a="ACGTACGTAC")
-    starts = {tuple(w.tolist()) for w in made.draw(500, 7, "position", generator())}
+    starts = {tuple(w.tolist()) for w in made.draw(500, 7, "position", generator()).tokens}
     assert len(starts) == 4
 
 

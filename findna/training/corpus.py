@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from findna.encoding import N, Tokens
+from findna.encoding import SOFT_MASK, N, Tokens
 from findna.errors import ConfigError, GenomeError
 
 LONGEST_N_RUN = 10
@@ -25,8 +25,15 @@ class Sequences(Protocol):
     contigs: dict[str, int]
 
     def chunks(self, chrom: str) -> Iterable[Tokens]:
-        """Token ids of a contig, piece by piece."""
+        """Token ids of a contig with its soft mask, piece by piece."""
         ...
+
+
+class Windows(NamedTuple):
+    """Windows of one length, and where the genome is soft-masked; both of shape (n, length)."""
+
+    tokens: Tensor
+    repeats: Tensor
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,7 @@ class Stretch:
 
 def _stretches(tokens: Tokens, contig: str, base: int) -> list[Stretch]:
     """Maximal stretches of one contig without ``LONGEST_N_RUN`` consecutive N."""
-    is_n = np.concatenate(([False], tokens == N, [False]))
+    is_n = np.concatenate(([False], tokens & ~np.uint8(SOFT_MASK) == N, [False]))
     edges = np.flatnonzero(np.diff(is_n.astype(np.int8)))
     runs = edges.reshape(-1, 2)
     runs = runs[runs[:, 1] - runs[:, 0] >= LONGEST_N_RUN]
@@ -59,6 +66,7 @@ class Corpus:
     Parameters
     ----------
     tokens : Tensor, shape (total,), uint8
+        Each with its soft mask (`findna.encoding.SOFT_MASK`).
     stretches : list of Stretch
     """
 
@@ -152,8 +160,8 @@ class Corpus:
             )
         return self._starts[key]
 
-    def draw(self, n: int, length: int, sampling: str, generator: torch.Generator) -> Tensor:
-        """Windows drawn at random; shape (n, length), uint8.
+    def draw(self, n: int, length: int, sampling: str, generator: torch.Generator) -> Windows:
+        """Windows drawn at random: tokens uint8, repeats bool, both (n, length).
 
         Parameters
         ----------
@@ -166,4 +174,5 @@ class Corpus:
         stretch = torch.searchsorted(cumulated, u[0] * cumulated[-1]).clamp(max=len(bounds) - 1)
         first, end = bounds[stretch].unbind(1)
         start = first + (u[1] * (end - first)).long()
-        return self.tokens[start[:, None] + torch.arange(length, device=device)]
+        drawn = self.tokens[start[:, None] + torch.arange(length, device=device)]
+        return Windows(drawn & (SOFT_MASK - 1), drawn >= SOFT_MASK)

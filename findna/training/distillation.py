@@ -16,6 +16,7 @@ from findna.config import PretrainConfig
 from findna.encoding import BLANK, N
 from findna.model.checkpoint import Model
 from findna.model.heads import PrototypeHead
+from findna.training.corpus import Windows
 from findna.training.ema import update_teacher
 from findna.training.losses import (
     centre_and_sharpen,
@@ -87,9 +88,10 @@ class SelfDistillation(nn.Module):
         self.register_buffer("centre", torch.zeros(k))
         self.centre: Tensor
 
-    def forward(self, tokens: Tensor, generator: torch.Generator) -> Losses:
-        """Losses of one batch of windows; (n, length), uint8."""
+    def forward(self, windows: Windows, generator: torch.Generator) -> Losses:
+        """Losses of one batch of windows."""
         config, views = self.config, self.config.views
+        tokens = windows.tokens
         labels = reverse_complement(tokens, views.student_rc, generator)
         masked, selected = mask_tokens(labels, views, generator)
         inputs = (

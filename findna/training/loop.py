@@ -66,7 +66,7 @@ def evaluate(state: TrainingState, corpus: Corpus) -> Evaluation:
     length = sorted(fits)[len(fits) // 2]
     n = max(_EVALUATION_TOKENS // length, 2)
     generator = _generator(device, "evaluation")
-    windows = corpus.draw(n, length, "position", generator)
+    windows = corpus.draw(n, length, "position", generator).tokens
     selected = torch.rand(windows.shape, generator=generator, device=device) < 0.15
     parts = [
         restoration(state.model.teacher, w, s)
@@ -186,7 +186,7 @@ def pretrain(
             state.optimizer.zero_grad()
             state.model.update_teacher(momentum)
             state.step += 1
-            tokens += windows.numel()
+            tokens += windows.tokens.numel()
 
             bar.update(1)
             last = state.step == config.steps
