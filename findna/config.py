@@ -136,6 +136,9 @@ class PretrainConfig:
 
     lengths: tuple[int, ...] = _setting((1000,), "window lengths (bp); each step draws one")
     batch_tokens: int = _setting(64_000, "nucleotides per step")
+    accumulate: int = _setting(
+        1, "parts that a step's windows are computed in; windows are compared within a part"
+    )
     steps: int = _setting(46_875, "optimiser steps")
     sampling: str = _setting(
         "contig", "draw a contig first, or any position alike", ("contig", "position")
@@ -165,6 +168,10 @@ class PretrainConfig:
     warmup: float = _setting(0.3, "share of the steps over which the learning rate rises")
     clip: float = _setting(0.5, "largest gradient norm")
     precision: str = _setting("fp32", "arithmetic of the forward pass", ("fp32", "bf16"))
+    compile: bool = _setting(False, "fuse each layer's operations by torch.compile")
+    recompute: bool = _setting(
+        False, "keep less of each layer for the backward pass: less memory, a third more time"
+    )
     seed: int = _setting(1, "seed of initial weights, windows, views and masks")
 
     log_every: int = _setting(20, "steps between lines of metrics.jsonl")
@@ -183,11 +190,8 @@ class PretrainConfig:
             self.batch_tokens >= max(self.lengths),
             f"batch_tokens ({self.batch_tokens}) is less than one window of {max(self.lengths)} bp",
         )
-        _check(
-            self.contrast != "prototypes" or self.batch_tokens >= 2 * max(self.lengths),
-            f"contrast 'prototypes' compares windows: batch_tokens ({self.batch_tokens}) must hold "
-            f"two of {max(self.lengths)} bp",
-        )
+        _check(self.accumulate > 0, f"accumulate must be greater than 0, not {self.accumulate!r}")
+        self.check_windows()
         for name in ("prototypes", "projection_hidden", "projection_dim"):
             _check(getattr(self, name) <= 2**20, f"{name} must be at most {2**20}")
         for name in ("student_temp", "teacher_temp"):
@@ -205,6 +209,25 @@ class PretrainConfig:
             _check(0 <= value <= 1, f"{name} must lie between 0 and 1, not {value!r}")
         for name in ("contrast_weight", "weight_decay"):
             _check(getattr(self, name) >= 0, f"{name} must not be negative")
+
+    def check_windows(self, processes: int = 1) -> None:
+        """Raise ConfigError unless there are windows for all parts of a step, in all processes."""
+        n, longest = self.batch_tokens // max(self.lengths), max(self.lengths)
+        together = max(processes, 2 if self.contrast == "prototypes" else 1)
+        reasons = [
+            f"{self.accumulate} parts (accumulate)" if self.accumulate > 1 else "",
+            f"{processes} processes" if processes > 1 else "",
+            "contrast 'prototypes', which compares two" if together > processes else "",
+        ]
+        _check(
+            n // self.accumulate >= together,
+            f"batch_tokens ({self.batch_tokens}) must hold {together * self.accumulate} windows of "
+            f"{longest} bp, for {' of '.join(filter(None, reasons))}",
+        )
+
+
+RESUMABLE = ("compile", "recompute", "log_every", "evaluate_every", "checkpoint_every")
+"""Fields of `PretrainConfig` that do not change what is learned: a resumed run may change them."""
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,20 @@
-"""One command in every process of a torchrun job: each makes a shard, the first joins them."""
+"""The processes of a torchrun job: each makes a shard of an output, or all train one model."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch.distributed
+from torch.distributed.rendezvous import rendezvous
 
-from findna import progress
+from findna import log, progress
 from findna.errors import ConfigError
 from findna.io.output import check_output
 from findna.merge import MergeSummary, merge
@@ -105,3 +107,43 @@ def run_sharded(
         return summary
     finally:
         torch.distributed.destroy_process_group()
+
+
+@contextmanager
+def training_job(device: str) -> Iterator[str]:
+    """Join the processes that train one model; yields the name of this one's device.
+
+    Of what goes wrong the first process that notices speaks. The others, who find it gone or have
+    come to the same error, end in silence, with its exit code.
+    """
+    job = current_job()
+    if job is None:
+        yield device
+        return
+    if torch.cuda.is_available() and device in ("auto", "cuda"):
+        device = f"cuda:{job.local_rank}"
+        torch.cuda.set_device(job.local_rank)
+    if job.rank:
+        progress.set_quiet(True)
+        log.set_up(quiet=True)
+    store, rank, size = next(rendezvous("env://"))
+    torch.distributed.init_process_group(
+        "cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo",
+        store=store, rank=rank, world_size=size, timeout=_PATIENCE,
+    )  # fmt: skip
+    try:
+        yield device
+    except BaseException as error:
+        if store.add("failed", 1) == 1:
+            code = 130 if isinstance(error, KeyboardInterrupt) else getattr(error, "exit_code", 1)
+            store.set("exit_code", str(code))
+            raise
+        os._exit(int(store.get("exit_code")))
+    torch.distributed.destroy_process_group()
+
+
+def from_first(value: Any = None) -> Any:
+    """What the first process of a training job gave here, in every process."""
+    values = [value]
+    torch.distributed.broadcast_object_list(values)
+    return values[0]

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed
 
+from findna import collective
 from findna.config import PretrainConfig
 from findna.devices import describe, resolve_device
+from findna.distributed import from_first
 from findna.errors import ConfigError, OutputError, RegionError
 from findna.genome import Genome
 from findna.io.bed import read_intervals
@@ -69,6 +72,14 @@ def pretrain_genome(
         The folder is not empty, and neither ``resume`` nor ``force`` applies.
     """
     torch_device = resolve_device(device)
+    if collective.rank():
+        tokens, stretches, known = from_first()
+        corpus = Corpus.mapped(tokens, stretches).to(torch_device)
+        torch.distributed.barrier()  # the first process removes the file at its end
+        return pretrain(
+            config, corpus, corpus, folder,
+            device=torch_device, resume=resume, provenance=known,
+        )  # fmt: skip
     state = folder / STATE
     if resume and not state.exists() and (folder / CONFIG).exists():
         raise OutputError(f"{folder}: holds a model but no {STATE} to resume from; name another")
@@ -89,7 +100,7 @@ def pretrain_genome(
         logger.info("reading %s", fasta)
         tokens = folder / f"{_SEQUENCE}{os.getpid()}"
         try:
-            corpus = Corpus.build(genome, tokens)
+            corpus = Corpus.build(genome, tokens).to(torch_device)
             if include is not None or removed is not None:
                 from findna.intervals import select
 
@@ -120,6 +131,9 @@ def pretrain_genome(
                 "licence": _text(licence),
             }
             logger.info("%s bp to draw windows from", f"{train.n_bases:,}")
+            if collective.size() > 1:
+                from_first((tokens, train.stretches, provenance))
+                torch.distributed.barrier()
             return pretrain(
                 config,
                 train,

@@ -176,8 +176,8 @@ def test_training_learns_something(run, tmp_path, write):
 def test_divergence_ends_with_3_and_keeps_the_last_good_checkpoint(pretrain, tmp_path, monkeypatch):
     ordinary = SelfDistillation.forward
 
-    def spoil(self, tokens, generator):
-        found = ordinary(self, tokens, generator)
+    def spoil(self, *views):
+        found = ordinary(self, *views)
         spoil.calls += 1
         return found._replace(total=found.total * float("nan")) if spoil.calls > 5 else found
 
@@ -213,7 +213,7 @@ def test_the_teacher_gets_no_gradient_and_stays_in_eval_mode():
     assert not model.teacher.training
     tokens = torch.randint(0, 3, (6, 64), dtype=torch.uint8)
     windows = Windows(tokens, tokens == 0)
-    model(windows, torch.Generator().manual_seed(1)).total.backward()
+    model(model.views(windows, torch.Generator().manual_seed(1))).total.backward()
     assert all(p.grad is None for p in model.teacher.parameters())
     assert all(p.grad is not None for p in model.student.encoder.parameters())
 
@@ -272,7 +272,8 @@ def test_settings_that_are_wrong(pretrain, tmp_path, write, text, message):
         (["--holdout", "chrA", "--holdout", "chrB"], 2, "no sequence is left"),
         (["--track-size", 5], 2, "multiple of track_size"),
         (["--batch-tokens", 10], 2, "less than one window"),
-        (["--batch-tokens", 150], 2, "must hold two of 100 bp"),
+        (["--batch-tokens", 150], 2, "must hold 2 windows of 100 bp, for contrast"),
+        (["--accumulate", 5], 2, "10 windows of 100 bp, for 5 parts (accumulate) of contrast"),
         (["--device", "cuda:99"], 2, "cuda:99"),
         (["--device", "abacus"], 2, "unknown device"),
     ],

@@ -55,8 +55,9 @@ def _setting_options(command: Any) -> Any:
             kind = click.Choice(item.metadata["choices"])
         elif get_origin(hint) is tuple:
             kind = get_args(hint)[0]
+        name = item.name.replace("_", "-")
         command = click.option(
-            f"--{item.name.replace('_', '-')}",
+            f"--{name}/--no-{name}" if hint is bool else f"--{name}",
             item.name,
             type=kind,
             multiple=get_origin(hint) is tuple,
@@ -148,30 +149,28 @@ def pretrain(
         value = settings[item.name]
         if value is not None and value != ():
             (given[section] if section else given)[item.name] = value
-    values = merge(
-        {"encoder": SIZES[size]},
-        PRESETS[preset],
-        read_yaml(config_file) if config_file else {},
-        given,
-    )
-    config = from_dict(PretrainConfig, values)
-    if tokens is not None:
-        config = dataclasses.replace(config, steps=max(1, round(tokens / config.batch_tokens)))
-
+    from findna.distributed import training_job
     from findna.pretrain import pretrain_genome
 
     _options.begin()
-    digest = pretrain_genome(
-        genome,
-        output,
-        config,
-        regions=regions,
-        exclude=exclude,
-        heldout=holdout,
-        device=device,
-        resume=resume,
-        force=force,
-        note=note,
-        licence=licence,
-    )
-    _options.say(f"wrote {output} ({digest[:12]}) after {config.steps} steps")
+    with training_job(device) as own_device:
+        yaml = read_yaml(config_file) if config_file else {}
+        values = merge({"encoder": SIZES[size]}, PRESETS[preset], yaml, given)
+        config = from_dict(PretrainConfig, values)
+        if tokens is not None:
+            config = dataclasses.replace(config, steps=max(1, round(tokens / config.batch_tokens)))
+        digest = pretrain_genome(
+            genome,
+            output,
+            config,
+            regions=regions,
+            exclude=exclude,
+            heldout=holdout,
+            device=own_device,
+            resume=resume,
+            force=force,
+            note=note,
+            licence=licence,
+        )
+    if digest:
+        _options.say(f"wrote {output} ({digest[:12]}) after {config.steps} steps")

@@ -7,11 +7,14 @@ Windows of any lengths lie end to end without padding, and each rotates within i
 window's result does not depend on its neighbours.
 """
 
+from collections.abc import Iterator
+from functools import lru_cache
 from itertools import islice
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from findna.config import EncoderConfig
 from findna.model.linear import mlp
@@ -65,7 +68,8 @@ class Rotation:
     @staticmethod
     def _flat(source: Tensor, track: Tensor) -> Tensor:
         """Row numbers in hidden.view(total * n_tracks, track_size)."""
-        return (source * len(track) + track).flatten()  # (total * n_tracks,)
+        rows = (source * len(track) + track).flatten()  # (total * n_tracks,)
+        return rows.int() if len(rows) < 2**31 else rows  # half the memory to read
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """Rotate hidden states; shape (total, dim), any float type."""
@@ -77,6 +81,15 @@ class Rotation:
             self._inverse = self._flat(start + (position - shift).remainder(length), track)
         rotated: Tensor = _Permute.apply(rows, self._index, self._inverse)  # type: ignore[no-untyped-call]  # torch
         return rotated.view_as(hidden)
+
+
+@lru_cache(maxsize=16)
+def equal_windows(
+    n: int, length: int, n_tracks: int, track_size: int, device: torch.device
+) -> Rotation:
+    """The rotation of n windows of one length; kept, as training has few shapes."""
+    offsets = torch.arange(n + 1, device=device) * length
+    return Rotation(offsets, n * length, n_tracks, track_size)
 
 
 class MixerLayer(nn.Module):
@@ -99,22 +112,35 @@ class ChordMixer(nn.Module):
     """``n_blocks`` blocks of ``layers_per_block`` layers; each block joins every two positions.
 
     The published names of blocks and layers are kept: ``blocks.{block}.{layer}.fc1.weight``.
+
+    ``recompute`` keeps of each layer its input alone for the backward pass, and computes the rest
+    once more there.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
+        self.recompute = False
         self.blocks = nn.ModuleList(
             nn.ModuleList(MixerLayer(config) for _ in range(config.layers_per_block))
             for _ in range(config.n_blocks)
         )
         self.norm = nn.LayerNorm(config.dim) if config.norm == "layer" else None
 
+    def layers(self) -> Iterator[MixerLayer]:
+        """All layers, in order."""
+        return (cast(MixerLayer, layer) for block in self.blocks for layer in cast(Any, block))
+
     def forward(self, hidden: Tensor, rotation: Rotation, n_layers: int = 0) -> Tensor:
         """Mix (total, dim) hidden states of one packed batch; same shape.
 
         With ``n_layers`` they are read after that many layers, without the last normalisation.
         """
-        layers = (layer for block in self.blocks for layer in cast(nn.ModuleList, block))
-        for layer in islice(layers, n_layers or None):
-            hidden = layer(hidden, rotation)  # (total, dim)
+        recompute = self.recompute and torch.is_grad_enabled()
+        for layer in islice(self.layers(), n_layers or None):
+            if recompute:
+                hidden = checkpoint(
+                    layer, hidden, rotation, use_reentrant=False, preserve_rng_state=False
+                )  # (total, dim)
+            else:
+                hidden = layer(hidden, rotation)  # (total, dim)
         return hidden if self.norm is None or n_layers else self.norm(hidden)

@@ -26,7 +26,7 @@ class Encoder(nn.Module):
         hidden: Tensor = self(inputs, offsets, self.config.readout)
         return hidden
 
-    def forward(self, inputs: Tensor, offsets: Tensor, n_layers: int = 0) -> Tensor:
+    def forward(self, inputs: Tensor, windows: Tensor | Rotation, n_layers: int = 0) -> Tensor:
         """Hidden states of a packed batch; shape (total, dim), float.
 
         Parameters
@@ -34,8 +34,9 @@ class Encoder(nn.Module):
         inputs : Tensor
             Token ids, shape (total,), uint8; or soft one-hot rows, shape (total, 5), float.
             The ``n_cls`` CLS positions at the end of each window are part of it.
-        offsets : Tensor, shape (n + 1,), int64
-            Window i is ``inputs[offsets[i]:offsets[i + 1]]``; none is empty.
+        windows : Tensor, shape (n + 1,), int64
+            Offsets: window i is ``inputs[offsets[i]:offsets[i + 1]]``; none is empty. Or the
+            rotation made of them, for more than one batch.
         n_layers : int
             Stop after this many layers; 0 runs all, and the last normalisation.
         """
@@ -45,8 +46,9 @@ class Encoder(nn.Module):
             hidden = nn.functional.embedding(inputs.int(), table)  # (total, dim)
         else:
             hidden = self.embedding(inputs)  # (total, dim)
-        rotation = Rotation(offsets, len(inputs), self.config.n_tracks, self.config.track_size)
-        mixed: Tensor = self.mixer(hidden, rotation, n_layers)  # (total, dim)
+        if isinstance(windows, Tensor):
+            windows = Rotation(windows, len(inputs), self.config.n_tracks, self.config.track_size)
+        mixed: Tensor = self.mixer(hidden, windows, n_layers)  # (total, dim)
         return mixed
 
 

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from findna import collective
 from findna.config import EncoderConfig
 from findna.encoding import ALPHABET
 
@@ -34,7 +35,8 @@ class PrototypeHead(nn.Module):
 
     def forward(self, vectors: Tensor) -> Tensor:
         """Similarities in [-1, 1]; (n, dim) -> (n, prototypes)."""
-        vectors = F.batch_norm(vectors.float(), None, None, training=True)  # (n, dim)
+        vectors = vectors.float() - collective.mean(vectors.float())  # (n, dim)
+        vectors = vectors * (collective.mean(vectors.square()) + 1e-5).rsqrt()
         projected = F.normalize(self.project(vectors).float(), dim=-1)  # (n, bottleneck)
         return projected @ F.normalize(self.prototypes.weight.float(), dim=-1).t()
 

@@ -60,6 +60,13 @@ def _stretches(tokens: Tokens, contig: str, base: int) -> list[Stretch]:
     ]
 
 
+def _sent(values: Tensor, device: torch.device) -> Tensor:
+    """Values on a device; a copy to a GPU is pinned, so that nothing waits for it."""
+    if values.device.type == "cpu" and device.type == "cuda":
+        values = values.pin_memory()
+    return values.to(device, non_blocking=True)
+
+
 class Corpus:
     """Token ids of all contigs end to end, memory-mapped, with the stretches to draw from.
 
@@ -68,11 +75,16 @@ class Corpus:
     tokens : Tensor, shape (total,), uint8
         Each with its soft mask (`findna.encoding.SOFT_MASK`).
     stretches : list of Stretch
+    device : torch.device, optional
+        Where windows are wanted; where the tokens are by default.
     """
 
-    def __init__(self, tokens: Tensor, stretches: Sequence[Stretch]) -> None:
+    def __init__(
+        self, tokens: Tensor, stretches: Sequence[Stretch], device: torch.device | None = None
+    ) -> None:
         self.tokens = tokens
         self.stretches = list(stretches)
+        self.device = device or tokens.device
         self._starts: dict[tuple[int, str], tuple[Tensor, Tensor]] = {}
 
     @classmethod
@@ -96,9 +108,14 @@ class Corpus:
                 base += length
         if not stretches:
             raise GenomeError("the genome holds no A, C, G or T to train on")
+        return cls.mapped(path, stretches)
+
+    @classmethod
+    def mapped(cls, path: Path, stretches: Sequence[Stretch]) -> Corpus:
+        """Map the file that `build` wrote, in this process or another."""
         # "c" maps the file privately and writable, which torch asks for; nothing writes to it
-        mapped: npt.NDArray[np.uint8] = np.memmap(path, np.uint8, "c", shape=(base,))
-        return cls(torch.from_numpy(mapped), stretches)
+        tokens: npt.NDArray[np.uint8] = np.memmap(path, np.uint8, "c")
+        return cls(torch.from_numpy(tokens), stretches)
 
     @property
     def n_bases(self) -> int:
@@ -109,7 +126,7 @@ class Corpus:
         """The stretches of these contigs, or (``keep=False``) of all others."""
         chosen = set(contigs)
         kept = [s for s in self.stretches if (s.contig in chosen) == keep]
-        return Corpus(self.tokens, kept)
+        return Corpus(self.tokens, kept, self.device)
 
     def within(self, intervals: Iterable[tuple[str, int, int]], genome: Sequences) -> Corpus:
         """The parts of the stretches that lie in these intervals (sorted, not overlapping)."""
@@ -126,11 +143,16 @@ class Corpus:
             for start, end in by_contig.get(stretch.contig, [])
             if max(start, stretch.start) < min(end, stretch.end)
         ]
-        return Corpus(self.tokens, kept)
+        return Corpus(self.tokens, kept, self.device)
 
     def to(self, device: torch.device) -> Corpus:
-        """The same corpus with its tokens on a device."""
-        return Corpus(self.tokens.to(device), self.stretches)
+        """The same corpus with its windows on a device.
+
+        So are all tokens if they fit; of a GPU's free memory they may take a third. Otherwise
+        windows are gathered here and copied.
+        """
+        fits = device.type != "cuda" or 3 * len(self.tokens) <= torch.cuda.mem_get_info(device)[0]
+        return Corpus(self.tokens.to(device) if fits else self.tokens, self.stretches, device)
 
     def check_length(self, length: int) -> None:
         """Raise ConfigError unless a window of this length (bp) fits somewhere."""
@@ -154,10 +176,7 @@ class Corpus:
             else:
                 places /= places.sum()
             starts = torch.tensor([[s.start, s.end - length + 1] for s in fits])
-            self._starts[key] = (
-                starts.to(self.tokens.device),
-                torch.from_numpy(places).cumsum(0).to(self.tokens.device),
-            )
+            self._starts[key] = (starts, torch.from_numpy(places).cumsum(0))
         return self._starts[key]
 
     def draw(self, n: int, length: int, sampling: str, generator: torch.Generator) -> Windows:
@@ -167,12 +186,16 @@ class Corpus:
         ----------
         sampling : {"position", "contig"}
             Any position alike, or a contig first and then a position in it.
+        generator : torch.Generator
+            One of the CPU draws the same windows for every device, which need not wait for it.
         """
         bounds, cumulated = self._weights(length, sampling)
-        device = self.tokens.device
-        u = torch.rand(2, n, generator=generator, device=device, dtype=torch.float64)
+        u = torch.rand(2, n, generator=generator, device=generator.device, dtype=torch.float64)
+        u = u.cpu()
         stretch = torch.searchsorted(cumulated, u[0] * cumulated[-1]).clamp(max=len(bounds) - 1)
         first, end = bounds[stretch].unbind(1)
         start = first + (u[1] * (end - first)).long()
-        drawn = self.tokens[start[:, None] + torch.arange(length, device=device)]
+        start = _sent(start, self.tokens.device)
+        position = start[:, None] + torch.arange(length, device=start.device)
+        drawn = _sent(self.tokens[position], self.device)
         return Windows(drawn & (SOFT_MASK - 1), drawn >= SOFT_MASK)

@@ -12,9 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from findna import collective
 from findna.config import PretrainConfig
 from findna.encoding import BLANK, N
 from findna.model.checkpoint import Model
+from findna.model.chordmixer import equal_windows
 from findna.model.heads import PrototypeHead
 from findna.training.corpus import Windows
 from findna.training.ema import update_teacher
@@ -50,12 +52,15 @@ class Network(Model):
         ``windows`` are token ids (n, length), uint8, or soft one-hot rows (n, length, 5).
         """
         n, length = windows.shape[:2]
-        n_cls = self.encoder.config.n_cls
+        sizes = self.encoder.config
+        n_cls = sizes.n_cls
         padding = (0, n_cls) if windows.dim() == 2 else (0, 0, 0, n_cls)
         blank = BLANK if windows.dim() == 2 else 0
         packed = F.pad(windows, padding, value=blank).flatten(0, 1)
-        offsets = torch.arange(n + 1, device=windows.device) * (length + n_cls)
-        hidden = self.encoder(packed, offsets).view(n, length + n_cls, -1)
+        rotation = equal_windows(
+            n, length + n_cls, sizes.n_tracks, sizes.track_size, windows.device
+        )
+        hidden = self.encoder(packed, rotation).view(n, length + n_cls, -1)
         return hidden[:, :length], hidden[:, length:]
 
     def contrast_outputs(self, bases: Tensor, cls: Tensor) -> Tensor:
@@ -68,8 +73,25 @@ class Network(Model):
         return outputs
 
 
+class Views(NamedTuple):
+    """What the networks see of n windows, and what the student has to restore.
+
+    ``student`` are token ids (n, length), uint8, or soft one-hot rows (n, length, 5); ``labels``
+    and ``teacher`` token ids; ``selected`` is bool.
+    """
+
+    student: Tensor
+    labels: Tensor
+    selected: Tensor
+    teacher: Tensor
+
+    def rows(self, rows: slice) -> Views:
+        """Those of some windows."""
+        return Views(*(view[rows] for view in self))
+
+
 class Losses(NamedTuple):
-    """Losses of one step, each a scalar."""
+    """Losses of one step, or their shares by some of its windows; each a scalar."""
 
     total: Tensor
     mnm: Tensor
@@ -83,28 +105,48 @@ class SelfDistillation(nn.Module):
         super().__init__()
         self.config = config
         self.student = Network(config)
+        self.student.encoder.mixer.recompute = config.recompute
         self.teacher = copy.deepcopy(self.student).requires_grad_(False).eval()
         k = config.prototypes if config.contrast == "prototypes" else 5
         self.register_buffer("centre", torch.zeros(k))
         self.centre: Tensor
 
-    def forward(self, windows: Windows, generator: torch.Generator) -> Losses:
-        """Losses of one batch of windows."""
-        config, views = self.config, self.config.views
-        tokens = windows.tokens
+    def views(self, windows: Windows, generator: torch.Generator) -> Views:
+        """Draw both views of a step's windows; cheap, so every process draws them all."""
+        views, tokens = self.config.views, windows.tokens
         labels = reverse_complement(tokens, views.student_rc, generator)
         masked, selected = mask_tokens(labels, views, generator)
         inputs = (
             noisy_one_hot(masked, views.student_noise, generator) if views.student_noise else masked
         )
-        bases, cls = self.student.encode(inputs)
+        teacher = (
+            tokens if self.config.contrast == "none" else teacher_view(tokens, views, generator)
+        )
+        return Views(inputs, labels, selected, teacher)
+
+    def forward(self, views: Views, step: Views | None = None) -> Losses:
+        """Losses of the windows of a step; of some of them, their shares of these losses.
+
+        Shares add up to what the step's windows have together, but that windows are only compared
+        (prototypes, balancing) with those that are seen at the same time, in whichever process.
+
+        Parameters
+        ----------
+        step : Views, optional
+            All of the step, if ``views`` are some of its rows.
+        """
+        config, step = self.config, step or views
+        bases, cls = self.student.encode(views.student)
         outputs = self.student.masked_nucleotide(bases).float()  # (n, length, 5)
-        mnm = masked_nucleotide_loss(outputs, labels, selected, config.mnm_loss)
+        mnm = masked_nucleotide_loss(
+            outputs, views.labels, views.selected, config.mnm_loss, step.selected.sum()
+        )
         contrast = torch.zeros_like(mnm)
         if config.contrast != "none":
-            target = self._targets(teacher_view(tokens, views, generator))
+            target = self._targets(views.teacher)
             student = self.student.contrast_outputs(bases, cls)
             contrast = contrastive_loss(student, target, config.student_temp)
+            contrast = contrast * (len(views.labels) / len(step.labels))
         return Losses(mnm + config.contrast_weight * contrast, mnm, contrast)
 
     @torch.no_grad()
@@ -115,7 +157,7 @@ class SelfDistillation(nn.Module):
             return sinkhorn(outputs, self.config.teacher_temp)
         target = centre_and_sharpen(outputs, self.centre, self.config.teacher_temp)
         if self.training:
-            self.centre.lerp_(outputs.mean(0), 1 - self.config.center_momentum)
+            self.centre.lerp_(collective.mean(outputs), 1 - self.config.center_momentum)
         return target
 
     def update_teacher(self, momentum: float) -> None:

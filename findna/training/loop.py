@@ -10,22 +10,25 @@ import dataclasses
 import hashlib
 import logging
 import math
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from findna import collective
 from findna.config import PretrainConfig, to_dict
 from findna.errors import CollapseError
 from findna.model.checkpoint import Model, save_checkpoint
 from findna.model.encoder import n_parameters
 from findna.progress import progress
 from findna.training.card import model_card
+from findna.training.compilation import compile_layers
 from findna.training.corpus import Corpus
-from findna.training.distillation import restoration
+from findna.training.distillation import Losses, restoration
 from findna.training.health import SMALLEST_SPREAD, effective_rank, relative_spread
 from findna.training.metrics import METRICS, Metrics
 from findna.training.schedules import cosine, warmup_cosine
@@ -34,6 +37,8 @@ from findna.training.state import STATE, TrainingState
 logger = logging.getLogger(__name__)
 
 _EVALUATION_TOKENS = 64_000
+_LOSSES = ("loss", "mnm", "contrast")
+"""Names of `Losses` in metrics.jsonl."""
 
 
 def _generator(device: torch.device, *key: object) -> torch.Generator:
@@ -46,6 +51,12 @@ def step_length(config: PretrainConfig, step: int) -> int:
     """Window length of a step (bp); each occurs with equal chance."""
     draw = torch.rand((), generator=_generator(torch.device("cpu"), config.seed, "length", step))
     return config.lengths[int(draw.item() * len(config.lengths))]
+
+
+def parts(n: int, accumulate: int) -> Iterator[slice]:
+    """Rows of a step's n windows that this process computes at a time."""
+    for i in range(accumulate):
+        yield collective.share(slice(i * n // accumulate, (i + 1) * n // accumulate))
 
 
 @dataclass(frozen=True)
@@ -61,7 +72,7 @@ class Evaluation:
 def evaluate(state: TrainingState, corpus: Corpus) -> Evaluation:
     """Masked accuracy and health of the teacher on windows that are the same at every call."""
     config = state.model.config
-    device = corpus.tokens.device
+    device = corpus.device
     fits = [n for n in config.lengths if any(s.end - s.start >= n for s in corpus.stretches)]
     length = sorted(fits)[len(fits) // 2]
     n = max(_EVALUATION_TOKENS // length, 2)
@@ -131,7 +142,7 @@ def pretrain(
     Parameters
     ----------
     corpus, heldout : Corpus
-        Sequence to train on, and to measure masked accuracy on.
+        Sequence to train on, and to measure masked accuracy on; their windows on ``device``.
     folder : Path
         Model folder; also holds metrics.jsonl and, for resuming, training.safetensors.
     provenance : mapping, optional
@@ -140,7 +151,7 @@ def pretrain(
     Returns
     -------
     str
-        Digest of the weights.
+        Digest of the weights; empty in all processes but the first.
 
     Raises
     ------
@@ -149,13 +160,16 @@ def pretrain(
     """
     for length in config.lengths:
         corpus.check_length(length)
+    config.check_windows(collective.size())
+    first = collective.rank() == 0  # the one that measures and writes
     path = folder / STATE
     record = dict(provenance or {})
     if resume and path.exists():
         state = TrainingState.load(path, config, record.get("data"), device)
     else:
         state = TrainingState.start(config, record.get("data"), device)
-    corpus, heldout = corpus.to(device), heldout.to(device)
+    if config.compile:
+        compile_layers(state.model, device)
     logger.info(
         "%s parameters, %d steps of %d nucleotides from step %d",
         f"{n_parameters(state.model.student.encoder):,}", config.steps, config.batch_tokens,
@@ -166,7 +180,7 @@ def pretrain(
     student = list(state.model.student.parameters())
     state.model.train()
     with (
-        Metrics(folder / METRICS, state.step) as metrics,
+        Metrics(folder / METRICS if first else Path(os.devnull), state.step) as metrics,
         progress(config.steps, "steps", "pretrain", state.step) as bar,
     ):
         while state.step < config.steps:
@@ -176,17 +190,23 @@ def pretrain(
                 group["lr"] = lr
 
             length = step_length(config, state.step)
-            generator = _generator(device, config.seed, "step", state.step)
-            windows = corpus.draw(config.batch_tokens // length, length, config.sampling, generator)
-            with amp:
-                losses = state.model(windows, generator)
-            losses.total.backward()
+            n = config.batch_tokens // length
+            where = _generator(torch.device("cpu"), config.seed, "windows", state.step)
+            windows = corpus.draw(n, length, config.sampling, where)
+            views = state.model.views(windows, _generator(device, config.seed, "step", state.step))
+            losses = torch.zeros(len(Losses._fields), device=device)
+            for rows in parts(n, config.accumulate):
+                with amp:
+                    shares = state.model(views.rows(rows), views)
+                shares.total.backward()
+                losses += torch.stack(shares).detach()
+            collective.sum_gradients(student)
             norm = torch.nn.utils.clip_grad_norm_(student, config.clip)
             state.optimizer.step()
             state.optimizer.zero_grad()
             state.model.update_teacher(momentum)
             state.step += 1
-            tokens += windows.tokens.numel()
+            tokens += n * length
 
             bar.update(1)
             last = state.step == config.steps
@@ -197,12 +217,8 @@ def pretrain(
                 continue
             state.seconds = before + time.monotonic() - started
             rate = tokens / (state.seconds - before)
-            values = {
-                "loss": losses.total.item(),
-                "mnm": losses.mnm.item(),
-                "contrast": losses.contrast.item(),
-                "grad_norm": norm.item(),
-            }
+            values = dict(zip(_LOSSES, collective.total(losses).tolist(), strict=True))
+            values["grad_norm"] = norm.item()
             metrics.write(
                 step=state.step, length=length, lr=lr, ema=momentum, **values,
                 tokens_per_second=round(rate),
@@ -210,8 +226,11 @@ def pretrain(
             # a bad state never replaces a good one: it is found out before anything is kept
             kept = "; the last good checkpoint is kept" if path.exists() else ""
             _check_finite(state.step, values, kept)
+            if not first:
+                continue
             if measure:
-                evaluation = evaluate(state, heldout)
+                with collective.alone():
+                    evaluation = evaluate(state, heldout)
                 figures = dataclasses.asdict(evaluation)
                 metrics.write(step=state.step, **figures)
                 _check_finite(state.step, figures, kept)
@@ -225,6 +244,8 @@ def pretrain(
                 {name: f"{values[name]:.3f}" for name in ("mnm", "contrast")}
                 | {"accuracy": f"{record.get('accuracy', math.nan):.3f}", "bp/s": f"{rate:.0f}"}
             )
+    if not first:
+        return ""
     if "accuracy" not in record:  # resumed after its last step
         figures = dataclasses.asdict(evaluate(state, heldout))
         record.update({name: round(value, 4) for name, value in figures.items()})

@@ -1,18 +1,16 @@
 """The two losses, and what balances the teacher's outputs. One function each."""
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from findna.encoding import ALPHABET, NUCLEOTIDES
-
-_BASES = list(NUCLEOTIDES)
-_CLASS = np.searchsorted(_BASES, np.arange(len(ALPHABET))).clip(max=len(_BASES) - 1)
-"""Class of each token among A, C, G, T; that of N is not used."""
+from findna import collective
+from findna.encoding import ALPHABET, N
 
 
-def masked_nucleotide_loss(outputs: Tensor, tokens: Tensor, selected: Tensor, kind: str) -> Tensor:
+def masked_nucleotide_loss(
+    outputs: Tensor, tokens: Tensor, selected: Tensor, kind: str, count: Tensor | None = None
+) -> Tensor:
     """How badly the selected nucleotides are restored (`L_MNM`); a scalar, in nats.
 
     Parameters
@@ -26,6 +24,8 @@ def masked_nucleotide_loss(outputs: Tensor, tokens: Tensor, selected: Tensor, ki
     kind : {"binary", "softmax"}
         Binary cross-entropy on each of the five outputs (the published loss), or cross-entropy
         over A, C, G and T.
+    count : Tensor, scalar, optional
+        Selected positions that the loss is a mean over, if these are some of more.
     """
     weight = selected.to(outputs.dtype)
     if kind == "binary":
@@ -33,11 +33,12 @@ def masked_nucleotide_loss(outputs: Tensor, tokens: Tensor, selected: Tensor, ki
         loss = F.binary_cross_entropy_with_logits(outputs, target, reduction="none").mean(-1)
     else:
         # N takes part in no softmax; where it is the token, the weight is 0 whatever its class
-        outputs = outputs[..., _BASES]
-        classes = torch.from_numpy(_CLASS).to(tokens.device)[tokens.int()]
+        outputs = torch.cat((outputs[..., :N], outputs[..., N + 1 :]), dim=-1)
+        classes = (tokens - (tokens >= N).to(tokens.dtype)).long()  # A, C, G, T: 0 to 3
         loss = F.cross_entropy(outputs.flatten(0, -2), classes.flatten(), reduction="none")
         loss = loss.view(tokens.shape)
-    return (loss * weight).sum() / weight.sum().clamp(min=1)
+    count = weight.sum() if count is None else count
+    return (loss * weight).sum() / count.clamp(min=1)
 
 
 def contrastive_loss(student: Tensor, target: Tensor, temperature: float) -> Tensor:
@@ -63,10 +64,8 @@ def sinkhorn(teacher: Tensor, temperature: float, iterations: int = 3) -> Tensor
     Source: Sinkhorn-Knopp centring, Caron et al., SwAV, 2020; Oquab et al., DINOv2, 2023.
     """
     scores = (teacher / temperature).t()  # (k, n)
-    scores = torch.exp(scores - scores.max())
-    scores = scores / scores.sum()
-    k, n = scores.shape
+    scores = torch.exp(scores - collective.highest(scores.max()))
     for _ in range(iterations):
-        scores = scores / (scores.sum(1, keepdim=True) * k)
-        scores = scores / (scores.sum(0, keepdim=True) * n)
-    return (scores * n).t()
+        scores = scores / collective.total(scores.sum(1, keepdim=True))
+        scores = scores / scores.sum(0, keepdim=True)
+    return scores.t()

@@ -4,14 +4,14 @@ import torch
 from torch import Tensor
 
 from findna.config import ViewConfig
-from findna.encoding import BLANK, NUCLEOTIDES, N
+from findna.encoding import BLANK, N
 
 
 def random_bases(shape: torch.Size, generator: torch.Generator) -> Tensor:
     """Token ids of uniformly random A, C, G, T; uint8."""
-    bases = torch.tensor(NUCLEOTIDES, dtype=torch.uint8, device=generator.device)
-    draw = torch.randint(4, shape, generator=generator, device=generator.device)
-    return bases[draw]
+    device = generator.device
+    draw = torch.randint(4, shape, generator=generator, device=device, dtype=torch.uint8)
+    return draw + (draw >= N)  # N lies between G and T
 
 
 def mask_tokens(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from findna.config import PretrainConfig, from_dict, to_dict
+from findna.config import RESUMABLE, PretrainConfig, from_dict, to_dict
 from findna.errors import CheckpointError, ConfigError
 from findna.model.checkpoint import save_tensors
 from findna.training.distillation import SelfDistillation
@@ -83,6 +83,7 @@ class TrainingState:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
             saved = from_dict(PretrainConfig, json.loads(metadata["config"]))
+            saved = replace(saved, **{name: getattr(config, name) for name in RESUMABLE})
             step, seconds = int(metadata["step"]), float(metadata["seconds"])
             saved_data = json.loads(metadata["data"])
         except (SafetensorError, OSError, LookupError, ValueError, TypeError, RecursionError,

@@ -6,6 +6,8 @@ labels are the tokens of its own view (docs/training.md says where this departs 
 released code).
 """
 
+from functools import cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,12 +17,17 @@ from findna.encoding import ALPHABET, COMPLEMENT
 from findna.training.masking import random_bases
 
 
+@cache
+def _complement(device: torch.device) -> Tensor:
+    """Complement of each token id; kept, as a copy to a GPU makes it wait."""
+    return torch.from_numpy(COMPLEMENT).to(device)
+
+
 def reverse_complement(tokens: Tensor, chance: float, generator: torch.Generator) -> Tensor:
     """Reverse complement of each window with the given chance; (n, length), uint8."""
     if chance == 0:
         return tokens
-    complement = torch.from_numpy(COMPLEMENT).to(tokens.device)
-    flipped = complement[tokens.flip(1).int()]
+    flipped = _complement(tokens.device)[tokens.flip(1).int()]
     chosen = torch.rand(len(tokens), 1, generator=generator, device=tokens.device) < chance
     return torch.where(chosen, flipped, tokens)
 
