@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -135,6 +136,7 @@ def training_job(device: str) -> Iterator[str]:
         yield device
     except BaseException as error:
         if store.add("failed", 1) == 1:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun's, once another has ended
             code = 130 if isinstance(error, KeyboardInterrupt) else getattr(error, "exit_code", 1)
             store.set("exit_code", str(code))
             raise
