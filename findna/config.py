@@ -160,11 +160,16 @@ class PretrainConfig:
 
     ema_start: float = _setting(0.996, "teacher's momentum at the start; rises to ema_end")
     ema_end: float = _setting(1.0, "teacher's momentum at the end")
-    lr: float = _setting(3e-4, "highest learning rate")
-    weight_decay: float = _setting(3e-4, "AdamW weight decay")
+    optimizer: str = _setting(
+        "adamw", "adamw, or muon for the layers' matrices and adamw for the rest",
+        ("adamw", "muon"),
+    )  # fmt: skip
+    lr: float = _setting(3e-4, "highest learning rate (AdamW)")
+    muon_lr: float = _setting(0.02, "highest learning rate of Muon")
+    weight_decay: float = _setting(3e-4, "weight decay")
     warmup: float = _setting(0.3, "share of the steps over which the learning rate rises")
     clip: float = _setting(0.5, "largest gradient norm")
-    precision: str = _setting("fp32", "arithmetic of the forward pass", ("fp32", "bf16"))
+    precision: str = _setting("fp32", "arithmetic of the layers", ("fp32", "bf16"))
     seed: int = _setting(1, "seed of initial weights, windows, views and masks")
 
     log_every: int = _setting(20, "steps between lines of metrics.jsonl")
@@ -234,7 +239,7 @@ class FineTuneConfig:
 
 _POSITIVE = (
     "steps", "batch_tokens", "student_temp", "teacher_temp", "prototypes", "projection_hidden",
-    "projection_dim", "lr", "clip", "log_every", "evaluate_every", "checkpoint_every",
+    "projection_dim", "lr", "muon_lr", "clip", "log_every", "evaluate_every", "checkpoint_every",
 )  # fmt: skip
 
 SIZES: dict[str, dict[str, Any]] = {

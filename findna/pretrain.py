@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from findna.config import PretrainConfig
-from findna.devices import describe, resolve_device
+from findna.devices import describe, keep_freed_memory, resolve_device
 from findna.errors import ConfigError, OutputError, RegionError
 from findna.genome import Genome
 from findna.io.bed import read_intervals
@@ -69,6 +69,8 @@ def pretrain_genome(
         The folder is not empty, and neither ``resume`` nor ``force`` applies.
     """
     torch_device = resolve_device(device)
+    if torch_device.type == "cpu":
+        keep_freed_memory()
     state = folder / STATE
     if resume and not state.exists() and (folder / CONFIG).exists():
         raise OutputError(f"{folder}: holds a model but no {STATE} to resume from; name another")

@@ -170,10 +170,9 @@ def pretrain(
         progress(config.steps, "steps", "pretrain", state.step) as bar,
     ):
         while state.step < config.steps:
-            lr = warmup_cosine(state.step, config.steps, config.lr, config.warmup)
+            lr = warmup_cosine(state.step, config.steps, 1.0, config.warmup)
             momentum = cosine(state.step, config.steps, config.ema_start, config.ema_end)
-            for group in state.optimizer.param_groups:
-                group["lr"] = lr
+            state.set_lr(lr)
 
             length = step_length(config, state.step)
             generator = _generator(device, config.seed, "step", state.step)
@@ -182,8 +181,9 @@ def pretrain(
                 losses = state.model(windows, generator)
             losses.total.backward()
             norm = torch.nn.utils.clip_grad_norm_(student, config.clip)
-            state.optimizer.step()
-            state.optimizer.zero_grad()
+            for optimizer in state.optimizers:
+                optimizer.step()
+                optimizer.zero_grad()
             state.model.update_teacher(momentum)
             state.step += 1
             tokens += windows.tokens.numel()
@@ -204,7 +204,7 @@ def pretrain(
                 "grad_norm": norm.item(),
             }
             metrics.write(
-                step=state.step, length=length, lr=lr, ema=momentum, **values,
+                step=state.step, length=length, lr=lr * config.lr, ema=momentum, **values,
                 tokens_per_second=round(rate),
             )  # fmt: skip
             # a bad state never replaces a good one: it is found out before anything is kept
