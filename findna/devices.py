@@ -55,6 +55,7 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):  # another C library
         return
-    trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD, M_MMAP_MAX of malloc.h
+    trim_threshold, top_pad, mmap_max = -1, -2, -4  # M_... of malloc.h
     mallopt(mmap_max, 0)
+    mallopt(top_pad, 2**28)
     mallopt(trim_threshold, 2**31 - 1)
