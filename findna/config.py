@@ -163,11 +163,16 @@ class PretrainConfig:
 
     ema_start: float = _setting(0.996, "teacher's momentum at the start; rises to ema_end")
     ema_end: float = _setting(1.0, "teacher's momentum at the end")
-    lr: float = _setting(3e-4, "highest learning rate")
-    weight_decay: float = _setting(3e-4, "AdamW weight decay")
+    optimizer: str = _setting(
+        "adamw", "adamw, or muon for the layers' matrices and adamw for the rest",
+        ("adamw", "muon"),
+    )  # fmt: skip
+    lr: float = _setting(3e-4, "highest learning rate (AdamW)")
+    muon_lr: float = _setting(0.02, "highest learning rate of Muon")
+    weight_decay: float = _setting(3e-4, "weight decay")
     warmup: float = _setting(0.3, "share of the steps over which the learning rate rises")
     clip: float = _setting(0.5, "largest gradient norm")
-    precision: str = _setting("fp32", "arithmetic of the forward pass", ("fp32", "bf16"))
+    precision: str = _setting("fp32", "arithmetic of the layers", ("fp32", "bf16"))
     compile: bool = _setting(False, "fuse each layer's operations by torch.compile")
     recompute: bool = _setting(
         False, "keep less of each layer for the backward pass: less memory, a third more time"
@@ -257,7 +262,7 @@ class FineTuneConfig:
 
 _POSITIVE = (
     "steps", "batch_tokens", "student_temp", "teacher_temp", "prototypes", "projection_hidden",
-    "projection_dim", "lr", "clip", "log_every", "evaluate_every", "checkpoint_every",
+    "projection_dim", "lr", "muon_lr", "clip", "log_every", "evaluate_every", "checkpoint_every",
 )  # fmt: skip
 
 SIZES: dict[str, dict[str, Any]] = {

@@ -14,7 +14,7 @@ import torch.distributed
 
 from findna import collective
 from findna.config import PretrainConfig
-from findna.devices import describe, resolve_device
+from findna.devices import describe, keep_freed_memory, resolve_device
 from findna.distributed import from_first
 from findna.errors import ConfigError, OutputError, RegionError
 from findna.genome import Genome
@@ -72,6 +72,8 @@ def pretrain_genome(
         The folder is not empty, and neither ``resume`` nor ``force`` applies.
     """
     torch_device = resolve_device(device)
+    if torch_device.type == "cpu":
+        keep_freed_memory()
     if collective.rank():
         tokens, stretches, known = from_first()
         corpus = Corpus.mapped(tokens, stretches).to(torch_device)

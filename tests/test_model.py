@@ -76,6 +76,25 @@ def test_mlp_and_its_gradients(rows, fast, monkeypatch):
         torch.testing.assert_close(mlp(*ours), b.detach(), rtol=1e-5, atol=1e-4)
 
 
+def test_mlp_in_bf16_and_its_gradients():
+    torch.manual_seed(0)
+    shapes = [(300, 24), (40, 24), (40,), (24, 40), (24,)]
+    ours = [torch.randn(shape, requires_grad=True) for shape in shapes]
+    theirs = [t.detach().clone().requires_grad_() for t in ours]
+    with torch.autocast("cpu", torch.bfloat16):
+        a = mlp(*ours)
+        with torch.no_grad():
+            torch.testing.assert_close(a, mlp(*ours), rtol=2e-2, atol=0.2)
+    b = plain_mlp(*theirs)
+    assert a.dtype == torch.bfloat16
+    assert 0 < relative(a.float(), b) < 0.01
+    a.float().square().sum().backward()
+    b.square().sum().backward()
+    for x, y in zip(ours, theirs, strict=True):
+        assert x.grad.dtype == torch.float32
+        assert relative(x.grad, y.grad) < 0.02
+
+
 def relative(a, b):
     return ((a - b).norm() / b.norm()).item()
 

@@ -56,9 +56,10 @@ def test_a_run_leaves_a_model_that_embeds(pretrain, run, example, tmp_path, pres
     run("embed", example / "genome.fa", example / "regions.bed", "-m", tmp_path / "m", "-o", out)
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 @pytest.mark.parametrize("preset", list(PRESETS))
-def test_resumed_is_uninterrupted(pretrain, tmp_path, preset, monkeypatch):
-    options = ["--preset", preset, "--n-cls", 2, "--steps", 10]
+def test_resumed_is_uninterrupted(pretrain, tmp_path, preset, optimizer, monkeypatch):
+    options = ["--preset", preset, "--optimizer", optimizer, "--n-cls", 2, "--steps", 10]
     pretrain(tmp_path / "whole", *options)
 
     ordinary = SelfDistillation.update_teacher

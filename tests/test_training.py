@@ -15,6 +15,7 @@ from findna.training.corpus import Corpus
 from findna.training.ema import update_teacher
 from findna.training.health import effective_rank, relative_spread
 from findna.training.masking import mask_tokens
+from findna.training.muon import Muon, orthogonalise
 from findna.training.schedules import cosine, warmup_cosine
 from tests.conftest import random_sequence
 
@@ -143,6 +144,30 @@ def test_teacher_momentum():
     torch.testing.assert_close(teacher.weight, 0.75 * before + 0.25 * student.weight)
     update_teacher(teacher, student, 0.0)
     assert torch.equal(teacher.weight, student.weight)
+
+
+@pytest.mark.parametrize("shape", [(24, 16), (16, 24), (5, 5)])
+def test_orthogonalised_matrices(shape):
+    torch.manual_seed(0)
+    matrix = torch.randn(shape)
+    values = torch.linalg.svdvals(orthogonalise(matrix))
+    assert 0.5 < values.min() <= values.max() < 1.3
+    u, _, v = torch.linalg.svd(matrix, full_matrices=False)
+    cosine = torch.nn.functional.cosine_similarity
+    assert cosine(orthogonalise(matrix).flatten(), (u @ v).flatten(), dim=0) > 0.97
+    assert orthogonalise(torch.zeros(shape)).abs().max() == 0
+
+
+def test_muon_finds_a_matrix():
+    torch.manual_seed(0)
+    wanted, weight = torch.randn(8, 6), torch.zeros(8, 6, requires_grad=True)
+    optimizer = Muon([weight], lr=0.1, weight_decay=0.0)
+    for step in range(200):
+        optimizer.param_groups[0]["lr"] = 0.1 * (1 - step / 200)
+        (weight - wanted).square().sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert (weight - wanted).abs().max() < 0.05
 
 
 def test_schedules():

@@ -46,6 +46,9 @@ class Encoder(nn.Module):
             hidden = nn.functional.embedding(inputs.int(), table)  # (total, dim)
         else:
             hidden = self.embedding(inputs)  # (total, dim)
+        kind = hidden.device.type
+        if torch.is_autocast_enabled(kind):  # what layers pass on is half as much to move
+            hidden = hidden.to(torch.get_autocast_dtype(kind))
         if isinstance(windows, Tensor):
             windows = Rotation(windows, len(inputs), self.config.n_tracks, self.config.track_size)
         mixed: Tensor = self.mixer(hidden, windows, n_layers)  # (total, dim)

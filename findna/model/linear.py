@@ -24,12 +24,18 @@ def _find_onednn() -> Any:
 _onednn: Any = _find_onednn()
 
 
-def _fits_onednn(*tensors: Tensor) -> bool:
-    return (
-        _onednn is not None
-        and not torch.compiler.is_compiling()
-        and all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
-    )
+def _onednn_type(x: Tensor, weight: Tensor) -> torch.dtype | None:
+    """What oneDNN multiplies these in: fp32, or bf16 under autocast; None where it cannot."""
+    if (
+        _onednn is None
+        or torch.compiler.is_compiling()
+        or x.device.type != "cpu"
+        or weight.dtype != torch.float32
+    ):
+        return None
+    if torch.is_autocast_enabled("cpu"):
+        return torch.bfloat16 if torch.get_autocast_dtype("cpu") == torch.bfloat16 else None
+    return torch.float32 if x.dtype == torch.float32 else None
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None, gelu: bool = False) -> Tensor:
@@ -39,7 +45,7 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None, gelu: bool = False)
 
 
 class _Mlp(torch.autograd.Function):
-    """Two linear layers with a GELU between; see `mlp`."""
+    """Two linear layers with a GELU between, all in one type; see `mlp`."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
@@ -66,15 +72,19 @@ class _Mlp(torch.autograd.Function):
 def mlp(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
     """``w2 gelu(w1 x + b1) + b2`` with the exact (erf) GELU; shape (total, dim).
 
+    Under bf16 autocast the result is bf16.
+
     Parameters
     ----------
     x : Tensor, shape (total, dim), float
     w1, b1 : Tensor, shapes (hidden, dim) and (hidden,)
     w2, b2 : Tensor, shapes (dim, hidden) and (dim,)
     """
-    if not _fits_onednn(x, w1) or torch.is_autocast_enabled(x.device.type):
+    kind = _onednn_type(x, w1)
+    if kind is None:
         return F.linear(F.gelu(F.linear(x, w1, b1)), w2, b2)
+    x, w1, b1, w2, b2 = (tensor.to(kind) for tensor in (x.contiguous(), w1, b1, w2, b2))
     if torch.is_grad_enabled() and (x.requires_grad or w1.requires_grad):
-        result: Tensor = _Mlp.apply(x.contiguous(), w1, b1, w2, b2)  # type: ignore[no-untyped-call]
+        result: Tensor = _Mlp.apply(x, w1, b1, w2, b2)  # type: ignore[no-untyped-call]
         return result
-    return _product(_product(x.contiguous(), w1, b1, gelu=True), w2, b2)
+    return _product(_product(x, w1, b1, gelu=True), w2, b2)

@@ -184,10 +184,9 @@ def pretrain(
         progress(config.steps, "steps", "pretrain", state.step) as bar,
     ):
         while state.step < config.steps:
-            lr = warmup_cosine(state.step, config.steps, config.lr, config.warmup)
+            lr = warmup_cosine(state.step, config.steps, 1.0, config.warmup)
             momentum = cosine(state.step, config.steps, config.ema_start, config.ema_end)
-            for group in state.optimizer.param_groups:
-                group["lr"] = lr
+            state.set_lr(lr)
 
             length = step_length(config, state.step)
             n = config.batch_tokens // length
@@ -202,8 +201,9 @@ def pretrain(
                 losses += torch.stack(shares).detach()
             collective.sum_gradients(student)
             norm = torch.nn.utils.clip_grad_norm_(student, config.clip)
-            state.optimizer.step()
-            state.optimizer.zero_grad()
+            for optimizer in state.optimizers:
+                optimizer.step()
+                optimizer.zero_grad()
             state.model.update_teacher(momentum)
             state.step += 1
             tokens += n * length
@@ -220,7 +220,7 @@ def pretrain(
             values = dict(zip(_LOSSES, collective.total(losses).tolist(), strict=True))
             values["grad_norm"] = norm.item()
             metrics.write(
-                step=state.step, length=length, lr=lr, ema=momentum, **values,
+                step=state.step, length=length, lr=lr * config.lr, ema=momentum, **values,
                 tokens_per_second=round(rate),
             )  # fmt: skip
             # a bad state never replaces a good one: it is found out before anything is kept

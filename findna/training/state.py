@@ -15,8 +15,12 @@ from findna.config import RESUMABLE, PretrainConfig, from_dict, to_dict
 from findna.errors import CheckpointError, ConfigError
 from findna.model.checkpoint import save_tensors
 from findna.training.distillation import SelfDistillation
+from findna.training.muon import Muon
 
 STATE = "training.safetensors"
+
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq", "momentum")
+"""What AdamW and Muon keep of each parameter."""
 
 
 @dataclass
@@ -24,7 +28,7 @@ class TrainingState:
     """Everything a resumed run continues from."""
 
     model: SelfDistillation
-    optimizer: torch.optim.AdamW
+    optimizers: list[torch.optim.Optimizer]
     data: Any = None
     step: int = 0
     seconds: float = 0.0
@@ -35,23 +39,42 @@ class TrainingState:
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
             model = SelfDistillation(config).to(device)
-        matrices = [p for p in model.student.parameters() if p.dim() >= 2]
-        vectors = [p for p in model.student.parameters() if p.dim() < 2]
-        optimizer = torch.optim.AdamW(
-            [
-                {"params": matrices, "weight_decay": config.weight_decay},
-                {"params": vectors, "weight_decay": 0.0},
-            ],
-            lr=config.lr,
-            fused=True,
+        named = dict(model.student.named_parameters())
+        hidden = [
+            name for name in named if name.startswith("encoder.mixer.") and named[name].dim() == 2
+        ]
+        optimizers: list[torch.optim.Optimizer] = []
+        if config.optimizer == "muon":
+            optimizers.append(
+                Muon([named.pop(name) for name in hidden], config.muon_lr, config.weight_decay)
+            )
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in named.values() if p.dim() >= 2]},
+            {"params": [p for p in named.values() if p.dim() < 2], "weight_decay": 0.0},
+        ]
+        optimizers.append(
+            torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay, fused=True)
         )
-        return cls(model, optimizer, data)
+        return cls(model, optimizers, data)
+
+    def moments(self, parameter: Tensor) -> dict[str, Tensor]:
+        """What the optimiser of a parameter keeps of earlier steps."""
+        for optimizer in self.optimizers:
+            if any(p is parameter for group in optimizer.param_groups for p in group["params"]):
+                kept: dict[str, Tensor] = optimizer.state[parameter]
+        return kept
+
+    def set_lr(self, share: float) -> None:
+        """Set every learning rate to a share of its highest."""
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = share * optimizer.defaults["lr"]
 
     def _named_moments(self) -> dict[str, Tensor]:
         return {
             f"optimizer.{name}.{moment}": value
             for name, parameter in self.model.student.named_parameters()
-            for moment, value in self.optimizer.state[parameter].items()
+            for moment, value in self.moments(parameter).items()
         }
 
     def save(self, path: Path) -> None:
@@ -109,14 +132,13 @@ class TrainingState:
         except RuntimeError as error:  # which names every tensor that does not fit
             raise CheckpointError(f"{path}: its tensors do not fit its settings") from error
         for name, parameter in state.model.student.named_parameters():
-            shapes = {"step": (), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}
             moments = {
                 moment: tensors[key]
-                for moment in shapes
+                for moment in _MOMENTS
                 if (key := f"optimizer.{name}.{moment}") in tensors
             }
-            if any(moments[moment].shape != shapes[moment] for moment in moments):
-                raise CheckpointError(f"{path}: moments of {name} do not fit its settings")
-            if moments:
-                state.optimizer.state[parameter] = moments
+            for moment, value in moments.items():
+                if value.shape != (() if moment == "step" else parameter.shape):
+                    raise CheckpointError(f"{path}: moments of {name} do not fit its settings")
+            state.moments(parameter).update(moments)
         return state
