@@ -30,10 +30,20 @@ class Sequences(Protocol):
 
 
 class Windows(NamedTuple):
-    """Windows of one length, and where the genome is soft-masked; both of shape (n, length)."""
+    """Windows of one length, each field of shape (n, length).
+
+    Parameters
+    ----------
+    tokens : Tensor, uint8
+    repeats : Tensor, bool
+        Where the genome is soft-masked.
+    nearby : Tensor, uint8
+        What the teacher sees in their place: windows nearby, or the same ones.
+    """
 
     tokens: Tensor
     repeats: Tensor
+    nearby: Tensor
 
 
 @dataclass(frozen=True)
@@ -160,13 +170,22 @@ class Corpus:
             )
         return self._starts[key]
 
-    def draw(self, n: int, length: int, sampling: str, generator: torch.Generator) -> Windows:
-        """Windows drawn at random: tokens uint8, repeats bool, both (n, length).
+    def draw(
+        self,
+        n: int,
+        length: int,
+        sampling: str,
+        generator: torch.Generator,
+        distance: tuple[int, int] = (0, 0),
+    ) -> Windows:
+        """Windows drawn at random, each field of shape (n, length).
 
         Parameters
         ----------
         sampling : {"position", "contig"}
             Any position alike, or a contig first and then a position in it.
+        distance : tuple of int
+            Least and greatest distance, in bp between starts, of the window nearby.
         """
         bounds, cumulated = self._weights(length, sampling)
         device = self.tokens.device
@@ -174,5 +193,33 @@ class Corpus:
         stretch = torch.searchsorted(cumulated, u[0] * cumulated[-1]).clamp(max=len(bounds) - 1)
         first, end = bounds[stretch].unbind(1)
         start = first + (u[1] * (end - first)).long()
-        drawn = self.tokens[start[:, None] + torch.arange(length, device=device)]
-        return Windows(drawn & (SOFT_MASK - 1), drawn >= SOFT_MASK)
+        within = torch.arange(length, device=device)
+        drawn = self.tokens[start[:, None] + within]
+        tokens = nearby = drawn & (SOFT_MASK - 1)
+        if distance[1]:
+            there = _nearby(start, first, end - 1, distance, generator)
+            nearby = self.tokens[there[:, None] + within] & (SOFT_MASK - 1)
+        return Windows(tokens, drawn >= SOFT_MASK, nearby)
+
+
+def _nearby(
+    start: Tensor,
+    first: Tensor,
+    last: Tensor,
+    distance: tuple[int, int],
+    generator: torch.Generator,
+) -> Tensor:
+    """Starts that lie so far before or after others, from first to last; all of shape (n,).
+
+    A stretch too short for that gives the end of it that is further away.
+    """
+    device = start.device
+    least, most = distance
+    size = torch.randint(least, most + 1, start.shape, generator=generator, device=device)
+    sign = torch.randint(2, start.shape, generator=generator, device=device) * 2 - 1
+    there, opposite = start + sign * size, start - sign * size
+    further = torch.where(start - first > last - start, first, last)
+    for candidate in (opposite, there):
+        fits = (candidate >= first) & (candidate <= last)
+        further = torch.where(fits, candidate, further)
+    return further

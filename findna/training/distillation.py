@@ -15,17 +15,27 @@ from torch import Tensor, nn
 from findna.config import PretrainConfig
 from findna.encoding import BLANK, N
 from findna.model.checkpoint import Model
-from findna.model.heads import PrototypeHead
+from findna.model.heads import ProjectionHead, PrototypeHead, standardise
 from findna.training.corpus import Windows
 from findna.training.ema import update_teacher
 from findna.training.losses import (
     centre_and_sharpen,
     contrastive_loss,
+    infonce_loss,
+    koleo_loss,
     masked_nucleotide_loss,
     sinkhorn,
+    token_loss,
 )
 from findna.training.masking import mask_tokens
-from findna.training.views import noisy_one_hot, reverse_complement, teacher_view
+from findna.training.views import (
+    draw_strands,
+    local_crops,
+    noisy_one_hot,
+    reverse,
+    reverse_complement,
+    teacher_view,
+)
 
 
 class Network(Model):
@@ -33,16 +43,15 @@ class Network(Model):
 
     def __init__(self, config: PretrainConfig) -> None:
         super().__init__(config.encoder)
-        self.prototypes = (
-            PrototypeHead(
-                config.encoder.dim,
-                config.projection_hidden,
-                config.projection_dim,
-                config.prototypes,
-            )
-            if config.contrast == "prototypes"
-            else None
-        )
+        self.contrast_on = config.contrast_on
+        dim = config.encoder.dim
+        sizes = dim, config.projection_hidden, config.projection_dim
+        self.projection: nn.Module | None = None
+        if config.contrast == "prototypes":
+            self.projection = PrototypeHead(*sizes, config.prototypes)
+        elif config.contrast == "infonce":
+            self.projection = ProjectionHead(*sizes)
+        self.predict_tokens = nn.Linear(dim, dim) if config.token_weight else None
 
     def encode(self, windows: Tensor) -> tuple[Tensor, Tensor]:
         """Hidden states of equally long windows: nucleotides (n, length, dim), CLS (n, c, dim).
@@ -59,13 +68,12 @@ class Network(Model):
         return hidden[:, :length], hidden[:, length:]
 
     def contrast_outputs(self, bases: Tensor, cls: Tensor) -> Tensor:
-        """What student and teacher are compared by; (m, k), float32."""
-        outputs: Tensor
-        if self.prototypes is not None:
-            outputs = self.prototypes(bases.mean(1))
-        else:
-            outputs = self.masked_nucleotide(cls.flatten(0, 1)).float()
-        return outputs
+        """What student and teacher are compared by; (m, n, k), float32, for m things compared."""
+        if self.projection is None:
+            outputs: Tensor = self.masked_nucleotide(cls.transpose(0, 1)).float()
+            return outputs
+        vectors = {"mean": [bases], "cls": [cls], "both": [bases, cls]}[self.contrast_on]
+        return torch.stack([self.projection(states.mean(1)).float() for states in vectors])
 
 
 class Losses(NamedTuple):
@@ -74,10 +82,12 @@ class Losses(NamedTuple):
     total: Tensor
     mnm: Tensor
     contrast: Tensor
+    token: Tensor
+    koleo: Tensor
 
 
 class SelfDistillation(nn.Module):
-    """Student, teacher and the running centre of the teacher's outputs."""
+    """Student, teacher, and the running centre or a queue of the teacher's outputs."""
 
     def __init__(self, config: PretrainConfig) -> None:
         super().__init__()
@@ -86,37 +96,76 @@ class SelfDistillation(nn.Module):
         self.teacher = copy.deepcopy(self.student).requires_grad_(False).eval()
         k = config.prototypes if config.contrast == "prototypes" else 5
         self.register_buffer("centre", torch.zeros(k))
+        self.register_buffer("queue", torch.full((config.queue, k), -torch.inf))  # none yet
         self.centre: Tensor
+        self.queue: Tensor
 
-    def forward(self, windows: Windows, generator: torch.Generator) -> Losses:
-        """Losses of one batch of windows."""
+    def forward(
+        self, windows: Windows, generator: torch.Generator, teacher_temp: float | None = None
+    ) -> Losses:
+        """Losses of one batch of windows; ``teacher_temp`` is the configured one unless given."""
         config, views = self.config, self.config.views
-        tokens = windows.tokens
-        labels = reverse_complement(tokens, views.student_rc, generator)
+        minus = draw_strands(len(windows.tokens), views.student_rc, generator)
+        labels = reverse_complement(windows.tokens, minus)
         masked, selected = mask_tokens(labels, views, generator)
         inputs = (
             noisy_one_hot(masked, views.student_noise, generator) if views.student_noise else masked
         )
         bases, cls = self.student.encode(inputs)
         outputs = self.student.masked_nucleotide(bases).float()  # (n, length, 5)
-        mnm = masked_nucleotide_loss(outputs, labels, selected, config.mnm_loss)
-        contrast = torch.zeros_like(mnm)
+        weight = selected * torch.where(reverse(windows.repeats, minus), config.repeat_weight, 1.0)
+        mnm = masked_nucleotide_loss(outputs, labels, weight, config.mnm_loss)
+        contrast = token = koleo = torch.zeros_like(mnm)
         if config.contrast != "none":
-            target = self._targets(teacher_view(tokens, views, generator))
-            student = self.student.contrast_outputs(bases, cls)
-            contrast = contrastive_loss(student, target, config.student_temp)
-        return Losses(mnm + config.contrast_weight * contrast, mnm, contrast)
+            seen_by_teacher = teacher_view(windows.nearby, views, generator)
+            target = self._targets(seen_by_teacher, teacher_temp or config.teacher_temp)
+            seen = [(bases, cls)]
+            if views.local_crops:
+                local = self.student.encode(local_crops(labels, views, generator))
+                seen += zip(*(states.chunk(views.local_crops) for states in local), strict=True)
+            contrast = torch.stack([self._contrast(view, target) for view in seen]).mean()
+        if self.student.predict_tokens is not None:
+            token = token_loss(
+                self.student.predict_tokens(bases), self._token_targets(labels), selected
+            )
+        if config.koleo_weight:
+            koleo = koleo_loss(bases.float().mean(1))
+        total = (
+            mnm
+            + config.contrast_weight * contrast
+            + config.token_weight * token
+            + config.koleo_weight * koleo
+        )
+        return Losses(total, mnm, contrast, token, koleo)
+
+    def _contrast(self, view: tuple[Tensor, Tensor], target: Tensor) -> Tensor:
+        """How far the student's states of one view are from the teacher's targets (`L_CL`)."""
+        loss = infonce_loss if self.config.contrast == "infonce" else contrastive_loss
+        return loss(self.student.contrast_outputs(*view), target, self.config.student_temp)
 
     @torch.no_grad()
-    def _targets(self, view: Tensor) -> Tensor:
-        """The teacher's balanced, sharpened probabilities; (m, k), float32."""
+    def _targets(self, view: Tensor, temperature: float) -> Tensor:
+        """The teacher's balanced, sharpened probabilities, or its unit vectors; (m, n, k)."""
         outputs = self.teacher.contrast_outputs(*self.teacher.encode(view))
+        if self.config.contrast == "infonce":
+            return outputs
+        rows = outputs.flatten(0, 1)  # (m * n, k)
         if self.config.centring == "sinkhorn":
-            return sinkhorn(outputs, self.config.teacher_temp)
-        target = centre_and_sharpen(outputs, self.centre, self.config.teacher_temp)
-        if self.training:
-            self.centre.lerp_(outputs.mean(0), 1 - self.config.center_momentum)
-        return target
+            balanced = torch.cat((rows, self.queue))  # the latest come first
+            target = sinkhorn(balanced, temperature)[: len(rows)]
+            if self.training:
+                self.queue.copy_(balanced[: len(self.queue)])
+        else:
+            target = centre_and_sharpen(rows, self.centre, temperature)
+            if self.training:
+                self.centre.lerp_(rows.mean(0), 1 - self.config.center_momentum)
+        return target.view_as(outputs)
+
+    @torch.no_grad()
+    def _token_targets(self, tokens: Tensor) -> Tensor:
+        """The teacher's hidden states of windows without a mask, standardised; (n, length, dim)."""
+        states, _ = self.teacher.encode(tokens)
+        return standardise(states.flatten(0, 1)).view(states.shape)
 
     def update_teacher(self, momentum: float) -> None:
         """Move the teacher towards the student."""

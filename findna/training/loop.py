@@ -28,7 +28,7 @@ from findna.training.corpus import Corpus
 from findna.training.distillation import restoration
 from findna.training.health import SMALLEST_SPREAD, effective_rank, relative_spread
 from findna.training.metrics import METRICS, Metrics
-from findna.training.schedules import cosine, warmup_cosine
+from findna.training.schedules import cosine, linear, warmup_cosine
 from findna.training.state import STATE, TrainingState
 
 logger = logging.getLogger(__name__)
@@ -172,14 +172,21 @@ def pretrain(
         while state.step < config.steps:
             lr = warmup_cosine(state.step, config.steps, config.lr, config.warmup)
             momentum = cosine(state.step, config.steps, config.ema_start, config.ema_end)
+            temp = linear(
+                state.step, config.steps, config.teacher_temp_start, config.teacher_temp,
+                config.teacher_temp_warmup,
+            )  # fmt: skip
             for group in state.optimizer.param_groups:
                 group["lr"] = lr
 
             length = step_length(config, state.step)
             generator = _generator(device, config.seed, "step", state.step)
-            windows = corpus.draw(config.batch_tokens // length, length, config.sampling, generator)
+            windows = corpus.draw(
+                config.batch_tokens // length, length, config.sampling, generator,
+                (config.views.min_distance, config.views.max_distance),
+            )  # fmt: skip
             with amp:
-                losses = state.model(windows, generator)
+                losses = state.model(windows, generator, temp)
             losses.total.backward()
             norm = torch.nn.utils.clip_grad_norm_(student, config.clip)
             state.optimizer.step()
@@ -201,6 +208,8 @@ def pretrain(
                 "loss": losses.total.item(),
                 "mnm": losses.mnm.item(),
                 "contrast": losses.contrast.item(),
+                "token": losses.token.item(),
+                "koleo": losses.koleo.item(),
                 "grad_norm": norm.item(),
             }
             metrics.write(

@@ -15,14 +15,22 @@ from findna.encoding import ALPHABET, COMPLEMENT
 from findna.training.masking import random_bases
 
 
-def reverse_complement(tokens: Tensor, chance: float, generator: torch.Generator) -> Tensor:
-    """Reverse complement of each window with the given chance; (n, length), uint8."""
+def draw_strands(n: int, chance: float, generator: torch.Generator) -> Tensor:
+    """Which windows are read from the minus strand; shape (n, 1), bool."""
     if chance == 0:
-        return tokens
+        return torch.zeros(n, 1, dtype=torch.bool, device=generator.device)
+    return torch.rand(n, 1, generator=generator, device=generator.device) < chance
+
+
+def reverse(values: Tensor, minus: Tensor) -> Tensor:
+    """Values of each position, read backwards on the minus strand; shape (n, length)."""
+    return torch.where(minus, values.flip(1), values)
+
+
+def reverse_complement(tokens: Tensor, minus: Tensor) -> Tensor:
+    """Windows read on their strand; shape (n, length), uint8."""
     complement = torch.from_numpy(COMPLEMENT).to(tokens.device)
-    flipped = complement[tokens.flip(1).int()]
-    chosen = torch.rand(len(tokens), 1, generator=generator, device=tokens.device) < chance
-    return torch.where(chosen, flipped, tokens)
+    return torch.where(minus, complement[tokens.flip(1).int()], tokens)
 
 
 def _draw(n: int, low: int, high: int, generator: torch.Generator) -> Tensor:
@@ -62,13 +70,31 @@ def translocate(tokens: Tensor, furthest: int, generator: torch.Generator) -> Te
 
 def teacher_view(tokens: Tensor, views: ViewConfig, generator: torch.Generator) -> Tensor:
     """Reverse complement, deletion, insertion, translocation; (n, length), uint8."""
-    tokens = reverse_complement(tokens, views.teacher_rc, generator)
+    minus = draw_strands(len(tokens), views.teacher_rc, generator)
+    tokens = reverse_complement(tokens, minus)
     if views.max_indel:
         tokens = delete(tokens, views.max_indel, generator)
         tokens = insert(tokens, views.max_indel, generator)
     if views.max_shift:
         tokens = translocate(tokens, views.max_shift, generator)
     return tokens
+
+
+def local_crops(tokens: Tensor, views: ViewConfig, generator: torch.Generator) -> Tensor:
+    """Crops at random places of each window, one window after another for each crop.
+
+    Source: multi-crop, Caron et al., SwAV, 2020, and DINO, 2021.
+
+    Returns
+    -------
+    Tensor, shape (local_crops * n, local_share * length), uint8
+        Row ``crop * n + window``.
+    """
+    n, length = tokens.shape
+    size = max(round(views.local_share * length), 1)
+    start = _draw(views.local_crops * n, 0, length - size, generator)
+    position = start + torch.arange(size, device=tokens.device)
+    return tokens.repeat(views.local_crops, 1).gather(1, position)
 
 
 def noisy_one_hot(tokens: Tensor, noise: float, generator: torch.Generator) -> Tensor:
