@@ -66,12 +66,26 @@ def total(values: Tensor) -> Tensor:
     return summed
 
 
-def highest(values: Tensor) -> Tensor:
-    """Largest value over all processes, of the same shape; without a gradient."""
-    if size() > 1:
-        values = values.detach().clone()
-        torch.distributed.all_reduce(values, torch.distributed.ReduceOp.MAX)
-    return values
+@torch.no_grad()
+def gather(rows: Tensor) -> tuple[Tensor, int]:
+    """Rows of all processes in their order, and the number of this one's first; no gradient.
+
+    Parameters
+    ----------
+    rows : Tensor, shape (n, ...)
+        n may differ between processes.
+    """
+    if size() == 1:
+        return rows, 0
+    counts = torch.zeros(size(), dtype=torch.int64, device=rows.device)
+    counts[rank()] = len(rows)
+    torch.distributed.all_reduce(counts)
+    ends = counts.cumsum(0).tolist()
+    first = ends[rank()] - len(rows)
+    everyone = rows.new_zeros(ends[-1], *rows.shape[1:])
+    everyone[first : first + len(rows)] = rows
+    torch.distributed.all_reduce(everyone)
+    return everyone, first
 
 
 def mean(rows: Tensor) -> Tensor:

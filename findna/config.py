@@ -110,11 +110,16 @@ class ViewConfig:
     mask_fraction: float = _setting(0.3, "share of nucleotides the student must restore")
     mask_blank: float = _setting(0.8, "share of those replaced by a blank")
     mask_random: float = _setting(0.1, "share of those replaced by a random base; the rest stay")
+    mask_span: float = _setting(1.0, "mean length of masked spans (bp); 1: each position by itself")
     student_noise: float = _setting(0.2, "s.d. of Gaussian noise on the student's one-hot input")
     student_rc: float = _setting(0.5, "chance that the student sees the reverse complement")
     teacher_rc: float = _setting(0.0, "chance that the teacher sees the reverse complement")
     max_indel: int = _setting(20, "longest deletion and insertion in the teacher's view (bp)")
     max_shift: int = _setting(20, "largest translocation of the teacher's view (bp)")
+    max_distance: int = _setting(0, "furthest that the teacher's window starts from the student's")
+    min_distance: int = _setting(0, "and nearest (bp); from the window's length on, none overlap")
+    local_crops: int = _setting(0, "crops of each window that the student sees in addition")
+    local_share: float = _setting(0.5, "length of such a crop, as a share of the window's")
 
     def __post_init__(self) -> None:
         for name in ("mask_fraction", "mask_blank", "mask_random", "student_rc", "teacher_rc"):
@@ -122,9 +127,34 @@ class ViewConfig:
             _check(0 <= value <= 1, f"{name} must lie between 0 and 1, not {value!r}")
         _check(self.mask_fraction > 0, "mask_fraction must be above 0: nothing would be learned")
         _check(self.mask_blank + self.mask_random <= 1, "mask_blank + mask_random exceeds 1")
-        for name, most in (("student_noise", 1e3), ("max_indel", 10**6), ("max_shift", 10**6)):
+        for name, most in _VIEW_LIMITS.items():
             value = getattr(self, name)
             _check(0 <= value <= most, f"{name} must lie between 0 and {most:.0f}, not {value!r}")
+        _check(self.mask_span >= 1, f"mask_span must be at least 1, not {self.mask_span!r}")
+        _check(
+            self.mask_span == 1 or self.mask_span * (1 - self.mask_fraction) >= self.mask_fraction,
+            f"mask_span ({self.mask_span:g}) is too short to mask {self.mask_fraction:g} of a "
+            "window in spans with a gap between them; raise it, or lower mask_fraction",
+        )
+        _check(
+            self.min_distance <= self.max_distance,
+            f"min_distance ({self.min_distance}) exceeds max_distance ({self.max_distance})",
+        )
+        _check(
+            0 < self.local_share <= 1,
+            f"local_share must be above 0 and at most 1, not {self.local_share!r}",
+        )
+
+
+_VIEW_LIMITS = {
+    "student_noise": 1e3,
+    "mask_span": 1e6,
+    "max_indel": 1e6,
+    "max_shift": 1e6,
+    "max_distance": 1e9,
+    "min_distance": 1e9,
+    "local_crops": 256,
+}
 
 
 @dataclass(frozen=True)
@@ -148,18 +178,32 @@ class PretrainConfig:
         "binary", "masked-nucleotide loss: binary (5 outputs) or softmax (A, C, G, T)",
         ("binary", "softmax"),
     )  # fmt: skip
+    repeat_weight: float = _setting(1.0, "weight of soft-masked positions in that loss")
     contrast: str = _setting(
-        "cls", "contrastive loss on the outputs at CLS, on prototypes of the mean vector, or none",
-        ("cls", "prototypes", "none"),
+        "cls", "contrastive loss: on the outputs at CLS, on prototypes, infonce (the batch's other "
+        "windows are negatives), or none",
+        ("cls", "prototypes", "infonce", "none"),
+    )  # fmt: skip
+    contrast_on: str = _setting(
+        "mean", "vector that prototypes or infonce compare: of the bases, of CLS, or each",
+        ("mean", "cls", "both"),
     )  # fmt: skip
     contrast_weight: float = _setting(1.0, "weight of the contrastive loss")
     centring: str = _setting("mean", "how teacher outputs are balanced", ("mean", "sinkhorn"))
     center_momentum: float = _setting(0.9, "momentum of the running centre (centring: mean)")
     student_temp: float = _setting(0.1, "temperature of the student's outputs")
     teacher_temp: float = _setting(0.04, "temperature of the teacher's outputs")
+    teacher_temp_start: float = _setting(0.04, "the same at the start, while it warms up")
+    teacher_temp_warmup: float = _setting(0.0, "share of the steps over which it does")
+    queue: int = _setting(0, "earlier teacher outputs balanced with the batch's (sinkhorn)")
     prototypes: int = _setting(1024, "prototypes of the projection head")
     projection_hidden: int = _setting(256, "hidden width of the projection head")
-    projection_dim: int = _setting(64, "dimension in which prototypes are compared")
+    projection_dim: int = _setting(64, "dimension in which vectors are compared")
+    token_weight: float = _setting(
+        0.0, "weight of predicting the teacher's hidden states, of the window without mask, at "
+        "masked positions",
+    )  # fmt: skip
+    koleo_weight: float = _setting(0.0, "weight of spreading the mean vectors of a batch (KoLeo)")
 
     ema_start: float = _setting(0.996, "teacher's momentum at the start; rises to ema_end")
     ema_end: float = _setting(1.0, "teacher's momentum at the end")
@@ -197,32 +241,48 @@ class PretrainConfig:
         )
         _check(self.accumulate > 0, f"accumulate must be greater than 0, not {self.accumulate!r}")
         self.check_windows()
-        for name in ("prototypes", "projection_hidden", "projection_dim"):
+        projected = self.contrast in ("prototypes", "infonce")
+        for name in ("prototypes", "projection_hidden", "projection_dim", "queue"):
             _check(getattr(self, name) <= 2**20, f"{name} must be at most {2**20}")
-        for name in ("student_temp", "teacher_temp"):
+        for name in ("student_temp", "teacher_temp", "teacher_temp_start"):
             _check(getattr(self, name) >= 1e-4, f"{name} must be at least 1e-4")
         _check(self.seed >= 0, "seed must not be negative")
+        for name, reads_cls in (
+            ("contrast 'cls'", self.contrast == "cls"),
+            (f"contrast_on {self.contrast_on!r}", projected and self.contrast_on != "mean"),
+        ):
+            _check(not reads_cls or self.encoder.n_cls > 0, f"{name} needs n_cls of at least 1")
         _check(
-            self.contrast != "cls" or self.encoder.n_cls > 0,
-            "contrast 'cls' needs n_cls of at least 1",
+            self.queue == 0 or (self.contrast == "prototypes" and self.centring == "sinkhorn"),
+            "queue needs contrast 'prototypes' and centring 'sinkhorn': it is balanced with them",
         )
+        for name in ("local_crops", "max_distance"):
+            _check(
+                self.contrast != "none" or getattr(self.views, name) == 0,
+                f"{name} does nothing with contrast 'none'",
+            )
         for name in _POSITIVE:
             value = getattr(self, name)
             _check(value > 0, f"{name} must be greater than 0, not {value!r}")
-        for name in ("center_momentum", "ema_start", "ema_end", "warmup"):
+        for name in ("center_momentum", "ema_start", "ema_end", "warmup", "teacher_temp_warmup"):
             value = getattr(self, name)
             _check(0 <= value <= 1, f"{name} must lie between 0 and 1, not {value!r}")
-        for name in ("contrast_weight", "weight_decay"):
+        for name in _NOT_NEGATIVE:
             _check(getattr(self, name) >= 0, f"{name} must not be negative")
 
     def check_windows(self, processes: int = 1) -> None:
         """Raise ConfigError unless there are windows for all parts of a step, in all processes."""
         n, longest = self.batch_tokens // max(self.lengths), max(self.lengths)
-        together = max(processes, 2 if self.contrast == "prototypes" else 1)
+        compares = (
+            f"contrast {self.contrast!r}"
+            if self.contrast in ("prototypes", "infonce")
+            else ("koleo_weight" if self.koleo_weight else "")
+        )
+        together = max(processes, 2 if compares else 1)
         reasons = [
             f"{self.accumulate} parts (accumulate)" if self.accumulate > 1 else "",
             f"{processes} processes" if processes > 1 else "",
-            "contrast 'prototypes', which compares two" if together > processes else "",
+            f"{compares}, which compares two" if together > processes else "",
         ]
         _check(
             n // self.accumulate >= together,
@@ -260,6 +320,9 @@ class FineTuneConfig:
         _check(self.weight_decay >= 0, "weight_decay must not be negative")
 
 
+_NOT_NEGATIVE = (
+    "contrast_weight", "repeat_weight", "token_weight", "koleo_weight", "queue", "weight_decay",
+)  # fmt: skip
 _POSITIVE = (
     "steps", "batch_tokens", "student_temp", "teacher_temp", "prototypes", "projection_hidden",
     "projection_dim", "lr", "muon_lr", "clip", "log_every", "evaluate_every", "checkpoint_every",

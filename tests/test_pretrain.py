@@ -213,7 +213,7 @@ def test_the_teacher_gets_no_gradient_and_stays_in_eval_mode():
     assert model.student.training
     assert not model.teacher.training
     tokens = torch.randint(0, 3, (6, 64), dtype=torch.uint8)
-    windows = Windows(tokens, tokens == 0)
+    windows = Windows(tokens, tokens == 0, tokens)
     model(model.views(windows, torch.Generator().manual_seed(1))).total.backward()
     assert all(p.grad is None for p in model.teacher.parameters())
     assert all(p.grad is not None for p in model.student.encoder.parameters())

@@ -10,13 +10,14 @@ import torch
 from findna.config import ViewConfig
 from findna.encoding import BLANK, N, encode, encode_soft_masked, reverse_complement
 from findna.errors import ConfigError, GenomeError
+from findna.model.heads import standardise
 from findna.training import losses, views
 from findna.training.corpus import Corpus
 from findna.training.ema import update_teacher
 from findna.training.health import effective_rank, relative_spread
 from findna.training.masking import mask_tokens
 from findna.training.muon import Muon, orthogonalise
-from findna.training.schedules import cosine, warmup_cosine
+from findna.training.schedules import cosine, linear, warmup_cosine
 from tests.conftest import random_sequence
 
 
@@ -41,15 +42,39 @@ def test_masking_shares():
     assert changed == pytest.approx(0.8 + 0.1 * 3 / 4, abs=0.01)  # a random base may be the same
 
 
+@pytest.mark.parametrize(("span", "share"), [(6, 0.3), (1.5, 0.5), (3, 0.7)])
+def test_masking_in_spans(span, share):
+    tokens = windows(300, 400, "ACGT")
+    config = ViewConfig(mask_fraction=share, mask_span=span)
+    masked, selected = mask_tokens(tokens, config, generator())
+    assert selected.float().mean().item() == pytest.approx(share, abs=0.02)
+    for column in (selected[:, 0], selected[:, -1]):  # the ends are no exception
+        assert column.float().mean().item() == pytest.approx(share, abs=0.1)
+    starts = (selected[:, 1:] & ~selected[:, :-1]).sum().item()
+    assert selected[:, 1:].sum().item() / starts == pytest.approx(span, rel=0.05)
+    blank = masked == BLANK
+    assert blank[selected].float().mean().item() == pytest.approx(0.8, abs=0.02)
+    neighbours = selected[:, 1:] & selected[:, :-1]
+    assert torch.equal(blank[:, 1:][neighbours], blank[:, :-1][neighbours]), "one fate for a span"
+
+
+def test_a_span_keeps_clear_of_n():
+    tokens = windows(50, 100)
+    _, selected = mask_tokens(tokens, ViewConfig(mask_span=5), generator())
+    assert not selected[tokens == N].any()
+
+
 def test_reverse_complement_view_takes_all_or_nothing():
     tokens = windows()
     expected = torch.stack([torch.from_numpy(reverse_complement(t.numpy()).copy()) for t in tokens])
-    assert torch.equal(views.reverse_complement(tokens, 1.0, generator()), expected)
-    assert torch.equal(views.reverse_complement(tokens, 0.0, generator()), tokens)
-    mixed = views.reverse_complement(tokens, 0.5, generator())
-    same, flipped = (mixed == tokens).all(1), (mixed == expected).all(1)
-    assert (same | flipped).all()
-    assert 0 < flipped.sum() < len(tokens)
+    for chance, seen in ((1.0, expected), (0.0, tokens)):
+        minus = views.draw_strands(len(tokens), chance, generator())
+        assert torch.equal(views.reverse_complement(tokens, minus), seen)
+    minus = views.draw_strands(len(tokens), 0.5, generator())
+    assert 0 < minus.sum() < len(tokens)
+    mixed = views.reverse_complement(tokens, minus)
+    assert torch.equal(mixed, torch.where(minus, expected, tokens))
+    assert torch.equal(views.reverse(tokens, minus), torch.where(minus, tokens.flip(1), tokens))
 
 
 def subsequence(short, long):
@@ -85,6 +110,19 @@ def test_translocation_is_a_roll():
     assert min(shifts) < 0 < max(shifts)
 
 
+def test_local_crops_are_parts_of_their_windows():
+    tokens = windows(20, 100)
+    config = ViewConfig(local_crops=3, local_share=0.25)
+    crops = views.local_crops(tokens, config, generator())
+    assert crops.shape == (20, 3, 25)
+    places = set()
+    for row, crop in enumerate(crops.flatten(0, 1)):
+        at = [i for i in range(76) if torch.equal(tokens[row // 3, i : i + 25], crop)]
+        assert at
+        places.add(at[0])
+    assert len(places) > 20
+
+
 def test_views_are_drawn_anew_and_repeatably():
     tokens, config = windows(), ViewConfig()
     first = views.teacher_view(tokens, config, generator(1))
@@ -116,6 +154,12 @@ def test_masked_nucleotide_losses():
     assert losses.masked_nucleotide_loss(right, tokens, selected, "softmax").item() < 1e-6
     right[0, 2] = -right[0, 2]  # not selected: does not count
     assert losses.masked_nucleotide_loss(right, tokens, selected, "softmax").item() < 1e-6
+    weight = torch.tensor([[3.0, 1.0, 0, 0, 0]])
+    wrong = torch.zeros(1, 5, 5)
+    wrong[0, 1, 4] = 100  # a loss of 100 at weight 1 of 4, and of ln 4 at 3 of 4
+    assert losses.masked_nucleotide_loss(wrong, tokens, weight, "softmax").item() == pytest.approx(
+        (100 + 3 * math.log(4)) / 4
+    )
     nothing = torch.zeros_like(selected)
     assert losses.masked_nucleotide_loss(flat, tokens, nothing, "softmax").item() == 0
 
@@ -133,6 +177,44 @@ def test_centring_and_sinkhorn():
     for probabilities in (centred, balanced):
         torch.testing.assert_close(probabilities.sum(1), torch.ones(64))
     torch.testing.assert_close(balanced.sum(0), torch.full((8,), 8.0), rtol=1e-3, atol=1e-3)
+    none_yet = torch.full((10, 8), -torch.inf)
+    with_none = losses.sinkhorn(torch.cat((outputs, none_yet)), 0.5, iterations=50)
+    torch.testing.assert_close(with_none[:64], balanced)
+
+
+def test_infonce_is_a_cross_entropy():
+    student, teacher = (torch.nn.functional.normalize(torch.randn(8, 5), dim=-1) for _ in range(2))
+    expected = torch.nn.functional.cross_entropy(student @ teacher.t() / 0.2, torch.arange(8))
+    assert losses.infonce_loss(student, teacher, 0, 0.2).item() == pytest.approx(expected.item())
+    both = losses.infonce_loss(torch.stack((student, teacher)), torch.stack((teacher,) * 2), 0, 0.2)
+    same = losses.infonce_loss(teacher, teacher, 0, 0.2)
+    assert both.item() == pytest.approx((expected + same).item() / 2)
+    last = losses.infonce_loss(student[6:], teacher, 6, 0.2)
+    rest = losses.infonce_loss(student[:6], teacher, 0, 0.2)
+    assert (2 * last + 6 * rest).item() / 8 == pytest.approx(expected.item())
+
+
+def test_token_loss_counts_selected_positions():
+    target = standardise(torch.randn(60, 4)).view(3, 20, 4)
+    everywhere = torch.ones(3, 20, dtype=torch.bool)
+    selected = torch.arange(20).expand(3, 20) < 5
+    assert losses.token_loss(target, target, everywhere).item() == 0
+    assert losses.token_loss(target * 0, target, everywhere).item() == pytest.approx(1, rel=1e-3)
+    wrong_elsewhere = torch.where(selected[..., None], target, target + 9)
+    assert losses.token_loss(wrong_elsewhere, target, selected).item() == 0
+    assert losses.token_loss(target + 2, target, selected).item() == pytest.approx(4, rel=1e-3)
+
+
+def test_koleo_spreads_vectors():
+    right_angle = torch.tensor([[3.0, 0], [0, 1]])
+    assert losses.koleo_loss(right_angle).item() == pytest.approx(-math.log(math.sqrt(2)))
+    vectors = torch.randn(16, 4).add_(3).requires_grad_()
+    before = losses.koleo_loss(vectors)
+    before.backward()
+    assert losses.koleo_loss(vectors - 0.1 * vectors.grad).item() < before.item()
+    same = torch.ones(4, 3, requires_grad=True)
+    losses.koleo_loss(same).backward()
+    assert torch.isfinite(same.grad).all()
 
 
 def test_teacher_momentum():
@@ -171,6 +253,9 @@ def test_muon_finds_a_matrix():
 
 
 def test_schedules():
+    temperatures = [linear(step, 10, 0.04, 0.07, 0.5) for step in range(10)]
+    assert temperatures == pytest.approx([0.04, 0.046, 0.052, 0.058, 0.064] + [0.07] * 5)
+    assert linear(0, 10, 0.04, 0.07, 0.0) == 0.07
     assert cosine(0, 10, 0.9, 1.0) == pytest.approx(0.9)
     assert cosine(5, 10, 0.9, 1.0) == pytest.approx(0.95)
     assert cosine(10, 10, 0.9, 1.0) == pytest.approx(1.0)
@@ -242,6 +327,32 @@ def test_every_window_of_a_stretch_can_be_drawn(tmp_path):
     made = corpus(tmp_path, a="ACGTACGTAC")
     starts = {tuple(w.tolist()) for w in made.draw(500, 7, "position", generator()).tokens}
     assert len(starts) == 4
+
+
+def starts_of(tokens, text):
+    return torch.tensor([text.find("".join("ACGNT"[t] for t in row)) for row in tokens.tolist()])
+
+
+def test_windows_nearby(tmp_path):
+    text = random_sequence(3000)
+    made = corpus(tmp_path, a=text)
+    same = made.draw(20, 50, "position", generator())
+    assert same.nearby is same.tokens
+    drawn = made.draw(500, 50, "position", generator(), (60, 200))
+    first, second = starts_of(drawn.tokens, text), starts_of(drawn.nearby, text)
+    assert min(first.min(), second.min()) >= 0
+    distance = second - first
+    assert distance.abs().min() >= 60
+    assert distance.abs().max() <= 200
+    assert 150 < (distance > 0).sum() < 350
+    assert len(distance.unique()) > 150
+
+
+def test_windows_nearby_in_a_short_stretch(tmp_path):
+    text = random_sequence(100)
+    drawn = corpus(tmp_path, a=text).draw(200, 60, "position", generator(), (60, 200))
+    first, second = starts_of(drawn.tokens, text), starts_of(drawn.nearby, text)
+    assert torch.equal(second, torch.where(first > 20, 0, 40)), "the end that is further away"
 
 
 def test_corpus_of_some_contigs_and_intervals(tmp_path):

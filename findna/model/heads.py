@@ -16,28 +16,47 @@ class MaskedNucleotideHead(nn.Linear):
         super().__init__(config.dim, len(ALPHABET))
 
 
-class PrototypeHead(nn.Module):
-    """Standardisation over the batch, MLP, normalisation and cosine similarity to prototypes.
+def standardise(vectors: Tensor) -> Tensor:
+    """Each channel less its mean, over its standard deviation, in the batch; (n, dim), float32.
+
+    The batch is that of all processes.
+    """
+    centred = vectors.float() - collective.mean(vectors.float())
+    return centred * (collective.mean(centred.square()) + 1e-5).rsqrt()
+
+
+class ProjectionHead(nn.Module):
+    """Standardisation over the batch, MLP and normalisation.
 
     Mean hidden states of two windows are nearly the same vector: what they share is most of it.
     Without the standardisation every window gets the same outputs and the loss stays at its
     uniform bound.
+    """
+
+    def __init__(self, dim: int, hidden: int, bottleneck: int) -> None:
+        super().__init__()
+        self.project = nn.Sequential(
+            nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, bottleneck)
+        )
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Unit vectors; (n, dim) -> (n, bottleneck), float32."""
+        return F.normalize(self.project(standardise(vectors)).float(), dim=-1)
+
+
+class PrototypeHead(ProjectionHead):
+    """A projection, and its cosine similarity to prototypes.
 
     Source: Caron et al., DINO, 2021; Zhou et al., iBOT, 2022.
     """
 
     def __init__(self, dim: int, hidden: int, bottleneck: int, prototypes: int) -> None:
-        super().__init__()
-        self.project = nn.Sequential(
-            nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, bottleneck)
-        )
+        super().__init__(dim, hidden, bottleneck)
         self.prototypes = nn.Linear(bottleneck, prototypes, bias=False)
 
     def forward(self, vectors: Tensor) -> Tensor:
         """Similarities in [-1, 1]; (n, dim) -> (n, prototypes)."""
-        vectors = vectors.float() - collective.mean(vectors.float())  # (n, dim)
-        vectors = vectors * (collective.mean(vectors.square()) + 1e-5).rsqrt()
-        projected = F.normalize(self.project(vectors).float(), dim=-1)  # (n, bottleneck)
+        projected = super().forward(vectors)  # (n, bottleneck)
         return projected @ F.normalize(self.prototypes.weight.float(), dim=-1).t()
 
 

@@ -30,10 +30,20 @@ class Sequences(Protocol):
 
 
 class Windows(NamedTuple):
-    """Windows of one length, and where the genome is soft-masked; both of shape (n, length)."""
+    """Windows of one length, each field of shape (n, length).
+
+    Parameters
+    ----------
+    tokens : Tensor, uint8
+    repeats : Tensor, bool
+        Where the genome is soft-masked.
+    nearby : Tensor, uint8
+        What the teacher sees in their place: windows nearby, or the same ones.
+    """
 
     tokens: Tensor
     repeats: Tensor
+    nearby: Tensor
 
 
 @dataclass(frozen=True)
@@ -179,8 +189,15 @@ class Corpus:
             self._starts[key] = (starts, torch.from_numpy(places).cumsum(0))
         return self._starts[key]
 
-    def draw(self, n: int, length: int, sampling: str, generator: torch.Generator) -> Windows:
-        """Windows drawn at random: tokens uint8, repeats bool, both (n, length).
+    def draw(
+        self,
+        n: int,
+        length: int,
+        sampling: str,
+        generator: torch.Generator,
+        distance: tuple[int, int] = (0, 0),
+    ) -> Windows:
+        """Windows drawn at random, each field of shape (n, length).
 
         Parameters
         ----------
@@ -188,6 +205,8 @@ class Corpus:
             Any position alike, or a contig first and then a position in it.
         generator : torch.Generator
             One of the CPU draws the same windows for every device, which need not wait for it.
+        distance : tuple of int
+            Least and greatest distance, in bp between starts, of the window nearby.
         """
         bounds, cumulated = self._weights(length, sampling)
         u = torch.rand(2, n, generator=generator, device=generator.device, dtype=torch.float64)
@@ -195,7 +214,38 @@ class Corpus:
         stretch = torch.searchsorted(cumulated, u[0] * cumulated[-1]).clamp(max=len(bounds) - 1)
         first, end = bounds[stretch].unbind(1)
         start = first + (u[1] * (end - first)).long()
+        tokens, repeats = self._at(start, length)
+        nearby = tokens
+        if distance[1]:
+            nearby, _ = self._at(_nearby(start, first, end - 1, distance, generator), length)
+        return Windows(tokens, repeats, nearby)
+
+    def _at(self, start: Tensor, length: int) -> tuple[Tensor, Tensor]:
+        """Token ids and soft mask of the windows from these positions on, each (n, length)."""
         start = _sent(start, self.tokens.device)
         position = start[:, None] + torch.arange(length, device=start.device)
         drawn = _sent(self.tokens[position], self.device)
-        return Windows(drawn & (SOFT_MASK - 1), drawn >= SOFT_MASK)
+        return drawn & (SOFT_MASK - 1), drawn >= SOFT_MASK
+
+
+def _nearby(
+    start: Tensor,
+    first: Tensor,
+    last: Tensor,
+    distance: tuple[int, int],
+    generator: torch.Generator,
+) -> Tensor:
+    """Starts that lie so far before or after others, from first to last; all of shape (n,).
+
+    A stretch too short for that gives the end of it that is further away.
+    """
+    device = generator.device
+    least, most = distance
+    size = torch.randint(least, most + 1, start.shape, generator=generator, device=device).cpu()
+    sign = torch.randint(2, start.shape, generator=generator, device=device).cpu() * 2 - 1
+    there, opposite = start + sign * size, start - sign * size
+    further = torch.where(start - first > last - start, first, last)
+    for candidate in (opposite, there):
+        fits = (candidate >= first) & (candidate <= last)
+        further = torch.where(fits, candidate, further)
+    return further

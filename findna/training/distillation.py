@@ -17,17 +17,27 @@ from findna.config import PretrainConfig
 from findna.encoding import BLANK, N
 from findna.model.checkpoint import Model
 from findna.model.chordmixer import equal_windows
-from findna.model.heads import PrototypeHead
+from findna.model.heads import ProjectionHead, PrototypeHead, standardise
 from findna.training.corpus import Windows
 from findna.training.ema import update_teacher
 from findna.training.losses import (
     centre_and_sharpen,
     contrastive_loss,
+    infonce_loss,
+    koleo_loss,
     masked_nucleotide_loss,
     sinkhorn,
+    token_loss,
 )
 from findna.training.masking import mask_tokens
-from findna.training.views import noisy_one_hot, reverse_complement, teacher_view
+from findna.training.views import (
+    draw_strands,
+    local_crops,
+    noisy_one_hot,
+    reverse,
+    reverse_complement,
+    teacher_view,
+)
 
 
 class Network(Model):
@@ -35,16 +45,15 @@ class Network(Model):
 
     def __init__(self, config: PretrainConfig) -> None:
         super().__init__(config.encoder)
-        self.prototypes = (
-            PrototypeHead(
-                config.encoder.dim,
-                config.projection_hidden,
-                config.projection_dim,
-                config.prototypes,
-            )
-            if config.contrast == "prototypes"
-            else None
-        )
+        self.contrast_on = config.contrast_on
+        dim = config.encoder.dim
+        sizes = dim, config.projection_hidden, config.projection_dim
+        self.projection: nn.Module | None = None
+        if config.contrast == "prototypes":
+            self.projection = PrototypeHead(*sizes, config.prototypes)
+        elif config.contrast == "infonce":
+            self.projection = ProjectionHead(*sizes)
+        self.predict_tokens = nn.Linear(dim, dim) if config.token_weight else None
 
     def encode(self, windows: Tensor) -> tuple[Tensor, Tensor]:
         """Hidden states of equally long windows: nucleotides (n, length, dim), CLS (n, c, dim).
@@ -64,26 +73,27 @@ class Network(Model):
         return hidden[:, :length], hidden[:, length:]
 
     def contrast_outputs(self, bases: Tensor, cls: Tensor) -> Tensor:
-        """What student and teacher are compared by; (m, k), float32."""
-        outputs: Tensor
-        if self.prototypes is not None:
-            outputs = self.prototypes(bases.mean(1))
-        else:
-            outputs = self.masked_nucleotide(cls.flatten(0, 1)).float()
-        return outputs
+        """What student and teacher are compared by; (m, n, k), float32, for m things compared."""
+        if self.projection is None:
+            outputs: Tensor = self.masked_nucleotide(cls.transpose(0, 1)).float()
+            return outputs
+        vectors = {"mean": [bases], "cls": [cls], "both": [bases, cls]}[self.contrast_on]
+        return torch.stack([self.projection(states.mean(1)).float() for states in vectors])
 
 
 class Views(NamedTuple):
     """What the networks see of n windows, and what the student has to restore.
 
-    ``student`` are token ids (n, length), uint8, or soft one-hot rows (n, length, 5); ``labels``
-    and ``teacher`` token ids; ``selected`` is bool.
+    ``student`` are token ids (n, length), uint8, or soft one-hot rows (n, length, 5); ``labels``,
+    ``teacher`` and ``local``, crops (n, local_crops, size), are token ids. ``weight``, float
+    (n, length), is what restoring a nucleotide counts: 0 where it was not hidden.
     """
 
     student: Tensor
     labels: Tensor
-    selected: Tensor
+    weight: Tensor
     teacher: Tensor
+    local: Tensor
 
     def rows(self, rows: slice) -> Views:
         """Those of some windows."""
@@ -96,10 +106,12 @@ class Losses(NamedTuple):
     total: Tensor
     mnm: Tensor
     contrast: Tensor
+    token: Tensor
+    koleo: Tensor
 
 
 class SelfDistillation(nn.Module):
-    """Student, teacher and the running centre of the teacher's outputs."""
+    """Student, teacher, and the running centre or a queue of the teacher's outputs."""
 
     def __init__(self, config: PretrainConfig) -> None:
         super().__init__()
@@ -109,22 +121,29 @@ class SelfDistillation(nn.Module):
         self.teacher = copy.deepcopy(self.student).requires_grad_(False).eval()
         k = config.prototypes if config.contrast == "prototypes" else 5
         self.register_buffer("centre", torch.zeros(k))
+        self.register_buffer("queue", torch.full((config.queue, k), -torch.inf))  # none yet
         self.centre: Tensor
+        self.queue: Tensor
 
     def views(self, windows: Windows, generator: torch.Generator) -> Views:
-        """Draw both views of a step's windows; cheap, so every process draws them all."""
-        views, tokens = self.config.views, windows.tokens
-        labels = reverse_complement(tokens, views.student_rc, generator)
+        """Draw all views of a step's windows; cheap, so every process draws them all."""
+        config, views = self.config, self.config.views
+        minus = draw_strands(len(windows.tokens), views.student_rc, generator)
+        labels = reverse_complement(windows.tokens, minus)
         masked, selected = mask_tokens(labels, views, generator)
         inputs = (
             noisy_one_hot(masked, views.student_noise, generator) if views.student_noise else masked
         )
-        teacher = (
-            tokens if self.config.contrast == "none" else teacher_view(tokens, views, generator)
-        )
-        return Views(inputs, labels, selected, teacher)
+        repeats = reverse(windows.repeats, minus)
+        weight = selected * torch.where(repeats, config.repeat_weight, 1.0)
+        teacher = windows.nearby
+        if config.contrast != "none":
+            teacher = teacher_view(teacher, views, generator)
+        return Views(inputs, labels, weight, teacher, local_crops(labels, views, generator))
 
-    def forward(self, views: Views, step: Views | None = None) -> Losses:
+    def forward(
+        self, views: Views, step: Views | None = None, teacher_temp: float | None = None
+    ) -> Losses:
         """Losses of the windows of a step; of some of them, their shares of these losses.
 
         Shares add up to what the step's windows have together, but that windows are only compared
@@ -134,31 +153,86 @@ class SelfDistillation(nn.Module):
         ----------
         step : Views, optional
             All of the step, if ``views`` are some of its rows.
+        teacher_temp : float, optional
+            The configured one unless given.
         """
         config, step = self.config, step or views
+        share = len(views.labels) / len(step.labels)
         bases, cls = self.student.encode(views.student)
         outputs = self.student.masked_nucleotide(bases).float()  # (n, length, 5)
         mnm = masked_nucleotide_loss(
-            outputs, views.labels, views.selected, config.mnm_loss, step.selected.sum()
+            outputs, views.labels, views.weight, config.mnm_loss, step.weight.sum()
         )
-        contrast = torch.zeros_like(mnm)
+        contrast = token = koleo = torch.zeros_like(mnm)
         if config.contrast != "none":
-            target = self._targets(views.teacher)
-            student = self.student.contrast_outputs(bases, cls)
-            contrast = contrastive_loss(student, target, config.student_temp)
-            contrast = contrast * (len(views.labels) / len(step.labels))
-        return Losses(mnm + config.contrast_weight * contrast, mnm, contrast)
+            targets = self._targets(views.teacher, teacher_temp or config.teacher_temp)
+            seen = [(bases, cls), *self._local(views.local)]
+            contrast = share * torch.stack([self._contrast(view, *targets) for view in seen]).mean()
+        if self.student.predict_tokens is not None:
+            predicted = self.student.predict_tokens(bases)
+            hidden = views.weight > 0
+            target = self._token_targets(views.labels)
+            token = token_loss(predicted, target, hidden, (step.weight > 0).sum())
+        if config.koleo_weight:
+            koleo = share * koleo_loss(bases.float().mean(1))
+        total = (
+            mnm
+            + config.contrast_weight * contrast
+            + config.token_weight * token
+            + config.koleo_weight * koleo
+        )
+        return Losses(total, mnm, contrast, token, koleo)
+
+    def _local(self, crops: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """The student's states of each crop of the windows, as of the windows themselves."""
+        n, each = crops.shape[:2]
+        if not each:
+            return []
+        states = self.student.encode(crops.flatten(0, 1))
+        bases, cls = (part.view(n, each, *part.shape[1:]) for part in states)
+        return [(bases[:, i], cls[:, i]) for i in range(each)]
+
+    def _contrast(self, view: tuple[Tensor, Tensor], targets: Tensor, first: int) -> Tensor:
+        """How far the student's states of one view are from the teacher's targets (`L_CL`)."""
+        outputs, temperature = self.student.contrast_outputs(*view), self.config.student_temp
+        if self.config.contrast == "infonce":
+            return infonce_loss(outputs, targets, first, temperature)
+        own = targets[:, first : first + outputs.shape[1]]
+        return contrastive_loss(outputs, own, temperature)
 
     @torch.no_grad()
-    def _targets(self, view: Tensor) -> Tensor:
-        """The teacher's balanced, sharpened probabilities; (m, k), float32."""
-        outputs = self.teacher.contrast_outputs(*self.teacher.encode(view))
-        if self.config.centring == "sinkhorn":
-            return sinkhorn(outputs, self.config.teacher_temp)
-        target = centre_and_sharpen(outputs, self.centre, self.config.teacher_temp)
-        if self.training:
-            self.centre.lerp_(collective.mean(outputs), 1 - self.config.center_momentum)
-        return target
+    def _targets(self, view: Tensor, temperature: float) -> tuple[Tensor, int]:
+        """The teacher's balanced, sharpened probabilities, or its unit vectors.
+
+        Returns
+        -------
+        targets : Tensor, shape (m, n, k), float32
+            For the windows of all processes, with which these are balanced.
+        first : int
+            Number of the first of this process's own.
+        """
+        outputs, first = collective.gather(
+            self.teacher.contrast_outputs(*self.teacher.encode(view)).transpose(0, 1)
+        )  # (n, m, k)
+        rows = outputs.flatten(0, 1)  # (n * m, k)
+        if self.config.contrast == "infonce":
+            targets = rows
+        elif self.config.centring == "sinkhorn":
+            balanced = torch.cat((rows, self.queue))  # the latest come first
+            targets = sinkhorn(balanced, temperature)[: len(rows)]
+            if self.training:
+                self.queue.copy_(balanced[: len(self.queue)])
+        else:
+            targets = centre_and_sharpen(rows, self.centre, temperature)
+            if self.training:
+                self.centre.lerp_(rows.mean(0), 1 - self.config.center_momentum)
+        return targets.view_as(outputs).transpose(0, 1), first
+
+    @torch.no_grad()
+    def _token_targets(self, tokens: Tensor) -> Tensor:
+        """The teacher's hidden states of windows without a mask, standardised; (n, length, dim)."""
+        states, _ = self.teacher.encode(tokens)
+        return standardise(states.flatten(0, 1)).view(states.shape)
 
     def update_teacher(self, momentum: float) -> None:
         """Move the teacher towards the student."""

@@ -31,13 +31,13 @@ from findna.training.corpus import Corpus
 from findna.training.distillation import Losses, restoration
 from findna.training.health import SMALLEST_SPREAD, effective_rank, relative_spread
 from findna.training.metrics import METRICS, Metrics
-from findna.training.schedules import cosine, warmup_cosine
+from findna.training.schedules import cosine, linear, warmup_cosine
 from findna.training.state import STATE, TrainingState
 
 logger = logging.getLogger(__name__)
 
 _EVALUATION_TOKENS = 64_000
-_LOSSES = ("loss", "mnm", "contrast")
+_LOSSES = ("loss", "mnm", "contrast", "token", "koleo")
 """Names of `Losses` in metrics.jsonl."""
 
 
@@ -187,16 +187,21 @@ def pretrain(
             lr = warmup_cosine(state.step, config.steps, 1.0, config.warmup)
             momentum = cosine(state.step, config.steps, config.ema_start, config.ema_end)
             state.set_lr(lr)
+            temp = linear(
+                state.step, config.steps, config.teacher_temp_start, config.teacher_temp,
+                config.teacher_temp_warmup,
+            )  # fmt: skip
 
             length = step_length(config, state.step)
             n = config.batch_tokens // length
             where = _generator(torch.device("cpu"), config.seed, "windows", state.step)
-            windows = corpus.draw(n, length, config.sampling, where)
+            distance = config.views.min_distance, config.views.max_distance
+            windows = corpus.draw(n, length, config.sampling, where, distance)
             views = state.model.views(windows, _generator(device, config.seed, "step", state.step))
             losses = torch.zeros(len(Losses._fields), device=device)
             for rows in parts(n, config.accumulate):
                 with amp:
-                    shares = state.model(views.rows(rows), views)
+                    shares = state.model(views.rows(rows), views, temp)
                 shares.total.backward()
                 losses += torch.stack(shares).detach()
             collective.sum_gradients(student)

@@ -23,13 +23,21 @@ def _complement(device: torch.device) -> Tensor:
     return torch.from_numpy(COMPLEMENT).to(device)
 
 
-def reverse_complement(tokens: Tensor, chance: float, generator: torch.Generator) -> Tensor:
-    """Reverse complement of each window with the given chance; (n, length), uint8."""
+def draw_strands(n: int, chance: float, generator: torch.Generator) -> Tensor:
+    """Which windows are read from the minus strand; shape (n, 1), bool."""
     if chance == 0:
-        return tokens
-    flipped = _complement(tokens.device)[tokens.flip(1).int()]
-    chosen = torch.rand(len(tokens), 1, generator=generator, device=tokens.device) < chance
-    return torch.where(chosen, flipped, tokens)
+        return torch.zeros(n, 1, dtype=torch.bool, device=generator.device)
+    return torch.rand(n, 1, generator=generator, device=generator.device) < chance
+
+
+def reverse(values: Tensor, minus: Tensor) -> Tensor:
+    """Values of each position, read backwards on the minus strand; shape (n, length)."""
+    return torch.where(minus, values.flip(1), values)
+
+
+def reverse_complement(tokens: Tensor, minus: Tensor) -> Tensor:
+    """Windows read on their strand; shape (n, length), uint8."""
+    return torch.where(minus, _complement(tokens.device)[tokens.flip(1).int()], tokens)
 
 
 def _draw(n: int, low: int, high: int, generator: torch.Generator) -> Tensor:
@@ -69,13 +77,30 @@ def translocate(tokens: Tensor, furthest: int, generator: torch.Generator) -> Te
 
 def teacher_view(tokens: Tensor, views: ViewConfig, generator: torch.Generator) -> Tensor:
     """Reverse complement, deletion, insertion, translocation; (n, length), uint8."""
-    tokens = reverse_complement(tokens, views.teacher_rc, generator)
+    minus = draw_strands(len(tokens), views.teacher_rc, generator)
+    tokens = reverse_complement(tokens, minus)
     if views.max_indel:
         tokens = delete(tokens, views.max_indel, generator)
         tokens = insert(tokens, views.max_indel, generator)
     if views.max_shift:
         tokens = translocate(tokens, views.max_shift, generator)
     return tokens
+
+
+def local_crops(tokens: Tensor, views: ViewConfig, generator: torch.Generator) -> Tensor:
+    """Crops at random places of each window.
+
+    Source: multi-crop, Caron et al., SwAV, 2020, and DINO, 2021.
+
+    Returns
+    -------
+    Tensor, shape (n, local_crops, local_share * length), uint8
+    """
+    n, length = tokens.shape
+    size = max(round(views.local_share * length), 1)
+    start = _draw(n * views.local_crops, 0, length - size, generator)
+    position = start + torch.arange(size, device=tokens.device)  # (n * local_crops, size)
+    return tokens.gather(1, position.view(n, -1)).view(n, views.local_crops, size)
 
 
 def noisy_one_hot(tokens: Tensor, noise: float, generator: torch.Generator) -> Tensor:
