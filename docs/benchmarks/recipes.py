@@ -3,8 +3,8 @@
     python docs/benchmarks/recipes.py GENOME.fa.gz DATA -o recipes.jsonl
     python docs/benchmarks/recipes.py GENOME.fa.gz DATA -o recipes.jsonl --only findna together
     python docs/benchmarks/recipes.py GENOME.fa.gz DATA -o recipes.jsonl --table
-    python docs/benchmarks/recipes.py GENOME.fa.gz DATA -o recipes.jsonl --test --seeds 11 12 13 14 15 \
-        --only "masked only" together
+    python docs/benchmarks/recipes.py GENOME.fa.gz DATA -o recipes.jsonl --test \
+        --seeds 11 12 13 14 15 --only k-mers "random weights" "masked only" together
 
 Each recipe of RECIPES is trained with each seed by `findna.training.loop.pretrain`. The probe is a
 logistic regression on the standardised mean of the teacher's hidden states over bases and strands,
@@ -13,8 +13,9 @@ sequences, so that recipes are chosen without a look at test data; `--test` trai
 are named, with seeds of its own, and reports AUROC on test sequences. Sequences without a train
 split are trained on dev, of which a part validates.
 
-Results are appended to a file, one JSON object per line, and are not computed again: the script goes
-on where it was interrupted, and several may share a file.
+Results are appended to a file, one JSON object per line, and are not computed again: the script
+goes on where it was interrupted, and several processes may share a file. A recipe takes about 100 s
+of one core.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ def config_of(recipe: str, seed: int, options: argparse.Namespace) -> PretrainCo
     return from_dict(PretrainConfig, merge(differences, {"encoder": encoder}, budget))
 
 
-_ENCODER = {"dim": 80, "track_size": 8, "hidden": 160, "n_blocks": 2, "layers_per_block": 9,
+_ENCODER = {"dim": 96, "track_size": 8, "hidden": 192, "n_blocks": 1, "layers_per_block": 9,
             "max_length": 512}  # fmt: skip
 
 
@@ -292,9 +293,9 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=[KMERS, *RECIPES], metavar="NAME")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--sets", nargs="+", default=list(SETS))
-    parser.add_argument("--most", type=int, default=700, help="sequences of a split")
+    parser.add_argument("--most", type=int, default=500, help="sequences of a split")
     parser.add_argument("--tokens", type=int, default=1_500_000, help="nucleotides of a run")
-    parser.add_argument("--batch-tokens", type=int, default=8_192)
+    parser.add_argument("--batch-tokens", type=int, default=6_144)
     parser.add_argument("--holdout", default="hg16.ENm001_ENm002.human.ENm002",
                         help="contig on which masked accuracy is measured")  # fmt: skip
     parser.add_argument("--test", action="store_true", help="final stage: report test sequences")
