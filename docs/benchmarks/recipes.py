@@ -1,0 +1,340 @@
+"""Which pretraining recipe? Equal tokens, data and encoder; a linear probe of the frozen teacher.
+
+    python docs/benchmarks/recipes.py GENOME.fa.gz DATA -o recipes.jsonl
+    python docs/benchmarks/recipes.py GENOME.fa.gz DATA -o recipes.jsonl --only findna together
+    python docs/benchmarks/recipes.py GENOME.fa.gz DATA -o recipes.jsonl --table
+    python docs/benchmarks/recipes.py GENOME.fa.gz DATA -o recipes.jsonl --test \
+        --seeds 11 12 13 14 15 --only k-mers "random weights" "masked only" together
+
+Each recipe of RECIPES is trained with each seed by `findna.training.loop.pretrain`. The probe is a
+logistic regression on the standardised mean of the teacher's hidden states over bases and strands,
+its regularisation chosen on validation sequences. What is reported is AUROC on those validation
+sequences, so that recipes are chosen without a look at test data; `--test` trains the recipes that
+are named, with seeds of its own, and reports AUROC on test sequences. Sequences without a train
+split are trained on dev, of which a part validates.
+
+Results are appended to a file, one JSON object per line, and are not computed again: the script
+goes on where it was interrupted, and several processes may share a file. A recipe takes about 100 s
+of one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import hashlib
+import json
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from findna.config import PRESETS, PretrainConfig, from_dict, merge, to_dict
+from findna.devices import describe
+from findna.encoding import Tokens
+from findna.evaluation.baselines import kmer_regression
+from findna.features import Sequences
+from findna.genome import Genome
+from findna.inference import region_vectors
+from findna.labelled import CLASSES, LabelledSet, find_splits, hold_out, read_labelled
+from findna.metrics import measure
+from findna.model.checkpoint import load_checkpoint
+from findna.model.encoder import Encoder
+from findna.model.pooling import Pooling
+from findna.training.corpus import Corpus
+from findna.training.loop import pretrain
+from findna.training.state import TrainingState
+
+# A short run needs a faster teacher than the presets give it: with a momentum of 0.99 rising to 1,
+# three tenths of a teacher are still initial weights after 240 steps (product of all momenta).
+PAPER = merge(PRESETS["paper"], {"lengths": [512], "ema_start": 0.9})
+FINDNA = merge(PRESETS["findna"], {"lengths": [64, 128, 256, 512], "ema_start": 0.9})
+MASKED = merge(FINDNA, {"contrast": "none"})
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "random weights": merge(MASKED, {"steps": 0}),
+    "paper": PAPER,
+    "paper, masked only": merge(PAPER, {"contrast": "none"}),
+    "paper, LayerNorm, lr 2e-3": merge(
+        PAPER, {"encoder": {"norm": "layer"}, "lr": 2e-3, "warmup": 0.05, "clip": 1.0}
+    ),
+    # one change each, to masked modelling alone
+    "masked only": MASKED,
+    "+ spans": merge(MASKED, {"views": {"mask_span": 4}}),
+    "+ repeats 0.1": merge(MASKED, {"repeat_weight": 0.1}),
+    "+ KoLeo": merge(MASKED, {"koleo_weight": 0.1}),
+    "+ tokens": merge(MASKED, {"token_weight": 1.0}),
+    "findna": FINDNA,
+    # one change each, to the preset
+    "findna, weight 1": merge(FINDNA, {"contrast_weight": 1.0}),
+    "findna, disjoint": merge(FINDNA, {"views": {"min_distance": 512, "max_distance": 1024}}),
+    "findna, local crops": merge(FINDNA, {"views": {"local_crops": 2}}),
+    "findna, temperature": merge(FINDNA, {"teacher_temp": 0.07, "teacher_temp_warmup": 0.3}),
+    "findna, queue": merge(FINDNA, {"queue": 512}),
+    "findna, on CLS": merge(FINDNA, {"contrast_on": "cls"}),
+    "findna, on both": merge(FINDNA, {"contrast_on": "both"}),
+    "InfoNCE": merge(FINDNA, {"contrast": "infonce"}),
+    # what was best on validation, at once
+    "together": merge(
+        FINDNA,
+        {
+            "views": {"min_distance": 512, "max_distance": 1024, "local_crops": 2},
+            "token_weight": 1.0,
+            "queue": 512,
+        },
+    ),
+}
+"""Recipes by name, as differences from the presets."""
+
+KMERS, REFERENCE = "k-mers", "masked only"
+
+SETS = (
+    "gue/prom/prom_core_notata", "gue/prom/prom_core_tata", "gue/prom/prom_300_tata",
+    "gue/prom/prom_300_notata", "gue/tf/0", "gue/tf/3", "gue/mouse/4", "gue/EMP/H3",
+    "gue/splice/reconstructed", "genomic_benchmarks/human_nontata_promoters",
+)  # fmt: skip
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
+CPU = torch.device("cpu")
+
+
+def config_of(recipe: str, seed: int, options: argparse.Namespace) -> PretrainConfig:
+    """Settings of a run: those of the recipe, and the encoder and budget that all share."""
+    encoder = {name: getattr(options, name) for name in _ENCODER}
+    steps = max(options.tokens // options.batch_tokens, 1)
+    budget = {"batch_tokens": options.batch_tokens, "seed": seed, "log_every": 50,
+              "steps": steps, "evaluate_every": steps, "checkpoint_every": steps}  # fmt: skip
+    differences = {k: v for k, v in RECIPES[recipe].items() if k != "steps"}
+    return from_dict(PretrainConfig, merge(differences, {"encoder": encoder}, budget))
+
+
+_ENCODER = {"dim": 96, "track_size": 8, "hidden": 192, "n_blocks": 1, "layers_per_block": 9,
+            "max_length": 512}  # fmt: skip
+
+
+def key_of(recipe: str, seed: int, options: argparse.Namespace) -> str:
+    """What a result depends on, apart from the content of the files."""
+    settings = None if recipe == KMERS else to_dict(config_of(recipe, seed, options))
+    parts = [recipe, seed, settings, options.genome.name, options.most, options.sets, options.test]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+@functools.cache
+def read(path: Path) -> LabelledSet:
+    return read_labelled(path)
+
+
+def some(data: LabelledSet, most: int) -> LabelledSet:
+    return data.take(np.sort(np.random.default_rng(0).permutation(len(data))[:most]))
+
+
+def splits_of(name: str, options: argparse.Namespace) -> list[LabelledSet]:
+    """Train, validation and, in the final stage only, test sequences of a set."""
+    found = find_splits(options.data / name)
+    if not {"train", "dev"} <= found.keys():
+        # a set with one split is divided three ways, the part for testing first
+        data = read(found.get("dev") or found.get("train") or found["test"])
+        test = read(found["test"]) if len(found) > 1 else None
+        if test is None:
+            rest, held = hold_out(data, 0.34)
+            data, test = data.take(rest), data.take(held)
+        rows, held = hold_out(data, 0.5)
+        parts = [data.take(rows), data.take(held), test]
+    else:
+        parts = [read(found[split]) for split in ("train", "dev", "test")]
+    return [some(part, options.most) for part in parts[: 3 if options.test else 2]]
+
+
+def embed(encoder: Encoder, sequences: list[Tokens]) -> np.ndarray:
+    """Mean hidden states over bases and both strands; (n, dim)."""
+    source = Sequences(sequences)
+    pooling = Pooling(("mean",), both_strands=True)
+    found = region_vectors(source.regions(), source, encoder, pooling, device=CPU)
+    return np.stack([region.pooled["mean"] for region in found])
+
+
+def auroc(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    return measure(labels, probabilities, CLASSES)["auroc"]
+
+
+def probe(encoder: Encoder, parts: list[LabelledSet]) -> list[float]:
+    """AUROC on validation sequences and, where there are any, on test sequences."""
+    train, *judges = [embed(encoder, part.sequences) for part in parts]
+    best = [-np.inf]
+    for strength in STRENGTHS:
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=200))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # validation decides
+            model.fit(train, parts[0].labels)
+        scores = [
+            auroc(part.labels, model.predict_proba(vectors))
+            for part, vectors in zip(parts[1:], judges, strict=True)
+        ]
+        best = max(best, scores, key=lambda found: found[0])
+    return best
+
+
+def kmers(parts: list[LabelledSet]) -> list[float]:
+    train, valid = parts[:2]
+    model = kmer_regression(
+        train.sequences, train.labels, valid.sequences, valid.labels, CLASSES, len(train.classes),
+        seed=0,
+    )  # fmt: skip
+    return [auroc(part.labels, model.predict(part.sequences)) for part in parts[1:]]
+
+
+def teacher(config: PretrainConfig, corpora: tuple[Corpus, Corpus]) -> tuple[Encoder, dict]:
+    with tempfile.TemporaryDirectory() as folder:
+        pretrain(config, *corpora, Path(folder), device=CPU)
+        trained = load_checkpoint(folder)
+        figures = ("accuracy", "perplexity", "spread", "rank")
+        return trained.model.encoder, {name: trained.training[name] for name in figures}
+
+
+def run(
+    recipe: str, seed: int, options: argparse.Namespace, corpora: tuple[Corpus, Corpus] | None
+) -> dict[str, Any]:
+    """Train and probe; the record of the run."""
+    record: dict[str, Any] = {"recipe": recipe, "seed": seed, "key": key_of(recipe, seed, options)}
+    started = time.process_time()
+    if recipe == KMERS:
+        found = {name: kmers(splits_of(name, options)) for name in options.sets}
+    else:
+        config = config_of(recipe, seed, options)
+        if RECIPES[recipe].get("steps") == 0:
+            encoder = TrainingState.start(config, None, CPU).model.teacher.encoder
+        else:
+            assert corpora is not None
+            encoder, figures = teacher(config, corpora)
+            record |= figures
+        encoder.requires_grad_(False).eval()
+        record["train_cpu_seconds"] = round(time.process_time() - started, 1)
+        found = {name: probe(encoder, splits_of(name, options)) for name in options.sets}
+        record["recipe_settings"] = to_dict(config)
+    record["cpu_seconds"] = round(time.process_time() - started, 1)
+    for i, split in enumerate(("valid", "test")[: 2 if options.test else 1]):
+        record[split] = {name: round(scores[i], 5) for name, scores in found.items()}
+    return record
+
+
+def records(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Records of the file, by key."""
+    lines = options.output.read_text().splitlines() if options.output.exists() else []
+    return {record["key"]: record for record in map(json.loads, lines)}
+
+
+def chosen(options: argparse.Namespace) -> Iterator[tuple[str, int]]:
+    """Every recipe and seed asked for, seed by seed, so that a table can be had early."""
+    names = options.only or [KMERS, *RECIPES]
+    for seed in options.seeds:
+        yield from ((name, seed) for name in names if name != KMERS or seed == options.seeds[0])
+
+
+def table(options: argparse.Namespace) -> None:
+    """Markdown: mean and standard deviation over seeds, differences with their standard error."""
+    done, split = records(options), "test" if options.test else "valid"
+    rows: dict[str, dict[int, np.ndarray]] = {}
+    for recipe, seed in chosen(options):
+        record = done.get(key_of(recipe, seed, options))
+        if record is not None:
+            rows.setdefault(recipe, {})[seed] = np.array([record[split][n] for n in options.sets])
+    reference = {seed: scores.mean() for seed, scores in rows.get(REFERENCE, {}).items()}
+    heads = ["/".join(name.split("/")[-2:]) for name in options.sets]
+    print(f"AUROC on {split} sequences, {options.tokens:,} tokens\n")
+    print(f"| recipe | seeds | mean | less {REFERENCE} | " + " | ".join(heads) + " |")
+    print("|---" * (4 + len(heads)) + "|")
+    said = {}
+    for recipe, by_seed in rows.items():
+        scores = np.stack(list(by_seed.values()))  # (seeds, sets)
+        columns = np.column_stack((scores.mean(1), scores))
+        cells = [spread(column) for column in columns.T]
+        shared = [seed for seed in by_seed if seed in reference]
+        difference = np.array([by_seed[seed].mean() - reference[seed] for seed in shared])
+        less = "" if recipe in (KMERS, REFERENCE) or not shared else paired(difference)
+        said[recipe] = less
+        print(f"| {recipe} | {len(by_seed)} | {cells[0]} | {less} | {' | '.join(cells[1:])} |")
+    crossing = [name for name, less in said.items() if less and
+                name != "random weights" and RECIPES[name].get("contrast") != "none"
+                and not name.startswith("paper")]  # fmt: skip
+    for name in crossing:
+        print(
+            f"\nThe cross-sequence loss of `{name}` adds {said[name]} to the AUROC of masked "
+            f"modelling alone ({split}, mean over {len(heads)} sets, {len(rows[name])} seeds, "
+            "standard error over seeds)."
+        )
+
+
+def spread(values: np.ndarray) -> str:
+    deviation = f" ± {values.std(ddof=1):.3f}" if len(values) > 1 else ""
+    return f"{values.mean():.3f}{deviation}"
+
+
+def paired(difference: np.ndarray) -> str:
+    n = len(difference)
+    error = f" ± {difference.std(ddof=1) / n**0.5:.4f}" if n > 1 else ""
+    return f"{difference.mean():+.4f}{error}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("genome", type=Path, help="FASTA to train on (bin/training-sequence)")
+    parser.add_argument("data", type=Path, help="folder of labelled sets")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON lines of results")
+    parser.add_argument("--only", nargs="+", choices=[KMERS, *RECIPES], metavar="NAME")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--sets", nargs="+", default=list(SETS))
+    parser.add_argument("--most", type=int, default=500, help="sequences of a split")
+    parser.add_argument("--tokens", type=int, default=1_500_000, help="nucleotides of a run")
+    parser.add_argument("--batch-tokens", type=int, default=6_144)
+    parser.add_argument("--holdout", default="hg16.ENm001_ENm002.human.ENm002",
+                        help="contig on which masked accuracy is measured")  # fmt: skip
+    parser.add_argument("--test", action="store_true", help="final stage: report test sequences")
+    parser.add_argument("--table", action="store_true", help="only print what is in the file")
+    for name, default in _ENCODER.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default)
+    options = parser.parse_args()
+    if options.test and not options.only:
+        parser.error("--test is for recipes already chosen: name them with --only")
+    waiting = [c for c in chosen(options) if key_of(*c, options) not in records(options)]
+    if options.table or not waiting:
+        table(options)
+        return
+    torch.set_num_threads(1)
+    print(f"{len(waiting)} runs on {describe(CPU)}, one thread", flush=True)
+    corpora, spent, done = None, 0.0, 0
+    with tempfile.TemporaryDirectory() as folder, Genome(options.genome) as genome:
+        if any(recipe in RECIPES for recipe, _ in waiting):
+            corpus = Corpus.build(genome, Path(folder) / "tokens")
+            held = [options.holdout]
+            corpora = corpus.only(held, keep=False), corpus.only(held)
+        for i, (recipe, seed) in enumerate(waiting):
+            if key_of(recipe, seed, options) in records(options):  # another process did it
+                continue
+            record = run(recipe, seed, options, corpora)
+            with options.output.open("a") as file:
+                file.write(json.dumps(record) + "\n")
+            mean = np.mean(list(record["valid"].values()))
+            if recipe in RECIPES and RECIPES[recipe].get("steps") != 0:
+                spent, done = spent + record["cpu_seconds"], done + 1
+            left = (
+                f"; about {spent / done * (len(waiting) - i - 1) / 60:.0f} min left" if done else ""
+            )
+            print(
+                f"{recipe}, seed {seed}: validation AUROC {mean:.4f}, {record['cpu_seconds']:.0f} "
+                f"s of CPU{left}", flush=True,
+            )  # fmt: skip
+    table(options)
+
+
+if __name__ == "__main__":
+    main()
