@@ -219,7 +219,7 @@ class PretrainConfig:
     precision: str = _setting("fp32", "arithmetic of the layers", ("fp32", "bf16"))
     compile: bool = _setting(False, "fuse each layer's operations by torch.compile")
     recompute: bool = _setting(
-        False, "keep less of each layer for the backward pass: less memory, a third more time"
+        False, "keep less of each layer for the backward pass: less memory, up to a third more time"
     )
     seed: int = _setting(1, "seed of initial weights, windows, views and masks")
 

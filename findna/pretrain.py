@@ -127,7 +127,7 @@ def pretrain_genome(
             provenance: dict[str, Any] = {
                 "data": [data],
                 "heldout": list(heldout),
-                "hardware": describe(torch_device),
+                "hardware": _processes() + describe(torch_device),
                 "torch": torch.__version__.split("+")[0],
                 "note": _text(note),
                 "licence": _text(licence),
@@ -149,6 +149,11 @@ def pretrain_genome(
             tokens.unlink(missing_ok=True)
             if new and not any(folder.iterdir()):
                 folder.rmdir()
+
+
+def _processes() -> str:
+    n = collective.size()
+    return f"{n} processes, each on " if n > 1 else ""
 
 
 def _only_leftovers(folder: Path) -> bool:

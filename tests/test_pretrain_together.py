@@ -147,7 +147,7 @@ def test_less_memory_gives_the_same_weights(pretrain, tmp_path):  # noqa: F811
 @pytest.mark.filterwarnings("ignore")  # torch's own, of its compiler
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no compiler is installed")
 def test_compiled(pretrain, tmp_path):  # noqa: F811
-    options = ["--steps", 4, "--lr", 1e-3]
+    options = ["--steps", 2, "--lr", 1e-3]
     pretrain(tmp_path / "m", *options)
     said = pretrain(tmp_path / "compiled", *options, "--compile").stderr
     assert "working compiler" not in said

@@ -68,6 +68,7 @@ def contents(path: Path) -> dict[str, bytes]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=12, help="of each command")
+    parser.add_argument("--only", metavar="COMMAND", help="one of them, by its name in the table")
     parser.add_argument("--rows", type=int, default=1500)
     parser.add_argument("--steps", type=int, default=150, help="of pretraining")
     parser.add_argument("--seed", type=int, default=0)
@@ -100,6 +101,8 @@ def attack(folder: Path, arguments: argparse.Namespace, rng: random.Random) -> i
         "variants": (["variants", genome, vcf, "--window", 200, "--no-version"], "o.vcf.gz"),
         "pretrain": (["pretrain", genome, *LITTLE, "--steps", arguments.steps], "model"),
     }  # fmt: skip
+    if arguments.only:
+        commands = {arguments.only: commands[arguments.only]}
     print("| command | kills | of them with something to go on from | result |")
     print("|---|---|---|---|")
     different = 0
