@@ -96,6 +96,10 @@ RECIPES: dict[str, dict[str, Any]] = {
 """Recipes by name, as differences from the presets."""
 
 KMERS, REFERENCE = "k-mers", "masked only"
+CROSSING = {"paper": "paper, masked only", "InfoNCE": REFERENCE} | {
+    name: REFERENCE for name in RECIPES if name.startswith("findna")
+}
+"""Recipes with a loss across sequences, and what is the same but for that loss."""
 
 SETS = (
     "gue/prom/prom_core_notata", "gue/prom/prom_core_tata", "gue/prom/prom_300_tata",
@@ -246,30 +250,21 @@ def table(options: argparse.Namespace) -> None:
         record = done.get(key_of(recipe, seed, options))
         if record is not None:
             rows.setdefault(recipe, {})[seed] = np.array([record[split][n] for n in options.sets])
-    reference = {seed: scores.mean() for seed, scores in rows.get(REFERENCE, {}).items()}
     heads = ["/".join(name.split("/")[-2:]) for name in options.sets]
     print(f"AUROC on {split} sequences, {options.tokens:,} tokens\n")
     print(f"| recipe | seeds | mean | less {REFERENCE} | " + " | ".join(heads) + " |")
     print("|---" * (4 + len(heads)) + "|")
-    said = {}
     for recipe, by_seed in rows.items():
-        scores = np.stack(list(by_seed.values()))  # (seeds, sets)
-        columns = np.column_stack((scores.mean(1), scores))
-        cells = [spread(column) for column in columns.T]
-        shared = [seed for seed in by_seed if seed in reference]
-        difference = np.array([by_seed[seed].mean() - reference[seed] for seed in shared])
-        less = "" if recipe in (KMERS, REFERENCE) or not shared else paired(difference)
-        said[recipe] = less
+        columns = np.stack([[scores.mean(), *scores] for scores in by_seed.values()]).T
+        cells = [spread(column) for column in columns]
+        less = "" if recipe in (KMERS, REFERENCE) else paired(by_seed, rows.get(REFERENCE, {}))
         print(f"| {recipe} | {len(by_seed)} | {cells[0]} | {less} | {' | '.join(cells[1:])} |")
-    crossing = [name for name, less in said.items() if less and
-                name != "random weights" and RECIPES[name].get("contrast") != "none"
-                and not name.startswith("paper")]  # fmt: skip
-    for name in crossing:
-        print(
-            f"\nThe cross-sequence loss of `{name}` adds {said[name]} to the AUROC of masked "
-            f"modelling alone ({split}, mean over {len(heads)} sets, {len(rows[name])} seeds, "
-            "standard error over seeds)."
-        )
+    for recipe, alone in CROSSING.items():
+        if less := paired(rows.get(recipe, {}), rows.get(alone, {})):
+            print(
+                f"\nThe cross-sequence loss of `{recipe}` adds {less} to the AUROC of "
+                f"`{alone}` ({split}; mean over {len(heads)} sets, standard error over seeds)."
+            )
 
 
 def spread(values: np.ndarray) -> str:
@@ -277,10 +272,13 @@ def spread(values: np.ndarray) -> str:
     return f"{values.mean():.3f}{deviation}"
 
 
-def paired(difference: np.ndarray) -> str:
-    n = len(difference)
-    error = f" ± {difference.std(ddof=1) / n**0.5:.4f}" if n > 1 else ""
-    return f"{difference.mean():+.4f}{error}"
+def paired(ours: dict[int, np.ndarray], theirs: dict[int, np.ndarray]) -> str:
+    """Mean difference over the seeds that both have, and its standard error."""
+    difference = np.array([(ours[s] - theirs[s]).mean() for s in ours if s in theirs])
+    if not len(difference):
+        return ""
+    error = difference.std(ddof=1) / len(difference) ** 0.5 if len(difference) > 1 else np.nan
+    return f"{difference.mean():+.4f} ± {error:.4f}"
 
 
 def main() -> None:
