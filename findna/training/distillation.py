@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from findna.config import PretrainConfig
-from findna.encoding import BLANK, N
+from findna.encoding import BLANK
 from findna.model.checkpoint import Model
 from findna.model.heads import PrototypeHead
 from findna.training.corpus import Windows
@@ -111,12 +111,16 @@ class SelfDistillation(nn.Module):
     def _targets(self, view: Tensor) -> Tensor:
         """The teacher's balanced, sharpened probabilities; (m, k), float32."""
         outputs = self.teacher.contrast_outputs(*self.teacher.encode(view))
-        if self.config.centring == "sinkhorn":
-            return sinkhorn(outputs, self.config.teacher_temp)
-        target = centre_and_sharpen(outputs, self.centre, self.config.teacher_temp)
-        if self.training:
+        target = self.balanced(outputs)
+        if self.training and self.config.centring == "mean":
             self.centre.lerp_(outputs.mean(0), 1 - self.config.center_momentum)
         return target
+
+    def balanced(self, outputs: Tensor) -> Tensor:
+        """Outputs of the teacher as balanced, sharpened probabilities; (m, k), float32."""
+        if self.config.centring == "sinkhorn":
+            return sinkhorn(outputs, self.config.teacher_temp)
+        return centre_and_sharpen(outputs, self.centre, self.config.teacher_temp)
 
     def update_teacher(self, momentum: float) -> None:
         """Move the teacher towards the student."""
@@ -127,31 +131,3 @@ class SelfDistillation(nn.Module):
         super().train(mode)
         self.teacher.eval()
         return self
-
-
-@torch.no_grad()
-def restoration(network: Network, windows: Tensor, selected: Tensor) -> tuple[float, float, Tensor]:
-    """How well a network restores blanked bases it was never trained on.
-
-    Parameters
-    ----------
-    windows : Tensor, shape (n, length), uint8
-    selected : Tensor, shape (n, length), bool
-        Positions that are blanked; N among them does not count.
-
-    Returns
-    -------
-    accuracy : float
-        Share of bases whose likeliest letter of A, C, G, T is the right one.
-    loss : float
-        Cross-entropy over A, C, G, T, nats.
-    vectors : Tensor, shape (n, dim), float32
-        Mean hidden states.
-    """
-    selected = selected & (windows != N)
-    bases, _ = network.encode(windows.masked_fill(selected, BLANK))
-    outputs = network.masked_nucleotide(bases).float()
-    loss = masked_nucleotide_loss(outputs, windows, selected, "softmax")
-    outputs[..., N] = -torch.inf
-    right = (outputs.argmax(-1) == windows)[selected].float().mean()
-    return right.item(), loss.item(), bases.float().mean(1)

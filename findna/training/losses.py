@@ -1,11 +1,16 @@
 """The two losses, and what balances the teacher's outputs. One function each."""
 
+import math
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from findna.encoding import ALPHABET, NUCLEOTIDES
+
+UNIFORM_MNM = {"softmax": math.log(4), "binary": math.log(2)}
+"""Masked-nucleotide loss of outputs that are all alike, nats."""
 
 _BASES = list(NUCLEOTIDES)
 _CLASS = np.searchsorted(_BASES, np.arange(len(ALPHABET))).clip(max=len(_BASES) - 1)
