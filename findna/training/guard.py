@@ -1,14 +1,12 @@
 """Rules by which a run has diverged or collapsed; docs/training.md says how they were found.
 
-A sign that comes and goes may be noise, so most must stand at several looks in a row. While one
-stands nothing is kept, and the last good checkpoint stays a good one; at the last step a sign
-that stands is a verdict.
+A sign that comes and goes may be noise, so most must stand at LOOKS looks in a row, at the end of
+a run at two. While one stands nothing is kept, and the last good checkpoint stays a good one.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,12 +23,14 @@ SMALLEST_SPREAD = 1e-3
 """Below this relative spread the teacher's vectors count as constant."""
 SMALLEST_RANK = 1.1
 """Below this effective rank the teacher's vectors differ in one direction alone."""
-SMALLEST_INFORMATION = 1e-3
+SMALLEST_INFORMATION = 0.01
 """Of the uniform bound: a target that tells less of its window is the same for every window."""
 FEW_DIMENSIONS = 8
 """Vectors with fewer are not judged by their rank."""
-PATIENCE = {"mnm": 5, "rank": 3, "target": 3}
-"""Lines of steps (mnm) or evaluations in a row at which a sign must stand."""
+FIRST_STEP = 50
+"""Rank and target are not judged before: the running centre, for one, begins at 0."""
+LOOKS, STEPS = 3, 10
+"""Lines of metrics.jsonl in a row, and steps from the first to the last, that a sign must stand."""
 
 
 class Guard:
@@ -46,12 +46,12 @@ class Guard:
 
     def __init__(self, config: PretrainConfig, metrics: Metrics, checkpoint: Path) -> None:
         self._config, self._metrics, self._checkpoint = config, metrics, checkpoint
-        self._standing: Counter[str] = Counter()
+        self._standing: dict[str, list[int]] = {}  # steps in a row at which a sign was seen
 
     @property
     def sound(self) -> bool:
         """Whether no sign stands, so that a checkpoint may be kept."""
-        return not self._standing.total()
+        return not any(self._standing.values())
 
     def check_step(self, step: int, values: Mapping[str, float]) -> None:
         """Judge the losses and the gradient norm of a step.
@@ -82,14 +82,18 @@ class Guard:
             The run has diverged or collapsed.
         """
         self._check_finite(step, figures)
+        contrast = "contrast_bound" in figures and self._config.contrast_weight > 0
+        remedy = "lower lr or weight_decay" + (", or contrast_weight" if contrast else "")
         if figures["spread"] <= SMALLEST_SPREAD:
             self._end(
                 step,
                 COLLAPSED,
                 "the teacher gives every window the same vector "
                 f"(relative spread {figures['spread']:.1e})",
-                "lower contrast_weight or lr, or raise teacher_temp",
+                remedy,
             )
+        if step < FIRST_STEP:
+            return
         self._weigh(
             step,
             "rank",
@@ -97,9 +101,9 @@ class Guard:
             COLLAPSED,
             f"the teacher's vectors differ in one direction alone (effective rank "
             f"{figures['rank']:.2f})",
-            "lower contrast_weight or lr",
+            f"{remedy}, or train on more varied sequence",
         )
-        if "contrast_bound" in figures and self._config.contrast_weight > 0:
+        if contrast:
             told = figures["mean_target_entropy"] - figures["target_entropy"]
             self._weigh(
                 step,
@@ -120,10 +124,14 @@ class Guard:
     def _weigh(
         self, step: int, sign: str, seen: bool, verdict: str, reason: str, remedy: str
     ) -> None:
-        """Count how often in a row a sign was seen, and end the run when that is too often."""
-        self._standing[sign] = self._standing[sign] + 1 if seen else 0
-        if seen and (self._standing[sign] >= PATIENCE[sign] or step == self._config.steps):
+        """Remember how long a sign has stood, and end the run when that is too long."""
+        stood = [*self._standing.get(sign, []), step] if seen else []
+        self._standing[sign] = stood
+        last = step == self._config.steps
+        if len(stood) >= (2 if last else LOOKS) and (last or step - stood[0] >= STEPS):
             self._end(step, verdict, reason, remedy)
+        if last:
+            self._standing[sign] = []  # seen once, at the end: no more than a suspicion
 
     def _end(self, step: int, verdict: str, reason: str, remedy: str) -> None:
         self._metrics.write(step=step, verdict=verdict, reason=reason, remedy=remedy)

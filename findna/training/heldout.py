@@ -167,4 +167,4 @@ def shown(figures: Mapping[str, float]) -> str:
 def _norm(network: nn.Module) -> float:
     """Euclidean norm of all weights; not finite if one of them is not."""
     norms: list[Tensor] = list(torch._foreach_norm(list(network.parameters())))
-    return torch.stack(norms).norm().item()
+    return float(torch.linalg.vector_norm(torch.stack(norms)))
