@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,19 @@ import torch
 import torch.distributed
 
 from findna import collective
-from findna.config import PretrainConfig
+from findna.config import PretrainConfig, to_dict
 from findna.devices import describe, keep_freed_memory, resolve_device
 from findna.distributed import from_first
-from findna.errors import ConfigError, OutputError, RegionError
+from findna.errors import CollapseError, ConfigError, OutputError, RegionError
+from findna.finetuning.frozen import FrozenProbe
 from findna.genome import Genome
 from findna.io.bed import read_intervals
-from findna.io.output import check_model_folder
+from findna.io.curves import need_curves, write_report
+from findna.io.output import check_model_folder, check_output
+from findna.labelled import read_labelled
 from findna.model.checkpoint import CONFIG
 from findna.training.corpus import Corpus
+from findna.training.history import read_history
 from findna.training.loop import pretrain
 from findna.training.metrics import METRICS
 from findna.training.state import STATE
@@ -52,6 +56,8 @@ def pretrain_genome(
     force: bool = False,
     note: str = "",
     licence: str = "",
+    probe: Path | None = None,
+    report: Path | None = None,
 ) -> str:
     """Pretrain on the sequence of a FASTA file; returns the digest of the weights.
 
@@ -65,6 +71,11 @@ def pretrain_genome(
         Contigs that are kept for measuring and never trained on.
     note, licence : str
         For the model card: a sentence, and the licence of the weights.
+    probe : Path, optional
+        Labelled sequences, intervals of ``fasta`` included, on which the frozen teacher is probed
+        at each evaluation.
+    report : Path, optional
+        The curves of the run, drawn when it ends (`findna.io.curves`).
 
     Raises
     ------
@@ -82,6 +93,8 @@ def pretrain_genome(
             config, corpus, corpus, folder,
             device=torch_device, resume=resume, provenance=known,
         )  # fmt: skip
+    if report is not None:
+        need_curves(report)
     state = folder / STATE
     if resume and not state.exists() and (folder / CONFIG).exists():
         raise OutputError(f"{folder}: holds a model but no {STATE} to resume from; name another")
@@ -96,12 +109,15 @@ def pretrain_genome(
                 raise RegionError(f"--holdout: {genome.unknown(contig)}")
         include = list(read_intervals(regions, genome)) if regions else None
         removed = list(read_intervals(exclude, genome)) if exclude else None
+        frozen, probed = _probe(probe, genome)
         folder.mkdir(parents=True, exist_ok=True)
         if not resume:
             state.unlink(missing_ok=True)  # of the run that --force replaces
         logger.info("reading %s", fasta)
         tokens = folder / f"{_SEQUENCE}{os.getpid()}"
         try:
+            if report is not None:
+                check_output(report, force or resume, [fasta])
             corpus = Corpus.build(genome, tokens).to(torch_device)
             if include is not None or removed is not None:
                 from findna.intervals import select
@@ -131,20 +147,27 @@ def pretrain_genome(
                 "torch": torch.__version__.split("+")[0],
                 "note": _text(note),
                 "licence": _text(licence),
-            }
+            } | probed
             logger.info("%s bp to draw windows from", f"{train.n_bases:,}")
             if collective.size() > 1:
                 from_first((tokens, train.stretches, provenance))
                 torch.distributed.barrier()
-            return pretrain(
-                config,
-                train,
-                held if heldout else train,
-                folder,
-                device=torch_device,
-                resume=resume,
-                provenance=provenance,
-            )
+            try:
+                digest = pretrain(
+                    config,
+                    train,
+                    held if heldout else train,
+                    folder,
+                    device=torch_device,
+                    resume=resume,
+                    provenance=provenance,
+                    probe=frozen,
+                )
+            except CollapseError:
+                _report(report, folder, {"recipe": to_dict(config), **provenance})
+                raise
+            _report(report, folder)
+            return digest
         finally:
             tokens.unlink(missing_ok=True)
             if new and not any(folder.iterdir()):
@@ -154,6 +177,25 @@ def pretrain_genome(
 def _processes() -> str:
     n = collective.size()
     return f"{n} processes, each on " if n > 1 else ""
+
+
+def _probe(path: Path | None, genome: Genome) -> tuple[FrozenProbe | None, dict[str, Any]]:
+    """A probe on a labelled set, and what config.json says of it."""
+    if path is None:
+        return None, {}
+    data = read_labelled(path, genome)
+    probe = FrozenProbe(data)
+    train, valid = probe.rows
+    return probe, {
+        "probe": {"file": path.name, "sha256": data.digest, "train": train, "valid": valid}
+    }
+
+
+def _report(path: Path | None, folder: Path, settings: Mapping[str, Any] | None = None) -> None:
+    """Draw the curves of a run that has ended; its settings are in the folder if it went well."""
+    if path is not None:
+        logger.info("drawing %s", path)
+        write_report(read_history(folder, settings), path)
 
 
 def _only_leftovers(folder: Path) -> bool:

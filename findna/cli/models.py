@@ -14,12 +14,13 @@ from findna.cli._tables import print_table
 
 @click.group()
 def models() -> None:
-    """List models, look at one, or import a published checkpoint.
+    """List models, look at one, draw how one was trained, or import a published checkpoint.
 
     \b
     Examples:
       findna models list
       findna models info tiny
+      findna models report model/ -o report.html
       findna models import model_29_1000_4l_308_512_noiseandTL.pt -o published/
     """
 
@@ -52,8 +53,13 @@ def list_models() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print config.json as it is.")
 @_options.verbosity
 def info(model: str, as_json: bool) -> None:
-    """Show the card of MODEL, a shipped name or a folder, and check its weights."""
+    """Show the card of MODEL, a shipped name or a folder, and check its weights.
+
+    Where its folder holds metrics.jsonl, the curves of its training follow.
+    """
     from findna.model.checkpoint import CARD, load_checkpoint, read_config
+    from findna.training.history import curve_rows, read_history
+    from findna.training.metrics import METRICS
 
     checkpoint = load_checkpoint(model)
     if as_json:
@@ -72,6 +78,10 @@ def info(model: str, as_json: bool) -> None:
         Console().print(Markdown(text))
     else:
         click.echo(text.rstrip())
+    if (checkpoint.folder / METRICS).is_file():
+        history = read_history(checkpoint.folder)
+        click.echo(f"\n## Training\n\n{history.verdict}\n")
+        print_table(*curve_rows(history, with_curve=sys.stdout.isatty()))
     stated = read_config(checkpoint.folder).get("digest")
     if stated != checkpoint.digest:
         click.echo(
@@ -79,6 +89,30 @@ def info(model: str, as_json: bool) -> None:
             f"{str(stated)[:12]}: they were changed after training",
             err=True,
         )
+
+
+@models.command()
+@click.argument("run", metavar="MODEL|METRICS", type=click.Path(path_type=Path, exists=True))
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FILE",
+    help=".html, .pdf, .png or .svg.",
+)  # fmt: skip
+@_options.force
+@_options.verbosity
+def report(run: Path, output: Path, force: bool) -> None:
+    """Draw the curves of a training: of a model folder, or of a metrics.jsonl.
+
+    It may be under way or have failed. Needs findna[plot].
+    """
+    from findna.io.curves import need_curves, write_report
+    from findna.io.output import check_output
+    from findna.training.history import read_history
+
+    need_curves(output)
+    history = read_history(run)
+    check_output(output, force, [run])
+    write_report(history, output)
+    _options.say(f"{history.verdict} -> {output}")
 
 
 @models.command("import")

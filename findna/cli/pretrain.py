@@ -106,6 +106,15 @@ def _setting_options(command: Any) -> Any:
     "--holdout", multiple=True, metavar="CONTIG",
     help="Measure on this contig and never train on it; repeatable.",
 )  # fmt: skip
+@click.option(
+    "--probe", type=click.Path(path_type=Path, exists=True), metavar="FILE",
+    help="Labelled sequences: at each evaluation a linear probe of the frozen teacher is fitted on "
+    "some of them and measured on others.",
+)  # fmt: skip
+@click.option(
+    "--report", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    help="Draw the curves when the run ends: .html, .pdf, .png or .svg (needs findna[plot]).",
+)  # fmt: skip
 @click.option("--resume", is_flag=True, help="Continue an interrupted run of the same settings.")
 @click.option("--note", default="", help="A sentence for the model card.")
 @click.option("--licence", default="", help="Licence of the weights, for the model card.")
@@ -127,6 +136,8 @@ def pretrain(
     resume: bool,
     note: str,
     licence: str,
+    probe: Path | None,
+    report: Path | None,
     device: str,
     force: bool,
     **settings: Any,
@@ -143,6 +154,7 @@ def pretrain(
       findna pretrain genome.fa -o model/ --size small --holdout chr21 --tokens 1000000000
       findna pretrain genome.fa -o model/ --exclude blacklist.bed --resume
       findna pretrain genome.fa -o model/ --preset paper --size base
+      findna pretrain genome.fa -o model/ --probe promoters.csv --report report.html
     """
     given: dict[str, Any] = {"encoder": {}, "views": {}}
     for section, item, _ in _fields():
@@ -171,6 +183,8 @@ def pretrain(
             force=force,
             note=note,
             licence=licence,
+            probe=probe,
+            report=report,
         )
     if digest:
         _options.say(f"wrote {output} ({digest[:12]}) after {config.steps} steps")

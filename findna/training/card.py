@@ -51,7 +51,19 @@ def model_card(name: str, model: Model, training: Mapping[str, Any]) -> str:
             f"- Restores {training['accuracy']:.1%} of blanked bases (15 % blanked) on {where}, "
             f"perplexity {training['perplexity']:.3f} (chance: 25 %, 4)."
         )
-    lines += []
+    if "accuracy_repeat" in training:
+        lines.append(
+            f"- Of these {training['accuracy_repeat']:.1%} in repeats (soft-masked, perplexity "
+            f"{training['perplexity_repeat']:.3f}) and {training['accuracy_unique']:.1%} elsewhere "
+            f"(perplexity {training['perplexity_unique']:.3f})."
+        )
+    if "probe_auroc" in training:
+        probe = training["probe"]
+        lines.append(
+            f"- A linear probe of its mean vectors on `{probe['file']}` ({probe['train']} "
+            f"sequences to train on, {probe['valid']} others to measure on): AUROC "
+            f"{training['probe_auroc']:.3f}, accuracy {training['probe_accuracy']:.1%}."
+        )
     if training.get("licence"):
         lines.append(f"- Licence of the weights: {training['licence']}.")
     lines += [

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from findna import collective
 from findna.config import PretrainConfig
-from findna.encoding import BLANK, N
+from findna.encoding import ALPHABET, BLANK
 from findna.model.checkpoint import Model
 from findna.model.chordmixer import equal_windows
 from findna.model.heads import ProjectionHead, PrototypeHead, standardise
@@ -119,7 +119,9 @@ class SelfDistillation(nn.Module):
         self.student = Network(config)
         self.student.encoder.mixer.recompute = config.recompute
         self.teacher = copy.deepcopy(self.student).requires_grad_(False).eval()
-        k = config.prototypes if config.contrast == "prototypes" else 5
+        k = {"prototypes": config.prototypes, "infonce": config.projection_dim}.get(
+            config.contrast, len(ALPHABET)
+        )
         self.register_buffer("centre", torch.zeros(k))
         self.register_buffer("queue", torch.full((config.queue, k), -torch.inf))  # none yet
         self.centre: Tensor
@@ -215,17 +217,10 @@ class SelfDistillation(nn.Module):
             self.teacher.contrast_outputs(*self.teacher.encode(view)).transpose(0, 1)
         )  # (n, m, k)
         rows = outputs.flatten(0, 1)  # (n * m, k)
-        if self.config.contrast == "infonce":
-            targets = rows
-        elif self.config.centring == "sinkhorn":
-            balanced = torch.cat((rows, self.queue))  # the latest come first
-            targets = sinkhorn(balanced, temperature)[: len(rows)]
-            if self.training:
-                self.queue.copy_(balanced[: len(self.queue)])
-        else:
-            targets = centre_and_sharpen(rows, self.centre, temperature)
-            if self.training:
-                self.centre.lerp_(rows.mean(0), 1 - self.config.center_momentum)
+        targets = self.balanced(rows, temperature)
+        if self.training:
+            self.centre.lerp_(rows.mean(0), 1 - self.config.center_momentum)
+            self.queue.copy_(torch.cat((rows, self.queue))[: len(self.queue)])
         return targets.view_as(outputs).transpose(0, 1), first
 
     @torch.no_grad()
@@ -233,6 +228,17 @@ class SelfDistillation(nn.Module):
         """The teacher's hidden states of windows without a mask, standardised; (n, length, dim)."""
         states, _ = self.teacher.encode(tokens)
         return standardise(states.flatten(0, 1)).view(states.shape)
+
+    def balanced(self, rows: Tensor, temperature: float) -> Tensor:
+        """Outputs of the teacher as balanced, sharpened probabilities; (n, k), float32.
+
+        Those that InfoNCE compares stay as they are.
+        """
+        if self.config.contrast == "infonce":
+            return rows
+        if self.config.centring == "sinkhorn":
+            return sinkhorn(torch.cat((rows, self.queue)), temperature)[: len(rows)]
+        return centre_and_sharpen(rows, self.centre, temperature)
 
     def update_teacher(self, momentum: float) -> None:
         """Move the teacher towards the student."""
@@ -243,31 +249,3 @@ class SelfDistillation(nn.Module):
         super().train(mode)
         self.teacher.eval()
         return self
-
-
-@torch.no_grad()
-def restoration(network: Network, windows: Tensor, selected: Tensor) -> tuple[float, float, Tensor]:
-    """How well a network restores blanked bases it was never trained on.
-
-    Parameters
-    ----------
-    windows : Tensor, shape (n, length), uint8
-    selected : Tensor, shape (n, length), bool
-        Positions that are blanked; N among them does not count.
-
-    Returns
-    -------
-    accuracy : float
-        Share of bases whose likeliest letter of A, C, G, T is the right one.
-    loss : float
-        Cross-entropy over A, C, G, T, nats.
-    vectors : Tensor, shape (n, dim), float32
-        Mean hidden states.
-    """
-    selected = selected & (windows != N)
-    bases, _ = network.encode(windows.masked_fill(selected, BLANK))
-    outputs = network.masked_nucleotide(bases).float()
-    loss = masked_nucleotide_loss(outputs, windows, selected, "softmax")
-    outputs[..., N] = -torch.inf
-    right = (outputs.argmax(-1) == windows)[selected].float().mean()
-    return right.item(), loss.item(), bases.float().mean(1)

@@ -6,14 +6,12 @@ random state and ends in the weights of an uninterrupted one.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import logging
 import math
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +19,21 @@ import torch
 
 from findna import collective
 from findna.config import PretrainConfig, to_dict
-from findna.errors import CollapseError
 from findna.model.checkpoint import Model, save_checkpoint
 from findna.model.encoder import n_parameters
 from findna.progress import progress
 from findna.training.card import model_card
 from findna.training.compilation import compile_layers
 from findna.training.corpus import Corpus
-from findna.training.distillation import Losses, restoration
-from findna.training.health import SMALLEST_SPREAD, effective_rank, relative_spread
+from findna.training.distillation import Losses
+from findna.training.guard import Guard
+from findna.training.heldout import HeldOut, Probe, shown
 from findna.training.metrics import METRICS, Metrics
 from findna.training.schedules import cosine, linear, warmup_cosine
 from findna.training.state import STATE, TrainingState
 
 logger = logging.getLogger(__name__)
 
-_EVALUATION_TOKENS = 64_000
 _LOSSES = ("loss", "mnm", "contrast", "token", "koleo")
 """Names of `Losses` in metrics.jsonl."""
 
@@ -59,56 +56,8 @@ def parts(n: int, accumulate: int) -> Iterator[slice]:
         yield collective.share(slice(i * n // accumulate, (i + 1) * n // accumulate))
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """The teacher on fixed windows."""
-
-    accuracy: float
-    perplexity: float
-    spread: float
-    rank: float
-
-
-def evaluate(state: TrainingState, corpus: Corpus) -> Evaluation:
-    """Masked accuracy and health of the teacher on windows that are the same at every call."""
-    config = state.model.config
-    device = corpus.device
-    fits = [n for n in config.lengths if any(s.end - s.start >= n for s in corpus.stretches)]
-    length = sorted(fits)[len(fits) // 2]
-    n = max(_EVALUATION_TOKENS // length, 2)
-    generator = _generator(device, "evaluation")
-    windows = corpus.draw(n, length, "position", generator).tokens
-    selected = torch.rand(windows.shape, generator=generator, device=device) < 0.15
-    parts = [
-        restoration(state.model.teacher, w, s)
-        for w, s in zip(torch.split(windows, 32), torch.split(selected, 32), strict=True)
-    ]
-    weight = [len(vectors) / n for _, _, vectors in parts]
-    vectors = torch.cat([v for _, _, v in parts])
-    return Evaluation(
-        sum(w * accuracy for w, (accuracy, _, _) in zip(weight, parts, strict=True)),
-        math.exp(sum(w * loss for w, (_, loss, _) in zip(weight, parts, strict=True))),
-        relative_spread(vectors),
-        effective_rank(vectors),
-    )
-
-
-def _check_finite(step: int, values: Mapping[str, float], kept: str) -> None:
-    bad = [name for name, value in values.items() if not math.isfinite(value)]
-    if bad:
-        raise CollapseError(
-            f"training diverged at step {step}: {bad[0]} is not finite; "
-            f"lower lr or raise warmup{kept}"
-        )
-
-
-def _check_spread(step: int, evaluation: Evaluation, kept: str) -> None:
-    if evaluation.spread <= SMALLEST_SPREAD:
-        raise CollapseError(
-            f"training collapsed at step {step}: the teacher gives every window the same vector "
-            f"(relative spread {evaluation.spread:.1e}); lower contrast_weight or lr, "
-            f"or raise teacher_temp{kept}"
-        )
+def _rounded(figures: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in figures.items()}
 
 
 def export(state: TrainingState, folder: Path, provenance: Mapping[str, Any]) -> str:
@@ -136,6 +85,7 @@ def pretrain(
     device: torch.device,
     resume: bool = False,
     provenance: Mapping[str, Any] | None = None,
+    probe: Probe | None = None,
 ) -> str:
     """Pretrain an encoder and write its teacher to a model folder.
 
@@ -147,6 +97,8 @@ def pretrain(
         Model folder; also holds metrics.jsonl and, for resuming, training.safetensors.
     provenance : mapping, optional
         Plain values about the data, kept in config.json and on the card.
+    probe : callable, optional
+        What is measured on labelled sequences at each evaluation.
 
     Returns
     -------
@@ -156,7 +108,7 @@ def pretrain(
     Raises
     ------
     CollapseError
-        A loss is not finite, or the teacher became constant.
+        The run diverged or collapsed (`findna.training.guard`).
     """
     for length in config.lengths:
         corpus.check_length(length)
@@ -175,6 +127,7 @@ def pretrain(
         f"{n_parameters(state.model.student.encoder):,}", config.steps, config.batch_tokens,
         state.step,
     )  # fmt: skip
+    measured = HeldOut(state.model, heldout, probe)
     before, started, tokens = state.seconds, time.monotonic(), 0
     amp = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")
     student = list(state.model.student.parameters())
@@ -183,6 +136,7 @@ def pretrain(
         Metrics(folder / METRICS if first else Path(os.devnull), state.step) as metrics,
         progress(config.steps, "steps", "pretrain", state.step) as bar,
     ):
+        guard = Guard(config, metrics, path)
         while state.step < config.steps:
             lr = warmup_cosine(state.step, config.steps, 1.0, config.warmup)
             momentum = cosine(state.step, config.steps, config.ema_start, config.ema_end)
@@ -229,20 +183,17 @@ def pretrain(
                 tokens_per_second=round(rate),
             )  # fmt: skip
             # a bad state never replaces a good one: it is found out before anything is kept
-            kept = "; the last good checkpoint is kept" if path.exists() else ""
-            _check_finite(state.step, values, kept)
+            guard.check_step(state.step, values)
             if not first:
                 continue
             if measure:
                 with collective.alone():
-                    evaluation = evaluate(state, heldout)
-                figures = dataclasses.asdict(evaluation)
+                    figures = measured.measure()
                 metrics.write(step=state.step, **figures)
-                _check_finite(state.step, figures, kept)
-                _check_spread(state.step, evaluation, kept)
-                record.update({name: round(value, 4) for name, value in figures.items()})
-                logger.info("step %d: masked accuracy %.4f", state.step, evaluation.accuracy)
-            if keep:
+                guard.check_evaluation(state.step, figures)
+                record.update(_rounded(figures))
+                logger.info("step %d: %s", state.step, shown(figures))
+            if keep and guard.sound:
                 state.save(path)
                 export(state, folder, record)
             bar.set_postfix(
@@ -252,6 +203,5 @@ def pretrain(
     if not first:
         return ""
     if "accuracy" not in record:  # resumed after its last step
-        figures = dataclasses.asdict(evaluate(state, heldout))
-        record.update({name: round(value, 4) for name, value in figures.items()})
+        record.update(_rounded(measured.measure()))
     return export(state, folder, record)

@@ -1,5 +1,7 @@
 """The losses, and what balances the teacher's outputs. One function each."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -7,6 +9,8 @@ from torch import Tensor
 from findna.encoding import ALPHABET, N
 
 _TINY = torch.finfo(torch.float32).tiny
+UNIFORM_MNM = {"softmax": math.log(4), "binary": math.log(2)}
+"""Masked-nucleotide loss of outputs that are all alike, nats."""
 
 
 def _weighted_mean(values: Tensor, weight: Tensor, count: Tensor | None) -> Tensor:
