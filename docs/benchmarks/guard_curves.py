@@ -22,7 +22,7 @@ ENCODER = (
     "--dim 40 --track-size 4 --hidden 64 --n-blocks 2 --layers-per-block 8 --max-length 256 "
     "--lengths 256 --batch-tokens 4096 --steps 150 --log-every 2 --evaluate-every 10 "
     "--checkpoint-every 50 --quiet --threads 1"
-).split()
+)
 RUNS = {
     "healthy": "",
     "collapsed": "--contrast cls --n-cls 4 --centring mean --center-momentum 1 "
@@ -47,7 +47,7 @@ def main() -> None:
         for column, (name, options) in enumerate(RUNS.items()):
             output = Path(folder, name)
             command = ["-m", "findna", "pretrain", str(arguments.genome), "-o", str(output)]
-            subprocess.run([sys.executable, *command, *ENCODER, *options.split()], check=False)
+            subprocess.run([sys.executable, *command, *f"{ENCODER} {options}".split()], check=False)
             history = read_history(output)
             print(history.verdict)
             for axes, panel in zip(grid[:, column], panels, strict=True):
