@@ -19,7 +19,7 @@ SUFFIXES = (".html", ".pdf", ".png", ".svg")
 _COLOURS = ("#2563a8", "#d9822b", "#3f8f5f", "#8a4f9e")
 _GREY = "#8b95a1"
 _MANY = 80  # values from which on a curve is drawn thin, its running mean over it
-_STYLE: Any = {
+STYLE: Any = {  # of matplotlib
     "font.family": "sans-serif",
     "font.size": 9.0,
     "axes.edgecolor": "#c4cad1",
@@ -120,7 +120,7 @@ def _figure(history: History, panels: list[Panel]) -> Any:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         single = len(panels) == 1
         n_rows = -(-len(panels) // 3)
         size = (4.6, 2.5) if single else (13.5, 2.7 * n_rows + 0.6)
@@ -142,7 +142,7 @@ def _save(figure: Any, to: Any, kind: str, salt: str = "") -> None:
 
     # without a date the same input gives the same bytes
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {})
-    with rc_context({**_STYLE, "svg.hashsalt": f"findna {salt}"}):
+    with rc_context({**STYLE, "svg.hashsalt": f"findna {salt}"}):
         figure.savefig(to, format=kind, dpi=130, metadata=metadata, transparent=kind == "svg")
 
 
