@@ -7,28 +7,34 @@ nothing balances the teacher (its centre stays 0); in the third the learning rat
 """
 
 import argparse
-import subprocess
-import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import torch
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from findna.config import PRESETS, PretrainConfig, from_dict, merge
+from findna.errors import CollapseError
 from findna.io.curves import STYLE, draw_panel
+from findna.pretrain import pretrain_genome
 from findna.training.history import PANELS, read_history
 
-ENCODER = (
-    "--dim 40 --track-size 4 --hidden 64 --n-blocks 2 --layers-per-block 8 --max-length 256 "
-    "--lengths 256 --batch-tokens 4096 --steps 150 --log-every 2 --evaluate-every 10 "
-    "--checkpoint-every 50 --quiet --threads 1"
-)
+COMMON = {
+    "encoder": {
+        "dim": 24, "track_size": 4, "hidden": 32, "n_blocks": 1, "layers_per_block": 7,
+        "max_length": 128,
+    },
+    "lengths": [128], "batch_tokens": 4096, "steps": 150, "ema_start": 0.9,
+    "log_every": 2, "evaluate_every": 10, "checkpoint_every": 50,
+}  # fmt: skip
 RUNS = {
-    "healthy": "",
-    "collapsed": "--contrast cls --n-cls 4 --centring mean --center-momentum 1 "
-    "--contrast-weight 20 --ema-start 0.9",
-    "diverged": "--lr 1 --clip 1000 --warmup 0 --ema-start 0.9",
-}
+    "healthy": {},
+    "collapsed": {
+        "contrast": "cls", "centring": "mean", "center_momentum": 1.0, "contrast_weight": 20.0,
+    },
+    "diverged": {"lr": 1.0, "clip": 1000.0, "warmup": 0.0},
+}  # fmt: skip
 SHOWN = (
     "Masked-nucleotide loss, nats", "Entropy of the teacher's target, nats",
     "Agreement of student and teacher", "Spread of the teacher's vectors", "Effective rank",
@@ -40,16 +46,19 @@ def main() -> None:
     parser.add_argument("genome", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     arguments = parser.parse_args()
+    torch.set_num_threads(1)
     panels = [panel for panel in PANELS if panel.title in SHOWN]
     with TemporaryDirectory() as folder, rc_context(STYLE):
         figure = Figure((12.5, 2.1 * len(panels)), layout="constrained")
         grid = figure.subplots(len(panels), len(RUNS), sharey="row")
-        for column, (name, options) in enumerate(RUNS.items()):
+        for column, (name, changes) in enumerate(RUNS.items()):
             output = Path(folder, name)
-            command = ["-m", "findna", "pretrain", str(arguments.genome), "-o", str(output)]
-            subprocess.run([sys.executable, *command, *f"{ENCODER} {options}".split()], check=False)
+            config = from_dict(PretrainConfig, merge(PRESETS["findna"], COMMON, changes))
+            try:
+                pretrain_genome(arguments.genome, output, config, device="cpu")
+            except CollapseError as error:
+                print(error)
             history = read_history(output)
-            print(history.verdict)
             for axes, panel in zip(grid[:, column], panels, strict=True):
                 draw_panel(axes, panel, history)
                 if column == 0:
@@ -59,7 +68,7 @@ def main() -> None:
             grid[0, column].set_title(title, fontsize=12, loc="left", fontweight="bold")
             grid[-1, column].set_xlabel("step")
         for axes in grid.flat:
-            axes.set_xlim(0, 150)
+            axes.set_xlim(0, COMMON["steps"])
         figure.savefig(arguments.output, dpi=110)
 
 
