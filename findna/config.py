@@ -329,11 +329,11 @@ _POSITIVE = (
 )  # fmt: skip
 
 SIZES: dict[str, dict[str, Any]] = {
-    "tiny": {"dim": 160, "track_size": 16, "hidden": 256, "n_blocks": 2, "layers_per_block": 9},
+    "tiny": {"dim": 192, "track_size": 16, "hidden": 448, "n_blocks": 1, "layers_per_block": 10},
     "small": {"dim": 220, "track_size": 20, "hidden": 384, "n_blocks": 3, "layers_per_block": 10},
     "base": {"dim": 308, "track_size": 28, "hidden": 512, "n_blocks": 4, "layers_per_block": 10},
 }
-"""Encoder sizes by name: about 1.5, 5 and 12.6 million parameters."""
+"""Encoder sizes by name: about 1.7, 5 and 12.6 million parameters."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
@@ -341,15 +341,17 @@ PRESETS: dict[str, dict[str, Any]] = {
         "encoder": {"norm": "layer", "n_cls": 1},
         "views": {"mask_fraction": 0.2, "student_noise": 0.0, "teacher_rc": 0.5},
         "lengths": (64, 128, 256, 512, 1000),
-        "batch_tokens": 12_000,
-        "steps": 4_500,
+        "batch_tokens": 12_288,
+        "steps": 10_000,
         "sampling": "position",
         "mnm_loss": "softmax",
-        "contrast": "prototypes",
+        "contrast": "infonce",
         "contrast_weight": 0.1,
         "centring": "sinkhorn",
         "prototypes": 128,
+        "koleo_weight": 0.1,
         "ema_start": 0.99,
+        "optimizer": "muon",
         "lr": 2e-3,
         "weight_decay": 0.02,
         "warmup": 0.05,

@@ -1,10 +1,10 @@
 """Which pretraining recipe? Equal tokens, data and encoder; a linear probe of the frozen teacher.
 
     python docs/benchmarks/recipes.py GENOME.fa.gz DATA -o recipes.jsonl
-    python docs/benchmarks/recipes.py GENOME.fa.gz DATA -o recipes.jsonl --only findna together
+    python docs/benchmarks/recipes.py GENOME.fa.gz DATA -o recipes.jsonl --only InfoNCE paper
     python docs/benchmarks/recipes.py GENOME.fa.gz DATA -o recipes.jsonl --table
     python docs/benchmarks/recipes.py GENOME.fa.gz DATA -o recipes.jsonl --test \
-        --seeds 11 12 13 14 15 --only k-mers "random weights" "masked only" together
+        --seeds 11 12 13 14 15 --only k-mers "random weights" "masked only" "InfoNCE, KoLeo"
 
 Each recipe of RECIPES is trained with each seed by `findna.training.loop.pretrain`. The probe is a
 logistic regression on the standardised mean of the teacher's hidden states over bases and strands,
@@ -14,8 +14,8 @@ are named, with seeds of its own, and reports AUROC on test sequences. Sequences
 split are trained on dev, of which a part validates.
 
 Results are appended to a file, one JSON object per line, and are not computed again: the script
-goes on where it was interrupted, and several processes may share a file. A recipe takes about 100 s
-of one core.
+goes on where it was interrupted, and several processes may share a file. Layers and
+probes compute in bfloat16: a recipe takes about two minutes of one core that has units for it.
 """
 
 from __future__ import annotations
@@ -57,8 +57,13 @@ from findna.training.state import TrainingState
 # A short run needs a faster teacher than the presets give it: with a momentum of 0.99 rising to 1,
 # three tenths of a teacher are still initial weights after 240 steps (product of all momenta).
 PAPER = merge(PRESETS["paper"], {"lengths": [512], "ema_start": 0.9})
-FINDNA = merge(PRESETS["findna"], {"lengths": [64, 128, 256, 512], "ema_start": 0.9})
-MASKED = merge(FINDNA, {"contrast": "none"})
+MASKED = merge(
+    PRESETS["findna"],
+    {"lengths": [64, 128, 256, 512], "ema_start": 0.9, "contrast": "none", "koleo_weight": 0.0},
+)
+PROTOTYPES = merge(MASKED, {"contrast": "prototypes"})
+INFONCE = merge(MASKED, {"contrast": "infonce"})
+APART = {"min_distance": 512, "max_distance": 1024}
 
 RECIPES: dict[str, dict[str, Any]] = {
     "random weights": merge(MASKED, {"steps": 0}),
@@ -69,35 +74,36 @@ RECIPES: dict[str, dict[str, Any]] = {
     ),
     # one change each, to masked modelling alone
     "masked only": MASKED,
-    "+ spans": merge(MASKED, {"views": {"mask_span": 4}}),
-    "+ repeats 0.1": merge(MASKED, {"repeat_weight": 0.1}),
-    "+ KoLeo": merge(MASKED, {"koleo_weight": 0.1}),
-    "+ tokens": merge(MASKED, {"token_weight": 1.0}),
-    "findna": FINDNA,
-    # one change each, to the preset
-    "findna, weight 1": merge(FINDNA, {"contrast_weight": 1.0}),
-    "findna, disjoint": merge(FINDNA, {"views": {"min_distance": 512, "max_distance": 1024}}),
-    "findna, local crops": merge(FINDNA, {"views": {"local_crops": 2}}),
-    "findna, temperature": merge(FINDNA, {"teacher_temp": 0.07, "teacher_temp_warmup": 0.3}),
-    "findna, queue": merge(FINDNA, {"queue": 512}),
-    "findna, on CLS": merge(FINDNA, {"contrast_on": "cls"}),
-    "findna, on both": merge(FINDNA, {"contrast_on": "both"}),
-    "InfoNCE": merge(FINDNA, {"contrast": "infonce"}),
-    # what was best on validation, at once
-    "together": merge(
-        FINDNA,
-        {
-            "views": {"min_distance": 512, "max_distance": 1024, "local_crops": 2},
-            "token_weight": 1.0,
-            "queue": 512,
-        },
+    "masked, AdamW": merge(MASKED, {"optimizer": "adamw"}),
+    "masked 30 %": merge(MASKED, {"views": {"mask_fraction": 0.3}}),
+    "masked spans": merge(MASKED, {"views": {"mask_span": 4}}),
+    "masked, repeats 0.1": merge(MASKED, {"repeat_weight": 0.1}),
+    "masked, KoLeo": merge(MASKED, {"koleo_weight": 0.1}),
+    "masked, tokens": merge(MASKED, {"token_weight": 1.0}),
+    # with a cross-sequence loss, and one change each to it
+    "prototypes": PROTOTYPES,
+    "prototypes, weight 1": merge(PROTOTYPES, {"contrast_weight": 1.0}),
+    "prototypes, apart": merge(PROTOTYPES, {"views": APART}),
+    "prototypes, local crops": merge(PROTOTYPES, {"views": {"local_crops": 2}}),
+    "prototypes, temperature": merge(
+        PROTOTYPES, {"teacher_temp": 0.07, "teacher_temp_warmup": 0.3}
     ),
+    "prototypes, queue": merge(PROTOTYPES, {"queue": 512}),
+    "prototypes, on both": merge(PROTOTYPES, {"contrast_on": "both"}),
+    "InfoNCE": INFONCE,
+    "InfoNCE, apart": merge(INFONCE, {"views": APART}),
+    # changes that helped, together; the second is the preset `findna`
+    "prototypes, KoLeo": merge(PROTOTYPES, {"koleo_weight": 0.1}),
+    "InfoNCE, KoLeo": merge(INFONCE, {"koleo_weight": 0.1}),
+    "InfoNCE, KoLeo, spans": merge(INFONCE, {"koleo_weight": 0.1, "views": {"mask_span": 4}}),
 }
 """Recipes by name, as differences from the presets."""
 
 KMERS, REFERENCE = "k-mers", "masked only"
-CROSSING = {"paper": "paper, masked only", "InfoNCE": REFERENCE} | {
-    name: REFERENCE for name in RECIPES if name.startswith("findna")
+CROSSING = {"paper": "paper, masked only"} | {
+    name: "masked, KoLeo" if "KoLeo" in name else REFERENCE
+    for name in RECIPES
+    if name.startswith(("prototypes", "InfoNCE"))
 }
 """Recipes with a loss across sequences, and what is the same but for that loss."""
 
@@ -108,6 +114,7 @@ SETS = (
 )  # fmt: skip
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
 CPU = torch.device("cpu")
+PRECISION = "bf16"
 
 
 def config_of(recipe: str, seed: int, options: argparse.Namespace) -> PretrainConfig:
@@ -115,7 +122,8 @@ def config_of(recipe: str, seed: int, options: argparse.Namespace) -> PretrainCo
     encoder = {name: getattr(options, name) for name in _ENCODER}
     steps = max(options.tokens // options.batch_tokens, 1)
     budget = {"batch_tokens": options.batch_tokens, "seed": seed, "log_every": 50,
-              "steps": steps, "evaluate_every": steps, "checkpoint_every": steps}  # fmt: skip
+              "precision": PRECISION, "steps": steps,
+              "evaluate_every": steps, "checkpoint_every": steps}  # fmt: skip
     differences = {k: v for k, v in RECIPES[recipe].items() if k != "steps"}
     return from_dict(PretrainConfig, merge(differences, {"encoder": encoder}, budget))
 
@@ -161,7 +169,8 @@ def embed(encoder: Encoder, sequences: list[Tokens]) -> np.ndarray:
     """Mean hidden states over bases and both strands; (n, dim)."""
     source = Sequences(sequences)
     pooling = Pooling(("mean",), both_strands=True)
-    found = region_vectors(source.regions(), source, encoder, pooling, device=CPU)
+    with torch.autocast("cpu", torch.bfloat16, enabled=PRECISION == "bf16"):
+        found = region_vectors(source.regions(), source, encoder, pooling, device=CPU)
     return np.stack([region.pooled["mean"] for region in found])
 
 
@@ -277,8 +286,9 @@ def paired(ours: dict[int, np.ndarray], theirs: dict[int, np.ndarray]) -> str:
     difference = np.array([(ours[s] - theirs[s]).mean() for s in ours if s in theirs])
     if not len(difference):
         return ""
-    error = difference.std(ddof=1) / len(difference) ** 0.5 if len(difference) > 1 else np.nan
-    return f"{difference.mean():+.4f} ± {error:.4f}"
+    n = len(difference)
+    error = f" ± {difference.std(ddof=1) / n**0.5:.4f}" if n > 1 else ""
+    return f"{difference.mean():+.4f}{error}"
 
 
 def main() -> None:
@@ -291,8 +301,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=[KMERS, *RECIPES], metavar="NAME")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--sets", nargs="+", default=list(SETS))
-    parser.add_argument("--most", type=int, default=500, help="sequences of a split")
-    parser.add_argument("--tokens", type=int, default=1_500_000, help="nucleotides of a run")
+    parser.add_argument("--most", type=int, default=1000, help="sequences of a split")
+    parser.add_argument("--tokens", type=int, default=3_000_000, help="nucleotides of a run")
     parser.add_argument("--batch-tokens", type=int, default=6_144)
     parser.add_argument("--holdout", default="hg16.ENm001_ENm002.human.ENm002",
                         help="contig on which masked accuracy is measured")  # fmt: skip

@@ -84,7 +84,7 @@ def _setting_options(command: Any) -> Any:
 )  # fmt: skip
 @click.option(
     "--size", type=click.Choice(list(SIZES)), default="tiny", show_default=True,
-    help="Encoder of about 1.5, 5 or 12.6 million parameters.",
+    help="Encoder of about 1.7, 5 or 12.6 million parameters.",
 )  # fmt: skip
 @click.option(
     "--config", "config_file", type=click.Path(path_type=Path, exists=True, dir_okay=False),
