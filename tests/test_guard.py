@@ -89,7 +89,9 @@ def test_what_has_no_lower_case_has_no_repeats(pretrain, write):
 
 def test_evaluations_see_the_same_windows_masks_and_views(pretrain, genome):
     # nothing is learned at this rate: what differs would differ by chance
-    _, folder = pretrain(genome, "--steps", 30, "--lr", 1e-30, "--weight-decay", 0)
+    _, folder = pretrain(
+        genome, "--steps", 30, "--lr", 1e-30, "--muon-lr", 1e-30, "--weight-decay", 0
+    )
     first, *others = evaluations(folder)
     assert len(others) == 2
     assert all(other | {"step": 0} == first | {"step": 0} for other in others)
@@ -128,8 +130,8 @@ def test_a_target_that_is_the_same_for_every_window(pretrain, genome):
 
 def test_vectors_that_become_constant(pretrain, genome):
     error, folder = pretrain(
-        genome, "--contrast", "none", "--weight-decay", 300, "--lr", 1e-3, "--warmup", 0,
-        "--ema-start", 0.5, "--steps", 200, code=3,
+        genome, "--contrast", "none", "--optimizer", "adamw", "--weight-decay", 300, "--lr", 1e-3,
+        "--warmup", 0, "--ema-start", 0.5, "--steps", 200, code=3,
     )  # fmt: skip
     assert "the teacher gives every window the same vector" in error
     assert "lower lr or weight_decay" in error
@@ -244,7 +246,8 @@ def test_a_run_with_a_probe_and_a_report(pretrain, run, genome, write, tmp_path)
                    for i in range(30))  # fmt: skip
     report = tmp_path / "r.html"
     _, folder = pretrain(
-        genome, "--steps", 20, "--probe", write("p.bed", rows), "--report", report
+        genome, "--contrast", "prototypes", "--steps", 20, "--probe", write("p.bed", rows),
+        "--report", report,
     )  # fmt: skip
     assert [e["probe_auroc"] > 0.8 for e in evaluations(folder)] == [True, True]
     training = load_checkpoint(str(folder)).training

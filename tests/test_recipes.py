@@ -20,6 +20,7 @@ LITTLE = {
         "dim": 16, "track_size": 4, "hidden": 16, "n_blocks": 1, "layers_per_block": 4, "n_cls": 2,
         "max_length": 100,
     },
+    "contrast": "prototypes", "koleo_weight": 0.0, "optimizer": "adamw",
     "lengths": [40, 60], "batch_tokens": 480, "prototypes": 6, "projection_hidden": 8,
     "projection_dim": 4, "steps": 6, "log_every": 1, "evaluate_every": 6, "checkpoint_every": 3,
 }  # fmt: skip
