@@ -130,8 +130,9 @@ def test_a_target_that_is_the_same_for_every_window(pretrain, genome):
 
 def test_vectors_that_become_constant(pretrain, genome):
     error, folder = pretrain(
-        genome, "--contrast", "none", "--koleo-weight", 0, "--optimizer", "adamw", "--weight-decay", 300, "--lr", 1e-3,
-        "--warmup", 0, "--ema-start", 0.5, "--steps", 200, code=3,
+        genome, "--contrast", "none", "--koleo-weight", 0, "--optimizer", "adamw",
+        "--weight-decay", 300, "--lr", 1e-3, "--warmup", 0, "--ema-start", 0.5, "--steps", 200,
+        code=3,
     )  # fmt: skip
     assert "the teacher gives every window the same vector" in error
     assert "lower lr or weight_decay" in error
