@@ -66,9 +66,8 @@ def total(values: Tensor) -> Tensor:
     return summed
 
 
-@torch.no_grad()
 def gather(rows: Tensor) -> tuple[Tensor, int]:
-    """Rows of all processes in their order, and the number of this one's first; no gradient.
+    """Rows of all processes in their order, and the number of this one's first; gradients pass.
 
     Parameters
     ----------
@@ -79,13 +78,10 @@ def gather(rows: Tensor) -> tuple[Tensor, int]:
         return rows, 0
     counts = torch.zeros(size(), dtype=torch.int64, device=rows.device)
     counts[rank()] = len(rows)
-    torch.distributed.all_reduce(counts)
-    ends = counts.cumsum(0).tolist()
+    ends = total(counts).cumsum(0).tolist()
     first = ends[rank()] - len(rows)
-    everyone = rows.new_zeros(ends[-1], *rows.shape[1:])
-    everyone[first : first + len(rows)] = rows
-    torch.distributed.all_reduce(everyone)
-    return everyone, first
+    before, after = (rows.new_zeros(n, *rows.shape[1:]) for n in (first, ends[-1] - ends[rank()]))
+    return total(torch.cat((before, rows, after))), first
 
 
 def mean(rows: Tensor) -> Tensor:

@@ -207,13 +207,19 @@ def test_token_loss_counts_selected_positions():
 
 def test_koleo_spreads_vectors():
     right_angle = torch.tensor([[3.0, 0], [0, 1]])
-    assert losses.koleo_loss(right_angle).item() == pytest.approx(-math.log(math.sqrt(2)))
+    assert losses.koleo_loss(right_angle, right_angle, 0).item() == pytest.approx(
+        -math.log(math.sqrt(2))
+    )
     vectors = torch.randn(16, 4).add_(3).requires_grad_()
-    before = losses.koleo_loss(vectors)
+    before = losses.koleo_loss(vectors, vectors, 0)
+    parts = [losses.koleo_loss(part, vectors, first) for part, first in
+             ((vectors[:4], 0), (vectors[4:], 4))]  # fmt: skip
+    assert (4 * parts[0] + 12 * parts[1]).item() / 16 == pytest.approx(before.item())
     before.backward()
-    assert losses.koleo_loss(vectors - 0.1 * vectors.grad).item() < before.item()
+    moved = vectors - 0.1 * vectors.grad
+    assert losses.koleo_loss(moved, moved, 0).item() < before.item()
     same = torch.ones(4, 3, requires_grad=True)
-    losses.koleo_loss(same).backward()
+    losses.koleo_loss(same, same, 0).backward()
     assert torch.isfinite(same.grad).all()
 
 

@@ -176,7 +176,8 @@ class SelfDistillation(nn.Module):
             target = self._token_targets(views.labels)
             token = token_loss(predicted, target, hidden, (step.weight > 0).sum())
         if config.koleo_weight:
-            koleo = share * koleo_loss(bases.float().mean(1))
+            vectors = bases.float().mean(1)  # (n, dim)
+            koleo = share * koleo_loss(vectors, *collective.gather(vectors))
         total = (
             mnm
             + config.contrast_weight * contrast

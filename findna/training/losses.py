@@ -99,7 +99,7 @@ def token_loss(
     return _weighted_mean(error, selected.to(error.dtype), count)
 
 
-def koleo_loss(vectors: Tensor) -> Tensor:
+def koleo_loss(vectors: Tensor, everyone: Tensor, first: int) -> Tensor:
     """Minus the mean logarithm of the distance to the nearest other vector; a scalar.
 
     Source: Sablayrolles et al., "Spreading vectors for similarity search", 2019; Oquab et al.,
@@ -108,14 +108,18 @@ def koleo_loss(vectors: Tensor) -> Tensor:
     Parameters
     ----------
     vectors : Tensor, shape (n, dim), float
-        Brought to unit length here; n is at least 2.
+        Brought to unit length here.
+    everyone : Tensor, shape (m, dim), float
+        All vectors, 2 at least; the first of ``vectors`` is number ``first`` of them.
     """
     # neighbours are so near that the products of a lower precision could not tell them apart
     with torch.autocast(vectors.device.type, enabled=False):
-        unit = F.normalize(vectors.float(), dim=-1)
-        cosine = (unit @ unit.t()).fill_diagonal_(-1)
-        nearest: Tensor = cosine.max(1).values  # (n,)
-        return -(2 - 2 * nearest).clamp(min=1e-8).sqrt().log().mean()
+        unit, others = (F.normalize(x.float(), dim=-1) for x in (vectors, everyone))
+        number = torch.arange(len(others), device=others.device)
+        own = number[first : first + len(unit), None] == number
+        nearest = (unit @ others.t()).masked_fill(own, -1).max(1).values  # (n,)
+        loss: Tensor = -(2 - 2 * nearest).clamp(min=1e-8).sqrt().log().mean()
+        return loss
 
 
 def centre_and_sharpen(teacher: Tensor, centre: Tensor, temperature: float) -> Tensor:
