@@ -33,6 +33,7 @@ from findna.config import (
     from_dict,
     merge,
 )
+from findna.devices import keep_freed_memory
 from findna.training.compilation import compile_layers
 from findna.training.corpus import Windows
 from findna.training.distillation import SelfDistillation, Views
@@ -171,8 +172,9 @@ def findna_step(state: TrainingState, views: Views, amp: torch.autocast) -> None
         losses = state.model(views)
     losses.total.backward()
     torch.nn.utils.clip_grad_norm_(state.model.student.parameters(), state.model.config.clip)
-    state.optimizer.step()
-    state.optimizer.zero_grad()
+    for optimizer in state.optimizers:
+        optimizer.step()
+        optimizer.zero_grad()
     state.model.update_teacher(0.996)
 
 
@@ -182,7 +184,9 @@ def check_equal(state: TrainingState, plain: Plain, tokens: Tensor) -> None:
     views = plain_views(tokens[:4], config.views, config.encoder.n_cls)
     length = tokens.shape[1]
     blank = views[3][:, :length].argmax(-1).to(torch.uint8)
-    mine = state.model(Views(views[0][:, :length], views[1].to(torch.uint8), views[2], blank))
+    labels, weight = views[1].to(torch.uint8), views[2].float()
+    no_crops = labels.new_zeros(len(labels), 0, 1)
+    mine = state.model(Views(views[0][:, :length], labels, weight, blank, no_crops))
     mine.total.backward()
     mnm, contrast = plain.losses(views)
     (mnm + config.contrast_weight * contrast).backward()
@@ -199,7 +203,7 @@ def check_equal(state: TrainingState, plain: Plain, tokens: Tensor) -> None:
     if max(differences) > 1e-3:
         raise SystemExit("they differ: nothing is measured")
     plain.optimizer.zero_grad()
-    state.optimizer.zero_grad()
+    state.model.student.zero_grad()
 
 
 def flops_per_step(config: EncoderConfig, tokens: int) -> float:
@@ -241,6 +245,8 @@ def main() -> None:
     parser.add_argument("--recompute", action="store_true", help="of findna's layers")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    if arguments.device.type == "cpu":
+        keep_freed_memory()  # as `findna pretrain` does; here it serves both
     torch.manual_seed(0)
     random.seed(0)
     device, length = arguments.device, arguments.length
@@ -255,7 +261,7 @@ def main() -> None:
     plain = Plain(config, device)
     plain.copy_weights(state.model)
     tokens = torch.tensor([0, 1, 2, 4], dtype=torch.uint8)[torch.randint(4, (n, length))].to(device)
-    windows = Windows(tokens, torch.zeros_like(tokens, dtype=torch.bool))
+    windows = Windows(tokens, torch.zeros_like(tokens, dtype=torch.bool), tokens)
     check_equal(state, plain, tokens)
 
     generator = torch.Generator(device).manual_seed(0)
