@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,6 +24,10 @@ from findna.model.heads import TaskHead
 from findna.task import TaskConfig, save_task
 
 SHARED = Path(os.environ.get("FINDNA_SHARED", Path(__file__).parents[2] / "shared" / "data"))
+
+# what a shell starts in the background ignores Ctrl-C, and what it starts in turn would do so too
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TINY = EncoderConfig(
     dim=24, track_size=4, hidden=32, n_blocks=2, layers_per_block=5, norm="layer", n_cls=2,
