@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
-import torch
+from sklearn.linear_model import Ridge
+from sklearn.preprocessing import StandardScaler
 
 from findna.errors import LabelError
 from findna.features import Sequences
@@ -64,24 +64,11 @@ class FrozenProbe:
             vectors[found.index] = found.pooled["mean"]
         if not np.isfinite(vectors).all():  # of a run that diverged; the guard says so
             return {"probe_accuracy": np.nan, "probe_auroc": np.nan}
-        train = vectors[self._train]
-        vectors = (vectors - train.mean(0)) / np.maximum(train.std(0), 1e-12)
-        scores = _ridge(vectors[self._train], np.eye(n_classes)[data.labels[self._train]], vectors)
+        vectors = StandardScaler().fit(vectors[self._train]).transform(vectors)
+        # with a penalty of n, directions of less than unit variance are shrunk by more than half
+        model = Ridge(alpha=len(self._train))
+        model.fit(vectors[self._train], np.eye(n_classes)[data.labels[self._train]])
+        scores = model.predict(vectors[self._valid])
         # least squares fits probabilities but may leave [0, 1]; the order of rows is what counts
-        found_metrics = measure(data.labels[self._valid], scores[self._valid], CLASSES)
+        found_metrics = measure(data.labels[self._valid], scores, CLASSES)
         return {f"probe_{name}": found_metrics[name] for name in ("accuracy", "auroc")}
-
-
-def _ridge(
-    x: npt.NDArray[np.float64], targets: npt.NDArray[np.float64], at: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """Ridge regression of standardised x (n, dim) on targets (n, k), read at rows (m, dim).
-
-    The penalty is n: directions of less than unit variance are shrunk by more than half.
-    """
-    inputs, wanted = torch.from_numpy(x), torch.from_numpy(targets)
-    mean = wanted.mean(0)
-    square = inputs.t() @ inputs + len(x) * torch.eye(x.shape[1], dtype=torch.float64)
-    weight = torch.linalg.solve(square, inputs.t() @ (wanted - mean))
-    scores: npt.NDArray[np.float64] = (torch.from_numpy(at) @ weight + mean).numpy()
-    return scores

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn.utils import parameters_to_vector
 
 from findna.encoding import BLANK, N
 from findna.model.encoder import Encoder
@@ -105,7 +106,7 @@ class HeldOut:
             **({"agreement": torch.cat(agreed).double().mean().item()} if contrast else {}),
             **(_targets(torch.cat(targets)) if targets else {}),
             **({"centre_norm": model.centre.norm().item()} if centred else {}),
-            "weight_norm": _norm(student),
+            "weight_norm": parameters_to_vector(student.parameters()).norm().item(),
             "mnm_bound": UNIFORM_MNM[model.config.mnm_loss],
         }
 
@@ -167,9 +168,3 @@ def shown(figures: Mapping[str, float]) -> str:
         "probe_auroc": "probe AUROC {:.3f}",
     }
     return ", ".join(form.format(figures[name]) for name, form in words.items() if name in figures)
-
-
-def _norm(network: nn.Module) -> float:
-    """Euclidean norm of all weights; not finite if one of them is not."""
-    norms: list[Tensor] = list(torch._foreach_norm(list(network.parameters())))
-    return float(torch.linalg.vector_norm(torch.stack(norms)))
