@@ -2,7 +2,8 @@
 
     python docs/benchmarks/guard_curves.py genome.fa -o docs/pretraining_curves.png
 
-The first follows the preset ``findna``. In the second the contrastive loss outweighs all else and
+The first follows the preset ``findna`` but for prototypes in place of InfoNCE, which has no targets
+to show. In the second the contrastive loss outweighs all else and
 nothing balances the teacher (its centre stays 0); in the third the learning rate is absurd.
 """
 
@@ -25,7 +26,8 @@ COMMON = {
         "dim": 24, "track_size": 4, "hidden": 32, "n_blocks": 1, "layers_per_block": 7,
         "max_length": 128,
     },
-    "lengths": [128], "batch_tokens": 4096, "steps": 150, "ema_start": 0.9,
+    "contrast": "prototypes", "lengths": [128], "batch_tokens": 4096, "steps": 150,
+    "ema_start": 0.9,
     "log_every": 2, "evaluate_every": 10, "checkpoint_every": 50,
 }  # fmt: skip
 RUNS = {
