@@ -292,7 +292,8 @@ class PretrainConfig:
 
 
 RESUMABLE = ("compile", "recompute", "log_every", "evaluate_every", "checkpoint_every")
-"""Fields of `PretrainConfig` that do not change what is learned: a resumed run may change them."""
+"""Fields of `PretrainConfig` that do not change what is learned: a resumed run may change them,
+and `EncoderConfig.readout`."""
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,23 @@ def test_resume_after_the_end_and_with_other_settings(pretrain, tmp_path):
     assert load_checkpoint(str(tmp_path / "m")).training["steps_done"] == 2
 
 
+def test_a_finished_run_is_read_after_another_layer(pretrain, run, example, tmp_path):
+    folder, table = tmp_path / "m", ("--both-strands", "-O", "tsv")
+    words = ("embed", example / "genome.fa", example / "regions.bed", "-m", folder, *table)
+    pretrain(folder, "--steps", 4)
+    before, vectors = load_checkpoint(str(folder)), run(*words).stdout
+    pretrain(folder, "--steps", 4, "--resume", "--readout", 1)
+    after = load_checkpoint(str(folder))
+    assert (before.config.readout, after.config.readout) == (0, 1)
+    assert before.digest != after.digest
+    weights = after.model.state_dict()
+    assert all(torch.equal(w, weights[name]) for name, w in before.model.state_dict().items())
+    assert run(*words).stdout != vectors
+    pretrain(folder, "--steps", 4, "--resume", "--readout", 0)
+    assert load_checkpoint(str(folder)).digest == before.digest
+    assert run(*words).stdout == vectors
+
+
 def test_resume_of_what_was_killed_before_its_first_checkpoint(pretrain, tmp_path):
     pretrain(tmp_path / "whole", "--steps", 4)
     folder = tmp_path / "m"

@@ -106,7 +106,9 @@ class TrainingState:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
             saved = from_dict(PretrainConfig, json.loads(metadata["config"]))
-            saved = replace(saved, **{name: getattr(config, name) for name in RESUMABLE})
+            read = replace(saved.encoder, readout=config.encoder.readout)
+            same = {name: getattr(config, name) for name in RESUMABLE}
+            saved = replace(saved, encoder=read, **same)
             step, seconds = int(metadata["step"]), float(metadata["seconds"])
             saved_data = json.loads(metadata["data"])
         except (SafetensorError, OSError, LookupError, ValueError, TypeError, RecursionError,
