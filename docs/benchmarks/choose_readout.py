@@ -3,8 +3,8 @@
     python docs/benchmarks/choose_readout.py DATA --model tiny
 
 DATA is a folder of sets, DATA/<set>/{train,dev}.csv.gz: mean over bases and strands, logistic
-regression, its regularisation chosen on the same validation data. The answer is `--readout` of
-`findna pretrain`.
+regression, its regularisation chosen on the same validation data. The answer is given to a finished
+run by `findna pretrain ... --resume --readout N`.
 """
 
 from __future__ import annotations
@@ -35,13 +35,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--model", default="tiny")
-    parser.add_argument("--layers", nargs="+", type=int, default=[5, 9, 12, 14, 16, 18, 0])
+    parser.add_argument("--layers", nargs="+", type=int, help="0: all; default: from half on")
     parser.add_argument("--train", type=int, default=1500, help="training sequences")
     parser.add_argument("--valid", type=int, default=1000, help="validation sequences")
     arguments = parser.parse_args()
     trained = load_checkpoint(arguments.model).model
-    print("| set | " + " | ".join(str(n) if n else "all" for n in arguments.layers) + " |")
-    print("|---" * (1 + len(arguments.layers)) + "|")
+    sizes = trained.encoder.config
+    n_all = sizes.n_blocks * sizes.layers_per_block
+    layers = arguments.layers or [*range(n_all // 2, n_all), 0]
+    print("| set | " + " | ".join(str(n) if n else "all" for n in layers) + " |")
+    print("|---" * (1 + len(layers)) + "|", flush=True)
     rows = []
     for name in SETS:
         train = some(arguments.data / name / "train.csv.gz", arguments.train)
@@ -49,8 +52,8 @@ def main() -> None:
         labels = np.concatenate((train.labels, valid.labels))
         split = np.split(np.arange(len(labels)), [len(train)])
         rows.append([])
-        for n_layers in arguments.layers:
-            config = dataclasses.replace(trained.encoder.config, readout=n_layers)
+        for n_layers in layers:
+            config = dataclasses.replace(sizes, readout=n_layers)
             encoder = Encoder(config).requires_grad_(False).eval()
             encoder.load_state_dict(trained.encoder.state_dict())
             sequences = train.sequences + valid.sequences
