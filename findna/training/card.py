@@ -29,8 +29,8 @@ def model_card(name: str, model: Model, training: Mapping[str, Any]) -> str:
         "and its masked-nucleotide head.",
         "",
         f"- Encoder: ChordMixer, {n_parameters(model.encoder):,} parameters, {config.dim} "
-        f"channels, {config.n_blocks} blocks of {config.layers_per_block} layers; windows up to "
-        f"{config.max_length} bp, longer regions are tiled.",
+        f"channels, {_count(config.n_blocks, 'block')} of {config.layers_per_block} layers; "
+        f"windows up to {config.max_length} bp, longer regions are tiled.",
         "- Weights: sha256 `{digest}`",
     ]
     lines += [
@@ -77,3 +77,7 @@ def model_card(name: str, model: Model, training: Mapping[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"
