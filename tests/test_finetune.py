@@ -483,16 +483,20 @@ def folders(model_folder, tmp_path_factory):
     """Summary of a run by mode."""
     folder = tmp_path_factory.mktemp("finetuned")
     return {
-        mode: finetune(
-            splits_of("three"), folder / mode,
-            model=str(model_folder), mode=mode, config=SHORT, class_names=("none", "tata", "sp1"),
-            note="Made by hand.", licence="MIT",
+        name: finetune(
+            splits_of("three"), folder / name,
+            model=str(model_folder), config=SHORT, class_names=("none", "tata", "sp1"),
+            note="Made by hand.", licence="MIT", **options,
         )
-        for mode in ("probe", "full")
+        for name, options in (
+            ("probe", {"mode": "probe"}),
+            ("full", {"mode": "full"}),
+            ("trained in bf16", {"mode": "full", "precision": "bf16"}),
+        )
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("mode", ["probe", "full"])
+@pytest.mark.parametrize("mode", ["probe", "full", "trained in bf16"])
 def test_figures_are_those_of_what_is_stored(folders, mode):
     task = load_task(str(folders[mode].folder))
     for name, one in (("valid", splits_of("three").valid), ("test", splits_of("three").test)):
