@@ -1,10 +1,11 @@
 """After how many layers are embeddings best read? Validation AUROC by layer; no test data is used.
 
     python docs/benchmarks/choose_readout.py DATA --model tiny
+    python docs/benchmarks/choose_readout.py DATA --set prom/prom_core_tata --bins 16 --random
 
-DATA is a folder of sets, DATA/<set>/{train,dev}.csv.gz: mean over bases and strands, logistic
-regression, its regularisation chosen on the same validation data. The answer is given to a finished
-run by `findna pretrain ... --resume --readout N`.
+DATA is a folder of sets, DATA/<set>/{train,dev}.csv.gz: mean over bases, or over each of `--bins`
+equal parts; logistic regression. Strands and regularisation are chosen on the same validation data.
+The answer is given to a finished run by `findna pretrain ... --resume --readout N`.
 """
 
 from __future__ import annotations
@@ -35,18 +36,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--model", default="tiny")
+    parser.add_argument("--set", nargs="+", default=SETS, dest="sets")
+    parser.add_argument("--bins", type=int, default=0, help="0: one mean over all bases")
+    parser.add_argument("--random", action="store_true", help="random weights of the same sizes")
     parser.add_argument("--layers", nargs="+", type=int, help="0: all; default: from half on")
     parser.add_argument("--train", type=int, default=1500, help="training sequences")
     parser.add_argument("--valid", type=int, default=1000, help="validation sequences")
     arguments = parser.parse_args()
     trained = load_checkpoint(arguments.model).model
     sizes = trained.encoder.config
+    weights = trained.encoder.state_dict()
+    if arguments.random:
+        torch.manual_seed(0)
+        weights = Encoder(sizes).state_dict()
+    pooling: tuple[tuple[str, ...], int] = (
+        ((), arguments.bins) if arguments.bins else (("mean",), 0)
+    )
     n_all = sizes.n_blocks * sizes.layers_per_block
     layers = arguments.layers or [*range(n_all // 2, n_all), 0]
     print("| set | " + " | ".join(str(n) if n else "all" for n in layers) + " |")
     print("|---" * (1 + len(layers)) + "|", flush=True)
     rows = []
-    for name in SETS:
+    for name in arguments.sets:
         train = some(arguments.data / name / "train.csv.gz", arguments.train)
         valid = some(arguments.data / name / "dev.csv.gz", arguments.valid)
         labels = np.concatenate((train.labels, valid.labels))
@@ -55,12 +66,12 @@ def main() -> None:
         for n_layers in layers:
             config = dataclasses.replace(sizes, readout=n_layers)
             encoder = Encoder(config).requires_grad_(False).eval()
-            encoder.load_state_dict(trained.encoder.state_dict())
+            encoder.load_state_dict(weights)
             sequences = train.sequences + valid.sequences
             table = extract(encoder, sequences, device=torch.device("cpu"))
             probe = fit_probe(
                 table, labels, *split, kind="classes", n_outputs=2,
-                poolings=[(("mean",), 0)], ks=(0,),
+                poolings=[pooling], ks=(0,),
             )  # fmt: skip
             rows[-1].append(probe.valid_score)
         print(f"| {name} | " + " | ".join(f"{x:.3f}" for x in rows[-1]) + " |", flush=True)
