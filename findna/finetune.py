@@ -217,13 +217,8 @@ def finetune(
     checkpoint = load_checkpoint(model)
     measured_sets = [valid] if test is None else [valid, test]
 
-    def encode(
-        model: Model, sets: list[LabelledSet], precision: str
-    ) -> tuple[FeatureTable, Labels, list[Rows]]:
-        return _join(sets, model, target, precision, max_tokens)
-
     chosen_by = [train, valid] if mode == "full" else [train, *measured_sets]
-    table, labels, parts = encode(checkpoint.model, chosen_by, precision)
+    table, labels, parts = _join(chosen_by, checkpoint.model, target, precision, max_tokens)
     probe = fit_probe(
         table, labels, parts[0], parts[1],
         kind=train.kind, n_outputs=len(classes), seed=seed, balanced=balanced,
@@ -241,7 +236,7 @@ def finetune(
         history = [{k: _finite(v) for k, v in epoch.items()} for epoch in tuned.history]
         training |= {"best_epoch": tuned.epoch, "history": history}
         # measured with what is stored, by the code that predicts and as precisely
-        table, labels, rows = encode(network, measured_sets, "fp32")
+        table, labels, rows = _join(measured_sets, network, target, "fp32", max_tokens)
     logits = [logits_of(head, probe.features, table, part) for part in rows]
     temperature = fit_temperature(valid.labels, logits[0], train.kind)
     metrics, calibration = _measure(measured_sets, logits, train.kind, temperature, seed)
