@@ -69,11 +69,11 @@ class EncoderConfig:
                 isinstance(value, int) and least <= value <= most,
                 f"{name} must be a whole number from {least} to {most}, not {value!r}",
             )
-        n_layers = self.n_blocks * self.layers_per_block
-        _check(n_layers <= _MOST_LAYERS, f"{n_layers} layers; at most {_MOST_LAYERS} work")
         _check(
-            self.readout <= self.n_blocks * self.layers_per_block,
-            f"readout ({self.readout}) exceeds the number of layers",
+            self.n_layers <= _MOST_LAYERS, f"{self.n_layers} layers; at most {_MOST_LAYERS} work"
+        )
+        _check(
+            self.readout <= self.n_layers, f"readout ({self.readout}) exceeds the number of layers"
         )
         _check(
             self.dim % self.track_size == 0,
@@ -82,6 +82,11 @@ class EncoderConfig:
         _check(
             self.n_tracks <= 31, f"dim / track_size gives {self.n_tracks} tracks; at most 31 work"
         )
+
+    @property
+    def n_layers(self) -> int:
+        """Layers of all blocks."""
+        return self.n_blocks * self.layers_per_block
 
     @property
     def n_tracks(self) -> int:

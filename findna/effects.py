@@ -23,6 +23,7 @@ from findna.haplotypes import Haplotype, Pair, Strands
 from findna.inference import MAX_TOKENS, forward_batches, region_vectors
 from findna.labelled import CLASSES, REGRESSION
 from findna.model.checkpoint import Checkpoint, Model
+from findna.model.encoder import Encoder
 from findna.model.pooling import Pooling, RegionVectors
 from findna.task import Task
 from findna.windows import Region
@@ -33,6 +34,8 @@ STRANDS = {"both": (0, 1), "+": (0,), "-": (1,)}
 """Reading directions by name: 0 is forward."""
 
 Vector = npt.NDArray[np.float64]
+Reading = tuple[str, int, int]
+"""What scores must have in common to share a pass: encoder, readout and bins."""
 
 _CHANNEL = np.zeros(256, np.int64)
 _CHANNEL[list(NUCLEOTIDES)] = range(len(NUCLEOTIDES))
@@ -191,21 +194,21 @@ class Scorer:
         self._readings = self._plan()
         self.scores = self._named()
 
-    def _plan(self) -> dict[tuple[str, int], tuple[Checkpoint, Pooling]]:
-        """What has to be read of each window: one pass per encoder and number of bins."""
-        readings: dict[tuple[str, int], tuple[Checkpoint, Pooling]] = {}
+    def _plan(self) -> dict[Reading, tuple[Encoder, Pooling]]:
+        """What has to be read of each window, pass by pass."""
+        readings: dict[Reading, tuple[Encoder, Pooling]] = {}
         for task, _ in self._tasks:
             features, key = task.config.features, _key(task)
             before = readings[key][1].kinds if key in readings else ()
             kinds = tuple(pool for pool in POOLS if pool in {*before, *features.pools})
-            readings[key] = (task.checkpoint, Pooling(kinds, features.bins))
-        self._mean: tuple[str, int] | None = None
+            readings[key] = (task.reader, Pooling(kinds, features.bins))
+        self._mean: Reading | None = None
         if self._checkpoint is not None and (DIST in self._wanted or self._vectors):
-            digest = self._checkpoint.digest
-            key = next((key for key in readings if key[0] == digest), (digest, 0))
+            here = (self._checkpoint.digest, 0)
+            key = next((key for key in readings if key[:2] == here), (*here, 0))
             kinds = readings[key][1].kinds if key in readings else ()
             kinds = tuple(pool for pool in POOLS if pool in {*kinds, "mean"})
-            readings[key] = (self._checkpoint, Pooling(kinds, key[1]))
+            readings[key] = (self._checkpoint.model.encoder, Pooling(kinds, key[2]))
             self._mean = key
         return readings
 
@@ -259,11 +262,11 @@ class Scorer:
         vectors = {
             key: list(
                 region_vectors(
-                    source.regions(), source, checkpoint.model.encoder, pooling,
+                    source.regions(), source, encoder, pooling,
                     whole=True, **self._run,
                 )
             )
-            for key, (checkpoint, pooling) in self._readings.items()
+            for key, (encoder, pooling) in self._readings.items()
         }  # fmt: skip
         ratios = [0.0] * len(alleles)
         if LLR in self._wanted:
@@ -298,7 +301,7 @@ class Scorer:
         self,
         ratio: float,
         numbers: list[list[list[int]]],
-        vectors: Mapping[tuple[str, int], list[RegionVectors]],
+        vectors: Mapping[Reading, list[RegionVectors]],
         sequences: list[Tokens],
     ) -> Effect:
         sides = [  # reference windows, alternate windows: of each background, on both strands
@@ -337,8 +340,9 @@ class Scorer:
         return Effect(row, *kept)
 
 
-def _key(task: Task) -> tuple[str, int]:
-    return task.config.encoder_digest, task.config.features.bins
+def _key(task: Task) -> Reading:
+    features = task.config.features
+    return task.config.encoder_digest, features.readout, features.bins
 
 
 def _outputs(task: Task, classes: Sequence[str]) -> list[int]:

@@ -39,7 +39,7 @@ from findna.evaluation.variant_sets import (
     read_variants,
 )
 from findna.evaluation.variants import measure_variants
-from findna.features import Features, FeatureTable, Matrix, extract
+from findna.features import Features, FeatureTable, Matrix
 from findna.finetuning.full import fine_tune
 from findna.finetuning.probe import Labels, Rows, fit_probe, search_space
 from findna.genome import Genome
@@ -163,11 +163,7 @@ Prediction = tuple[Matrix, dict[str, Any]]
 def _encoded(
     data: _Data, model: Model, options: EvaluateOptions, device: torch.device
 ) -> FeatureTable:
-    with progress(2 * len(data.sequences), "sequences", "encode") as bar:
-        return extract(
-            model.encoder, data.sequences,
-            device=device, precision=options.precision, advance=bar.update,
-        )  # fmt: skip
+    return FeatureTable(model.encoder, data.sequences, device=device, precision=options.precision)
 
 
 def _judged(
@@ -203,7 +199,7 @@ def _judged(
             precision=options.precision, seed=seed,
         )  # fmt: skip
         choice["epoch"] = tuned.epoch
-        tested = extract(
+        tested = FeatureTable(
             tuned.model.encoder, [data.sequences[row] for row in data.test],
             device=device, precision=options.precision,
             strands=2 if probe.features.both_strands else 1,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from findna.inference import region_vectors
 from findna.kmers import kmer_counts, n_kmers
 from findna.model.encoder import Encoder
 from findna.model.pooling import Pooling, RegionVectors
+from findna.progress import progress
 from findna.windows import Region
 
 Matrix = npt.NDArray[np.float32]
@@ -38,12 +40,15 @@ class Features:
     both_strands : bool
         Average with the reverse complement, read backwards so that bins stay where they are;
         k-mers are then counted on both strands.
+    readout : int
+        Layers after which hidden states are read; 0: where the encoder's embeddings are.
     """
 
     pools: tuple[str, ...] = ("mean",)
     bins: int = 0
     k: int = 0
     both_strands: bool = True
+    readout: int = 0
 
     @property
     def pooling(self) -> Pooling:
@@ -66,22 +71,42 @@ class Features:
     def __str__(self) -> str:
         parts = [*self.pools, *([f"{self.bins} bins"] if self.bins else [])]
         parts += [f"{self.k}-mers"] if self.k else []
-        return " + ".join(parts) + (", both strands" if self.both_strands else ", forward strand")
+        strands = "both strands" if self.both_strands else "forward strand"
+        after = f", after layer {self.readout}" if self.readout else ""
+        return f"{' + '.join(parts)}, {strands}{after}"
 
 
 class FeatureTable:
     """Every feature of some sequences, so that choosing among them costs no encoding.
 
+    A sequence is encoded when one of its features is first asked for: on every strand, with every
+    pooling. The vectors are kept, about 15 kB a sequence, strand and readout with 192 channels.
+
     Parameters
     ----------
     sequences : list of Tokens, length n
-    vectors : ndarray, shape (2, n, len(POOLS) + MOST_BINS, dim), float32
-        Of the forward strand and of the reverse complement (its bins turned round).
+    strands : int
+        1 leaves the reverse complements out (and features of both strands impossible).
     """
 
-    def __init__(self, sequences: list[Tokens], vectors: Matrix) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        sequences: list[Tokens],
+        *,
+        device: torch.device,
+        precision: str = "fp32",
+        max_tokens: int | None = None,
+        strands: int = 2,
+    ) -> None:
         self.sequences = sequences
-        self.vectors = vectors
+        self.strands = strands
+        self._encoder = encoder
+        self._run: dict[str, Any] = {
+            "device": device, "precision": precision, "max_tokens": max_tokens
+        }  # fmt: skip
+        # by readout: (strands, n, len(POOLS) + MOST_BINS, dim), and which rows are there
+        self._vectors: dict[int, tuple[Matrix, npt.NDArray[np.bool_]]] = {}
 
     def __len__(self) -> int:
         return len(self.sequences)
@@ -89,7 +114,41 @@ class FeatureTable:
     @property
     def dim(self) -> int:
         """Channels of the encoder."""
-        return int(self.vectors.shape[-1])
+        return self._encoder.config.dim
+
+    def vectors(self, readout: int, rows: npt.NDArray[np.int64]) -> Matrix:
+        """Vectors of all sequences, encoded at least for some rows.
+
+        Returns
+        -------
+        ndarray, shape (strands, n, len(POOLS) + MOST_BINS, dim), float32
+            Of the forward strand and of the reverse complement (its bins turned round).
+        """
+        if readout not in self._vectors:
+            shape = (self.strands, len(self), len(POOLS) + MOST_BINS, self.dim)
+            # rows that nobody asks for take no memory: pages of it are only made when written
+            self._vectors[readout] = np.empty(shape, np.float32), np.zeros(len(self), np.bool_)
+        vectors, there = self._vectors[readout]
+        missing = np.unique(rows[~there[rows]])
+        if len(missing):
+            self._encode(readout, missing, vectors)
+            there[missing] = True
+        return vectors
+
+    def _encode(self, readout: int, rows: npt.NDArray[np.int64], into: Matrix) -> None:
+        source = Sequences([self.sequences[row] for row in rows])
+        encoder = self._encoder.read_after(readout)
+        what = f"encode, layer {readout}" if readout else "encode"
+        with progress(self.strands * len(rows), "sequences", what) as bar:
+            for strand in range(self.strands):
+                for found in region_vectors(
+                    source.regions(strand == 1), source, encoder, Pooling(POOLS, MOST_BINS),
+                    **self._run,
+                ):  # fmt: skip
+                    row = into[strand, rows[found.index]]
+                    row[: len(POOLS)] = [found.pooled[pool] for pool in POOLS]
+                    row[len(POOLS) :] = found.bins[::-1] if strand else found.bins
+                    bar.update()
 
     def matrix(self, features: Features, rows: npt.NDArray[np.int64]) -> Matrix:
         """Features of some rows; shape (len(rows), features.size(dim))."""
@@ -97,24 +156,18 @@ class FeatureTable:
         joined = MOST_BINS // features.bins if features.bins else 0
         width = features.size(self.dim)
         result = np.empty((len(rows), width), np.float32)
+        vectors = self.vectors(features.readout, rows)[: 2 if features.both_strands else 1]
+        spans = [(column, column + 1) for column in columns]
+        firsts = [len(POOLS) + i * joined for i in range(features.bins)]
+        spans += [(first, first + joined) for first in firsts]
         end = 0
-        for column in columns:
+        for first, last in spans:
             start, end = end, end + self.dim
-            result[:, start:end] = self._strands(rows, column, column + 1, features.both_strands)
-        for i in range(features.bins):
-            first = len(POOLS) + i * joined
-            start, end = end, end + self.dim
-            result[:, start:end] = self._strands(rows, first, first + joined, features.both_strands)
+            result[:, start:end] = vectors[:, rows, first:last].mean((0, 2))
         if features.k:
             chosen = [self.sequences[row] for row in rows]
             result[:, end:] = kmer_counts(chosen, features.k, features.both_strands).toarray()
         return result
-
-    def _strands(self, rows: npt.NDArray[np.int64], first: int, last: int, both: bool) -> Matrix:
-        """Mean over some vectors of each row, and over the strands."""
-        part = self.vectors[: 2 if both else 1, :, first:last]
-        mean: Matrix = part[:, rows].mean((0, 2))
-        return mean
 
 
 class Sequences:
@@ -133,38 +186,3 @@ class Sequences:
             Region(i, str(i), ((0, len(sequence)),), reverse)
             for i, sequence in enumerate(self._sequences)
         ]
-
-
-def extract(
-    encoder: Encoder,
-    sequences: list[Tokens],
-    *,
-    device: torch.device,
-    precision: str = "fp32",
-    max_tokens: int | None = None,
-    strands: int = 2,
-    advance: Callable[[], object] = lambda: None,
-) -> FeatureTable:
-    """Encode sequences once, with every pooling that a head may use.
-
-    Parameters
-    ----------
-    strands : int
-        1 leaves the reverse complements out (and the table without them).
-    advance : callable
-        Called once per sequence and strand.
-    """
-    source = Sequences(sequences)
-    shape = (strands, len(sequences), len(POOLS) + MOST_BINS, encoder.config.dim)
-    vectors = np.empty(shape, np.float32)
-    for strand in range(strands):
-        found = region_vectors(
-            source.regions(strand == 1), source, encoder, Pooling(POOLS, MOST_BINS),
-            device=device, precision=precision, max_tokens=max_tokens,
-        )  # fmt: skip
-        for row in found:
-            into = vectors[strand, row.index]
-            into[: len(POOLS)] = [row.pooled[pool] for pool in POOLS]
-            into[len(POOLS) :] = row.bins[::-1] if strand else row.bins
-            advance()
-    return FeatureTable(sequences, vectors)

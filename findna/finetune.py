@@ -15,7 +15,7 @@ import numpy as np
 from findna.config import FineTuneConfig
 from findna.devices import describe, resolve_device
 from findna.errors import ConfigError, LabelError
-from findna.features import Features, FeatureTable, Matrix, extract
+from findna.features import Features, FeatureTable, Matrix
 from findna.finetuning.calibration import fit_temperature
 from findna.finetuning.card import task_card
 from findna.finetuning.full import fine_tune
@@ -34,7 +34,6 @@ from findna.labelled import (
 )
 from findna.metrics import bootstrap, expected_calibration_error, measure, reliability
 from findna.model.checkpoint import SHIPPED, Model, digest_of, load_checkpoint
-from findna.progress import progress
 from findna.task import TaskConfig, is_class_name, save_task, to_probabilities
 
 logger = logging.getLogger(__name__)
@@ -285,11 +284,9 @@ def _join(
     labels = np.concatenate([data.labels for data in sets])
     edges = np.cumsum([0, *map(len, sets)])
     parts = [np.arange(a, b) for a, b in pairwise(edges)]
-    with progress(2 * len(sequences), "sequences", "encode") as bar:
-        table = extract(
-            model.encoder, sequences,
-            device=device, precision=precision, max_tokens=max_tokens, advance=bar.update,
-        )  # fmt: skip
+    table = FeatureTable(
+        model.encoder, sequences, device=device, precision=precision, max_tokens=max_tokens
+    )
     return table, labels, parts
 
 

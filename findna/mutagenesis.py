@@ -176,7 +176,7 @@ def task_effects(
 
     def read(regions: Iterator[Region], source: SequenceSource) -> Iterator[RegionVectors]:
         return region_vectors(
-            regions, source, task.checkpoint.model.encoder, features.pooling,
+            regions, source, task.reader, features.pooling,
             device=device, precision=precision, max_tokens=max_tokens, whole=True,
         )  # fmt: skip
 

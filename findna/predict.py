@@ -50,9 +50,13 @@ class PredictSummary:
     tasks: dict[str, str]
 
 
-def _readings(tasks: Sequence[Task]) -> dict[tuple[str, int, bool], tuple[Task, Pooling]]:
-    """What has to be read of each region: one pass per encoder, bins and strands."""
-    readings: dict[tuple[str, int, bool], tuple[Task, Pooling]] = {}
+Reading = tuple[str, int, int, bool]
+"""What tasks must have in common to share a pass: encoder, readout, bins and strands."""
+
+
+def _readings(tasks: Sequence[Task]) -> dict[Reading, tuple[Task, Pooling]]:
+    """What has to be read of each region, pass by pass."""
+    readings: dict[Reading, tuple[Task, Pooling]] = {}
     for task in tasks:
         features = task.config.features
         key = _reading_of(task)
@@ -62,9 +66,9 @@ def _readings(tasks: Sequence[Task]) -> dict[tuple[str, int, bool], tuple[Task, 
     return readings
 
 
-def _reading_of(task: Task) -> tuple[str, int, bool]:
+def _reading_of(task: Task) -> Reading:
     features = task.config.features
-    return task.config.encoder_digest, features.bins, features.both_strands
+    return task.config.encoder_digest, features.readout, features.bins, features.both_strands
 
 
 def predictions(
@@ -83,7 +87,7 @@ def predictions(
     readings = _readings(tasks)
     streams = [
         vectors_in_order(
-            rows, genome, task.checkpoint.model.encoder, pooling,
+            rows, genome, task.reader, pooling,
             device=device, precision=precision, max_tokens=max_tokens,
         )
         for rows, (task, pooling) in zip(

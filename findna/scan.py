@@ -168,7 +168,7 @@ def window_values(
             yield region
 
     found = region_vectors(
-        regions(), reader, task.checkpoint.model.encoder, features.pooling,
+        regions(), reader, task.reader, features.pooling,
         device=device, precision=precision, max_tokens=max_tokens,
     )  # fmt: skip
     while rows := list(islice(found, _HEAD_ROWS)):

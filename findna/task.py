@@ -35,6 +35,7 @@ from findna.model.checkpoint import (
     save_checkpoint,
     save_tensors,
 )
+from findna.model.encoder import Encoder
 from findna.model.heads import TaskHead
 
 FORMAT = 1
@@ -92,6 +93,7 @@ class TaskConfig:
             not set(features.pools) <= set(POOLS)
             or features.bins not in (0, 2, 4, 8, MOST_BINS)
             or not 0 <= features.k <= 8
+            or features.readout < 0
             or not (features.pools or features.bins)
         ):
             raise ConfigError(f"impossible features: {features}")
@@ -163,13 +165,24 @@ class Task:
                 f"{self.encoder} holds {checkpoint.digest[:12]}; train the task again "
                 "(findna finetune)"
             )
-        expected = self.config.features.size(checkpoint.config.dim)
+        config, readout = checkpoint.config, self.config.features.readout
+        if readout > config.n_layers:
+            raise CheckpointError(
+                f"{self.folder / TASK}: reads after layer {readout} of an encoder with "
+                f"{config.n_layers}"
+            )
+        expected = self.config.features.size(config.dim)
         if expected != len(self.head.mean):
             raise CheckpointError(
                 f"{self.folder / HEAD}: made for {len(self.head.mean)} features; the encoder and "
                 f"{TASK} give {expected}"
             )
         return checkpoint
+
+    @property
+    def reader(self) -> Encoder:
+        """The encoder, read after the layer that the head was trained on."""
+        return self.checkpoint.model.encoder.read_after(self.config.features.readout)
 
     @property
     def digest(self) -> str:

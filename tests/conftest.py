@@ -17,7 +17,7 @@ from findna.cli import main
 from findna.config import EncoderConfig
 from findna.encoding import encode
 from findna.example import write_example
-from findna.features import Features, extract
+from findna.features import Features, FeatureTable
 from findna.genome import Genome
 from findna.model.checkpoint import Model, load_checkpoint, save_checkpoint
 from findna.model.heads import TaskHead
@@ -90,7 +90,7 @@ def make_task(
     """A task folder with a random head, standardised on random sequences so that rows differ."""
     checkpoint = load_checkpoint(str(model))
     sequences = [encode(random_sequence(120, i)) for i in range(30)]
-    table = extract(checkpoint.model.encoder, sequences, device=torch.device("cpu"))
+    table = FeatureTable(checkpoint.model.encoder, sequences, device=torch.device("cpu"))
     x = torch.from_numpy(table.matrix(features, np.arange(len(sequences))))
     head = TaskHead(x.shape[1], len(classes))
     rng = torch.Generator().manual_seed(seed)
@@ -122,7 +122,8 @@ def tasks(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
     """Task folders that read the little model in four ways.
 
     ``binary``: both strands; ``three``: three classes, the forward strand, bins and 3-mers;
-    ``labels``: three labels, both strands, bins; ``value``: two targets, the forward strand.
+    ``labels``: three labels, both strands, bins, after the second layer; ``value``: two targets,
+    the forward strand.
     """
     folder = tmp_path_factory.mktemp("tasks")
     return {
@@ -132,7 +133,8 @@ def tasks(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
             classes=("donor", "acceptor", "neither"),
         ),
         "labels": make_task(
-            folder / "labels", model_folder, Features((), 2), "multilabel", ("a", "b", "c")
+            folder / "labels", model_folder, Features((), 2, readout=2), "multilabel",
+            ("a", "b", "c"),
         ),
         "value": make_task(
             folder / "value", model_folder, Features(("max", "mean"), 0, 0, False), "regression",

@@ -1,13 +1,17 @@
 """Features of sequences: one table for every head, the same numbers that findna predict reads."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+import findna.features
 from findna.encoding import BLANK, encode, reverse_complement
-from findna.features import MOST_BINS, POOLS, Features, Sequences, extract
+from findna.features import MOST_BINS, POOLS, Features, FeatureTable, Sequences
 from findna.inference import region_vectors
 from findna.kmers import kmer_counts
+from findna.model.encoder import Encoder
 from findna.windows import tile
 from tests.conftest import TINY, make_model, random_sequence
 
@@ -36,7 +40,7 @@ def encoder():
 
 @pytest.fixture(scope="module")
 def table(encoder):
-    return extract(encoder, SEQUENCES, device=CPU)
+    return FeatureTable(encoder, SEQUENCES, device=CPU)
 
 
 def hidden(encoder, tokens):
@@ -97,7 +101,7 @@ def test_features_from_first_principles(encoder, table, features):
 
 @pytest.mark.parametrize("bins", [0, 2, 16])
 def test_a_reverse_complement_has_the_same_features_and_its_bins_turned_round(encoder, table, bins):
-    turned = extract(encoder, [reverse_complement(tokens) for tokens in SEQUENCES], device=CPU)
+    turned = FeatureTable(encoder, [reverse_complement(tokens) for tokens in SEQUENCES], device=CPU)
     for k in (0, 3):
         pooled = Features(POOLS, 0, k)
         here, there = (one.matrix(pooled, ALL) for one in (table, turned))
@@ -115,8 +119,41 @@ def test_a_reverse_complement_has_the_same_features_and_its_bins_turned_round(en
 @pytest.mark.parametrize("max_tokens", [1, 150, 10_000])
 def test_features_do_not_depend_on_the_batch(encoder, table, max_tokens):
     order = ALL[::-1]
-    other = extract(encoder, [SEQUENCES[i] for i in order], device=CPU, max_tokens=max_tokens)
-    np.testing.assert_allclose(other.vectors[:, order], table.vectors, rtol=1e-5, atol=1e-6)
+    other = FeatureTable(encoder, [SEQUENCES[i] for i in order], device=CPU, max_tokens=max_tokens)
+    np.testing.assert_allclose(
+        other.vectors(0, ALL)[:, order], table.vectors(0, ALL), rtol=1e-5, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("readout", [1, 3])
+def test_features_of_an_earlier_layer(encoder, table, readout):
+    early = Encoder(replace(TINY, readout=readout)).requires_grad_(False).eval()
+    early.load_state_dict(encoder.state_dict())
+    features = Features(("mean", "max"), 4, 2, readout=readout)
+    own = replace(features, readout=0)
+    expected = FeatureTable(early, SEQUENCES, device=CPU).matrix(own, ALL)
+    np.testing.assert_array_equal(table.matrix(features, ALL), expected)
+    assert np.abs(table.matrix(own, ALL) - expected).max() > 0.1
+
+
+def test_sequences_are_encoded_once_and_when_asked_for(encoder, monkeypatch):
+    read = []
+
+    def counted(regions, *arguments, **options):
+        regions = list(regions)
+        read.append(len(regions))
+        return region_vectors(regions, *arguments, **options)
+
+    monkeypatch.setattr(findna.features, "region_vectors", counted)
+    one = FeatureTable(encoder, SEQUENCES, device=CPU)
+    expected = one.matrix(Features(), ALL[[4, 1]])
+    assert read == [2, 2]  # on both strands
+    np.testing.assert_array_equal(one.matrix(Features(), ALL[[1, 4, 1]]), expected[[1, 0, 1]])
+    one.matrix(Features(("max",), 4, both_strands=False), ALL[[1]])
+    assert read == [2, 2]
+    one.matrix(Features(), ALL)
+    one.matrix(Features(readout=2), ALL[:1])
+    assert read == [2, 2, 4, 4, 1, 1]
 
 
 @pytest.mark.parametrize("rows", [[2], [5, 0, 0, 3], []])
@@ -127,10 +164,8 @@ def test_rows_of_a_table_in_any_order(table, rows):
 
 
 def test_a_table_of_the_forward_strand(encoder, table):
-    counted = []
-    one = extract(encoder, SEQUENCES, device=CPU, strands=1, advance=lambda: counted.append(1))
-    assert len(counted) == len(one) == len(SEQUENCES)
-    assert one.vectors.shape == (1, len(SEQUENCES), len(POOLS) + MOST_BINS, TINY.dim)
+    one = FeatureTable(encoder, SEQUENCES, device=CPU, strands=1)
+    assert one.vectors(0, ALL).shape == (1, len(SEQUENCES), len(POOLS) + MOST_BINS, TINY.dim)
     features = Features(POOLS, 8, 2, both_strands=False)
     expected = table.matrix(features, ALL)
     np.testing.assert_allclose(one.matrix(features, ALL), expected, rtol=1e-5, atol=1e-6)
@@ -152,3 +187,4 @@ def test_sizes(table, features, size):
 def test_in_words():
     assert str(Features(("mean", "std"), 4, 5)) == "mean + std + 4 bins + 5-mers, both strands"
     assert str(Features((), 2, 0, both_strands=False)) == "2 bins, forward strand"
+    assert str(Features((), 2, readout=1)) == "2 bins, both strands, after layer 1"

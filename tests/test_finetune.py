@@ -20,7 +20,7 @@ from findna.batching import batches
 from findna.config import FineTuneConfig
 from findna.encoding import decode, encode, reverse_complement
 from findna.errors import CheckpointError, ConfigError, LabelError
-from findna.features import POOLS, Features, Sequences, extract
+from findna.features import POOLS, Features, FeatureTable, Sequences
 from findna.finetune import Splits, finetune, read_splits
 from findna.finetuning import probe as probes
 from findna.finetuning.calibration import fit_temperature, log_loss
@@ -139,7 +139,7 @@ def data(model):
     def get(which):
         if which not in found:
             one = made(which, 195)
-            table = extract(model.encoder, one.sequences, device=CPU)
+            table = FeatureTable(model.encoder, one.sequences, device=CPU)
             found[which] = one, table, np.arange(90), np.arange(90, 135), np.arange(135, 195)
         return found[which]
 
@@ -192,6 +192,24 @@ def test_where_a_motif_lies_takes_bins(data):
     assert measured(data, "side", blind)["auroc"] < 0.75
 
 
+def test_the_first_layer_is_read_where_the_last_says_nothing(data):
+    one, _, train, valid, _ = data("side")
+    model = make_model(TINY, seed=2)
+    assert fit_side(model, one, train, valid).features.readout == 0
+    for value in model.encoder.mixer.norm.parameters():  # the last thing before embeddings
+        value.zero_()
+    probe = fit_side(model, one, train, valid)
+    assert probe.features.readout == 1
+    assert probe.valid_score > 0.9
+    assert fit_side(model, one, train, valid, readouts=(0,)).valid_score == 0.5
+
+
+def fit_side(model, one, train, valid, **options):
+    table = FeatureTable(model.encoder, one.sequences, device=CPU)
+    options = {"kind": one.kind, "n_outputs": len(one.classes), "ks": (0,), **options}
+    return fit_probe(table, one.labels, train, valid, **options)
+
+
 def test_kmers_are_appended_where_they_help(data, monkeypatch):
     assert probe_of(data, "presence", ks=probes.KS).features.k > 0
     monkeypatch.setattr(probes, "_MOST_VALUES", 10_000)  # a matrix with them would not fit
@@ -199,6 +217,7 @@ def test_kmers_are_appended_where_they_help(data, monkeypatch):
     assert search_space("probe", kmers=True) == {}
     assert search_space("probe", kmers=False) == {"ks": (0,)}
     assert search_space("full", kmers=True) == {
+        "readouts": (0,),
         "poolings": probes.TRAINED_POOLINGS,
         "ks": (0,),
         "strengths": probes.TRAINED_STRENGTHS,
@@ -299,7 +318,7 @@ def test_balanced_classes(data):
 
 def test_without_reverse_complements_the_forward_strand_is_read(model, data):
     one, _, train, valid, _ = data("presence")
-    table = extract(model.encoder, one.sequences, device=CPU, strands=1)
+    table = FeatureTable(model.encoder, one.sequences, device=CPU, strands=1)
     probe = fit_probe(table, one.labels, train, valid, kind="classes", n_outputs=2, ks=(0,))
     assert not probe.features.both_strands
 
@@ -402,7 +421,7 @@ def test_full_training_keeps_the_best_epoch(model, data):
     assert found[0] == 0.5
     assert tuned.epoch == int(np.argmax(found)) > 0
     assert max(found) > 0.65
-    kept = extract(tuned.model.encoder, [one.sequences[row] for row in valid], device=CPU)
+    kept = FeatureTable(tuned.model.encoder, [one.sequences[row] for row in valid], device=CPU)
     logits = replace(probe, head=tuned.head).logits(kept, np.arange(len(valid)))
     assert score(one.labels[valid], logits, one.kind) == max(found)
 
@@ -500,7 +519,7 @@ def folders(model_folder, tmp_path_factory):
 def test_figures_are_those_of_what_is_stored(folders, mode):
     task = load_task(str(folders[mode].folder))
     for name, one in (("valid", splits_of("three").valid), ("test", splits_of("three").test)):
-        table = extract(task.checkpoint.model.encoder, one.sequences, device=CPU)
+        table = FeatureTable(task.checkpoint.model.encoder, one.sequences, device=CPU)
         features = table.matrix(task.config.features, np.arange(len(one)))
         probabilities = task.probabilities(features)
         found = {k: round(v, 4) for k, v in measure(one.labels, probabilities, "classes").items()}
@@ -561,7 +580,7 @@ def test_task_json(folders, mode, model_folder):
     assert task["window"] == LENGTH
     # a model that does not ship is found again by its path
     assert task["encoder"] == (str(model_folder) if mode == "probe" else "little")
-    assert task["features"].keys() == {"pools", "bins", "k", "both_strands"}
+    assert task["features"].keys() == {"pools", "bins", "k", "both_strands", "readout"}
     splits = splits_of("three")
     assert {name: one["sha256"] for name, one in values["data"].items()} == {
         "train": splits.train.digest,

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -22,7 +23,7 @@ from findna.encoding import BLANK, decode, encode, reverse_complement
 from findna.features import Features
 from findna.genome import Genome
 from findna.io.predictions import call
-from findna.model.checkpoint import load_checkpoint, save_checkpoint
+from findna.model.checkpoint import Model, load_checkpoint, save_checkpoint
 from findna.predict import predict as predict_rows
 from findna.regions import RegionSource
 from findna.task import load_task, tasks_home
@@ -158,11 +159,11 @@ def test_probabilities_of_every_class(predict, example):
         assert row[n + 1] == row[n + 2] != row[n + 3]
 
 
-def hidden(model, sequence):
+def hidden(model, sequence, n_layers=0):
     """Hidden states of one sequence alone, by the encoder; (length, dim), float64."""
     tokens = np.concatenate((encode(sequence), np.full(TINY.n_cls, BLANK, np.uint8)))
     with torch.inference_mode():
-        found = model.encoder.embed(torch.from_numpy(tokens), torch.tensor([0, len(tokens)]))
+        found = model.encoder(torch.from_numpy(tokens), torch.tensor([0, len(tokens)]), n_layers)
     return found[: len(sequence)].double().numpy()
 
 
@@ -186,9 +187,11 @@ def test_probabilities_from_first_principles(predict, tasks, model_folder, write
     bed = write("s.bed", "".join(f"s{i}\t0\t{len(s)}\n" for i, s in enumerate(sequences)))
     columns = table(predict(bed, "binary,three,labels,value", "--all-classes", fasta=fasta))
     for row, sequence in zip(columns, sequences, strict=True):
+        turned = decode(reverse_complement(encode(sequence)))
         forward = hidden(model, sequence)
-        flipped = hidden(model, decode(reverse_complement(encode(sequence))))[::-1]
-        both = (forward + flipped) / 2
+        both, early = (
+            (hidden(model, sequence, n) + hidden(model, turned, n)[::-1]) / 2 for n in (0, 2)
+        )
         length = len(sequence)
         width = min(64, length)
         middle = slice((length - width) // 2, (length + width) // 2)
@@ -197,7 +200,8 @@ def test_probabilities_from_first_principles(predict, tasks, model_folder, write
         logits = {
             "binary": head_of(tasks["binary"], both.mean(0)) / 0.7,
             "three": head_of(tasks["three"], np.concatenate(three)) / 0.7,
-            "labels": head_of(tasks["labels"], both.reshape(2, -1, TINY.dim).mean(1).ravel()) / 0.7,
+            "labels": head_of(tasks["labels"], early.reshape(2, -1, TINY.dim).mean(1).ravel())
+            / 0.7,
         }
         value = head_of(tasks["value"], np.concatenate((forward.max(0), forward.mean(0))))
         binary, three_classes = (np.exp(logits[n]) for n in ("binary", "three"))
@@ -228,7 +232,7 @@ def test_tasks_of_one_encoder_with_other_features(predict, some, model_folder, t
     kinds = [
         Features(("mean",)), Features(("max",)), Features(("std", "center")), Features((), 8),
         Features(("mean",), 8), Features(("mean",), 0, 0, False), Features((), 8, 2, False),
-        Features(("mean",), 0, 4),
+        Features(("mean",), 0, 4), Features(("mean",), readout=3), Features(("max",), readout=3),
     ]  # fmt: skip
     folders = [
         make_task(tmp_path / f"t{i}", model_folder, features, seed=i)
@@ -238,6 +242,21 @@ def test_tasks_of_one_encoder_with_other_features(predict, some, model_folder, t
     for i, folder in enumerate(folders):
         alone = column(predict(some, folder), 7)
         np.testing.assert_allclose([float(row[7 + 2 * i]) for row in together], alone, atol=2e-6)
+
+
+def test_a_task_of_an_earlier_layer(predict, some, model_folder, tmp_path):
+    """It says what a task says of a model that is read there by itself."""
+    weights = load_checkpoint(str(model_folder)).model.state_dict()
+    early = Model(replace(TINY, readout=3))
+    early.load_state_dict(weights)
+    save_checkpoint(tmp_path / "early", early, {}, "")
+    features = Features(("mean", "max"), 4)
+    one = make_task(tmp_path / "one", model_folder, replace(features, readout=3))
+    other = make_task(tmp_path / "other", tmp_path / "early", features)
+    found, expected = (column(predict(some, task), 7) for task in (one, other))
+    np.testing.assert_allclose(found, expected, atol=2e-6)
+    last = column(predict(some, make_task(tmp_path / "last", model_folder, features)), 7)
+    assert np.abs(found - last).max() > 1e-2
 
 
 @pytest.mark.parametrize("task", ["binary", "three", "value"])
@@ -688,6 +707,9 @@ PICKLE = b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x04true\x85R."
         setting("features", {"pools": ["mean"], "bins": 10**9}),
         setting("features", {"pools": ["mean"], "k": 12}),
         setting("features", {"pools": ["mean", "max"]}),
+        setting("features", {"pools": ["mean"], "readout": -1}),
+        setting("features", {"pools": ["mean"], "readout": 11}),
+        setting("features", {"pools": ["mean"], "readout": 1.5}),
         setting("encoder", "no-such-model"),
         setting("encoder_digest", "0" * 64),
         tensor("mean", lambda a: a[:-1].copy()),

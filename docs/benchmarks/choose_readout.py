@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from findna.features import extract
+from findna.features import FeatureTable
 from findna.finetuning.probe import fit_probe
 from findna.labelled import LabelledSet, read_labelled
 from findna.model.checkpoint import load_checkpoint
@@ -44,15 +44,15 @@ def main() -> None:
     parser.add_argument("--valid", type=int, default=1000, help="validation sequences")
     arguments = parser.parse_args()
     trained = load_checkpoint(arguments.model).model
-    sizes = trained.encoder.config
-    weights = trained.encoder.state_dict()
-    if arguments.random:
-        torch.manual_seed(0)
-        weights = Encoder(sizes).state_dict()
+    sizes = dataclasses.replace(trained.encoder.config, readout=0)  # 0: all layers
+    torch.manual_seed(0)
+    encoder = Encoder(sizes).requires_grad_(False).eval()
+    if not arguments.random:
+        encoder.load_state_dict(trained.encoder.state_dict())
     pooling: tuple[tuple[str, ...], int] = (
         ((), arguments.bins) if arguments.bins else (("mean",), 0)
     )
-    n_all = sizes.n_blocks * sizes.layers_per_block
+    n_all = sizes.n_layers
     layers = arguments.layers or [*range(n_all // 2, n_all), 0]
     print("| set | " + " | ".join(str(n) if n else "all" for n in layers) + " |")
     print("|---" * (1 + len(layers)) + "|", flush=True)
@@ -63,15 +63,12 @@ def main() -> None:
         labels = np.concatenate((train.labels, valid.labels))
         split = np.split(np.arange(len(labels)), [len(train)])
         rows.append([])
+        sequences = train.sequences + valid.sequences
+        table = FeatureTable(encoder, sequences, device=torch.device("cpu"))
         for n_layers in layers:
-            config = dataclasses.replace(sizes, readout=n_layers)
-            encoder = Encoder(config).requires_grad_(False).eval()
-            encoder.load_state_dict(weights)
-            sequences = train.sequences + valid.sequences
-            table = extract(encoder, sequences, device=torch.device("cpu"))
             probe = fit_probe(
                 table, labels, *split, kind="classes", n_outputs=2,
-                poolings=[pooling], ks=(0,),
+                readouts=(n_layers,), poolings=[pooling], ks=(0,),
             )  # fmt: skip
             rows[-1].append(probe.valid_score)
         print(f"| {name} | " + " | ".join(f"{x:.3f}" for x in rows[-1]) + " |", flush=True)

@@ -65,7 +65,7 @@ class PlainNetwork(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.embedding = nn.Linear(5, config.dim)
-        n_layers = config.n_blocks * config.layers_per_block
+        n_layers = config.n_layers
         self.layers = nn.ModuleList(PlainLayer(config) for _ in range(n_layers))
         self.norm = nn.LayerNorm(config.dim) if config.norm == "layer" else None
         self.linear = nn.Linear(config.dim, 5)
@@ -208,7 +208,7 @@ def check_equal(state: TrainingState, plain: Plain, tokens: Tensor) -> None:
 
 def flops_per_step(config: EncoderConfig, tokens: int) -> float:
     """Of the matrix products: three passes' worth for the student, one for the teacher."""
-    layers = config.n_blocks * config.layers_per_block
+    layers = config.n_layers
     return 4 * tokens * 2 * (layers * 2 * config.dim * config.hidden + 10 * config.dim)
 
 

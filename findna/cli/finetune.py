@@ -106,7 +106,7 @@ def finetune(
 ) -> None:
     """Train a task on labelled sequences, for findna predict.
 
-    What of a sequence the head reads (strands, poolings, k-mers) and its regularisation are
+    What of a sequence the head reads (layer, strands, poolings, k-mers) and its regularisation are
     chosen on the validation set; probabilities are calibrated on it. The test set is measured
     once. docs/formats.md lists the forms of labelled data. GENOME is the FASTA of intervals.
 

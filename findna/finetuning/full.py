@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from findna.batching import Batch, batches
 from findna.config import FineTuneConfig
 from findna.encoding import Tokens
-from findna.features import Features, Sequences, extract
+from findna.features import Features, FeatureTable, Sequences
 from findna.finetuning.probe import Labels, Probe, Rows, score
 from findna.kmers import kmer_counts
 from findna.labelled import CLASSES, REGRESSION
@@ -315,7 +315,7 @@ def _valid_score(
     """The score that inference would reach: the same code reads the sequences."""
     encoder.eval()
     strands = 2 if features.both_strands else 1
-    table = extract(
+    table = FeatureTable(
         encoder, [sequences[row] for row in valid],
         device=device, precision=precision, strands=strands,
     )  # fmt: skip

@@ -1,16 +1,17 @@
 """A linear head on the frozen encoder; what it reads of a sequence is chosen on validation data.
 
-Mean pooling cannot see where in a window a signal lies, and small motifs are counted better than
-embedded: so the search goes over strands, poolings and k-mers, one after the other. It compares
-them by ridge regression on the labels, which has a closed form; the head itself is a logistic
-regression, its regularisation chosen on the same validation data.
+Mean pooling cannot see where in a window a signal lies, exact positions fade from layer to layer
+of a trained encoder, and small motifs are counted better than embedded: so the search goes over
+layers and, for each, over strands, poolings and k-mers, one after the other. It compares them by
+ridge regression on the labels, which has a closed form; the head itself is a logistic regression,
+its regularisation chosen on the same validation data.
 """
 
 from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -47,6 +48,8 @@ POOLINGS: tuple[tuple[tuple[str, ...], int], ...] = (
 TRAINED_POOLINGS = (POOLINGS[0], *POOLINGS[3:6])
 """The same where the encoder is trained too: it learns what others would add."""
 KS = (0, 4, 5, 6)
+READOUTS = (0, 1)
+"""Layers after which to read: where the embeddings are, or the first."""
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
 """C of logistic regression on standardised features: the inverse of the regularisation."""
 TRAINED_STRENGTHS = STRENGTHS[:3]
@@ -185,8 +188,8 @@ class _Search:
     balanced: bool
     strengths: tuple[float, ...] = STRENGTHS
 
-    def features(self, candidates: Iterable[Features]) -> Features:
-        """The candidate whose ridge regression scores highest; the first of equals."""
+    def features(self, candidates: Iterable[Features]) -> tuple[float, Features]:
+        """The candidate whose ridge regression scores highest, and its score; first of equals."""
         targets = _targets(self.labels[self.train], self.kind, self.n_outputs)
         best: tuple[float, Features] | None = None
         for chosen in candidates:
@@ -196,7 +199,7 @@ class _Search:
             if best is None or value > best[0]:
                 best = (value, chosen)
         assert best is not None
-        return best[1]
+        return best
 
     def fit(self, features: Features) -> Probe:
         """The head of the regularisation that scores highest."""
@@ -240,7 +243,13 @@ class _Search:
 def search_space(mode: str, kmers: bool) -> dict[str, Any]:
     """What to choose among for a probe of its own, or one that full training begins with."""
     if mode == "full":
-        return {"poolings": TRAINED_POOLINGS, "ks": (0,), "strengths": TRAINED_STRENGTHS}
+        # the head stays where training can reach most of the encoder
+        return {
+            "readouts": (0,),
+            "poolings": TRAINED_POOLINGS,
+            "ks": (0,),
+            "strengths": TRAINED_STRENGTHS,
+        }
     return {} if kmers else {"ks": (0,)}
 
 
@@ -254,14 +263,15 @@ def fit_probe(
     n_outputs: int,
     seed: int = 0,
     balanced: bool = False,
-    poolings: Iterable[tuple[tuple[str, ...], int]] = POOLINGS,
+    readouts: tuple[int, ...] = READOUTS,
+    poolings: Sequence[tuple[tuple[str, ...], int]] = POOLINGS,
     ks: tuple[int, ...] = KS,
     strengths: tuple[float, ...] = STRENGTHS,
 ) -> Probe:
     """Choose features and regularisation on validation rows and fit a head on training rows.
 
-    Strands are chosen first, then poolings, then k-mers: each on at most 3,000 training rows.
-    The chosen features are then fitted on all of them.
+    For each readout strands are chosen first, then poolings, then k-mers: each on at most 3,000
+    training rows. The features that score highest are then fitted on all of them.
 
     Parameters
     ----------
@@ -269,20 +279,22 @@ def fit_probe(
         Of all rows of the table (`findna.labelled.LabelledSet.labels`).
     balanced : bool
         Weight classes by the inverse of their frequency.
-    poolings, ks, strengths
-        Poolings with bins, lengths of k-mers (0 is none) and C, rising, to choose from.
+    readouts, poolings, ks, strengths
+        Layers to read after (0: the encoder's own choice), poolings with bins, lengths of k-mers
+        (0 is none) and C, rising, to choose from.
     """
     few = train
     if len(train) > _SEARCH_ROWS:
         few = np.random.default_rng(seed).choice(train, _SEARCH_ROWS, replace=False)
     search = _Search(table, labels, few, valid, kind, n_outputs, balanced, strengths)
-    both = (True, False) if len(table.vectors) == 2 else (False,)
-    chosen = search.features(Features((), 4, 0, strands) for strands in both)
-    chosen = search.features(
-        Features(pools, bins, 0, chosen.both_strands) for pools, bins in poolings
-    )
-    with_kmers = [replace(chosen, k=k) for k in ks]
-    affordable = [f for f in with_kmers if f.size(table.dim) * len(train) <= _MOST_VALUES]
-    if affordable:
-        chosen = search.features(affordable)
+    both = (True, False) if table.strands == 2 else (False,)
+    found = []
+    for readout in readouts:
+        table.vectors(readout, np.concatenate((few, valid)))  # encoded in one go
+        best = search.features(Features((), 4, 0, strands, readout) for strands in both)
+        best = search.features(replace(best[1], pools=pools, bins=bins) for pools, bins in poolings)
+        with_kmers = [replace(best[1], k=k) for k in ks]
+        affordable = [f for f in with_kmers if f.size(table.dim) * len(train) <= _MOST_VALUES]
+        found.append(search.features(affordable) if affordable else best)
+    _, chosen = max(found, key=lambda one: one[0])
     return replace(search, train=train).fit(chosen)

@@ -1,5 +1,10 @@
 """Token embedding and ChordMixer: token ids in, one hidden state per position out."""
 
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -25,6 +30,20 @@ class Encoder(nn.Module):
         """Hidden states that embeddings are made of: those after ``config.readout`` layers."""
         hidden: Tensor = self(inputs, offsets, self.config.readout)
         return hidden
+
+    def read_after(self, n_layers: int) -> Encoder:
+        """Another readout of the encoder, its weights shared; 0 is the one that it has.
+
+        Raises
+        ------
+        ConfigError
+            It has fewer layers.
+        """
+        if not n_layers:
+            return self
+        other = copy.copy(self)
+        other.config = replace(self.config, readout=n_layers)
+        return other
 
     def forward(self, inputs: Tensor, windows: Tensor | Rotation, n_layers: int = 0) -> Tensor:
         """Hidden states of a packed batch; shape (total, dim), float.
