@@ -45,6 +45,7 @@ from findna.finetuning.probe import Labels, Rows, fit_probe, search_space
 from findna.genome import Genome
 from findna.io.output import replaced
 from findna.labelled import CLASSES, LabelledSet, check_trainable, overlap, read_labelled
+from findna.lengths import length_score
 from findna.metrics import PRIMARY, bootstrap, measure
 from findna.model.checkpoint import Checkpoint, Model, load_checkpoint, training_length
 from findna.predict import load_tasks
@@ -133,6 +134,7 @@ def _read(chosen: SuiteSet, genome: Genome | None, options: EvaluateOptions) -> 
         sets[names[0]] = sets[names[0]].take(kept)
         leaks["removed"] = len(lost)
         check_trainable(sets[names[0]])
+    length = length_score(sets[names[0]], sets["test"])
     edges = np.cumsum([0, *map(len, sets.values())])
     rows = {name: np.arange(edges[i], edges[i + 1]) for i, name in enumerate(sets)}
     data = _Data(
@@ -152,6 +154,7 @@ def _read(chosen: SuiteSet, genome: Genome | None, options: EvaluateOptions) -> 
             for name, one in sets.items()
         },
         "leaks": leaks,
+        "length": None if length is None else round(length, 5),
     }
     return data, about
 

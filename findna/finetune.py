@@ -32,6 +32,7 @@ from findna.labelled import (
     overlap,
     read_labelled,
 )
+from findna.lengths import length_warning
 from findna.metrics import bootstrap, expected_calibration_error, measure, reliability
 from findna.model.checkpoint import SHIPPED, Model, digest_of, load_checkpoint
 from findna.task import TaskConfig, is_class_name, save_task, to_probabilities
@@ -92,6 +93,7 @@ def read_splits(
     kind: str = "auto",
     label_column: str | None = None,
     stranded: bool = True,
+    window: int | None = None,
     on_overlap: str = "stop",
     seed: int = 0,
 ) -> Splits:
@@ -112,7 +114,9 @@ def read_splits(
         train, valid, test = (
             found["train"], valid or found.get("dev"), test or found.get("test"),
         )  # fmt: skip
-    options: dict[str, Any] = {"label_column": label_column, "stranded": stranded}
+    options: dict[str, Any] = {
+        "label_column": label_column, "stranded": stranded, "window": window
+    }  # fmt: skip
     data = read_labelled(train, genome, kind=kind, **options)
     check_trainable(data)
     others: dict[str, LabelledSet] = {}
@@ -212,6 +216,8 @@ def finetune(
                               "--class-names gives others")  # fmt: skip
     if balanced and train.kind == REGRESSION:
         raise ConfigError("--balanced weights classes or labels; a regression has neither")
+    if warning := length_warning(train, valid):
+        logger.warning("%s", warning)
     target = resolve_device(device)
     checkpoint = load_checkpoint(model)
     measured_sets = [valid] if test is None else [valid, test]

@@ -113,6 +113,7 @@ def read_labelled(
     classes: Sequence[str] | None = None,
     label_column: str | None = None,
     stranded: bool = True,
+    window: int | None = None,
 ) -> LabelledSet:
     """Read a labelled set from a file (plain, gzip, BGZF or standard input) or a folder.
 
@@ -137,6 +138,8 @@ def read_labelled(
         commas, are several targets (tables and BED).
     stranded : bool
         Read intervals on the minus strand as their reverse complement.
+    window : int, optional
+        Read this many bp about the middle of each interval or sequence.
 
     Raises
     ------
@@ -146,8 +149,9 @@ def read_labelled(
         A file is not text, or a line is not BED.
     """
     raw, kind = read_rows(
-        path, genome, kind=kind, classes=classes, label_column=label_column, stranded=stranded
-    )
+        path, genome,
+        kind=kind, classes=classes, label_column=label_column, stranded=stranded, window=window,
+    )  # fmt: skip
     return labelled_set(raw, display_name(path), kind, classes)
 
 
@@ -159,6 +163,7 @@ def read_rows(
     classes: Sequence[str] | None = None,
     label_column: str | None = None,
     stranded: bool = True,
+    window: int | None = None,
     on_problem: OnProblem = stop,
 ) -> tuple[RawRows, str]:
     """The rows of a labelled set as they are written, and the kind, if it is known already.
@@ -182,7 +187,8 @@ def read_rows(
                 f"{name}: a folder names its classes by files or folders; leave out --label-column "
                 "and --kind, or give one file"
             )
-        return read_folder(path, genome, stranded, on_problem), CLASSES
+        raw = read_folder(path, genome, stranded, window, on_problem)
+        return _middles(raw, name, window, on_problem), CLASSES
     columns = kind in (MULTILABEL, REGRESSION)
     raw = read_file(
         path,
@@ -191,9 +197,33 @@ def read_rows(
         targets=tuple(classes) if classes and columns else (),
         cut_names=kind != MULTILABEL,
         stranded=stranded,
+        window=window,
         on_problem=on_problem,
     )
-    return raw, kind
+    return _middles(raw, name, window, on_problem), kind
+
+
+def _middles(raw: RawRows, name: str, window: int | None, on_problem: OnProblem) -> RawRows:
+    """Rows with sequences cut to one length, but for those that are shorter."""
+    if window is None:
+        return raw
+    short = [row for row, sequence in enumerate(raw.sequences) if len(sequence) < window]
+    if short and on_problem is stop:  # then said of all at once
+        raise LabelError(
+            f"{name}: {len(short)} of {len(raw.sequences)} sequences are shorter than --window "
+            f"{window}, the first at {raw.places[short[0]]}: {len(raw.sequences[short[0]])} bp; "
+            "remove them or give a smaller window"
+        )
+    for row in short:
+        reason = f"{len(raw.sequences[row])} bp, shorter than --window {window}"
+        on_problem("too_short", LabelError(f"{raw.places[row]}: {reason}"))
+    raw.keep(sorted(set(range(len(raw.sequences))) - set(short)))
+    starts = [(len(sequence) - window) // 2 for sequence in raw.sequences]
+    raw.sequences = [
+        sequence[start : start + window]
+        for sequence, start in zip(raw.sequences, starts, strict=True)
+    ]
+    return raw
 
 
 def labelled_set(

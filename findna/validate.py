@@ -460,7 +460,7 @@ def validate(
             if getattr(options, option) != getattr(default, option):
                 raise ConfigError(f"{_OPTIONS[option]} is for regions; {name} holds {what}")
         if what == LABELLED:
-            return found.labelled(kind, label_column, options.stranded)
+            return found.labelled(kind, label_column, options.stranded, options.window)
         if genome is None:
             raise RegionError(f"{name}: holds {what}; give GENOME before it, the FASTA they are of")
         if what == VARIANTS:
@@ -596,7 +596,9 @@ class _Validation:
         key = "\t".join(map(str, facts))
         self._seen.add(key.encode("utf-8", "surrogateescape"), line)
 
-    def labelled(self, kind: str, label_column: str | None, stranded: bool) -> Report:
+    def labelled(
+        self, kind: str, label_column: str | None, stranded: bool, window: int | None
+    ) -> Report:
         """The report on labelled sequences, all of which are held, as training does."""
         report = self._report
         report.kind = LABELLED
@@ -607,7 +609,7 @@ class _Validation:
         try:
             raw, kind = read_rows(
                 self._path, self._genome, kind=kind, label_column=label_column,
-                stranded=stranded, on_problem=on_problem,
+                stranded=stranded, window=window, on_problem=on_problem,
             )  # fmt: skip
             data = labelled_set(raw, self._name, kind, on_problem=on_problem)
         except FindnaError as error:

@@ -520,6 +520,19 @@ def test_marks_of_sets():
     assert "trained on dev" not in plain
 
 
+def test_what_the_length_alone_reaches(one, suite, tmp_path):
+    assert one("plain")["length"] is None
+    for split in ("train", "test"):
+        data = made("presence", 60, len(split))
+        data.sequences[:] = [s[: 40 + 10 * y] for s, y in zip(data.sequences, data.labels)]  # noqa: B905
+        write_set(tmp_path / "uneven" / f"{split}.csv", data)
+    result = one("uneven", data=tmp_path)
+    assert result["length"] == 1
+    text = to_markdown(report_of(result, {**fake("even", 0.8), "length": None}))
+    assert "that is told nothing else reaches: uneven AUROC 1.000." in text
+    assert "differ in length" not in to_markdown(report_of(fake("even", 0.8)))
+
+
 def test_a_metric_that_is_undefined_leaves_its_cell_empty():
     result = fake("a", 0.8, {"k-mers": 0.7})
     for run in result["methods"]["findna"]:

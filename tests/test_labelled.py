@@ -316,6 +316,21 @@ def test_names_of_class_split_and_id(write, genome):
     assert read_labelled(mixed, genome).classes == (*sorted(rows), "x|y")
 
 
+def test_a_window_is_read_about_the_middle(write, genome):
+    whole = genome.fetch("chrA", 0, 1000)
+    bed = write("w.bed", "chrA\t100\t300\tx\t0\t+\nchrA\t505\t510\ty\t0\t-\n")
+    data = read_labelled(bed, genome, window=40)
+    np.testing.assert_array_equal(data.sequences[0], whole[180:220])
+    np.testing.assert_array_equal(data.sequences[1], reverse_complement(whole[487:527]))
+    with pytest.raises(LabelError, match=r"w.bed:1: start -300 is negative;.* smaller --window"):
+        read_labelled(bed, genome, window=1000)
+    table = write("w.csv", "sequence,label\nAACCGGTT,1\nACCCG,0\nACGT,1\n")
+    assert texts(read_labelled(table, window=4)) == ["CCGG", "ACCC", "ACGT"]
+    message = "2 of 3 sequences are shorter than --window 6, the first at .*w.csv:3: 5 bp; remove"
+    with pytest.raises(LabelError, match=message):
+        read_labelled(table, window=6)
+
+
 def test_contigs_go_through_aliases(write, example):
     path = write("a.bed", "A\t10\t20\tx\n")
     with Genome(example / "genome.fa", {"A": "chrA"}) as genome:

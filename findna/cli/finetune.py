@@ -66,6 +66,10 @@ _DATA = click.Path(path_type=Path, exists=True)
     help="Read intervals on the minus strand as reverse complement.",
 )  # fmt: skip
 @click.option(
+    "--window", type=click.IntRange(1, 1_000_000_000), metavar="N",
+    help="Read N bp about the middle of each interval or sequence instead of the whole.",
+)  # fmt: skip
+@click.option(
     "--on-overlap", type=click.Choice(["stop", "drop", "keep"]), default="stop", show_default=True,
     help="Sequences of --train that are also in --valid or --test, on either strand.",
 )  # fmt: skip
@@ -93,6 +97,7 @@ def finetune(
     kmers: bool,
     balanced: bool,
     stranded: bool,
+    window: int | None,
     on_overlap: str,
     chrom_alias: Path | None,
     seed: int,
@@ -147,8 +152,8 @@ def finetune(
             fasta = stack.enter_context(Genome(genome, aliases))
         splits = read_splits(
             train, valid, test, fasta,
-            kind=kind, label_column=label_column, stranded=stranded, on_overlap=on_overlap,
-            seed=seed,
+            kind=kind, label_column=label_column, stranded=stranded, window=window,
+            on_overlap=on_overlap, seed=seed,
         )  # fmt: skip
     summary = run(
         splits,

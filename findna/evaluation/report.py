@@ -242,6 +242,16 @@ def to_markdown(report: dict[str, Any]) -> str:
             "† test sequences that also occur in training data, identical and as reverse "
             f"complement: {'; '.join(leaky)}.  "
         )
+    lengths = [
+        f"{r['name']} {NAMES[PRIMARY[r['kind']]]} {r['length']:.3f}"
+        for r in sets
+        if r.get("length") is not None
+    ]
+    if lengths:
+        lines.append(
+            "Sequences of some sets differ in length. A decision tree that is told nothing else "
+            f"reaches: {'; '.join(lengths)}.  "
+        )
     lines += ["", *_exceptions(sets)]
     lines += _published_tables(sets)
     lines += ["", "### Other metrics", "", *_other_metrics(sets)]

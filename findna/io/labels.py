@@ -23,6 +23,7 @@ from findna.intervals import Interval
 from findna.io.bed import BedRow, column_names, is_header, parse_row
 from findna.io.streams import display_name, is_stdin, numbered_lines, open_input
 from findna.regions import Placed, RegionOptions, place, ragged
+from findna.windows import resize
 
 Lines = Iterator[tuple[int, str]]
 OnProblem = Callable[[str, FindnaError], object]
@@ -153,6 +154,7 @@ def read_file(
     targets: Sequence[str] = (),
     cut_names: bool = True,
     stranded: bool = True,
+    window: int | None = None,
     on_problem: OnProblem = stop,
 ) -> RawRows:
     """Rows of a table, BED or FASTA file, or of standard input.
@@ -166,6 +168,8 @@ def read_file(
     cut_names : bool
         Where every name of a BED file has the same number of ``|``, as in ``class|split|id``,
         and ``label_column`` is not given, the label is what comes before the first.
+    window : int, optional
+        Length of what is read of each interval, about its middle; sequences are not cut.
     """
     name = display_name(path)
     if not path.exists() and not is_stdin(path):
@@ -173,7 +177,9 @@ def read_file(
     with open_input(path) as file:
         form, lines = _form(path, numbered_lines(file, name))
         if form == "bed":
-            return _read_bed(lines, name, genome, label_column, cut_names, stranded, on_problem)
+            return _read_bed(
+                lines, name, genome, label_column, cut_names, stranded, window, on_problem
+            )
         if form == "fasta":
             return _read_fasta(lines, name, label_column, on_problem)
         return _read_table(lines, name, label_column, targets, on_problem)
@@ -316,6 +322,7 @@ def _read_bed(
     label_column: str | None,
     cut_names: bool,
     stranded: bool,
+    window: int | None,
     on_problem: OnProblem,
 ) -> RawRows:
     if genome is None:
@@ -344,7 +351,7 @@ def _read_bed(
         if len(parts) == 1 and parts != {0}:
             values = [(value.split("|")[0],) for (value,) in values]
     raw = RawRows(tuple(names[i] for i in indices), values, places=places)
-    _cut(raw, rows, name, genome, stranded, on_problem)
+    _cut(raw, rows, name, genome, stranded, window, on_problem)
     return raw
 
 
@@ -372,15 +379,18 @@ def _cut(
     name: str,
     genome: Genome,
     stranded: bool,
+    window: int | None,
     on_problem: OnProblem,
 ) -> None:
     """Add sequence and contig of each interval; ``raw`` has all else."""
     options = RegionOptions(stranded=stranded)
+    rows = [_resized(row, window) for row in rows]
     placed = [place(row, i, genome, options) for i, row in enumerate(rows)]
     regions = [found.region for found in placed if found.region is not None]
     if len(regions) < len(rows):
         if on_problem is stop:  # then said of all at once
-            raise LabelError(_unreadable(placed, raw.places, name, genome))
+            smaller = f", or give a smaller --window than {window}" if window else ""
+            raise LabelError(_unreadable(placed, raw.places, name, genome) + smaller)
         for found, where in zip(placed, raw.places, strict=True):
             if found.region is None:
                 on_problem(found.status, LabelError(f"{where}: {found.reason}"))
@@ -392,6 +402,11 @@ def _cut(
         raw.sequences[region.index] = reverse_complement(tokens) if region.reverse else tokens
     raw.keep([region.index for region in regions])
     raw.contigs = [region.chrom for region in regions]
+
+
+def _resized(row: BedRow, window: int | None) -> BedRow:
+    start, end = resize(row.interval, window=window)
+    return replace(row, interval=replace(row.interval, start=start, end=end))
 
 
 def _unreadable(placed: Sequence[Placed], places: Sequence[str], name: str, genome: Genome) -> str:
@@ -518,9 +533,16 @@ def visible(folder: Path) -> list[Path]:
 
 
 def read_folder(
-    path: Path, genome: Genome | None, stranded: bool, on_problem: OnProblem = stop
+    path: Path,
+    genome: Genome | None,
+    stranded: bool,
+    window: int | None = None,
+    on_problem: OnProblem = stop,
 ) -> RawRows:
-    """A file or a sub-folder per class; files of other kinds, such as a README, are passed over."""
+    """A file or a sub-folder per class; files of other kinds, such as a README, are passed over.
+
+    Parameters are those of `read_file`.
+    """
     entries = visible(path)
     forms = {
         "sub-folders": [entry for entry in entries if entry.is_dir()],
@@ -567,7 +589,7 @@ def read_folder(
                 f"{path}: its tables hold intervals, not sequence; give GENOME, "
                 "the FASTA they refer to"
             )
-        _cut(raw, intervals, str(path), genome, stranded, on_problem)
+        _cut(raw, intervals, str(path), genome, stranded, window, on_problem)
     return raw
 
 
