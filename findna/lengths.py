@@ -48,5 +48,5 @@ def length_warning(train: LabelledSet, test: LabelledSet) -> str:
     return (
         f"{train.name}: the length of a sequence by itself tells its label ({metric.upper()} "
         f"{score:.2f} on validation rows), and a task may learn nothing else; --window "
-        f"{shortest} reads as many bp about the middle of each"
+        f"{shortest} reads {shortest} bp about the middle of each"
     )
