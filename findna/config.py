@@ -306,7 +306,7 @@ class FineTuneConfig:
     """Training an encoder along with the head of a task (``findna finetune --mode full``)."""
 
     epochs: int = _setting(10, "passes over the training set, at most")
-    patience: int = _setting(3, "epochs without a better validation score before it ends")
+    patience: int = _setting(3, "epochs of training without a better one before it ends")
     lr: float = _setting(2e-3, "highest learning rate of the head and the encoder's last layer")
     layer_decay: float = _setting(0.95, "factor on the learning rate per layer further down")
     weight_decay: float = _setting(0.05, "AdamW weight decay of the encoder")

@@ -22,6 +22,7 @@ from findna.encoding import decode, encode, reverse_complement
 from findna.errors import CheckpointError, ConfigError, LabelError
 from findna.features import POOLS, Features, FeatureTable, Sequences
 from findna.finetune import Splits, finetune, read_splits
+from findna.finetuning import full
 from findna.finetuning import probe as probes
 from findna.finetuning.calibration import fit_temperature, log_loss
 from findna.finetuning.full import _parameter_groups, differentiable_features, fine_tune
@@ -430,9 +431,17 @@ def test_epoch_0_is_the_probe(model, data):
     config = FineTuneConfig(epochs=5, patience=1, lr=1e-12, batch_tokens=8000)
     probe, tuned = tune(model, data, config=config)
     assert tuned.epoch == 0
-    assert len(tuned.history) == 2  # patience
+    assert len(tuned.history) == 3  # patience
     assert_equal(tuned.model.state_dict(), model.state_dict())
     assert_equal(tuned.head.state_dict(), probe.head.state_dict())
+
+
+def test_patience_is_with_epochs_that_rise_below_the_probe(model, data, monkeypatch):
+    scores = iter([0.1, 0.2, 0.3, 1.1, 0.5, 0.4, 0.6])
+    monkeypatch.setattr(full, "_valid_score", lambda *arguments: next(scores))
+    _, tuned = tune(model, data, config=replace(SHORT, epochs=7, patience=2))
+    assert [line["valid"] for line in tuned.history[1:]] == [0.1, 0.2, 0.3, 1.1, 0.5, 0.4]
+    assert tuned.epoch == 4
 
 
 def assert_equal(some, others):

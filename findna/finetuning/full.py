@@ -226,6 +226,8 @@ def fine_tune(
     best = FineTuned(copy.deepcopy(model).cpu(), copy.deepcopy(head).cpu(), 0, [])
     best_score = probe.valid_score
     history: list[dict[str, float]] = [{"epoch": 0, "valid": best_score}]
+    # epochs may rise for a while below the probe that they begin with: patience is with them
+    trained_score, trained_epoch = -np.inf, 0
     step = 0
     for epoch in range(1, config.epochs + 1):
         groups_of_rows = _minibatches(sequences, train, config.batch_tokens, rng)
@@ -257,7 +259,9 @@ def fine_tune(
         if value > best_score:
             best_score = value
             best = FineTuned(copy.deepcopy(model).cpu(), copy.deepcopy(head).cpu(), epoch, [])
-        elif epoch - best.epoch >= config.patience:
+        if value > trained_score:
+            trained_score, trained_epoch = value, epoch
+        elif epoch - trained_epoch >= config.patience:
             break
         if not np.isfinite(total):
             logger.warning("training diverged in epoch %d; epoch %d is kept: lower the learning "
