@@ -205,6 +205,16 @@ def test_the_first_layer_is_read_where_the_last_says_nothing(data):
     assert fit_side(model, one, train, valid, readouts=(0,)).valid_score == 0.5
 
 
+def test_another_layer_is_only_read_where_it_is_surely_better(data, monkeypatch):
+    """Where the layers are level the encoder's own stays, though the other may score higher."""
+    alone = [probe_of(data, "presence", readouts=(readout,)).features for readout in (0, 1, 2)]
+    assert [features.readout for features in alone] == [0, 1, 2]
+    for order in ((0, 1), (1, 0), (2, 0), (1, 2)):
+        assert probe_of(data, "presence", readouts=order).features == alone[order[0]]
+    monkeypatch.setattr(probes._Search, "surely_better", lambda self, *probes: True)
+    assert probe_of(data, "presence", readouts=(0, 1)).features == alone[1]
+
+
 def fit_side(model, one, train, valid, **options):
     table = FeatureTable(model.encoder, one.sequences, device=CPU)
     options = {"kind": one.kind, "n_outputs": len(one.classes), "ks": (0,), **options}

@@ -4,7 +4,8 @@ Mean pooling cannot see where in a window a signal lies, exact positions fade fr
 of a trained encoder, and small motifs are counted better than embedded: so the search goes over
 layers and, for each, over strands, poolings and k-mers, one after the other. It compares them by
 ridge regression on the labels, which has a closed form; the head itself is a logistic regression,
-its regularisation chosen on the same validation data.
+its regularisation chosen on the same validation data. Another layer than the encoder's own is only
+read where it is surely better on them: of two that are level, chance would often choose the wrong.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from sklearn.preprocessing import StandardScaler
 
 from findna.features import Features, FeatureTable, Matrix
 from findna.labelled import CLASSES, MULTILABEL, REGRESSION
-from findna.metrics import PRIMARY, measure
+from findna.metrics import PRIMARY, bootstrap_difference, measure
 from findna.model.heads import TaskHead
 from findna.task import to_probabilities
 
@@ -188,18 +189,31 @@ class _Search:
     balanced: bool
     strengths: tuple[float, ...] = STRENGTHS
 
-    def features(self, candidates: Iterable[Features]) -> tuple[float, Features]:
-        """The candidate whose ridge regression scores highest, and its score; first of equals."""
+    def choose(self, candidates: Iterable[Features]) -> Probe:
+        """The candidate whose ridge regression scores highest; the first of equals."""
         targets = _targets(self.labels[self.train], self.kind, self.n_outputs)
-        best: tuple[float, Features] | None = None
-        for chosen in candidates:
-            found = self._judge(chosen, lambda x: _ridge(x, targets, _SEARCH_PENALTIES))
-            value = max(score for score, _ in found)
-            logger.info("probe: %s: %.4f", chosen, value)
-            if best is None or value > best[0]:
-                best = (value, chosen)
+        best: Probe | None = None
+        for features in candidates:
+            found = list(self._judge(features, lambda x: _ridge(x, targets, _SEARCH_PENALTIES)))
+            i = int(np.argmax([value for value, _ in found]))
+            value, head = found[i]
+            logger.info("probe: %s: %.4f", features, value)
+            if best is None or value > best.valid_score:
+                best = Probe(features, head, 1 / _SEARCH_PENALTIES[i], value)
         assert best is not None
         return best
+
+    def surely_better(self, one: Probe, other: Probe) -> bool:
+        """Whether the 95 % interval of the difference in score leaves no doubt."""
+        if not one.valid_score > other.valid_score > -np.inf:
+            return one.valid_score > other.valid_score
+        first, second = (
+            to_probabilities(probe.logits(self.table, self.valid), self.kind, 1.0)
+            for probe in (one, other)
+        )
+        metric = PRIMARY[self.kind]
+        interval = bootstrap_difference(self.labels[self.valid], first, second, self.kind, [metric])
+        return interval[metric][0] > 0
 
     def fit(self, features: Features) -> Probe:
         """The head of the regularisation that scores highest."""
@@ -271,7 +285,8 @@ def fit_probe(
     """Choose features and regularisation on validation rows and fit a head on training rows.
 
     For each readout strands are chosen first, then poolings, then k-mers: each on at most 3,000
-    training rows. The features that score highest are then fitted on all of them.
+    training rows. The features that score highest are then fitted on all of them; those of another
+    readout than the first only if the 95 % bootstrap interval of what they gain is above 0.
 
     Parameters
     ----------
@@ -288,13 +303,16 @@ def fit_probe(
         few = np.random.default_rng(seed).choice(train, _SEARCH_ROWS, replace=False)
     search = _Search(table, labels, few, valid, kind, n_outputs, balanced, strengths)
     both = (True, False) if table.strands == 2 else (False,)
-    found = []
+    chosen: Probe | None = None
     for readout in readouts:
         table.vectors(readout, np.concatenate((few, valid)))  # encoded in one go
-        best = search.features(Features((), 4, 0, strands, readout) for strands in both)
-        best = search.features(replace(best[1], pools=pools, bins=bins) for pools, bins in poolings)
-        with_kmers = [replace(best[1], k=k) for k in ks]
+        best = search.choose(Features((), 4, 0, strands, readout) for strands in both)
+        seen = best.features
+        best = search.choose(replace(seen, pools=pools, bins=bins) for pools, bins in poolings)
+        with_kmers = [replace(best.features, k=k) for k in ks]
         affordable = [f for f in with_kmers if f.size(table.dim) * len(train) <= _MOST_VALUES]
-        found.append(search.features(affordable) if affordable else best)
-    _, chosen = max(found, key=lambda one: one[0])
-    return replace(search, train=train).fit(chosen)
+        best = search.choose(affordable) if affordable else best
+        if chosen is None or search.surely_better(best, chosen):
+            chosen = best
+    assert chosen is not None
+    return replace(search, train=train).fit(chosen.features)
