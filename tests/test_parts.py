@@ -337,7 +337,12 @@ def test_an_interrupt_keeps_what_is_done(example, model_folder, write, tmp_path,
     bed, out = write("many.bed", rows), tmp_path / "o.tsv"
     words = [sys.executable, "-m", "findna", "embed", example / "genome.fa", bed, "-m",
              model_folder, "-o", out, "--resume", "--max-tokens", "2000"]  # fmt: skip
-    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+    before = signal.signal(kind, signal.SIG_DFL)  # tests under nohup ignore it, and so would this
+    try:
+        process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(kind, before)
+    with process:
         folder = tmp_path / "o.tsv.unfinished"
         for _ in range(600):
             time.sleep(0.1)
