@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.tree import DecisionTreeRegressor
 
-from findna.labelled import CLASSES, REGRESSION, LabelledSet
-from findna.metrics import PRIMARY, measure
+from findna.labelled import CLASSES, LabelledSet
+from findna.metrics import NAMES, PRIMARY, measure
 
 SUSPICIOUS = {"auroc": 0.7, "r2": 0.2}
 """From here on the length says a good part of what there is to say."""
@@ -41,12 +41,12 @@ def length_score(train: LabelledSet, test: LabelledSet) -> float | None:
 def length_warning(train: LabelledSet, test: LabelledSet) -> str:
     """A sentence for where the length says much, else nothing."""
     score = length_score(train, test)
-    metric = "r2" if train.kind == REGRESSION else "auroc"
+    metric = PRIMARY[train.kind]
     if score is None or score < SUSPICIOUS[metric]:
         return ""
     shortest = min(len(sequence) for data in (train, test) for sequence in data.sequences)
     return (
-        f"{train.name}: the length of a sequence by itself tells its label ({metric.upper()} "
-        f"{score:.2f} on validation rows), and a task may learn nothing else; --window "
-        f"{shortest} reads {shortest} bp about the middle of each"
+        f"{train.name}: the length of a sequence by itself tells its label ({NAMES[metric]} "
+        f"{score:.2f} on validation rows), and a task may learn nothing else; --window N reads N "
+        f"bp about the middle of each (the shortest has {shortest})"
     )

@@ -56,7 +56,7 @@ _OPTIONS = {
     "stranded": "-s", "split": "--split", "flank": "--flank", "window": "--window",
     "anchor": "--anchor", "pad": "--out-of-bounds",
 }  # fmt: skip
-_COUNT = {REGIONS: set(_OPTIONS), VARIANTS: {"window"}, LABELLED: {"stranded"}}
+_COUNT = {REGIONS: set(_OPTIONS), VARIANTS: {"window"}, LABELLED: {"stranded", "window"}}
 """Options that decide what is read of each kind."""
 
 Item = TypeVar("Item")

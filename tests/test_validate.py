@@ -211,6 +211,14 @@ def test_options_that_do_not_apply(run, example):
     assert "--split" in run("validate", fasta, "--split", "--flank", 1, code=2).stderr
 
 
+def test_a_window_of_labelled_sequences(run, write):
+    table = write("w.csv", "sequence,label\nAACCGGTT,1\nACGT,0\nACGTAC,0\nACGTACG,1\n")
+    said = run("validate", table, "--window", 6, "--no-estimate", code=1).stdout
+    assert "too_short" in said
+    assert "line 3: 4 bp, shorter than --window 6" in said
+    assert "too_short" not in run("validate", table, "--window", 4, "--no-estimate").stdout
+
+
 def test_labelled_table(validate, write):
     table = write(
         "l.csv", "sequence,label\nACGT,0\nACGT,1\nAC-GT,1\nACGTN,\nACGG,1,2\nACGG,1\nACGA,0\n"

@@ -17,6 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
+from findna.intervals import Interval
+from findna.windows import resize
+
 
 def read(path: Path) -> list[str]:
     with gzip.open(path, "rt") as file:
@@ -41,8 +44,8 @@ def random_split(path: Path, folder: Path) -> None:
 def middle(row: str, length: int = 200) -> str:
     """A BED row about the middle of an interval."""
     chrom, start, end, *rest = row.split("\t")
-    low = (int(start) + int(end) - length) // 2
-    return "\t".join([chrom, str(low), str(low + length), *rest])
+    found = resize(Interval(chrom, int(start), int(end)), window=length)
+    return "\t".join([chrom, *map(str, found), *rest])
 
 
 def main() -> None:

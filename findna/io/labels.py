@@ -384,7 +384,8 @@ def _cut(
 ) -> None:
     """Add sequence and contig of each interval; ``raw`` has all else."""
     options = RegionOptions(stranded=stranded)
-    rows = [_resized(row, window) for row in rows]
+    if window is not None:
+        rows = [_resized(row, window) for row in rows]
     placed = [place(row, i, genome, options) for i, row in enumerate(rows)]
     regions = [found.region for found in placed if found.region is not None]
     if len(regions) < len(rows):
@@ -404,7 +405,7 @@ def _cut(
     raw.contigs = [region.chrom for region in regions]
 
 
-def _resized(row: BedRow, window: int | None) -> BedRow:
+def _resized(row: BedRow, window: int) -> BedRow:
     start, end = resize(row.interval, window=window)
     return replace(row, interval=replace(row.interval, start=start, end=end))
 
