@@ -1,6 +1,6 @@
 """Makes a pretrained model one that ships: its weights, card and curves, and a known answer.
 
-python bin/ship_model.py runs/tiny findna/models/tiny
+python bin/ship_model.py runs/tiny findna/shipped/models/tiny
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from findna.encoding import encode
-from findna.features import Sequences
-from findna.inference import region_vectors
+from findna.commands.selftest import KNOWN
+from findna.genome.batching import Sequences
+from findna.genome.encoding import encode
 from findna.model.checkpoint import CARD, CONFIG, WEIGHTS, Checkpoint, load_checkpoint
+from findna.model.inference import region_vectors
 from findna.model.pooling import Pooling
-from findna.selftest import KNOWN
-from findna.training.metrics import METRICS
+from findna.pretraining.history import METRICS
 
 
 def known_answer(checkpoint: Checkpoint) -> dict[str, object]:

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from findna.encoding import N, decode, reverse_complement
-from findna.genome import Genome
+from findna.genome.encoding import N, decode, reverse_complement
+from findna.genome.fasta import Genome
 
 HG38 = "human-hg38/hg38.chr2_chr20_chr21.fa.gz"
 _RANDOM_WINDOWS = 8_000

@@ -14,14 +14,14 @@ import torch
 from click.testing import CliRunner, Result
 
 from findna.cli import main
-from findna.config import EncoderConfig
-from findna.encoding import encode
 from findna.example import write_example
-from findna.features import Features, FeatureTable
-from findna.genome import Genome
+from findna.genome.encoding import encode
+from findna.genome.fasta import Genome
 from findna.model.checkpoint import Model, load_checkpoint, save_checkpoint
+from findna.model.config import EncoderConfig
 from findna.model.heads import TaskHead
-from findna.task import TaskConfig, save_task
+from findna.tasks.features import Features, FeatureTable
+from findna.tasks.task import TaskConfig, save_task
 
 SHARED = Path(os.environ.get("FINDNA_SHARED", Path(__file__).parents[2] / "shared" / "data"))
 

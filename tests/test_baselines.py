@@ -8,7 +8,6 @@ from conftest import random_sequence
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
-from findna.encoding import BLANK, Tokens, encode, reverse_complement
 from findna.evaluation import baselines
 from findna.evaluation.baselines import (
     GenomicBenchmarksCNN,
@@ -18,8 +17,9 @@ from findna.evaluation.baselines import (
     train_cnn,
     validation_score,
 )
-from findna.kmers import kmer_counts
-from findna.metrics import measure
+from findna.genome.encoding import BLANK, Tokens, encode, reverse_complement
+from findna.labelled.metrics import measure
+from findna.tasks.kmers import kmer_counts
 
 
 @pytest.fixture(autouse=True)

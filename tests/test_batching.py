@@ -4,9 +4,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from findna.batching import batches, read_window
-from findna.encoding import BLANK, N, encode, reverse_complement
-from findna.windows import Region
+from findna.genome.batching import batches, read_window
+from findna.genome.encoding import BLANK, N, encode, reverse_complement
+from findna.genome.windows import Region
 from tests.conftest import random_sequence
 
 
@@ -68,7 +68,7 @@ def test_batches_hold_every_base_once_in_order(regions, max_tokens, longest, n_c
 
 
 def test_overhang_of_a_window_is_n(genome):
-    from findna.windows import Window
+    from findna.genome.windows import Window
 
     region = Region(0, "chrB", ((-3, 5),))
     assert read_window(genome, Window(region, 0, 8))[:3].tolist() == [N] * 3

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from findna.errors import FindnaError, RegionError
-from findna.intervals import Interval
-from findna.io.bed import BedRow, column_names, problem, read_bed
+from findna.genome.bed import BedRow, column_names, problem, read_bed
+from findna.genome.intervals import Interval
 
 
 def rows(path):

@@ -5,9 +5,9 @@ import shutil
 import pytest
 import torch
 
-from findna.config import EncoderConfig
 from findna.errors import CheckpointError
 from findna.model.checkpoint import load_checkpoint, save_checkpoint, shipped_models
+from findna.model.config import EncoderConfig
 from tests.conftest import TINY, make_model
 
 

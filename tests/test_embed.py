@@ -15,8 +15,8 @@ import numpy as np
 import pysam
 import pytest
 
-from findna.encoding import decode, reverse_complement
-from findna.genome import Genome
+from findna.genome.encoding import decode, reverse_complement
+from findna.genome.fasta import Genome
 from findna.model.checkpoint import save_checkpoint
 from tests.conftest import TINY, make_model, random_sequence
 
@@ -437,7 +437,7 @@ def test_a_failed_run_leaves_nothing_behind(run, example, model_folder, tmp_path
     def fail(self, *_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("findna.io.hdf5.EmbeddingWriter.write", fail)
+    monkeypatch.setattr("findna.outputs.hdf5.EmbeddingWriter.write", fail)
     out = tmp_path / "o.h5"
     error = run("embed", example / "genome.fa", example / "regions.bed", "-m", model_folder,
                 "-o", out, code=1).stderr  # fmt: skip
@@ -511,8 +511,8 @@ def test_an_interrupt_is_one_line_and_leaves_nothing(example, model_folder, writ
 
 
 def test_from_python(example, model_folder, tmp_path):
-    from findna.embed import embed
-    from findna.regions import RegionSource
+    from findna.commands.embed import embed
+    from findna.genome.regions import RegionSource
 
     with Genome(example / "genome.fa") as genome:
         source = RegionSource.bed(example / "regions.bed")

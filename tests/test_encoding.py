@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from findna.encoding import BLANK, N, decode, encode, reverse_complement
+from findna.genome.encoding import BLANK, N, decode, encode, reverse_complement
 
 
 def test_ids_are_those_of_the_published_checkpoint():

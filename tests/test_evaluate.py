@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from findna import evaluate as evaluation
-from findna.config import FineTuneConfig
-from findna.encoding import reverse_complement
 from findna.errors import ConfigError, LabelError, OutputError
-from findna.evaluate import EvaluateOptions, evaluate, random_model
+from findna.evaluation import protocol as evaluation
+from findna.evaluation.protocol import EvaluateOptions, evaluate, random_model
 from findna.evaluation.published import FROZEN
 from findna.evaluation.report import to_markdown, verdict
-from findna.labelled import read_labelled
-from findna.metrics import METRICS, NAMES
+from findna.genome.encoding import reverse_complement
+from findna.labelled.metrics import METRICS, NAMES
+from findna.labelled.sets import read_labelled
 from findna.model.checkpoint import load_checkpoint
+from findna.tasks.recipe import FineTuneConfig
 from tests.conftest import TINY
 from tests.test_finetune import csv_of, made, write_set
 

@@ -9,9 +9,9 @@ import pysam
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from findna import evaluate as evaluation
 from findna.errors import LabelError, VariantError
-from findna.evaluate import evaluate_variants
+from findna.evaluation import protocol as evaluation
+from findna.evaluation.protocol import evaluate_variants
 from findna.evaluation.report import markdown
 from findna.evaluation.variant_report import variant_markdown, variant_rows
 from findna.evaluation.variant_sets import (
@@ -21,7 +21,7 @@ from findna.evaluation.variant_sets import (
     read_variants,
 )
 from findna.evaluation.variants import APART, TSS, folds, held_out
-from findna.genome import Genome
+from findna.genome.fasta import Genome
 
 HEADER = """\
 ##fileformat=VCFv4.2

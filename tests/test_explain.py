@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from findna.encoding import decode, encode, reverse_complement
-from findna.genome import Genome
+from findna.commands.predict import predictions
+from findna.commands.rows import place_all
+from findna.genome.encoding import decode, encode, reverse_complement
+from findna.genome.fasta import Genome
+from findna.genome.regions import RegionOptions, RegionSource
 from findna.model.checkpoint import load_checkpoint
-from findna.mutagenesis import Stretch, masked_effects, task_effects
-from findna.pipeline import place_all
-from findna.predict import predictions
-from findna.regions import RegionOptions, RegionSource
-from findna.task import load_task
+from findna.tasks.task import load_task
+from findna.variants.mutagenesis import Stretch, masked_effects, task_effects
 from tests.conftest import random_sequence
 
 CPU = torch.device("cpu")
@@ -345,8 +345,8 @@ def test_pictures(run, fasta, write, tasks, tmp_path, suffix):
 def test_pictures_show_what_was_found():
     """Letters are as high as the importance of their base."""
     pytest.importorskip("logomaker")
-    from findna.io.logos import _figure
-    from findna.mutagenesis import Effects
+    from findna.outputs.logos import _figure
+    from findna.variants.mutagenesis import Effects
 
     changes = np.zeros((130, 4), np.float32)
     changes[4] = [0, -3, -3, -3]

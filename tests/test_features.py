@@ -2,17 +2,18 @@
 
 from dataclasses import replace
 
+import findna.features
 import numpy as np
 import pytest
 import torch
 
-import findna.features
-from findna.encoding import BLANK, encode, reverse_complement
-from findna.features import MOST_BINS, POOLS, Features, FeatureTable, Sequences
-from findna.inference import region_vectors
-from findna.kmers import kmer_counts
+from findna.genome.batching import Sequences
+from findna.genome.encoding import BLANK, encode, reverse_complement
+from findna.genome.windows import tile
 from findna.model.encoder import Encoder
-from findna.windows import tile
+from findna.model.inference import region_vectors
+from findna.tasks.features import MOST_BINS, POOLS, Features, FeatureTable
+from findna.tasks.kmers import kmer_counts
 from tests.conftest import TINY, make_model, random_sequence
 
 CPU = torch.device("cpu")
@@ -144,7 +145,7 @@ def test_sequences_are_encoded_once_and_when_asked_for(encoder, monkeypatch):
         read.append(len(regions))
         return region_vectors(regions, *arguments, **options)
 
-    monkeypatch.setattr(findna.features, "region_vectors", counted)
+    monkeypatch.setattr(findna.tasks.features, "region_vectors", counted)
     one = FeatureTable(encoder, SEQUENCES, device=CPU)
     expected = one.matrix(Features(), ALL[[4, 1]])
     assert read == [2, 2]  # on both strands

@@ -10,31 +10,31 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from findna.finetuning import full
+from findna.finetuning import probe as probes
 from safetensors.torch import load_file, save_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from findna import finetune as runs
-from findna import task as tasks_module
-from findna.batching import batches
-from findna.config import FineTuneConfig
-from findna.encoding import decode, encode, reverse_complement
+from findna.commands import finetune as runs
+from findna.commands.finetune import Splits, finetune, read_splits
 from findna.errors import CheckpointError, ConfigError, LabelError
-from findna.features import POOLS, Features, FeatureTable, Sequences
-from findna.finetune import Splits, finetune, read_splits
-from findna.finetuning import full
-from findna.finetuning import probe as probes
-from findna.finetuning.calibration import fit_temperature, log_loss
-from findna.finetuning.full import _parameter_groups, differentiable_features, fine_tune
-from findna.finetuning.probe import fit_probe, score, search_space
-from findna.inference import region_vectors
-from findna.labelled import LabelledSet
-from findna.metrics import expected_calibration_error, measure
+from findna.genome.batching import Sequences, batches
+from findna.genome.encoding import decode, encode, reverse_complement
+from findna.genome.windows import Region
+from findna.labelled.metrics import expected_calibration_error, measure
+from findna.labelled.sets import LabelledSet
 from findna.model.checkpoint import digest_of, load_checkpoint, save_checkpoint
 from findna.model.heads import TaskHead
+from findna.model.inference import region_vectors
 from findna.model.pooling import Pooling
-from findna.task import load_task, to_probabilities
-from findna.windows import Region
+from findna.tasks import task as tasks_module
+from findna.tasks.calibration import fit_temperature, log_loss
+from findna.tasks.features import POOLS, Features, FeatureTable
+from findna.tasks.full import _parameter_groups, differentiable_features, fine_tune
+from findna.tasks.probe import fit_probe, score, search_space
+from findna.tasks.recipe import FineTuneConfig
+from findna.tasks.task import load_task, to_probabilities
 from tests.conftest import TINY, make_model, random_sequence
 
 CPU = torch.device("cpu")

@@ -12,9 +12,9 @@ from Bio import bgzf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from findna.encoding import decode, encode
 from findna.errors import GenomeError
-from findna.genome import Genome, read_aliases
+from findna.genome.encoding import decode, encode
+from findna.genome.fasta import Genome, read_aliases
 from tests.conftest import random_sequence
 
 SEQUENCE = random_sequence(200_000, letters="ACGTacgtN")

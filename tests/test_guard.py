@@ -12,16 +12,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from findna.config import PRESETS, PretrainConfig, from_dict, merge
-from findna.encoding import encode
 from findna.errors import CheckpointError, CollapseError, LabelError
-from findna.finetuning.frozen import LEAST_ROWS, MOST_ROWS, FrozenProbe
-from findna.labelled import CLASSES, REGRESSION, LabelledSet
+from findna.genome.encoding import encode
+from findna.labelled.sets import CLASSES, REGRESSION, LabelledSet
 from findna.model.checkpoint import load_checkpoint
-from findna.training.guard import FIRST_STEP, LOOKS, Guard
-from findna.training.health import alignment, entropy, uniformity
-from findna.training.history import PANELS, read_history, sparkline
-from findna.training.metrics import METRICS, Metrics
+from findna.pretraining.guard import FIRST_STEP, LOOKS, Guard
+from findna.pretraining.heldout import alignment, entropy, uniformity
+from findna.pretraining.history import METRICS, PANELS, Metrics, read_history, sparkline
+from findna.pretraining.probe import LEAST_ROWS, MOST_ROWS, FrozenProbe
+from findna.pretraining.recipe import PRESETS, PretrainConfig
+from findna.settings import from_dict, merge
 from tests.conftest import make_model, random_sequence
 from tests.test_pretrain import LITTLE
 

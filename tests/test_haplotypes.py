@@ -7,8 +7,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from findna.encoding import decode, encode, reverse_complement
-from findna.haplotypes import Change, Strand, left_aligned, strand_windows, trim, windows
+from findna.genome.encoding import decode, encode, reverse_complement
+from findna.variants.haplotypes import Change, Strand, left_aligned, strand_windows, trim, windows
 from tests.conftest import random_sequence
 
 

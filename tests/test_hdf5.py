@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from findna.io.hdf5 import BUFFER_ROWS, EffectWriter, EmbeddingWriter
+from findna.outputs.hdf5 import BUFFER_ROWS, EffectWriter, EmbeddingWriter
 
 COLUMNS = {"chrom": "str", "start": "int", "n_fraction": "float", "name": "str"}
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))

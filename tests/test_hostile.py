@@ -16,7 +16,7 @@ import torch
 
 import findna
 from findna.errors import LONGEST_MESSAGE, CheckpointError, FindnaError
-from findna.task import load_task
+from findna.tasks.task import load_task
 
 PACKAGE = Path(findna.__file__).parent
 

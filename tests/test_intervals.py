@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from findna.errors import RegionError
-from findna.intervals import Interval, parse_region, select
+from findna.genome.intervals import Interval, parse_region, select
 
 CONTIGS = {"chr1": 100, "HLA:01-02": 50}
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from conftest import random_sequence
 
-from findna import kmers
-from findna.encoding import decode, encode, reverse_complement
-from findna.kmers import kmer_counts, n_kmers
+from findna.genome.encoding import decode, encode, reverse_complement
+from findna.tasks import kmers
+from findna.tasks.kmers import kmer_counts, n_kmers
 
 BOTH = pytest.mark.parametrize("both_strands", [True, False])
 

@@ -14,20 +14,19 @@ from conftest import random_sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from findna.encoding import decode, encode, reverse_complement
 from findna.errors import FindnaError, LabelError
-from findna.genome import Genome
-from findna.labelled import (
+from findna.genome.encoding import decode, encode, reverse_complement
+from findna.genome.fasta import Genome
+from findna.labelled.sets import (
     CLASSES,
     MULTILABEL,
     REGRESSION,
     LabelledSet,
     check_trainable,
     find_splits,
-    hold_out,
-    overlap,
     read_labelled,
 )
+from findna.labelled.splits import hold_out, overlap
 
 TABLE = "sequence,label\nACGT,1\nGGNA,0\nTTTT,1\n"
 

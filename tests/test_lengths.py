@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from findna.encoding import encode
-from findna.labelled import CLASSES, MULTILABEL, REGRESSION, LabelledSet
-from findna.lengths import length_score, length_warning
+from findna.genome.encoding import encode
+from findna.labelled.lengths import length_score, length_warning
+from findna.labelled.sets import CLASSES, MULTILABEL, REGRESSION, LabelledSet
 from tests.conftest import random_sequence
 
 

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from sklearn import metrics as reference
 
-from findna.metrics import (
+from findna.labelled.metrics import (
     METRICS,
     bootstrap,
     bootstrap_difference,

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from findna.config import EncoderConfig
-from findna.encoding import encode
+from findna.genome.encoding import encode
 from findna.model import linear
 from findna.model.chordmixer import Rotation
+from findna.model.config import EncoderConfig
 from findna.model.encoder import Encoder, n_parameters
 from findna.model.linear import mlp
 from tests import reference

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from findna import unfinished
 from findna.errors import ConfigError
-from findna.shards import Shard, difference
-from findna.unfinished import Unfinished
+from findna.outputs import unfinished
+from findna.outputs.shards import Shard, difference
+from findna.outputs.unfinished import Unfinished
 
 
 def contents(path):
@@ -287,7 +287,7 @@ def test_force_throws_them_away(command, run, tmp_path, monkeypatch):
 
 def test_two_runs_do_not_write_the_same_parts(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from findna.unfinished import Unfinished\n"
+        "import sys; from pathlib import Path; from findna.outputs.unfinished import Unfinished\n"
         "try:\n  Unfinished(Path(sys.argv[1]), {}).__enter__()\n"
         "except Exception as error: print(error)"
     )
@@ -313,7 +313,7 @@ def test_a_kill_loses_nothing_that_is_done(example, model_folder, run, write, tm
     bed, out = write("many.bed", rows), tmp_path / "o.h5"
     words = ["embed", example / "genome.fa", bed, "-m", model_folder, "--max-tokens", 2000]
     code = (
-        "import sys; import findna.unfinished as u; u.SECONDS = 0.1; "
+        "import sys; import findna.outputs.unfinished as u; u.SECONDS = 0.1; "
         "from findna.cli import main; sys.argv[0] = 'findna'; main()"
     )
     command = [sys.executable, "-c", code, *map(str, words), "-o", str(out), "--resume"]

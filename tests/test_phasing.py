@@ -12,12 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from findna.alleles import Examiner
-from findna.encoding import decode, encode
-from findna.genome import Genome
-from findna.haplotypes import Change, Edited, core
-from findna.io.vcf import VcfReader, VcfRecord, VcfSource
-from findna.phasing import Haplotypes, _compatible, _Neighbour
+from findna.genome.encoding import decode, encode
+from findna.genome.fasta import Genome
+from findna.variants.alleles import Examiner
+from findna.variants.haplotypes import Change, Edited, core
+from findna.variants.phasing import Haplotypes, _compatible, _Neighbour
+from findna.variants.vcf import VcfReader, VcfRecord, VcfSource
 from tests.conftest import random_sequence
 from tests.test_haplotypes import Contig, by_hand, rc
 from tests.test_variants import BCFTOOLS, bcftools, needs_bcftools, other

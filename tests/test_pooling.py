@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from findna.batching import Batch, Piece, batches
-from findna.encoding import decode
+from findna.genome.batching import Batch, Piece, batches
+from findna.genome.encoding import decode
+from findna.genome.windows import Region, Window, tile
 from findna.model.pooling import Pooler, Pooling, segment_sums
-from findna.windows import Region, Window, tile
 
 DIM = 3
 

@@ -18,16 +18,16 @@ import torch
 from pybedtools import BedTool
 from safetensors.numpy import load_file, save_file
 
-from findna.batching import read_window
-from findna.encoding import BLANK, decode, encode, reverse_complement
-from findna.features import Features
-from findna.genome import Genome
-from findna.io.predictions import call
+from findna.commands.predict import predict as predict_rows
+from findna.genome.batching import read_window
+from findna.genome.encoding import BLANK, decode, encode, reverse_complement
+from findna.genome.fasta import Genome
+from findna.genome.regions import RegionSource
+from findna.genome.windows import Region, Window
 from findna.model.checkpoint import Model, load_checkpoint, save_checkpoint
-from findna.predict import predict as predict_rows
-from findna.regions import RegionSource
-from findna.task import load_task, tasks_home
-from findna.windows import Region, Window
+from findna.tasks.calls import call
+from findna.tasks.features import Features
+from findna.tasks.task import load_task, tasks_home
 from tests.conftest import TINY, make_model, make_task, random_sequence
 
 PROBABILITY = re.compile(r"[01]\.\d{6}")
@@ -598,7 +598,7 @@ def test_a_failed_run_leaves_nothing_behind(run, example, tasks, tmp_path, monke
     def fail(self, *_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("findna.io.predictions.PredictionWriter.write", fail)
+    monkeypatch.setattr("findna.outputs.tables.PredictionWriter.write", fail)
     error = run("predict", example / "genome.fa", example / "regions.bed", "-t", tasks["binary"],
                 "-o", tmp_path / "o.bed", code=1).stderr  # fmt: skip
     assert "No space left on device" in error

@@ -5,16 +5,18 @@ import shutil
 
 import pytest
 import torch
+from findna.training import loop
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from findna.config import PRESETS, SIZES, EncoderConfig, PretrainConfig, from_dict, merge, to_dict
 from findna.errors import ConfigError
 from findna.model.checkpoint import load_checkpoint
-from findna.training import loop
-from findna.training.corpus import Windows
-from findna.training.distillation import SelfDistillation
-from findna.training.metrics import Metrics
+from findna.model.config import SIZES, EncoderConfig
+from findna.pretraining.corpus import Windows
+from findna.pretraining.distillation import SelfDistillation
+from findna.pretraining.history import Metrics
+from findna.pretraining.recipe import PRESETS, PretrainConfig
+from findna.settings import from_dict, merge, to_dict
 from tests.conftest import random_sequence
 
 LITTLE = [

@@ -5,11 +5,11 @@ import shutil
 
 import pytest
 import torch
+from findna.training import compilation
 from safetensors.torch import load_file
 
 from findna.model.checkpoint import load_checkpoint
-from findna.training import compilation
-from findna.training.distillation import SelfDistillation
+from findna.pretraining.distillation import SelfDistillation
 from tests.test_cluster import torchrun
 from tests.test_pretrain import LITTLE, metrics, pretrain  # noqa: F401  a fixture
 

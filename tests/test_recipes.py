@@ -4,15 +4,16 @@ import math
 
 import pytest
 import torch
+from findna.training import distillation, losses
 from safetensors.torch import load_file
 
-from findna.config import PRESETS, PretrainConfig, from_dict, merge
-from findna.encoding import A, T
 from findna.errors import ConfigError
-from findna.training import distillation, losses
-from findna.training.corpus import Windows
-from findna.training.distillation import SelfDistillation
-from findna.training.loop import pretrain
+from findna.genome.encoding import A, T
+from findna.pretraining.corpus import Windows
+from findna.pretraining.distillation import SelfDistillation
+from findna.pretraining.loop import pretrain
+from findna.pretraining.recipe import PRESETS, PretrainConfig
+from findna.settings import from_dict, merge
 from tests.test_training import corpus, generator, random_sequence, windows
 
 LITTLE = {

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from findna.genome import Genome
-from findna.io.tracks import Segment, joined, write_bigwig
-from findna.scan import mean_track, windows
-from findna.scan import scan as scan_genome
-from findna.task import load_task
+from findna.commands.scan import mean_track, windows
+from findna.commands.scan import scan as scan_genome
+from findna.genome.fasta import Genome
+from findna.outputs.tracks import Segment, joined, write_bigwig
+from findna.tasks.task import load_task
 from tests.conftest import make_task, random_sequence
 
 
@@ -353,7 +353,7 @@ def test_a_full_disk_leaves_no_bigwig(tmp_path, kilobytes):
 import sys
 from pathlib import Path
 from findna.errors import OutputError
-from findna.io.tracks import Segment, write_bigwig
+from findna.outputs.tracks import Segment, write_bigwig
 try:
     values = (Segment("a", i, i + 1, (i * 7919 % 10007) / 10007) for i in range(30_000))
     write_bigwig(Path(sys.argv[1]), values, {"a": 30_000})

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from findna import selftest
-from findna.checks import Check, largest, relative
+from findna.commands import selftest
+from findna.commands.checks import Check, largest, relative
 from findna.model.checkpoint import SHIPPED, load_checkpoint
-from findna.task import SHIPPED as SHIPPED_TASKS
+from findna.tasks.task import SHIPPED as SHIPPED_TASKS
 
 
 def test_all_is_well_here(run):

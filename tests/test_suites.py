@@ -6,7 +6,7 @@ from findna.errors import ConfigError
 from findna.evaluation import suites
 from findna.evaluation.published import TABLES, published
 from findna.evaluation.suites import SETS, find_sets
-from findna.metrics import METRICS
+from findna.labelled.metrics import METRICS
 
 DEV, TRAIN, TEST = "dev.csv", "train.csv.gz", "test.csv"
 

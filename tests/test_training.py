@@ -6,18 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
-from findna.config import ViewConfig
-from findna.encoding import BLANK, N, encode, encode_soft_masked, reverse_complement
-from findna.errors import ConfigError, GenomeError
-from findna.model.heads import standardise
 from findna.training import losses, views
-from findna.training.corpus import Corpus
-from findna.training.ema import update_teacher
-from findna.training.health import effective_rank, relative_spread
-from findna.training.masking import mask_tokens
-from findna.training.muon import Muon, orthogonalise
-from findna.training.schedules import cosine, linear, warmup_cosine
+
+from findna.errors import ConfigError, GenomeError
+from findna.genome.encoding import BLANK, N, encode, encode_soft_masked, reverse_complement
+from findna.model.heads import standardise
+from findna.model.schedules import cosine, linear, warmup_cosine
+from findna.pretraining.corpus import Corpus
+from findna.pretraining.distillation import update_teacher
+from findna.pretraining.heldout import effective_rank, relative_spread
+from findna.pretraining.muon import Muon, orthogonalise
+from findna.pretraining.recipe import ViewConfig
+from findna.pretraining.views import mask_tokens
 from tests.conftest import random_sequence
 
 

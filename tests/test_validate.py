@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from findna import validate as module
 from findna.cli.validate import _print_table
-from findna.estimate import estimate_embed
-from findna.genome import Genome
-from findna.validate import Lengths, kind_of
-from findna.windows import Region
+from findna.commands import validate as module
+from findna.commands.estimate import estimate_embed
+from findna.commands.validate import Lengths, kind_of
+from findna.genome.fasta import Genome
+from findna.genome.windows import Region
 from tests.conftest import random_sequence
 
 

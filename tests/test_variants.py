@@ -20,14 +20,15 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from findna.alleles import SCORED, UNSCORED, Examiner, kind_of
-from findna.effects import Scorer, cosine_distance, log_odds
-from findna.encoding import decode, encode, reverse_complement
 from findna.errors import FindnaError, VariantError
-from findna.genome import Genome
-from findna.io.vcf import InfoField, VcfRecord, VcfSource, VcfWriter
+from findna.genome.encoding import decode, encode, reverse_complement
+from findna.genome.fasta import Genome
 from findna.model.checkpoint import load_checkpoint
-from findna.task import load_task
+from findna.tasks.task import load_task
+from findna.variants.alleles import SCORED, UNSCORED, Examiner, kind_of
+from findna.variants.annotate import InfoField, VcfWriter
+from findna.variants.scores import Scorer, cosine_distance, log_odds
+from findna.variants.vcf import VcfRecord, VcfSource
 from tests.conftest import random_sequence
 from tests.reference import one_hot
 
@@ -733,8 +734,8 @@ def test_tasks_get_names_that_vcf_allows(score, write, tasks, tmp_path):
 
 
 def test_from_python(fasta, model_folder, write, tmp_path):
-    from findna.io.vcf import VcfSource
-    from findna.variants import variants
+    from findna.commands.variants import variants
+    from findna.variants.vcf import VcfSource
 
     vcf = write("m.vcf", HEADER + record())
     with Genome(fasta) as genome:

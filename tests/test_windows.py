@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from findna.intervals import Interval
-from findna.windows import Region, resize, tile
+from findna.genome.intervals import Interval
+from findna.genome.windows import Region, resize, tile
 
 
 @given(st.integers(1, 5_000), st.integers(1, 700))

@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from findna.features import FeatureTable
-from findna.finetuning.probe import fit_probe
-from findna.labelled import LabelledSet, read_labelled
+from findna.labelled.sets import LabelledSet, read_labelled
 from findna.model.checkpoint import load_checkpoint
 from findna.model.encoder import Encoder
+from findna.tasks.features import FeatureTable
+from findna.tasks.probe import fit_probe
 
 SETS = ("prom/prom_core_tata", "prom/prom_300_tata", "tf/3", "mouse/4")
 

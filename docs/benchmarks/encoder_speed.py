@@ -24,9 +24,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from findna.config import EncoderConfig
-from findna.inference import MAX_TOKENS
+from findna.model.config import EncoderConfig
 from findna.model.encoder import Encoder
+from findna.model.inference import MAX_TOKENS
 
 LONGEST = 4_776
 

@@ -15,11 +15,12 @@ import torch
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from findna.config import PRESETS, PretrainConfig, from_dict, merge
+from findna.commands.pretrain import pretrain_genome
 from findna.errors import CollapseError
-from findna.io.curves import STYLE, draw_panel
-from findna.pretrain import pretrain_genome
-from findna.training.history import PANELS, read_history
+from findna.pretraining.curves import STYLE, draw_panel
+from findna.pretraining.history import PANELS, read_history
+from findna.pretraining.recipe import PRESETS, PretrainConfig
+from findna.settings import from_dict, merge
 
 COMMON = {
     "encoder": {

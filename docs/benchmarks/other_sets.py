@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from findna.intervals import Interval
-from findna.windows import resize
+from findna.genome.intervals import Interval
+from findna.genome.windows import resize
 
 
 def read(path: Path) -> list[str]:

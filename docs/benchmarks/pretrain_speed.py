@@ -24,20 +24,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from findna.config import (
-    PRESETS,
-    SIZES,
-    EncoderConfig,
-    PretrainConfig,
-    ViewConfig,
-    from_dict,
-    merge,
-)
-from findna.devices import keep_freed_memory
-from findna.training.compilation import compile_layers
-from findna.training.corpus import Windows
-from findna.training.distillation import SelfDistillation, Views
-from findna.training.state import TrainingState
+from findna.model.config import SIZES, EncoderConfig
+from findna.model.devices import keep_freed_memory
+from findna.pretraining.corpus import Windows
+from findna.pretraining.distillation import SelfDistillation, Views, compile_layers
+from findna.pretraining.recipe import PRESETS, PretrainConfig, ViewConfig
+from findna.pretraining.state import TrainingState
+from findna.settings import from_dict, merge
 
 N, BLANK = 3, 5
 COMPLEMENT = [4, 2, 1, 3, 0]
@@ -167,7 +160,7 @@ class Plain:
 
 
 def findna_step(state: TrainingState, views: Views, amp: torch.autocast) -> None:
-    """What `findna.training.loop` does with the views of a step."""
+    """What `findna.pretraining.loop` does with the views of a step."""
     with amp:
         losses = state.model(views)
     losses.total.backward()

@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from findna.encoding import C, G, N, reverse_complement
-from findna.genome import Genome
-from findna.intervals import Interval
+from findna.genome.encoding import C, G, N, reverse_complement
+from findna.genome.fasta import Genome
+from findna.genome.intervals import Interval
 
 WINDOW = (249, 51)  # bp before the start, and from the start on
 AROUND = 1_000

@@ -6,7 +6,7 @@
     python docs/benchmarks/recipes.py GENOME.fa.gz DATA -o recipes.jsonl --test \
         --seeds 11 12 13 14 15 --only k-mers "random weights" "masked only" "InfoNCE, KoLeo"
 
-Each recipe of RECIPES is trained with each seed by `findna.training.loop.pretrain`. The probe is a
+Each recipe of RECIPES is trained with each seed by `findna.pretraining.loop.pretrain`. The probe is a
 logistic regression on the standardised mean of the teacher's hidden states over bases and strands,
 its regularisation chosen on validation sequences. What is reported is AUROC on those validation
 sequences, so that recipes are chosen without a look at test data; `--test` trains the recipes that
@@ -38,21 +38,23 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from findna.config import PRESETS, PretrainConfig, from_dict, merge, to_dict
-from findna.devices import describe
-from findna.encoding import Tokens
 from findna.evaluation.baselines import kmer_regression
-from findna.features import Sequences
-from findna.genome import Genome
-from findna.inference import region_vectors
-from findna.labelled import CLASSES, LabelledSet, find_splits, hold_out, read_labelled
-from findna.metrics import measure
+from findna.genome.batching import Sequences
+from findna.genome.encoding import Tokens
+from findna.genome.fasta import Genome
+from findna.labelled.metrics import measure
+from findna.labelled.sets import CLASSES, LabelledSet, find_splits, read_labelled
+from findna.labelled.splits import hold_out
 from findna.model.checkpoint import load_checkpoint
+from findna.model.devices import describe
 from findna.model.encoder import Encoder
+from findna.model.inference import region_vectors
 from findna.model.pooling import Pooling
-from findna.training.corpus import Corpus
-from findna.training.loop import pretrain
-from findna.training.state import TrainingState
+from findna.pretraining.corpus import Corpus
+from findna.pretraining.loop import pretrain
+from findna.pretraining.recipe import PRESETS, PretrainConfig
+from findna.pretraining.state import TrainingState
+from findna.settings import from_dict, merge, to_dict
 
 # A short run needs a faster teacher than the presets give it: with a momentum of 0.99 rising to 1,
 # three tenths of a teacher are still initial weights after 240 steps (product of all momenta).

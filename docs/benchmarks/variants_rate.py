@@ -24,16 +24,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from findna.alleles import Examiner
-from findna.devices import describe, resolve_device
-from findna.effects import Scorer, cosine_distance
-from findna.encoding import NUCLEOTIDES
-from findna.genome import Genome
-from findna.haplotypes import Haplotype, Pair
-from findna.io.vcf import VcfSource
+from findna.genome.encoding import NUCLEOTIDES
+from findna.genome.fasta import Genome
 from findna.model.checkpoint import Checkpoint, load_checkpoint
+from findna.model.devices import describe, resolve_device
 from findna.model.encoder import Encoder
-from findna.variants import scored
+from findna.variants.alleles import Examiner
+from findna.variants.haplotypes import Haplotype, Pair
+from findna.variants.scores import Scorer, cosine_distance, scored
+from findna.variants.vcf import VcfSource
 
 CHANNEL = {token: i for i, token in enumerate(NUCLEOTIDES)}
 

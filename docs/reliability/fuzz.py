@@ -77,29 +77,33 @@ from valid import (
     vcf,
 )
 
-from findna.alleles import Examiner, examine_all
-from findna.alleles import survey as survey_variants
-from findna.batching import read_window
 from findna.cli import main as findna
-from findna.config import EncoderConfig, PretrainConfig, from_dict, read_yaml
-from findna.encoding import encode
+from findna.commands.rows import place_all
 from findna.errors import FindnaError
 from findna.evaluation.variant_sets import read_starts
-from findna.genome import Genome, read_aliases
-from findna.io.bed import column_names, read_intervals
-from findna.io.hdf5 import EmbeddingWriter
-from findna.io.tables import EmbeddingTable
-from findna.io.vcf import InfoField, VariantTable, VcfSource, VcfWriter, annotated_header
-from findna.labelled import read_labelled
+from findna.genome.batching import read_window
+from findna.genome.bed import column_names, read_intervals
+from findna.genome.encoding import encode
+from findna.genome.fasta import Genome, read_aliases
+from findna.genome.regions import RegionOptions, RegionSource, survey
+from findna.genome.windows import Window
+from findna.labelled.sets import read_labelled
 from findna.model.checkpoint import Model, load_checkpoint, save_checkpoint
+from findna.model.config import EncoderConfig
 from findna.model.heads import TaskHead
 from findna.model.published import import_published
-from findna.pipeline import obs_columns, obs_row, place_all
-from findna.regions import RegionOptions, RegionSource, survey
-from findna.task import TaskConfig, load_task, save_task
-from findna.training.metrics import Metrics
-from findna.training.state import TrainingState
-from findna.windows import Window
+from findna.outputs.hdf5 import EmbeddingWriter
+from findna.outputs.provenance import obs_columns, obs_row
+from findna.outputs.tables import EmbeddingTable
+from findna.pretraining.history import Metrics
+from findna.pretraining.recipe import PretrainConfig
+from findna.pretraining.state import TrainingState
+from findna.settings import from_dict, read_yaml
+from findna.tasks.task import TaskConfig, load_task, save_task
+from findna.variants.alleles import Examiner, examine_all
+from findna.variants.alleles import survey as survey_variants
+from findna.variants.annotate import InfoField, VariantTable, VcfWriter, annotated_header
+from findna.variants.vcf import VcfSource
 
 LONGEST_MESSAGE = 5_000
 SIZES = EncoderConfig(

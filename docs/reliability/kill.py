@@ -25,7 +25,7 @@ from safetensors.numpy import load_file
 from findna.example import CONTIGS, write_example
 
 START = (
-    "import sys; import findna.unfinished as u; u.SECONDS = 0.3; "
+    "import sys; import findna.outputs.unfinished as u; u.SECONDS = 0.3; "
     "from findna.cli import main; sys.argv[0] = 'findna'; main()"
 )
 LITTLE = [

@@ -23,9 +23,9 @@ import h5py
 import numpy as np
 import torch
 
-from findna.config import EncoderConfig
 from findna.example import CONTIGS, write_example
 from findna.model.checkpoint import Model, save_checkpoint
+from findna.model.config import EncoderConfig
 
 LENGTH = 100
 SIZES = EncoderConfig(

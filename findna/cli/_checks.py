@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from findna.checks import Check
+    from findna.commands.checks import Check
 
 
 def print_checks(about: Mapping[str, Any], checks: Iterable[Check], as_json: bool) -> None:

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 import click
 
-from findna import log, progress
+from findna import console as log
+from findna import console as progress
 from findna.cli import on_interrupt
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -130,7 +131,7 @@ region_options = option_group(
 def _parse_shard(_: click.Context, __: click.Parameter, value: str | None) -> Any:
     if value is None:
         return None
-    from findna.shards import Shard
+    from findna.outputs.shards import Shard
 
     return Shard.parse(value)
 
@@ -186,8 +187,8 @@ def genome_and_rows(
 
     ``stream`` reads a pipe as it comes: the rows can then be read once.
     """
-    from findna.genome import Genome, read_aliases
-    from findna.regions import RegionSource
+    from findna.genome.fasta import Genome, read_aliases
+    from findna.genome.regions import RegionSource
 
     begin()
     aliases = read_aliases(chrom_alias) if chrom_alias else None
@@ -212,8 +213,9 @@ def for_job(run: Callable[..., Any], rows: str | None) -> Callable[..., Any]:
     """
     if "WORLD_SIZE" not in os.environ:
         return run
-    from findna.distributed import current_job, run_sharded
-    from findna.io.streams import is_stdin
+    from findna.commands.sharded import run_sharded
+    from findna.genome.text import is_stdin
+    from findna.model.collective import current_job
 
     job = current_job()
     if job is None:

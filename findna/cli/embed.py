@@ -101,9 +101,9 @@ def embed(
         name = output.name.lower().removesuffix(".gz").removesuffix(".bgz") if output else ""
         form = "tsv" if name.endswith((".tsv", ".txt", ".bed")) else "h5"
 
-    from findna.embed import embed as run
+    from findna.commands.embed import embed as run
+    from findna.genome.regions import RegionOptions
     from findna.model.pooling import Pooling
-    from findna.regions import RegionOptions
 
     opened = _options.genome_and_rows(genome, chrom_alias, regions, region)
     with opened as (fasta, source):

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 from findna.cli import _options
 from findna.cli._settings import GroupedCommand, setting_options, settings_of
 from findna.cli._tables import print_table
-from findna.config import FineTuneConfig
+from findna.tasks.recipe import FineTuneConfig
 
 _BASELINES = ("random", "k-mers", "cnn")
 _OF_SEQUENCES = ("mode", "seeds", "baseline", "most", "kmers", "remove_leaks")
@@ -165,13 +165,13 @@ def evaluate(
 
     from contextlib import ExitStack
 
-    from findna.config import from_dict
-    from findna.evaluate import EvaluateOptions, evaluate_variants
-    from findna.evaluate import evaluate as run
+    from findna.evaluation.protocol import EvaluateOptions, evaluate_variants
+    from findna.evaluation.protocol import evaluate as run
     from findna.evaluation.report import summary_rows, to_markdown
     from findna.evaluation.variant_report import variant_markdown, variant_rows
-    from findna.genome import Genome
-    from findna.io.output import replaced
+    from findna.genome.fasta import Genome
+    from findna.outputs.files import replaced
+    from findna.settings import from_dict
 
     _options.begin()
     chosen = () if "none" in baseline else baseline or _BASELINES

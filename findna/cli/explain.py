@@ -116,8 +116,8 @@ def explain(
     if output is None and plot is None and track is None:
         track = Path("-")
 
-    from findna.explain import explain as run
-    from findna.regions import RegionOptions
+    from findna.commands.explain import explain as run
+    from findna.genome.regions import RegionOptions
 
     opened = _options.genome_and_rows(genome, chrom_alias, regions, region)
     with opened as (fasta, source):

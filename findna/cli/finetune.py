@@ -9,7 +9,7 @@ import click
 
 from findna.cli import _options
 from findna.cli._settings import GroupedCommand, setting_options, settings_of
-from findna.config import FineTuneConfig
+from findna.tasks.recipe import FineTuneConfig
 
 _DATA = click.Path(path_type=Path, exists=True)
 
@@ -134,12 +134,12 @@ def finetune(
         name = next(iter(given)).replace("_", "-")
         raise click.UsageError(f"--{name} needs --mode full")
 
-    from findna.config import from_dict
-    from findna.finetune import finetune as run
-    from findna.finetune import read_splits
-    from findna.genome import Genome, read_aliases
-    from findna.io.output import check_model_folder
-    from findna.task import tasks_home
+    from findna.commands.finetune import finetune as run
+    from findna.commands.finetune import read_splits
+    from findna.genome.fasta import Genome, read_aliases
+    from findna.outputs.files import check_model_folder
+    from findna.settings import from_dict
+    from findna.tasks.task import tasks_home
 
     _options.begin()
     folder = output or tasks_home() / task

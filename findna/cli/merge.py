@@ -31,7 +31,7 @@ def merge(parts: tuple[Path, ...], output: Path | None, force: bool) -> None:
       findna merge peaks.?.h5 -o peaks.h5
       findna merge promoters.*.bed.gz -o promoters.bed.gz
     """
-    from findna.merge import merge as run
+    from findna.commands.merge import merge as run
 
     _options.begin()
     summary = run(parts, output, force)

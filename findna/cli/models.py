@@ -58,8 +58,7 @@ def info(model: str, as_json: bool) -> None:
     Where its folder holds metrics.jsonl, the curves of its training follow.
     """
     from findna.model.checkpoint import CARD, load_checkpoint, read_config
-    from findna.training.history import curve_rows, read_history
-    from findna.training.metrics import METRICS
+    from findna.pretraining.history import METRICS, curve_rows, read_history
 
     checkpoint = load_checkpoint(model)
     if as_json:
@@ -104,9 +103,9 @@ def report(run: Path, output: Path, force: bool) -> None:
 
     It may be under way or have failed. Needs findna[plot].
     """
-    from findna.io.curves import need_curves, write_report
-    from findna.io.output import check_output
-    from findna.training.history import read_history
+    from findna.outputs.files import check_output
+    from findna.pretraining.curves import need_curves, write_report
+    from findna.pretraining.history import read_history
 
     need_curves(output)
     history = read_history(run)

@@ -95,8 +95,8 @@ def predict(
     if bed6 and form != "bed":
         raise click.UsageError("--bed6 is BED; leave out -O")
 
-    from findna.predict import predict as run
-    from findna.regions import RegionOptions
+    from findna.commands.predict import predict as run
+    from findna.genome.regions import RegionOptions
 
     opened = _options.genome_and_rows(
         genome, chrom_alias, regions, region, stream=not (resume or shard)

@@ -10,16 +10,9 @@ import click
 
 from findna.cli import _options
 from findna.cli._settings import GroupedCommand, SettingOption
-from findna.config import (
-    PRESETS,
-    SIZES,
-    EncoderConfig,
-    PretrainConfig,
-    ViewConfig,
-    from_dict,
-    merge,
-    read_yaml,
-)
+from findna.model.config import SIZES, EncoderConfig
+from findna.pretraining.recipe import PRESETS, PretrainConfig, ViewConfig
+from findna.settings import from_dict, merge, read_yaml
 
 _SECTIONS: dict[str, type] = {"encoder": EncoderConfig, "views": ViewConfig, "": PretrainConfig}
 
@@ -161,8 +154,8 @@ def pretrain(
         value = settings[item.name]
         if value is not None and value != ():
             (given[section] if section else given)[item.name] = value
-    from findna.distributed import training_job
-    from findna.pretrain import pretrain_genome
+    from findna.commands.pretrain import pretrain_genome
+    from findna.pretraining.processes import training_job
 
     _options.begin()
     with training_job(device) as own_device:

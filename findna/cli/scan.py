@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from findna.cli import _options
-from findna.io.tracks import is_bigwig
+from findna.outputs.tracks import is_bigwig
 
 
 @click.command(short_help="A task's probability along the genome, as a track.")
@@ -106,9 +106,9 @@ def scan(
 
     from contextlib import ExitStack
 
-    from findna.genome import Genome, read_aliases
-    from findna.regions import RegionSource
-    from findna.scan import scan as run
+    from findna.commands.scan import scan as run
+    from findna.genome.fasta import Genome, read_aliases
+    from findna.genome.regions import RegionSource
 
     _options.begin()
     aliases = read_aliases(chrom_alias) if chrom_alias else None

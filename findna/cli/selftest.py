@@ -23,9 +23,9 @@ def selftest(device: str, as_json: bool) -> None:
       findna selftest
       findna selftest --device cuda --json > selftest.json
     """
-    from findna.devices import describe, resolve_device
-    from findna.selftest import selftest as run
-    from findna.selftest import versions
+    from findna.commands.selftest import selftest as run
+    from findna.commands.selftest import versions
+    from findna.model.devices import describe, resolve_device
 
     _options.begin()
     about = {"versions": versions(), "device": describe(resolve_device(device))}

@@ -31,7 +31,7 @@ def list_tasks() -> None:
     A task of one's own goes before one of the same name that ships.
     """
     from findna.errors import CheckpointError
-    from findna.task import SHIPPED, known_tasks, read_task
+    from findna.tasks.task import SHIPPED, known_tasks, read_task
 
     rows = []
     for name, folder in sorted(known_tasks().items()):
@@ -72,7 +72,7 @@ def _figure(metrics: Any) -> str:
 @_options.verbosity
 def info(task: str, as_json: bool) -> None:
     """Show the card of TASK, a name or a folder."""
-    from findna.task import CARD, find_task, load_task, read_task
+    from findna.tasks.task import CARD, find_task, load_task, read_task
 
     folder = find_task(task)
     if as_json:

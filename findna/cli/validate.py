@@ -13,7 +13,7 @@ import click
 from findna.cli import _options
 
 if TYPE_CHECKING:
-    from findna.validate import Report
+    from findna.commands.validate import Report
 
 _BAR = 30  # letters of the longest bar
 _MOST_CLASSES = 20  # that are listed
@@ -86,10 +86,10 @@ def validate(
 
     from contextlib import ExitStack
 
-    from findna.genome import Genome, read_aliases
-    from findna.io.labels import TABLE, suffix
-    from findna.regions import RegionOptions
-    from findna.validate import validate as run
+    from findna.commands.validate import validate as run
+    from findna.genome.fasta import Genome, read_aliases
+    from findna.genome.regions import RegionOptions
+    from findna.labelled.rows import TABLE, suffix
 
     _options.begin()
     first: Path | None = genome

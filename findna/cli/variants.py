@@ -126,9 +126,9 @@ def variants(
         by_name = {".bcf": "bcf", ".tsv": "tsv", ".txt": "tsv"}
         form = by_name.get(Path(name).suffix, "vcf")
 
-    from findna.genome import Genome, read_aliases
-    from findna.io.vcf import VcfSource
-    from findna.variants import variants as run
+    from findna.commands.variants import variants as run
+    from findna.genome.fasta import Genome, read_aliases
+    from findna.variants.vcf import VcfSource
 
     _options.begin()
     aliases = read_aliases(chrom_alias) if chrom_alias else None

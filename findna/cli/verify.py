@@ -48,8 +48,8 @@ def verify(
       findna verify regions.h5 genome.fa
       findna verify regions.h5 genome.fa -m model/ --all --json > report.json
     """
-    from findna.genome import Genome, read_aliases
-    from findna.verify import verify as run
+    from findna.commands.verify import verify as run
+    from findna.genome.fasta import Genome, read_aliases
 
     _options.begin()
     aliases = read_aliases(chrom_alias) if chrom_alias else None

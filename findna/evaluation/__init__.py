@@ -1,1 +1,1 @@
-"""Benchmarks: suites of labelled sets, baselines and published results."""
+"""Models and baselines on labelled sets and variants, in tables."""

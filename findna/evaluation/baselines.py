@@ -22,10 +22,10 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
-from findna.encoding import BLANK, Tokens
-from findna.kmers import kmer_counts
-from findna.labelled import CLASSES, MULTILABEL, REGRESSION
-from findna.metrics import measure
+from findna.genome.encoding import BLANK, Tokens
+from findna.labelled.metrics import measure
+from findna.labelled.sets import CLASSES, MULTILABEL, REGRESSION
+from findna.tasks.kmers import kmer_counts
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[Any]
@@ -183,7 +183,7 @@ def kmer_regression(
     ----------
     train, valid : KmerTable or sequence of ndarray, shape (length,), uint8
     y_train, y_valid : ndarray
-        Labels as ``findna.metrics.measure`` takes them.
+        Labels as ``findna.labelled.metrics.measure`` takes them.
     kind : str
         "classes", "multilabel" or "regression".
     n_classes : int

@@ -20,7 +20,7 @@ class Table:
     source : str
         Where the figures were read.
     metric : str
-        Name of the measure, as in ``findna.metrics``.
+        Name of the measure, as in ``findna.labelled.metrics``.
     note : str
         What to know before comparing.
     models : tuple of str

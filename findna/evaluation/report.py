@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from findna.evaluation.published import TABLES, Table, published
-from findna.metrics import METRICS, NAMES, PRIMARY
+from findna.labelled.metrics import METRICS, NAMES, PRIMARY
 
 MODEL = "findna"
 """What the evaluated model is called among the methods."""
@@ -212,7 +212,7 @@ _SHOWN: dict[str, Callable[[dict[str, Any]], str]] = {
 
 
 def to_markdown(report: dict[str, Any]) -> str:
-    """The report of `findna.evaluate.evaluate` as Markdown."""
+    """The report of `findna.evaluation.protocol.evaluate` as Markdown."""
     about, sets, missing = report["about"], report["sets"], report["missing"]
     most = f"at most {about['most']:,} sequences of a split" if about["most"] else "all sequences"
     draws = min(about["draws"], about["seeds"])

@@ -9,7 +9,7 @@ import numpy as np
 
 from findna.evaluation.report import markdown
 from findna.evaluation.variants import APART, METRICS, TSS, K
-from findna.metrics import NAMES
+from findna.labelled.metrics import NAMES
 
 BEYOND = "beyond_tss"
 """What a score's figures exceed those of the distance to TSS by."""
@@ -93,7 +93,7 @@ def _verdicts(result: dict[str, Any]) -> list[str]:
 
 
 def variant_markdown(report: dict[str, Any]) -> str:
-    """The report of `findna.evaluate.evaluate_variants` as Markdown."""
+    """The report of `findna.evaluation.protocol.evaluate_variants` as Markdown."""
     about, sets, missing = report["about"], report["sets"], report["missing"]
     tasks = "".join(
         f", task {name} `{task['digest'][:12]}` (windows of {task['window']} bp)"

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from findna.alleles import SAME_ASSEMBLY, SCORED, Examiner, survey
 from findna.errors import FindnaError, LabelError, RegionError
-from findna.genome import Genome
-from findna.io.bed import read_bed
-from findna.io.streams import display_name
-from findna.io.vcf import VcfRecord, VcfSource, defined_ids, info_value
+from findna.genome.bed import read_bed
+from findna.genome.fasta import Genome
+from findna.genome.text import display_name
+from findna.variants.alleles import SAME_ASSEMBLY, SCORED, Examiner, survey
+from findna.variants.vcf import VcfRecord, VcfSource, defined_ids, info_value
 
 VARIANTS = "variants"
 """Name of the suite."""

@@ -19,21 +19,20 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from findna.alleles import Examined, Examiner
-from findna.effects import SCORES, Effect, Scorer
-from findna.encoding import A, G, decode, encode
+from findna.console import progress
 from findna.evaluation.baselines import STRENGTHS
 from findna.evaluation.variant_sets import Floats, Ints, LabelledVariants, Starts, distances
-from findna.genome import Genome
-from findna.haplotypes import Change, trim
-from findna.inference import MAX_TOKENS
-from findna.kmers import kmer_counts
-from findna.labelled import CLASSES
-from findna.metrics import bootstrap, bootstrap_difference, measure
+from findna.genome.encoding import A, G, decode, encode
+from findna.genome.fasta import Genome
+from findna.labelled.metrics import bootstrap, bootstrap_difference, measure
+from findna.labelled.sets import CLASSES
 from findna.model.checkpoint import Checkpoint
-from findna.progress import progress
-from findna.task import Task
-from findna.variants import scored
+from findna.model.inference import MAX_TOKENS
+from findna.tasks.kmers import kmer_counts
+from findna.tasks.task import Task
+from findna.variants.alleles import Examined, Examiner
+from findna.variants.haplotypes import Change, trim
+from findna.variants.scores import SCORES, Effect, Scorer, scored
 
 TSS = "distance to TSS"
 METRICS = ("auroc", "auprc")

@@ -1,1 +1,1 @@
-"""The encoder, its heads, pooling and checkpoints. Knows nothing of files of sequence."""
+"""The encoder, its heads and weights, and the one inference loop."""

@@ -20,16 +20,21 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from findna import __version__
-from findna.config import EncoderConfig, from_dict, to_dict
 from findna.errors import CheckpointError, ConfigError
-from findna.io.output import replaced
+from findna.model.config import EncoderConfig
 from findna.model.encoder import Encoder
 from findna.model.heads import MaskedNucleotideHead
+from findna.outputs.files import replaced
+from findna.settings import from_dict, to_dict
 
 FORMAT = 1
+
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
-SHIPPED = Path(__file__).parent.parent / "models"
+
+SHIPPED = Path(__file__).parents[1] / "shipped" / "models"
+
 DEFAULT_MODEL = "tiny"
+
 _LARGEST_CONFIG = 1 << 20  # bytes
 
 
@@ -223,3 +228,9 @@ def load_checkpoint(model: str) -> Checkpoint:
         network,
         training if isinstance(training, dict) else {},
     )
+
+
+CITATION = (
+    'Yu, Cheng, Khalitov, Olsson, Yang, "Self-Distillation Improves DNA Sequence Inference", '
+    "arXiv:2405.08538 (2024)"
+)

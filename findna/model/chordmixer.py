@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from findna.config import EncoderConfig
+from findna.model.config import EncoderConfig
 from findna.model.linear import mlp
 
 

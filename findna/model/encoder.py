@@ -8,9 +8,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from findna.config import EncoderConfig
-from findna.encoding import ALPHABET
+from findna.genome.encoding import ALPHABET
 from findna.model.chordmixer import ChordMixer, Rotation
+from findna.model.config import EncoderConfig
 
 
 class Encoder(nn.Module):

@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from findna import collective
-from findna.config import EncoderConfig
-from findna.encoding import ALPHABET
+from findna.genome.encoding import ALPHABET
+from findna.model import collective
+from findna.model.config import EncoderConfig
 
 
 class MaskedNucleotideHead(nn.Linear):

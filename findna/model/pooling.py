@@ -19,7 +19,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from findna.batching import Batch, Piece
+from findna.genome.batching import Batch, Piece
 
 Array = npt.NDArray[np.float32]
 Spans = npt.NDArray[np.float64]

@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from findna.config import EncoderConfig
 from findna.errors import CheckpointError, ConfigError
-from findna.io.output import check_model_folder
 from findna.model.checkpoint import Model, save_checkpoint
+from findna.model.config import EncoderConfig
+from findna.outputs.files import check_model_folder
 
 _PUBLISHED_KEY = re.compile(
     r"encoder\.SwanDNA_blocks\.(\d+)\.SwanDNA_blocks\.(\d+)\.column_transform\.(fc[12])\.(weight|bias)"

@@ -1,0 +1,1 @@
+"""One module per command: readers, a stage, a writer."""

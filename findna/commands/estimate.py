@@ -1,0 +1,134 @@
+"""What a run would take on this device, from a second of measuring."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import cycle
+from typing import Any
+
+import torch
+
+from findna.genome.batching import SequenceSource
+from findna.genome.windows import Region
+from findna.model.checkpoint import load_checkpoint
+from findna.model.devices import describe, resolve_device
+from findna.model.inference import MAX_TOKENS, region_vectors
+from findna.model.pooling import Pooling
+from findna.variants.haplotypes import Strands
+from findna.variants.scores import Scorer
+
+_SECONDS = 1.0  # that the measured part takes, about
+
+_MOST_BATCHES = 20
+
+_LONGEST = 20_000  # bp of a region that are encoded
+
+_FEW_ALLELES = 4
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Time and memory of a run; a guess from a small part of it.
+
+    Parameters
+    ----------
+    command : {"embed", "variants"}
+        With its default options.
+    seconds : float
+        Without loading the model.
+    memory : int
+        Peak memory of the process, bytes; it does not grow with the number of rows.
+    gpu_memory : int, optional
+        Peak memory on a CUDA device, bytes.
+    """
+
+    command: str
+    model: str
+    digest: str
+    device: str
+    seconds: float
+    memory: int
+    gpu_memory: int | None
+
+    def facts(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def estimate_embed(
+    sample: Sequence[Region], source: SequenceSource, total: int, model: str, device: str
+) -> Estimate:
+    """What encoding ``total`` bp takes, from some of the regions.
+
+    Parameters
+    ----------
+    sample : sequence of Region
+        Not empty; read from ``source``, as often as it takes to fill a batch.
+    """
+    target, checkpoint = resolve_device(device), load_checkpoint(model)
+    batch = MAX_TOKENS[target.type]
+
+    def seconds(bases: int) -> tuple[float, int]:
+        """Time to encode at least so many bases, and their number."""
+        regions, n = [], 0
+        for number, region in enumerate(cycle(sample)):
+            if n >= bases:
+                break
+            regions.append(_shortened(region, number))
+            n += len(regions[-1])
+        started = time.perf_counter()
+        encoder = checkpoint.model.encoder
+        for _ in region_vectors(regions, source, encoder, Pooling(), device=target):
+            pass
+        return time.perf_counter() - started, n
+
+    first, _ = seconds(batch)  # also warms up
+    measured, n = seconds(batch * max(min(int(_SECONDS / first), _MOST_BATCHES), 1))
+    memory, on_gpu = _memory(target)
+    return Estimate(
+        "embed", checkpoint.name, checkpoint.digest, describe(target), measured / n * total,
+        memory, on_gpu,
+    )  # fmt: skip
+
+
+def _shortened(region: Region, index: int) -> Region:
+    """A region under another number, or the beginning of its first part if it is long."""
+    parts = region.parts
+    if len(region) > _LONGEST:
+        start, end = parts[0]
+        parts = ((start, min(end, start + _LONGEST)),)
+    return Region(index, region.chrom, parts, region.reverse)
+
+
+def estimate_variants(
+    sample: Sequence[list[Strands]], alleles: int, model: str, device: str
+) -> Estimate:
+    """What scoring so many alleles takes, from the windows of some; at least one."""
+    target, checkpoint = resolve_device(device), load_checkpoint(model)
+    scorer = Scorer(checkpoint, device=target)
+
+    def seconds(n: int) -> float:
+        started = time.perf_counter()
+        scorer(sample[:n])
+        return time.perf_counter() - started
+
+    few = min(_FEW_ALLELES, len(sample))
+    seconds(few)  # warms up
+    n = min(max(int(few * _SECONDS / seconds(few)), few), len(sample))
+    measured = seconds(n)
+    memory, on_gpu = _memory(target)
+    return Estimate(
+        "variants", checkpoint.name, checkpoint.digest, describe(target), measured / n * alleles,
+        memory, on_gpu,
+    )  # fmt: skip
+
+
+def _memory(device: torch.device) -> tuple[int, int | None]:
+    """Peak memory of this process so far, and on a CUDA device; bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return peak, torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None

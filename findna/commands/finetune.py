@@ -1,0 +1,344 @@
+"""Labelled sequences in, a task folder out."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from findna.errors import ConfigError, LabelError
+from findna.genome.fasta import Genome
+from findna.labelled.lengths import length_warning
+from findna.labelled.metrics import bootstrap, expected_calibration_error, measure, reliability
+from findna.labelled.sets import (
+    CLASSES,
+    REGRESSION,
+    LabelledSet,
+    check_trainable,
+    find_splits,
+    read_labelled,
+)
+from findna.labelled.splits import hold_out, overlap
+from findna.model.checkpoint import SHIPPED, Model, digest_of, load_checkpoint
+from findna.model.devices import describe, resolve_device
+from findna.outputs.files import check_model_folder
+from findna.tasks.calibration import fit_temperature
+from findna.tasks.card import task_card
+from findna.tasks.features import Features, FeatureTable, Matrix
+from findna.tasks.full import fine_tune
+from findna.tasks.probe import Labels, Probe, Rows, fit_probe, logits_of, search_space
+from findna.tasks.recipe import FineTuneConfig
+from findna.tasks.task import TaskConfig, is_class_name, save_task, to_probabilities
+
+logger = logging.getLogger(__name__)
+
+VALID_FRACTION = 0.2
+
+ON_OVERLAP = ("stop", "drop", "keep")
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Labelled sequences of a run; ``valid_from`` says where the validation set comes from."""
+
+    train: LabelledSet
+    valid: LabelledSet
+    test: LabelledSet | None
+    valid_from: str
+
+
+@dataclass(frozen=True)
+class FineTuneSummary:
+    """What a run made."""
+
+    folder: Path
+    digest: str
+    features: Features
+    metrics: dict[str, dict[str, float]]
+    seconds: float
+
+
+def _drop_overlap(name: str, train: LabelledSet, other: LabelledSet, policy: str) -> LabelledSet:
+    """The training set without what also occurs in another one, or an error that says so."""
+    same, flipped = overlap(other, train)  # rows of train
+    if len(same) + len(flipped) == 0 or policy == "keep":
+        return train
+    if policy == "stop":
+        found = f"{len(same)} identical, {len(flipped)} as reverse complement"
+        raise LabelError(
+            f"{train.name}: {len(same) + len(flipped)} sequences also occur in {other.name} "
+            f"({found}), so that the {name} figures would flatter; --on-overlap drop leaves them "
+            f"out of {train.name}"
+        )
+    kept = np.setdiff1d(np.arange(len(train)), np.concatenate((same, flipped)))
+    if len(kept) == 0:
+        raise LabelError(f"{train.name}: every sequence also occurs in {other.name}; give others")
+    logger.warning("%d sequences of %s left out: they occur in %s", len(train) - len(kept),
+                   train.name, other.name)  # fmt: skip
+    return train.take(kept)
+
+
+def read_splits(
+    train: Path,
+    valid: Path | None,
+    test: Path | None,
+    genome: Genome | None,
+    *,
+    kind: str = "auto",
+    label_column: str | None = None,
+    stranded: bool = True,
+    window: int | None = None,
+    on_overlap: str = "stop",
+    seed: int = 0,
+) -> Splits:
+    """Read what a run trains on, chooses by and is measured on.
+
+    A folder with train, dev and test files gives all three. Without a validation set a fifth of
+    the training set is held out: whole contigs where coordinates are known.
+
+    Raises
+    ------
+    LabelError
+        A set cannot be used, or shares sequences with another (``on_overlap`` stop).
+    """
+    found = find_splits(train) if train.is_dir() else {}
+    if found:
+        if "train" not in found:
+            raise LabelError(f"{train}: holds {', '.join(found)} but no train split; name files")
+        train, valid, test = (
+            found["train"], valid or found.get("dev"), test or found.get("test"),
+        )  # fmt: skip
+    options: dict[str, Any] = {
+        "label_column": label_column, "stranded": stranded, "window": window
+    }  # fmt: skip
+    data = read_labelled(train, genome, kind=kind, **options)
+    check_trainable(data)
+    others: dict[str, LabelledSet] = {}
+    for name, path in (("test", test), ("valid", valid)):
+        if path is not None:
+            others[name] = read_labelled(
+                path, genome, kind=data.kind, classes=data.classes, **options
+            )
+            data = _drop_overlap(name, data, others[name], on_overlap)
+    if "test" in others and "valid" in others:
+        others["valid"] = _drop_overlap("test", others["valid"], others["test"], on_overlap)
+    check_trainable(data)
+    if "valid" in others:
+        return Splits(data, others["valid"], others.get("test"), "its own file")
+    rows, held = hold_out(data, VALID_FRACTION, seed)
+    by_contig = data.contigs is not None and not (
+        {data.contigs[i] for i in rows} & {data.contigs[i] for i in held}
+    )
+    where = "whole contigs" if by_contig else "drawn at random, by class"
+    share = f"{len(held) / len(data):.0%} of the training set, {where}"
+    valid_set = replace(data.take(held), name=f"{data.name} (held-out part)")
+    train_set = data.take(rows)
+    if not by_contig:
+        train_set = _drop_overlap("validation", train_set, valid_set, "drop")
+    check_trainable(train_set)
+    return Splits(train_set, valid_set, others.get("test"), share)
+
+
+def _describe_set(data: LabelledSet, **more: Any) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "file": Path(data.name).name,
+        "sha256": data.digest,
+        "rows": len(data),
+    }
+    if data.kind == CLASSES:
+        counts = np.bincount(data.labels, minlength=len(data.classes)).tolist()
+        described["classes"] = dict(zip(data.classes, counts, strict=True))
+    return described | more
+
+
+def _window(data: LabelledSet) -> int:
+    """The length of every sequence, or 0 where they differ."""
+    lengths = {len(sequence) for sequence in data.sequences}
+    return lengths.pop() if len(lengths) == 1 else 0
+
+
+def finetune(
+    splits: Splits,
+    folder: Path,
+    *,
+    model: str = "tiny",
+    mode: str = "probe",
+    class_names: Sequence[str] | None = None,
+    kmers: bool = True,
+    config: FineTuneConfig = FineTuneConfig(),
+    balanced: bool = False,
+    device: str = "auto",
+    precision: str = "fp32",
+    max_tokens: int | None = None,
+    seed: int = 0,
+    note: str = "",
+    licence: str = "",
+    force: bool = False,
+) -> FineTuneSummary:
+    """Train a task and write its folder.
+
+    Parameters
+    ----------
+    mode : {"probe", "full"}
+        A linear head on the frozen encoder, or the encoder along with the head.
+    class_names : sequence of str, optional
+        New names of the classes, in the order of the old ones.
+    kmers : bool
+        Let validation append k-mer frequencies to the embedding, in mode ``probe``.
+    balanced : bool
+        Weight classes by the inverse of their frequency in training.
+
+    Raises
+    ------
+    FindnaError
+        The data or the model cannot be used, or the folder not written.
+    """
+    started = time.monotonic()
+    check_model_folder(folder, force)
+    train, valid, test = splits.train, splits.valid, splits.test
+    classes = tuple(class_names or train.classes)
+    if len(classes) != len(train.classes) or len(set(classes)) != len(classes):
+        raise ConfigError(
+            f"--class-names: {len(classes)} different names wanted for the classes "
+            f"{', '.join(train.classes)}"
+            if len(classes) != len(train.classes)
+            else "--class-names: two classes have the same name"
+        )
+    for name in classes:
+        if not is_class_name(name):
+            raise ConfigError(f"class name {name!r}: must be printable and hold no comma; "
+                              "--class-names gives others")  # fmt: skip
+    if balanced and train.kind == REGRESSION:
+        raise ConfigError("--balanced weights classes or labels; a regression has neither")
+    if warning := length_warning(train, valid):
+        logger.warning("%s", warning)
+    target = resolve_device(device)
+    checkpoint = load_checkpoint(model)
+    measured_sets = [valid] if test is None else [valid, test]
+
+    chosen_by = [train, valid] if mode == "full" else [train, *measured_sets]
+    table, labels, parts = _join(chosen_by, checkpoint.model, target, precision, max_tokens)
+    probe = fit_probe(
+        table, labels, parts[0], parts[1],
+        kind=train.kind, n_outputs=len(classes), seed=seed, balanced=balanced,
+        **search_space(mode, kmers),
+    )  # fmt: skip
+    network, head, training = checkpoint.model, probe.head, _probe_record(probe)
+    rows = parts[1:]
+    if mode == "full":
+        tuned = fine_tune(
+            checkpoint.model, probe, table.sequences, labels, parts[0], parts[1],
+            kind=train.kind, n_outputs=len(classes), config=config, device=target,
+            precision=precision, balanced=balanced, seed=seed,
+        )  # fmt: skip
+        head, network = tuned.head, tuned.model.half().float()  # as it will be stored
+        history = [{k: _finite(v) for k, v in epoch.items()} for epoch in tuned.history]
+        training |= {"best_epoch": tuned.epoch, "history": history}
+        # measured with what is stored, by the code that predicts and as precisely
+        table, labels, rows = _join(measured_sets, network, target, "fp32", max_tokens)
+    logits = [logits_of(head, probe.features, table, part) for part in rows]
+    temperature = fit_temperature(valid.labels, logits[0], train.kind)
+    metrics, calibration = _measure(measured_sets, logits, train.kind, temperature, seed)
+    named = mode == "full" or checkpoint.folder.parent == SHIPPED
+    settings = TaskConfig(
+        mode=mode,
+        kind=train.kind,
+        classes=classes,
+        window=_window(train),
+        encoder=checkpoint.name if named else str(checkpoint.folder.resolve()),
+        encoder_digest=digest_of(network.encoder.config, network.state_dict()),
+        features=probe.features,
+        temperature=temperature,
+    )
+    data = {
+        "train": _describe_set(train),
+        "valid": _describe_set(valid, source=splits.valid_from),
+    }
+    if test is not None:
+        data["test"] = _describe_set(test)
+    seconds = time.monotonic() - started
+    record: dict[str, Any] = {
+        "data": data,
+        "metrics": metrics,
+        "calibration": calibration,
+        "training": training
+        | {
+            "seed": seed,
+            "balanced": balanced,
+            "hardware": describe(target),
+            "seconds": round(seconds, 1),
+        },
+        "note": note,
+        "licence": licence,
+    }
+    card = task_card(folder.resolve().name, settings, record)
+    digest = save_task(folder, settings, head, record, card, network if mode == "full" else None)
+    return FineTuneSummary(folder, digest, probe.features, metrics, time.monotonic() - started)
+
+
+def _join(
+    sets: list[LabelledSet], model: Model, device: Any, precision: str, max_tokens: int | None
+) -> tuple[FeatureTable, Labels, list[Rows]]:
+    """One table of all sets, their labels, and the rows of each."""
+    sequences = [sequence for data in sets for sequence in data.sequences]
+    labels = np.concatenate([data.labels for data in sets])
+    edges = np.cumsum([0, *map(len, sets)])
+    parts = [np.arange(a, b) for a, b in pairwise(edges)]
+    table = FeatureTable(
+        model.encoder, sequences, device=device, precision=precision, max_tokens=max_tokens
+    )
+    return table, labels, parts
+
+
+def _probe_record(probe: Probe) -> dict[str, Any]:
+    return {
+        "features": str(probe.features),
+        "strength": probe.strength,
+        "probe_valid_score": _finite(round(probe.valid_score, 4)),
+    }
+
+
+def _finite(value: float) -> float | None:
+    """None for what JSON has no number for."""
+    return value if np.isfinite(value) else None
+
+
+def _measure(
+    sets: list[LabelledSet], logits: list[Matrix], kind: str, temperature: float, seed: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Metrics of validation and test set, and calibration on the last of them."""
+    metrics: dict[str, Any] = {}
+    probabilities: Matrix = logits[0]
+    for name, data, values in zip(("valid", "test"), sets, logits, strict=False):
+        probabilities = to_probabilities(values, kind, temperature)
+        metrics[name] = {
+            key: _finite(round(value, 4))
+            for key, value in measure(data.labels, probabilities, kind).items()
+        }
+    if len(sets) > 1:
+        names = [name for name, value in metrics["test"].items() if value is not None]
+        intervals = bootstrap(sets[1].labels, probabilities, kind, names, seed=seed)
+        metrics["test_interval_95"] = {
+            name: [round(bound, 4) for bound in bounds] for name, bounds in intervals.items()
+        }
+    if kind != CLASSES:
+        return metrics, {}
+    before = to_probabilities(logits[len(sets) - 1], kind, 1.0)
+    rows = [
+        {"confidence": round(one.confidence, 4), "accuracy": round(one.accuracy, 4), "n": one.n}
+        for one in reliability(sets[-1].labels, probabilities)
+        if one.n
+    ]
+    return metrics, {
+        "measured_on": "test" if len(sets) > 1 else "valid",
+        "temperature": round(temperature, 4),
+        "ece_before": round(expected_calibration_error(sets[-1].labels, before), 4),
+        "ece_after": round(expected_calibration_error(sets[-1].labels, probabilities), 4),
+        "reliability": rows,
+    }

@@ -1,0 +1,99 @@
+"""Shards of one output in, the output that a single run would have written out."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from findna.errors import ConfigError, OutputError
+from findna.genome.text import open_input
+from findna.outputs.files import check_output, is_stdout, published
+from findna.outputs.hdf5 import assemble, file_metadata, is_hdf5
+from findna.outputs.shards import Note, difference, read_note
+from findna.variants.annotate import open_vcf_output
+
+
+@dataclass(frozen=True)
+class MergeSummary:
+    """What was merged."""
+
+    parts: int
+    rows: int
+
+
+def checked(parts: Sequence[Path]) -> list[tuple[Path, Note]]:
+    """Parts in the order of their rows, once they are known to be a whole.
+
+    Raises
+    ------
+    OutputError
+        They belong to different runs, one is missing, given twice or altered.
+    """
+    found = sorted(((path, read_note(path)) for path in parts), key=lambda pair: pair[1].shard)
+    first_path, first = found[0]
+    for path, note in found[1:]:
+        differing = difference(note.facts, first.facts)
+        if differing:
+            raise OutputError(
+                f"{path}: of another run than {first_path}: {'; '.join(differing[:3])}"
+            )
+        if note.shard[1] != first.shard[1]:
+            raise OutputError(
+                f"{path}: shard {note.shard[0]} of {note.shard[1]}, but {first_path} is one of "
+                f"{first.shard[1]}"
+            )
+    numbers = [note.shard[0] for _, note in found]
+    for number in range(1, first.shard[1] + 1):
+        if numbers.count(number) != 1:
+            what = "is missing" if number not in numbers else "is there twice"
+            raise OutputError(f"shard {number} of {first.shard[1]} {what}")
+    row = 0
+    for path, note in found:
+        if note.rows[0] != row:
+            raise OutputError(f"{path}: begins with row {note.rows[0]}, not with row {row}")
+        row = note.rows[1]
+    if row != first.total:
+        raise OutputError(f"{found[-1][0]}: ends with row {row} of {first.total}")
+    return found
+
+
+def merge(parts: Sequence[Path], output: Path | None, force: bool = False) -> MergeSummary:
+    """Write one output from all shards of a run.
+
+    Parameters
+    ----------
+    parts : sequence of Path
+        In any order; each with its note beside it (`findna.outputs.shards.note_path`).
+    output : Path, optional
+        None or ``-`` is standard output, for text.
+
+    Raises
+    ------
+    ConfigError
+        HDF5 would have to go to standard output.
+    OutputError
+        The parts are no whole, or the output cannot be written.
+    """
+    if output is not None and not is_stdout(output):
+        check_output(output, force, parts)
+    for path in parts:
+        if not path.is_file():
+            raise OutputError(f"{path}: no such file")
+    found = checked(parts)
+    if is_hdf5(parts[0]):
+        if output is None or is_stdout(output):
+            raise ConfigError("HDF5 cannot be streamed: name a file with -o")
+        paths = [path for path, _ in found]
+        with published(output, force) as target:
+            assemble(paths, target, file_metadata(paths[0]))
+    else:
+        form = "bcf" if output is not None and output.suffix == ".bcf" else "text"
+        with open_vcf_output(output, form, force) as file:
+            for i, (path, note) in enumerate(found):
+                with open_input(path) as part:
+                    for _ in range(note.header_lines if i else 0):
+                        part.readline()
+                    shutil.copyfileobj(part, file, 1 << 20)
+    return MergeSummary(len(found), found[0][1].total)

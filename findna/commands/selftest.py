@@ -1,0 +1,187 @@
+"""Whether findna computes on this machine and device what it computes elsewhere."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterator
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from findna import __version__
+from findna.commands.checks import BF16, OTHER_MACHINE, Check, largest, relative
+from findna.errors import CheckpointError
+from findna.genome.batching import Sequences
+from findna.genome.encoding import N, Tokens, encode, reverse_complement
+from findna.model.checkpoint import (
+    DEFAULT_MODEL,
+    SHIPPED,
+    Checkpoint,
+    load_checkpoint,
+    read_config,
+    shipped_models,
+)
+from findna.model.devices import describe, resolve_device
+from findna.model.encoder import Encoder
+from findna.model.inference import region_vectors
+from findna.model.pooling import Pooling
+from findna.tasks.task import SHIPPED as SHIPPED_TASKS
+from findna.tasks.task import TASK, load_task
+
+KNOWN = "known.json"
+"""In the folder of a shipped model: a sequence, and the ``mean`` that findna embed gives it."""
+
+SAME_MACHINE = 1e-5
+"""Largest relative difference between fp32 vectors of one region on one device."""
+
+_LENGTHS = (1, 2, 17, 64, 250, 300, 301, 511, 512, 777, 999, 1000, 1001, 1500, 2400)
+
+_PACKAGES = ("torch", "numpy", "h5py", "pysam", "pyfaidx", "safetensors")
+
+Vectors = npt.NDArray[np.float32]
+
+
+def versions() -> dict[str, str]:
+    """What the results may depend on, by name."""
+    return {
+        "findna": __version__,
+        "python": platform.python_version(),
+        **{package: version(package) for package in _PACKAGES},
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def selftest(device: str = "auto") -> Iterator[Check]:
+    """Check the shipped weights, and what the shipped model makes of made-up sequence.
+
+    Yields each check as soon as it is done. Where the weights cannot be loaded it is the last.
+
+    Raises
+    ------
+    ConfigError
+        This machine has no such device.
+    """
+    target = resolve_device(device)
+    weights = _weights()
+    yield weights
+    if not weights.passed:
+        return
+    checkpoint = load_checkpoint(DEFAULT_MODEL)
+    encoder = checkpoint.model.encoder
+    sequences = _sequences()
+    expected = _vectors(encoder, sequences, target)
+    where = describe(target)
+    n = f"{len(sequences)} sequences of {min(_LENGTHS)} to {max(_LENGTHS)} bp"
+    yield _known_answer(checkpoint, target)
+    alone = _vectors(encoder, sequences, target, max_tokens=1)
+    yield Check.within(
+        "batches", largest(alone, expected), SAME_MACHINE, f"{n}, each alone and together"
+    )
+    turned = _vectors(encoder, sequences[::-1], target)[::-1]
+    yield Check.within("order", largest(turned, expected), SAME_MACHINE, "the last one first")
+    yield _threads(encoder, sequences)
+    both = _vectors(encoder, sequences, target, both_strands=True)
+    opposite = [reverse_complement(sequence) for sequence in sequences]
+    flipped = _vectors(encoder, opposite, target, both_strands=True)
+    yield Check.within(
+        "strands", largest(flipped, both), SAME_MACHINE,
+        "--both-strands of each reverse complement",
+    )  # fmt: skip
+    rough = _vectors(encoder, sequences, target, precision="bf16")
+    yield Check.within("precision", largest(rough, expected), BF16, f"bf16 beside fp32 on {where}")
+    if target.type == "cpu":
+        yield Check("devices", None, "not done: no GPU is used here")
+    else:
+        on_cpu = _vectors(encoder, sequences, torch.device("cpu"))
+        yield Check.within(
+            "devices", largest(expected, on_cpu), OTHER_MACHINE, f"{where} beside the CPU"
+        )
+
+
+def _sequences() -> list[Tokens]:
+    """Made-up sequences of every kind of length, every fifth with some N."""
+    rng = np.random.default_rng(0)
+    found = []
+    for i, length in enumerate(_LENGTHS):
+        tokens = encode("".join(rng.choice(list("ACGT"), length)))
+        if i % 5 == 4:
+            tokens[length // 3 : length // 2] = N
+        found.append(tokens)
+    return found
+
+
+def _vectors(
+    encoder: Encoder,
+    sequences: list[Tokens],
+    device: torch.device,
+    *,
+    precision: str = "fp32",
+    max_tokens: int | None = None,
+    both_strands: bool = False,
+) -> Vectors:
+    """Mean vector of each sequence; shape (n, dim)."""
+    source = Sequences(sequences)
+    found = region_vectors(
+        source.regions(), source, encoder, Pooling(both_strands=both_strands),
+        device=device, precision=precision, max_tokens=max_tokens,
+    )  # fmt: skip
+    return np.stack([row.pooled["mean"] for row in found])
+
+
+def _weights() -> Check:
+    """Hold every weight that ships against the digest beside it."""
+    wrong, names = [], []
+    for name in shipped_models():
+        try:
+            matches = load_checkpoint(name).digest == read_config(SHIPPED / name).get("digest")
+        except CheckpointError as error:
+            wrong.append(str(error))
+            continue
+        names.append(name)
+        if not matches:
+            wrong.append(f"model {name} is not what its config.json says")
+    for path in sorted(SHIPPED_TASKS.glob(f"*/{TASK}")):
+        try:
+            task = load_task(str(path.parent))
+            _ = task.checkpoint  # held against task.json as it is loaded
+        except CheckpointError as error:
+            wrong.append(str(error))
+            continue
+        names.append(task.name)
+        if task.digest != task.record.get("digest"):
+            wrong.append(f"task {task.name} is not what its task.json says")
+    remedy = "; install findna again"
+    said = "; ".join(wrong) + remedy if wrong else f"digests of {', '.join(names)}"
+    return Check("weights", not wrong, said)
+
+
+def _known_answer(checkpoint: Checkpoint, device: torch.device) -> Check:
+    known: dict[str, Any] = json.loads((checkpoint.folder / KNOWN).read_text())
+    if known["digest"] != checkpoint.digest:
+        return Check("known answer", False, f"{KNOWN} is that of other weights")
+    tokens = encode(known["sequence"])
+    (found,) = _vectors(checkpoint.model.encoder, [tokens], device)
+    return Check.within(
+        "known answer", relative(found, np.array(known["mean"])), OTHER_MACHINE,
+        f"the stored vector of a sequence of {len(tokens)} bp",
+    )  # fmt: skip
+
+
+def _threads(encoder: Encoder, sequences: list[Tokens]) -> Check:
+    """One CPU thread beside all, or beside two where all is one."""
+    cpu, before = torch.device("cpu"), torch.get_num_threads()
+    more = max(before, 2)
+    try:
+        torch.set_num_threads(1)
+        one = _vectors(encoder, sequences, cpu)
+        torch.set_num_threads(more)
+        several = _vectors(encoder, sequences, cpu)
+    finally:
+        torch.set_num_threads(before)
+    return Check.within(
+        "threads", largest(several, one), SAME_MACHINE, f"{more} CPU threads beside one"
+    )

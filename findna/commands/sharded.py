@@ -1,0 +1,85 @@
+"""The processes of a torchrun job: each makes a shard of an output, or all train one model."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch.distributed
+
+from findna import console as progress
+from findna.commands.merge import MergeSummary, merge
+from findna.errors import ConfigError
+from findna.model.collective import PATIENCE, Job
+from findna.outputs.files import check_output
+from findna.outputs.shards import Shard, check_parts
+
+
+def run_sharded(
+    job: Job,
+    run: Callable[..., Any],
+    *inputs: Any,
+    output: Path | None,
+    device: str,
+    shard: Shard | None,
+    force: bool,
+    embeddings: Path | None = None,
+    **options: Any,
+) -> MergeSummary | None:
+    """Run a command on this process's shard; when all are done, the first process merges them.
+
+    Shards are kept in a folder beside the output until then.
+
+    Parameters
+    ----------
+    run : callable
+        `findna.commands.embed.embed`, `findna.commands.predict.predict` or `findna.commands.variants.variants`.
+    inputs, options
+        As for it.
+
+    Returns
+    -------
+    MergeSummary, optional
+        In the first process.
+
+    Raises
+    ------
+    ConfigError
+        A shard was asked for, or the output cannot be made in shards.
+    """
+    if shard is not None:
+        raise ConfigError("--shard: under torchrun each process takes a shard of its own")
+    own = Shard(job.rank + 1, job.size)
+    check_parts(output, own, False)
+    if options.get("write_index"):
+        raise ConfigError("--write-index: under torchrun, index the merged file (tabix) instead")
+    assert output is not None
+    finals = [path for path in (output, embeddings) if path is not None]
+    for path in finals:
+        check_output(path, force)
+    folders = [path.with_name(path.name + ".shards") for path in finals]
+    for folder in folders:
+        folder.mkdir(exist_ok=True)
+    if device in ("auto", "cuda") and torch.cuda.is_available():
+        device = f"cuda:{job.local_rank}"
+    if job.rank:
+        progress.set_quiet(True)
+    parts = [
+        folder / f"{own.number}.{path.name}" for folder, path in zip(folders, finals, strict=True)
+    ]
+    torch.distributed.init_process_group("gloo", timeout=PATIENCE)
+    try:
+        more = {"embeddings": parts[1]} if embeddings is not None else {}
+        run(*inputs, parts[0], device=device, shard=own, force=True, **more, **options)
+        torch.distributed.barrier()
+        if job.rank:
+            return None
+        for path, folder in zip(finals, folders, strict=True):
+            numbers = range(1, job.size + 1)
+            summary = merge([folder / f"{i}.{path.name}" for i in numbers], path, force)
+            shutil.rmtree(folder)
+        return summary
+    finally:
+        torch.distributed.destroy_process_group()

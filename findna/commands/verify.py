@@ -1,0 +1,263 @@
+"""A file of embeddings against its inputs: some of its rows computed again."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from findna.commands.checks import BF16, OTHER_MACHINE, Check, relative
+from findna.commands.rows import vectors_in_order
+from findna.console import progress
+from findna.errors import CheckpointError, EmbeddingError
+from findna.genome.bed import parse_row
+from findna.genome.fasta import Genome
+from findna.genome.regions import Placed, RegionOptions, place
+from findna.genome.windows import ANCHORS
+from findna.model.checkpoint import Checkpoint, load_checkpoint
+from findna.model.devices import resolve_device
+from findna.model.inference import PRECISIONS
+from findna.model.pooling import POOLINGS, Pooling, RegionVectors
+from findna.outputs.stored import StoredEmbeddings, StoredRow
+
+FLOAT16 = 1e-3
+"""Largest relative difference where vectors are stored as float16."""
+
+_MOST_EXAMPLES = 3
+
+
+def _section(stored: StoredEmbeddings, name: str) -> dict[str, Any]:
+    """Part of ``uns/findna``."""
+    found = stored.facts.get(name)
+    if not isinstance(found, dict):
+        raise EmbeddingError(f"{stored.path}: no uns/findna/{name}; the file is damaged")
+    return found
+
+
+class _Options:
+    """The stored options that decide the values.
+
+    Raises
+    ------
+    EmbeddingError
+        One is missing or impossible.
+    """
+
+    def __init__(self, stored: StoredEmbeddings) -> None:
+        self._stored = stored
+        self._found = _section(stored, "options")
+        self.kinds = tuple(self._get("pool", str).split(","))
+        if not set(self.kinds) <= set(POOLINGS):
+            raise self._wrong("pool")
+        self.pooling = Pooling(
+            self.kinds, self._get("bins", int), stored.per_base, self._get("both_strands", bool)
+        )
+        window = self._get("window", int) if "window" in self._found else None
+        self.regions = RegionOptions(
+            self._get("stranded", bool),
+            self._get("split", bool),
+            self._get("flank", int),
+            window,
+            self._one_of("anchor", ANCHORS),
+            self._one_of("out_of_bounds", ("error", "pad")) == "pad",
+        )
+        self.whole: bool = self._get("whole", bool)
+        self.precision = self._one_of("precision", PRECISIONS)
+        expected = {"X", *(f"obsm/{kind}" for kind in self.kinds[1:])}
+        expected |= {"obsm/bins"} if self.pooling.bins else set()
+        if expected != set(stored.datasets):
+            raise EmbeddingError(
+                f"{stored.path}: holds {', '.join(sorted(stored.datasets))}, but its options ask "
+                f"for {', '.join(sorted(expected))}"
+            )
+
+    def _get(self, name: str, kind: type) -> Any:
+        value: Any = self._found.get(name)
+        if not isinstance(value, kind) or (isinstance(value, int) and value < 0):
+            raise self._wrong(name)
+        return value
+
+    def _one_of(self, name: str, known: tuple[str, ...]) -> str:
+        value: str = self._get(name, str)
+        if value not in known:
+            raise self._wrong(name)
+        return value
+
+    def _wrong(self, name: str) -> EmbeddingError:
+        value = self._found.get(name, "missing")
+        return EmbeddingError(
+            f"{self._stored.path}: uns/findna/options/{name} is {value!r}; the file is damaged or "
+            "of another findna"
+        )
+
+    def tolerance(self, dtype: str) -> float:
+        """Largest relative difference of vectors that are stored as ``dtype``."""
+        computed = OTHER_MACHINE if self.precision == "fp32" else BF16
+        return max(computed, FLOAT16) if dtype == "float16" else computed
+
+
+def verify(
+    path: Path,
+    genome: Genome,
+    *,
+    model: str | None = None,
+    rows: int | None = 100,
+    device: str = "auto",
+) -> Iterator[Check]:
+    """Hold a file of ``findna embed`` against its weights, its genome, and rows computed again.
+
+    Yields each check as soon as it is done.
+
+    Parameters
+    ----------
+    model : str, optional
+        Name or folder of the weights; by default the name in the file.
+    rows : int, optional
+        How many rows to compute again, spread evenly over the file; None is all of them.
+
+    Raises
+    ------
+    EmbeddingError
+        The file cannot be read, or is not one of ``findna embed``.
+    CheckpointError
+        The model cannot be found or loaded.
+    """
+    target = resolve_device(device)
+    with StoredEmbeddings(path) as stored:
+        options = _Options(stored)
+        yield Check(
+            "structure", True,
+            f"{stored.rows} rows of {stored.dim} {stored.dtype}: {', '.join(stored.datasets)}"
+            + (", uns/per_base" if stored.per_base else ""),
+        )  # fmt: skip
+        checkpoint = _checkpoint(stored, model)
+        yield _weights(stored, checkpoint)
+        yield _contigs(stored, genome)
+        if checkpoint.config.dim != stored.dim or (
+            "cls" in options.kinds and checkpoint.config.n_cls == 0
+        ):
+            yield Check("rows", False, f"model {checkpoint.name} cannot have made such vectors")
+            return
+        n = stored.rows if rows is None else min(rows, stored.rows)
+        chosen = np.linspace(0, max(stored.rows - 1, 0), n).round().astype(int).tolist()
+        waiting: deque[StoredRow] = deque()  # read ahead of their vectors
+
+        def placed() -> Iterator[Placed]:
+            for row in stored.read(chosen):
+                waiting.append(row)
+                bed = parse_row("\t".join(row.columns), row.index, str(path))
+                yield place(bed, row.index, genome, options.regions)
+
+        found = vectors_in_order(
+            placed(), genome, checkpoint.model.encoder, options.pooling,
+            device=target, precision=options.precision, whole=options.whole,
+        )  # fmt: skip
+        comparison = _Comparison(options)
+        with progress(n, "rows", "verify") as bar:
+            for item, vectors in found:
+                comparison.add(waiting.popleft(), item, vectors)
+                bar.update()
+        yield comparison.check(n, stored.rows)
+
+
+def _checkpoint(stored: StoredEmbeddings, model: str | None) -> Checkpoint:
+    name = model or str(_section(stored, "model").get("name"))
+    try:
+        return load_checkpoint(name)
+    except CheckpointError as error:
+        hint = "" if model else "; name the model of this file with -m"
+        raise CheckpointError(f"{error}{hint}") from error
+
+
+def _weights(stored: StoredEmbeddings, checkpoint: Checkpoint) -> Check:
+    digest = str(_section(stored, "model").get("digest"))
+    if digest == checkpoint.digest:
+        return Check("weights", True, f"model {checkpoint.name} {digest[:12]}")
+    return Check(
+        "weights", False,
+        f"made with {digest[:12]}, but model {checkpoint.name} is {checkpoint.digest[:12]}",
+    )  # fmt: skip
+
+
+def _contigs(stored: StoredEmbeddings, genome: Genome) -> Check:
+    """Hold the digest of every contig that was read against the FASTA."""
+    facts = _section(stored, "genome")
+    recorded = dict(zip(facts.get("contig", ()), facts.get("md5", ()), strict=False))
+    known = genome.digests(contig for contig in recorded if contig in genome.contigs)
+    different = [contig for contig in recorded if known.get(contig) != recorded[contig]]
+    if not different:
+        n = len(recorded)
+        return Check("contigs", True, f"MD5 of {n} contig{'s' * (n != 1)} of {genome.path.name}")
+    said = [
+        f"{contig} {'has another sequence' if contig in known else 'is missing'}"
+        for contig in different[:_MOST_EXAMPLES]
+    ]
+    more = len(different) - len(said)
+    return Check(
+        "contigs", False,
+        f"{genome.path.name} is not what was read ({facts.get('file')}): {', '.join(said)}"
+        + (f" and {more} more" if more else ""),
+    )  # fmt: skip
+
+
+class _Comparison:
+    """Rows as they are stored beside what they are now."""
+
+    def __init__(self, options: _Options) -> None:
+        self._options = options
+        self._largest = (0.0, options.tolerance("float32"))
+        self._examples: list[str] = []
+        self._different = 0
+
+    def add(self, row: StoredRow, item: Placed, vectors: RegionVectors | None) -> None:
+        """Compare one row."""
+        said = self._difference(row, item, vectors)
+        if said:
+            self._different += 1
+            if len(self._examples) < _MOST_EXAMPLES:
+                where = item.row.interval.label(self._options.regions.stranded)
+                self._examples.append(f"row {row.index} ({where}): {said}")
+
+    def _difference(self, row: StoredRow, item: Placed, vectors: RegionVectors | None) -> str:
+        if row.status != item.status:
+            return f"status is {row.status}, now {item.status}"
+        if vectors is None:
+            finite = [name for name, values in row.vectors.items() if np.isfinite(values).any()]
+            return f"{finite[0]} has values, but its status is {row.status}" if finite else ""
+        if row.length != vectors.length:
+            return f"length is {row.length}, now {vectors.length}"
+        if row.n_fraction != vectors.n_unknown / vectors.length:
+            return f"n_fraction is {row.n_fraction:.6g}, now {vectors.n_unknown / row.length:.6g}"
+        worst = ""
+        for name, now in self._now(vectors).items():
+            before = row.vectors[name]
+            tolerance = self._options.tolerance(str(before.dtype))
+            difference = relative(now.astype(before.dtype), before)
+            if not difference / tolerance <= self._largest[0] / self._largest[1]:
+                self._largest = difference, tolerance
+            if not difference <= tolerance and not worst:
+                worst = f"{name} differs by {difference:.1e}"
+        return worst
+
+    def _now(self, vectors: RegionVectors) -> dict[str, Any]:
+        first, *others = self._options.kinds
+        found: dict[str, Any] = {"X": vectors.pooled[first]}
+        found |= {f"obsm/{kind}": vectors.pooled[kind] for kind in others}
+        if self._options.pooling.bins:
+            found["obsm/bins"] = vectors.bins
+        if vectors.per_base is not None:
+            found["uns/per_base"] = vectors.per_base
+        return found
+
+    def check(self, n: int, of: int) -> Check:
+        """What came out."""
+        measured, tolerance = self._largest
+        if not self._different:
+            said = f"{n} of {of} rows computed again are the same"
+            return Check("rows", True, said, measured, tolerance)
+        examples = "; ".join(self._examples) + ("; ..." * (self._different > len(self._examples)))
+        said = f"{self._different} of {n} rows differ: {examples}"
+        return Check("rows", False, said, measured, tolerance)

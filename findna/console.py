@@ -1,0 +1,49 @@
+"""What is going on, on stderr."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+from tqdm import tqdm
+
+
+class _BarSafeHandler(logging.Handler):
+    """Writes lines without tearing a progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if sys.stderr is not None:
+            tqdm.write(f"findna: {self.format(record)}", file=sys.stderr)
+
+
+def set_up(quiet: bool = False, verbosity: int = 0) -> None:
+    """Send findna's messages to stderr: warnings, at verbosity 1 what is done, at 2 tracebacks."""
+    logger = logging.getLogger("findna")
+    logger.handlers = [_BarSafeHandler()]
+    logger.propagate = False
+    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)]
+    logger.setLevel(logging.ERROR if quiet else level)
+
+
+_quiet = False
+
+
+def set_quiet(quiet: bool) -> None:
+    """Hide progress bars even on a terminal."""
+    global _quiet
+    _quiet = quiet
+
+
+def progress(total: int | None, unit: str, description: str = "", initial: int = 0) -> tqdm[Any]:
+    """A bar on stderr; use as a context manager and call ``update(n)``."""
+    return tqdm(
+        total=total,
+        initial=initial,
+        unit=f" {unit}",
+        unit_scale=True,
+        desc=description or None,
+        disable=_quiet or sys.stderr is None or not sys.stderr.isatty(),
+        dynamic_ncols=True,
+        file=sys.stderr,
+    )

@@ -1,1 +1,0 @@
-"""Training the head of a task, with or without its encoder."""

@@ -1,0 +1,1 @@
+"""Files of sequence and regions become packed token ids."""

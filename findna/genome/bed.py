@@ -1,0 +1,198 @@
+"""BED in: BED3 to BED12 and extra columns, plain, gzip or BGZF, headers, CRLF."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from findna.errors import RegionError
+from findna.genome.fasta import Genome
+from findna.genome.intervals import Interval
+from findna.genome.text import display_name, numbered_lines, open_input
+
+COLUMNS = (
+    "chrom", "start", "end", "name", "score", "strand",
+    "thickStart", "thickEnd", "itemRgb", "blockCount", "blockSizes", "blockStarts",
+)  # fmt: skip
+"""Names of the standard columns; extra ones are called ``col13`` and so on."""
+
+_DIGITS = re.compile("[0-9]{1,13}")
+
+_HEADERS = ("#", "track ", "track\t", "browser ", "browser\t")
+
+_LARGEST = 2**40  # bp; beyond any contig, so a position is refused before arithmetic meets it
+
+_MOST_PADDING = 2_000_000_000  # bp; more than --flank and --window can ask for
+
+
+@dataclass(frozen=True, slots=True)
+class BedRow:
+    """One line of a BED file: the interval, and the columns as they were."""
+
+    number: int
+    interval: Interval
+    columns: tuple[str, ...]
+
+    def blocks(self) -> list[tuple[int, int]] | None:
+        """Blocks of a BED12 line as (start, end); None if they are malformed or leave the span."""
+        interval = self.interval
+        if len(self.columns) < 12:
+            return [(interval.start, interval.end)]
+        listed = [column.strip(",").split(",") for column in self.columns[9:12]]
+        if not all(_DIGITS.fullmatch(text) for texts in listed for text in texts):
+            return None
+        (count, *_), sizes, starts = ([int(text) for text in texts] for texts in listed)
+        if not 0 < count == len(sizes) == len(starts):
+            return None
+        blocks = [
+            (interval.start + start, interval.start + start + size)
+            for start, size in zip(starts, sizes, strict=True)
+        ]
+        edges = [interval.start, *(edge for block in blocks for edge in block), interval.end]
+        return blocks if edges == sorted(edges) and all(s > 0 for s in sizes) else None
+
+
+def column_names(n: int) -> tuple[str, ...]:
+    """Names of the first ``n`` BED columns."""
+    return COLUMNS[:n] + tuple(f"col{i}" for i in range(len(COLUMNS) + 1, n + 1))
+
+
+def is_header(line: str) -> bool:
+    """Whether a line is a comment, a track or browser line, or blank."""
+    return not line.strip() or line.startswith(_HEADERS) or line in ("track", "browser")
+
+
+def _position(text: str, where: str, what: str, columns: list[str]) -> int:
+    digits = text[1:] if text.startswith("-") else text
+    if not (digits.isascii() and digits.isdigit()):
+        hint = "is this a header? begin it with #" if columns[1].isalpha() else "expected a number"
+        raise RegionError(f"{where}: {what} is {text[:40]!r}; {hint}")
+    if len(digits) > 13 or int(digits) > _LARGEST:
+        raise RegionError(f"{where}: {what} {text[:40]} is larger than any contig")
+    return int(text)
+
+
+def parse_row(line: str, number: int, name: str) -> BedRow:
+    """One data line.
+
+    Raises
+    ------
+    RegionError
+        It has fewer than three tab-separated columns or a position is not a number.
+    """
+    columns = line.split("\t")
+    where = f"{name}:{number}"
+    if len(columns) < 3 or not columns[0]:
+        hint = "; columns must be separated by tabs" if len(line.split()) >= 3 else ""
+        raise RegionError(
+            f"{where}: expected at least 3 columns (chrom, start, end), found {len(columns)}{hint}"
+        )
+    strand = columns[5].strip() if len(columns) > 5 else "."
+    return BedRow(
+        number,
+        Interval(
+            columns[0],
+            _position(columns[1], where, "start", columns),
+            _position(columns[2], where, "end", columns),
+            columns[3] if len(columns) > 3 and columns[3] != "." else "",
+            strand if strand in ("+", "-") else ".",
+        ),
+        tuple(columns),
+    )
+
+
+def read_bed(
+    source: str | Path,
+    name: str | None = None,
+    on_header: Callable[[str], object] = lambda line: None,
+    on_malformed: Callable[[RegionError], object] | None = None,
+) -> Iterator[BedRow]:
+    """Data lines of a BED file in their order; ``-`` is standard input.
+
+    ``name`` is what messages call the file; ``on_header`` gets each header line before the first
+    data line; ``on_malformed`` gets what is wrong with each line that is not BED, which is then
+    left out.
+
+    Raises
+    ------
+    RegionError
+        A line is not BED, and there is no ``on_malformed``; the message names file, line and
+        reason. Or the file cannot be read further.
+    """
+    name = name or display_name(source)
+    begun = False
+    with open_input(source) as file:
+        for number, line in numbered_lines(file, name):
+            if not is_header(line):
+                begun = True
+                try:
+                    row = parse_row(line, number, name)
+                except RegionError as error:
+                    if on_malformed is None:
+                        raise
+                    on_malformed(error)
+                    continue
+                yield row
+            elif not begun and line.strip():
+                on_header(line)
+
+
+def problem(interval: Interval, genome: Genome, pad: bool = False) -> tuple[str, str] | None:
+    """Why an interval has no sequence: a status word and a reason; None if it has.
+
+    Parameters
+    ----------
+    pad : bool
+        Allow an overhang past the ends of the contig; some part must still lie inside.
+    """
+    chrom = genome.resolve(interval.chrom)
+    if chrom is None:
+        return "unknown_contig", genome.unknown(interval.chrom)
+    length = genome.contigs[chrom]
+    if interval.start > interval.end:
+        return "reversed", f"start {interval.start} is greater than end {interval.end}"
+    if interval.start == interval.end:
+        return "empty", f"length 0 at {interval.chrom}:{interval.start}"
+    inside = interval.start < length and interval.end > 0
+    if inside and pad and len(interval) <= length + _MOST_PADDING:
+        return None
+    if interval.start < 0:
+        return "out_of_bounds", f"start {interval.start} is negative"
+    if interval.end > length:
+        where = "end" if interval.start < length else "start"
+        position = interval.end if where == "end" else interval.start
+        return (
+            "out_of_bounds",
+            f"{where} {position} is past the end of {interval.chrom} ({length} bp); check that "
+            "the regions and the FASTA are the same assembly",
+        )
+    return None
+
+
+def read_intervals(source: str | Path, genome: Genome) -> Iterator[Interval]:
+    """Intervals of a BED file, as far as they lie in the genome.
+
+    A list of regions to take or to leave out usually covers more than one FASTA: what lies on
+    other contigs or past the end of one is passed over.
+
+    Raises
+    ------
+    RegionError
+        A line is not BED, or no line names a contig of the genome.
+    """
+    known = 0
+    unknown: dict[str, None] = {}
+    for row in read_bed(source):
+        chrom = genome.resolve(row.interval.chrom)
+        if chrom is None:
+            if len(unknown) < 1_000:
+                unknown[row.interval.chrom] = None
+            continue
+        known += 1
+        start, end = max(row.interval.start, 0), min(row.interval.end, genome.contigs[chrom])
+        if start < end:
+            yield Interval(chrom, start, end)
+    if unknown and not known:
+        raise RegionError(f"{display_name(source)}: {genome.unknown(*unknown)}")

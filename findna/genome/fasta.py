@@ -1,0 +1,396 @@
+"""Sequence of a FASTA file by coordinates. The only user of pyfaidx."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+import tempfile
+import zlib
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from pyfaidx import Faidx, FastaIndexingError
+
+from findna.errors import GenomeError
+from findna.genome.encoding import N, Tokens, encode, encode_soft_masked
+from findna.genome.text import is_bgzf, numbered_lines, open_input
+
+_GZIP_MAGIC = b"\x1f\x8b"
+
+_CHUNK = 1 << 22  # bp read at a time where a whole contig is needed
+
+_MOST_NAMES = 3
+
+_LONGEST_NAME = 100  # of a contig in a message
+
+_MOST_PACKED = 1_100  # letters per compressed byte; deflate cannot hold more
+
+_LONGEST_GAP = 1 << 20  # bytes from the end of one contig to the begin of the next
+
+_DAMAGE = (OSError, ValueError, IndexError, EOFError, RuntimeError, struct.error, zlib.error)
+"""What pyfaidx and its BGZF reader raise for damaged files."""
+
+
+def cache_folder() -> Path:
+    """Where indexes and digests go when they cannot lie beside their FASTA."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return (Path(base) if base else Path.home() / ".cache") / "findna"
+    except RuntimeError:  # a user without a home
+        return Path(tempfile.gettempdir()) / f"findna-{os.getuid()}"
+
+
+def _is_bgzf(path: Path) -> bool:
+    """Whether the file is BGZF; plain gzip is an error, anything else is plain text."""
+    with path.open("rb") as file:
+        head = file.read(18)
+    if not head.startswith(_GZIP_MAGIC):
+        return False
+    if is_bgzf(head):
+        return True
+    raise GenomeError(
+        f"{path}: plain gzip cannot be read by coordinates; "
+        f"recompress it: gunzip -c {path.name} | bgzip > {path.stem}.bgz"
+    )
+
+
+def _fresh(index: Path, fasta: Path) -> bool:
+    try:
+        return index.stat().st_size > 0 and index.stat().st_mtime >= fasta.stat().st_mtime
+    except OSError:
+        return False
+
+
+def _names(names: list[str]) -> str:
+    more = len(names) - _MOST_NAMES
+    return ", ".join(name[:_LONGEST_NAME] for name in names[:_MOST_NAMES]) + (
+        f" and {more} more" if more > 0 else ""
+    )
+
+
+class Genome:
+    """A FASTA file, plain or BGZF, read by coordinates through its index.
+
+    An index (.fai, for BGZF also .gzi) is used if it is not older than the FASTA. Otherwise it is
+    built beside it, or in the cache folder where the FASTA's folder is not writable.
+
+    Parameters
+    ----------
+    path : path of the FASTA file
+    aliases : dict, optional
+        Other names of contigs: ``aliases["1"] = "chr1"`` lets regions on 1 be read from chr1.
+
+    Raises
+    ------
+    GenomeError
+        The file is missing, empty, not FASTA, plain gzip, or has two contigs of one name.
+    """
+
+    def __init__(self, path: str | Path, aliases: dict[str, str] | None = None) -> None:
+        self.path = Path(path)
+        self.aliases = aliases or {}
+        if not self.path.is_file():
+            reason = "is a folder" if self.path.is_dir() else "no such file"
+            raise GenomeError(f"{self.path}: {reason}; give a FASTA file")
+        self._bgzf = _is_bgzf(self.path)
+        if self._bgzf and self.path.suffix not in (".gz", ".bgz"):
+            raise GenomeError(f"{self.path}: BGZF file; its name must end in .gz or .bgz")
+        try:
+            self._faidx = self._open()
+        except (FastaIndexingError, *_DAMAGE) as error:
+            raise GenomeError(f"{self.path}: cannot index this FASTA: {error}") from error
+        index = self._faidx.index
+        self._order = sorted(index, key=lambda name: index[name].offset)  # as they lie in the file
+        self.contigs: dict[str, int] = {name: index[name].rlen for name in self._order}
+        if not self.contigs:
+            raise GenomeError(f"{self.path}: holds no sequence")
+        most = self.path.stat().st_size * (_MOST_PACKED if self._bgzf else 1)
+        wrong = next((name for name, n in self.contigs.items() if not 0 <= n <= most), None)
+        if wrong is not None:
+            raise self._unfit(f"contig {wrong} of {self.contigs[wrong]} bp")
+        self._place = {name: i for i, name in enumerate(self._order)}
+        self._checked: set[int] = set()  # numbers of gaps
+        self._blocks: set[int] = set()  # of BGZF, that lie where the index says
+
+    def _open(self) -> Faidx:
+        suffixes = [".fai", ".gzi"] if self._bgzf else [".fai"]
+        digest = hashlib.sha256(str(self.path.resolve()).encode()).hexdigest()[:16]
+        cached = cache_folder() / "indexes" / f"{self.path.name}.{digest}"
+        for base in (self.path, cached):
+            indexes = [Path(f"{base}{suffix}") for suffix in suffixes]
+            if all(_fresh(index, self.path) for index in indexes):
+                return self._faidx_with(indexes)
+        for base in (self.path, cached):
+            indexes = [Path(f"{base}{suffix}") for suffix in suffixes]
+            try:
+                indexes[0].parent.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryDirectory(dir=indexes[0].parent) as folder:
+                    built = [Path(folder) / index.name for index in indexes]
+                    self._faidx_with(built).close()
+                    for source, target in zip(built, indexes, strict=True):
+                        os.replace(source, target)
+            except PermissionError:
+                continue
+            except OSError as error:
+                if base is cached or error.errno is None:  # pyfaidx's own, without a number
+                    raise
+                continue
+            return self._faidx_with(indexes)
+        raise GenomeError(
+            f"{self.path}: no index, and neither its folder nor {cached.parent} is writable; "
+            f"run: samtools faidx {self.path.name}"
+        )
+
+    def _faidx_with(self, indexes: list[Path]) -> Faidx:
+        gzi = str(indexes[1]) if self._bgzf else None
+        return Faidx(str(self.path), indexname=str(indexes[0]), gzi_indexname=gzi, as_raw=True)
+
+    def resolve(self, chrom: str) -> str | None:
+        """The FASTA's name of a contig, through the aliases; None if it has no such contig."""
+        if chrom in self.contigs:
+            return chrom
+        alias = self.aliases.get(chrom)
+        return alias if alias in self.contigs else None
+
+    def unknown(self, *chroms: str) -> str:
+        """One line about contigs that the FASTA does not hold, with the likely fix."""
+        close = next((name for chrom in chroms for name in self._alike(chrom)), None)
+        hint = f"; did you mean {close}? (--chrom-alias FILE maps names)" if close else ""
+        return (
+            f"no contig {_names(list(chroms))} in {self.path.name}, "
+            f"which has {_names(list(self.contigs))}{hint}"
+        )
+
+    def _alike(self, chrom: str) -> list[str]:
+        """Contigs whose names differ from this one as assemblies' names do."""
+        swapped = chrom[3:] if chrom.startswith("chr") else f"chr{chrom}"
+        mitochondrion = {"chrMT": "chrM", "M": "MT"}.get(swapped, swapped)
+        return [name for name in (swapped, mitochondrion) if name in self.contigs] + [
+            name for name in self.contigs if name.lower() == chrom.lower()
+        ]
+
+    def fetch(self, chrom: str, start: int, end: int) -> Tokens:
+        """Token ids of an interval; what lies outside the contig is N.
+
+        Parameters
+        ----------
+        chrom : a name in ``contigs``
+        start, end : int
+            0-based, half-open; may overhang the contig on either side.
+
+        Returns
+        -------
+        ndarray, shape (end - start,), uint8
+
+        Raises
+        ------
+        GenomeError
+            The file ends early or holds something else than its index says.
+        """
+        self._check_index(chrom)
+        length = self.contigs[chrom]
+        first, last = max(start, 0), min(end, length)
+        inside = self._letters(chrom, first, last) if first < last else b""
+        if first == start and last == end:
+            return encode(inside)
+        tokens = np.full(end - start, N, dtype=np.uint8)
+        if inside:
+            tokens[first - start : last - start] = encode(inside)
+        return tokens
+
+    def _unfit(self, reason: str) -> GenomeError:
+        return GenomeError(
+            f"{self.path}: {reason}; the file does not fit its index: remove the .fai and .gzi "
+            "files beside it and try again; or the lines of a record are not all as long"
+        )
+
+    def _check_index(self, chrom: str) -> None:
+        """Raise GenomeError unless the contig lies where the index says.
+
+        An index can be newer than a FASTA it does not belong to, and be of the right lengths.
+        """
+        place = self._place[chrom]
+        missing = [number for number in (place, place + 1) if number not in self._checked]
+        if not missing:
+            return
+        record = self._faidx.index[chrom]
+        line_end = (record.offset + record.lenc, record.offset + record.lenb)
+        try:
+            fits = (
+                0 <= record.lenb - record.lenc <= len("\r\n")
+                and (record.rlen <= record.lenc or self._bytes(*line_end) in (b"\n", b"\r\n"))
+                and all(map(self._is_gap, missing))
+            )
+        except _DAMAGE as error:
+            raise GenomeError(f"{self.path}: cannot read {chrom}: {error}") from error
+        if not fits:
+            raise self._unfit(f"{chrom} is not where its index says")
+        self._checked.update(missing)
+
+    def _is_gap(self, number: int) -> bool:
+        """Whether a contig's name, and no letters, lie between the contig before and itself.
+
+        Number 0 is what precedes the first contig; the highest, what follows the last. Names of
+        empty records may lie there too: samtools leaves them out of an index.
+        """
+        index, start, letter = self._faidx.index, 0, b""
+        if number:
+            before = index[self._order[number - 1]]
+            start = before.offset + before.rlen
+            if before.rlen:
+                start += (before.rlen - 1) // max(before.lenc, 1) * (before.lenb - before.lenc)
+                letter = self._bytes(start - 1, start)
+                if letter in (b"", b"\n", b"\r"):
+                    return False
+        name = self._order[number] if number < len(self._order) else None
+        gap = self._bytes(start, start + _LONGEST_GAP if name is None else index[name].offset)
+        if letter and gap.strip() and not gap.startswith((b"\n", b"\r\n")):
+            return False
+        lines = [line for line in gap.split(b"\n") if line.strip()]
+        if number == 0:
+            lines = [line for line in lines if not line.startswith(b";")]  # comments of old FASTA
+        if not all(line.startswith(b">") for line in lines):
+            return False
+        if name is None:
+            return True
+        if not lines or (index[name].rlen and not gap.endswith(b"\n")):
+            return False
+        return lines[-1][1:].decode("utf-8", "replace").split()[:1] == [name]
+
+    def _bytes(self, start: int, end: int) -> bytes:
+        """Bytes of the file, unpacked; fewer at its end."""
+        if not 0 <= end - start <= _LONGEST_GAP:
+            raise ValueError("contigs overlap or lie too far apart")
+        file = self._faidx.file
+        if self._bgzf:
+            block = self._faidx.gzi_index[self._block(start)]
+            within = start - block.ustart
+            if not 0 <= within < 1 << 16:
+                raise ValueError("no block of that place")
+            file.seek(block.cstart << 16 | within)  # a virtual offset
+        else:
+            file.seek(start)
+        found: bytes = file.read(end - start)
+        return found
+
+    def _block(self, start: int) -> int:
+        """Number of the BGZF block that holds a byte; checked against its neighbours."""
+        blocks = self._faidx.gzi_index
+        found = bisect_right(blocks, start, key=lambda block: block.ustart) - 1
+        for number in (found - 1, found):
+            if number in self._blocks or not 0 <= number < len(blocks) - 1:
+                continue
+            before, after = blocks[number], blocks[number + 1]
+            with self.path.open("rb") as file:
+                file.seek(before.cstart)
+                head = file.read(18)
+                size = int.from_bytes(head[16:18], "little") + 1
+                file.seek(before.cstart + size - 4)
+                length = int.from_bytes(file.read(4), "little")
+            if not is_bgzf(head) or (size, length) != (
+                after.cstart - before.cstart, after.ustart - before.ustart
+            ):  # fmt: skip
+                raise self._unfit("its blocks are not where the .gzi file says")
+            self._blocks.add(number)
+        return found
+
+    def _letters(self, chrom: str, start: int, end: int) -> bytes:
+        try:
+            if self._bgzf:
+                record = self._faidx.index[chrom]
+                self._block(
+                    record.offset + start + start // record.lenc * (record.lenb - record.lenc)
+                )
+            text: str = self._faidx.fetch(chrom, start + 1, end)
+            letters = text.encode("ascii")
+        except _DAMAGE as error:
+            where = f"{chrom}:{start + 1}-{end}"
+            raise GenomeError(f"{self.path}: cannot read {where}: {error}") from error
+        if len(letters) != end - start:
+            raise self._unfit(f"{chrom}:{start + 1}-{end} has {len(letters)} letters")
+        return letters
+
+    def chunks(self, chrom: str) -> Iterator[Tokens]:
+        """Token ids of a whole contig with its soft mask, a few megabases at a time."""
+        self._check_index(chrom)
+        for start in range(0, self.contigs[chrom], _CHUNK):
+            end = min(start + _CHUNK, self.contigs[chrom])
+            yield encode_soft_masked(self._letters(chrom, start, end))
+
+    def digests(self, chroms: Iterable[str]) -> dict[str, str]:
+        """MD5 of each contig's upper-case letters: the M5 of ``samtools dict``.
+
+        Read once per FASTA and contig, then kept in the cache folder.
+        """
+        stat = self.path.stat()
+        key = f"{self.path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
+        name = hashlib.sha256(key.encode()).hexdigest()[:16]
+        cache = cache_folder() / "digests" / f"{name}.json"
+        try:
+            content = json.loads(cache.read_text())
+        except (OSError, ValueError):
+            content = {}
+        known: dict[str, str] = content if isinstance(content, dict) else {}
+        wanted = list(chroms)
+        missing = [chrom for chrom in wanted if chrom not in known]
+        known |= {chrom: self._md5(chrom) for chrom in missing}
+        if missing:
+            try:
+                cache.parent.mkdir(parents=True, exist_ok=True)
+                with tempfile.NamedTemporaryFile("w", dir=cache.parent, delete=False) as file:
+                    json.dump(known, file)
+                os.replace(file.name, cache)
+            except OSError:
+                pass  # a cache that cannot be written only costs time
+        return {chrom: known[chrom] for chrom in wanted}
+
+    def _md5(self, chrom: str) -> str:
+        self._check_index(chrom)
+        md5 = hashlib.md5(usedforsecurity=False)
+        for start in range(0, self.contigs[chrom], _CHUNK):
+            end = min(start + _CHUNK, self.contigs[chrom])
+            md5.update(self._letters(chrom, start, end).upper())
+        return md5.hexdigest()
+
+    def close(self) -> None:
+        """Close the FASTA file."""
+        self._faidx.close()
+
+    def __enter__(self) -> Genome:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def read_aliases(path: Path) -> dict[str, str]:
+    """Contig aliases of a two-column, tab-separated file: other name, name in the FASTA.
+
+    Raises
+    ------
+    GenomeError
+        A line does not have two columns, or a name stands for two contigs.
+    RegionError
+        The file is not text.
+    """
+    aliases: dict[str, str] = {}
+    with open_input(path) as file:
+        for number, line in numbered_lines(file, str(path)):
+            if not line.strip() or line.startswith("#"):
+                continue
+            names = [name.strip() for name in line.split("\t")]
+            if len(names) != 2:
+                raise GenomeError(
+                    f"{path}:{number}: expected two tab-separated names: "
+                    "the one in the regions, the one in the FASTA"
+                )
+            if aliases.setdefault(names[0], names[1]) != names[1]:
+                raise GenomeError(
+                    f"{path}:{number}: {names[0][:80]} stands for {aliases[names[0]][:80]} and for "
+                    f"{names[1][:80]}; keep one"
+                )
+    return aliases

@@ -1,0 +1,330 @@
+"""From input rows to the regions that are read, and why some rows cannot be.
+
+The row contract: every row of the input is read, kept with a status, left out, or stops the run,
+as the user chose; none is lost otherwise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from findna.errors import RegionError
+from findna.genome.bed import BedRow, problem, read_bed
+from findna.genome.fasta import Genome
+from findna.genome.intervals import Interval, parse_region
+from findna.genome.text import display_name, is_stdin, open_raw
+from findna.genome.windows import Region, resize
+
+ON_ERROR = ("stop", "skip", "null")
+
+OK = "ok"
+
+_MOST_EXAMPLES = 3
+
+_MOST_NAMES = 1_000  # of unknown contigs that are looked at for a likely fix
+
+
+@dataclass(frozen=True)
+class RegionOptions:
+    """How rows become regions.
+
+    Parameters
+    ----------
+    stranded : bool
+        Read rows on the minus strand as their reverse complement.
+    split : bool
+        Join the blocks of BED12 rows.
+    flank, window, anchor
+        See `findna.genome.windows.resize`.
+    pad : bool
+        Fill what lies past the end of a contig with N instead of refusing it.
+    on_error : {"stop", "skip", "null"}
+        What to do with rows that cannot be read.
+    longest : int, optional
+        Regions longer than this (bp) cannot be read.
+    """
+
+    stranded: bool = False
+    split: bool = False
+    flank: int = 0
+    window: int | None = None
+    anchor: str = "center"
+    pad: bool = False
+    on_error: str = "stop"
+    longest: int | None = None
+
+    def facts(self) -> dict[str, bool | int | str | None]:
+        """What decides which sequence is read, as outputs record it."""
+        return {
+            "stranded": self.stranded,
+            "split": self.split,
+            "flank": self.flank,
+            "window": self.window,
+            "anchor": self.anchor,
+            "out_of_bounds": "pad" if self.pad else "error",
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A row and what stands for it: a region, or a status word and a reason."""
+
+    row: BedRow
+    region: Region | None
+    status: str = OK
+    reason: str = ""
+
+
+def place(row: BedRow, index: int, genome: Genome, options: RegionOptions) -> Placed:
+    """Find the sequence of one row."""
+    interval = row.interval
+    found = problem(interval, genome, options.pad)
+    if found is None and (options.flank or options.window is not None):
+        start, end = resize(
+            interval, options.flank, options.window, options.anchor, options.stranded
+        )
+        wide = Interval(interval.chrom, start, end)
+        found = problem(wide, genome, options.pad)
+        if found and not options.pad:
+            found = (
+                found[0],
+                (
+                    f"its window {start}-{end} leaves {interval.chrom} "
+                    f"({genome.contigs[genome.resolve(interval.chrom) or '']} bp); "
+                    "--out-of-bounds pad fills with N"
+                ),
+            )
+        interval = Interval(interval.chrom, start, end, interval.name, interval.strand)
+    if found is not None:
+        return Placed(row, None, *found)
+    parts = [(interval.start, interval.end)]
+    if options.split:
+        blocks = row.blocks()
+        if blocks is None:
+            return Placed(
+                row, None, "bad_blocks", "blocks overlap, leave the region or are malformed"
+            )
+        parts = blocks
+    length = sum(end - start for start, end in parts)
+    if options.longest is not None and length > options.longest:
+        reason = (
+            f"{length} bp, and at most {options.longest} can be read at once: "
+            f"--window {options.longest} reads the middle"
+        )
+        return Placed(row, None, "too_long", reason)
+    reverse = options.stranded and interval.strand == "-"
+    chrom = genome.resolve(interval.chrom)
+    assert chrom is not None  # problem() has checked it
+    return Placed(row, Region(index, chrom, tuple(parts), reverse))
+
+
+class RegionSource:
+    """Rows of a BED file, of standard input, of region strings, or one per FASTA record.
+
+    Can be read more than once, unless it is a stream: `bed` copies a pipe to a temporary file
+    first, `stream` reads it as it comes.
+
+    Parameters
+    ----------
+    name : str
+        What messages call the source.
+    rows : callable
+        Reads the rows from the first on, at each call.
+    path : Path, optional
+        The file they come from, if any.
+
+    Attributes
+    ----------
+    is_stream : bool
+        The rows can be read once only.
+    headers : list of str
+        Header lines of a BED file that were read so far and came before its first row.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        rows: Callable[[], Iterator[BedRow]],
+        path: Path | None = None,
+    ) -> None:
+        self.name = name
+        self.rows = rows
+        self.path = path
+        self.is_stream = False
+        self.headers: list[str] = []
+        self._spool: tempfile._TemporaryFileWrapper[bytes] | None = None
+
+    @classmethod
+    def bed(cls, path: str | Path) -> RegionSource:
+        """Rows of a BED file; ``-`` is standard input."""
+        if not _is_pipe(path):
+            return cls._file(path)
+        spool = tempfile.NamedTemporaryFile(prefix="findna-")  # noqa: SIM115  closed by close()
+        with open_raw(path) as pipe:  # compressed or not: read_bed finds out
+            shutil.copyfileobj(pipe, spool)
+        spool.flush()
+        name = display_name(path)
+        source = cls(name, lambda: read_bed(spool.name, name))
+        source._spool = spool
+        return source
+
+    @classmethod
+    def stream(cls, path: str | Path) -> RegionSource:
+        """Rows of a BED file, or of a pipe as they come; ``-`` is standard input."""
+        if not _is_pipe(path):
+            return cls._file(path)
+        source = cls(display_name(path), lambda: read_bed(path, on_header=source.headers.append))
+        source.is_stream = True
+        return source
+
+    @classmethod
+    def _file(cls, path: str | Path) -> RegionSource:
+        def rows() -> Iterator[BedRow]:
+            source.headers.clear()
+            return read_bed(path, on_header=source.headers.append)
+
+        source = cls(str(path), rows, Path(path))
+        return source
+
+    @classmethod
+    def strings(cls, regions: tuple[str, ...], genome: Genome) -> RegionSource:
+        """Regions written as in samtools: ``chr1:1,001-2,000``, 1-based and inclusive."""
+        intervals = [parse_region(text, genome.contigs | _aliased(genome)) for text in regions]
+        return cls("--region", lambda: _rows(intervals))
+
+    @classmethod
+    def records(cls, genome: Genome) -> RegionSource:
+        """Every record of the FASTA, whole."""
+        return cls(
+            str(genome.path),
+            lambda: _rows(Interval(name, 0, length) for name, length in genome.contigs.items()),
+        )
+
+    def digest(self) -> str:
+        """SHA-256 over rows and header lines, however they were compressed."""
+        sha = hashlib.sha256()
+        for row in self.rows():
+            sha.update(("\t".join(row.columns) + "\n").encode("utf-8", "surrogateescape"))
+        sha.update("\n".join(self.headers).encode("utf-8", "surrogateescape"))
+        return sha.hexdigest()
+
+    def close(self) -> None:
+        """Remove the temporary copy of standard input."""
+        if self._spool is not None:
+            self._spool.close()
+
+    def __enter__(self) -> RegionSource:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _is_pipe(path: str | Path) -> bool:
+    return is_stdin(path) or (Path(path).exists() and not Path(path).is_file())
+
+
+def _aliased(genome: Genome) -> dict[str, int]:
+    return {
+        alias: genome.contigs[name]
+        for alias, name in genome.aliases.items()
+        if name in genome.contigs
+    }
+
+
+def _rows(intervals: Iterator[Interval] | list[Interval]) -> Iterator[BedRow]:
+    for number, i in enumerate(intervals, 1):
+        yield BedRow(number, i, (i.chrom, str(i.start), str(i.end)))
+
+
+@dataclass
+class Survey:
+    """What a first pass over the rows found."""
+
+    rows: int = 0
+    columns: int = 3
+    bases: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    contigs: dict[str, None] = field(default_factory=dict)
+    examples: list[str] = field(default_factory=list)
+    unknown: dict[str, None] = field(default_factory=dict)
+
+    @property
+    def bad(self) -> int:
+        """Rows that cannot be read."""
+        return self.rows - self.statuses[OK]
+
+
+def survey(
+    source: RegionSource, genome: Genome, options: RegionOptions, utf8: bool = False
+) -> Survey:
+    """Check every row before anything expensive is done.
+
+    Parameters
+    ----------
+    utf8 : bool
+        Refuse columns that are not UTF-8 text: the output cannot hold them.
+
+    Raises
+    ------
+    RegionError
+        A row is not BED, or has another number of columns than the first; or, with ``on_error``
+        stop, rows cannot be read: the message counts them and shows the first.
+    """
+    found = Survey()
+    for row in source.rows():
+        if found.rows == 0:
+            found.columns = len(row.columns)
+        elif len(row.columns) != found.columns:
+            raise RegionError(ragged(source.name, row, found.columns))
+        if utf8 and not all(map(is_text, row.columns)):
+            raise RegionError(
+                f"{source.name}:{row.number}: not UTF-8 text, which HDF5 needs; convert it "
+                "(iconv -t UTF-8) or write a table (-O tsv)"
+            )
+        placed = place(row, found.rows, genome, options)
+        found.rows += 1
+        found.statuses[placed.status] += 1
+        if placed.region is not None:
+            found.bases += len(placed.region)
+            found.contigs[placed.region.chrom] = None
+            continue
+        if placed.status == "unknown_contig":
+            if len(found.unknown) > _MOST_NAMES or row.interval.chrom in found.unknown:
+                continue
+            found.unknown[row.interval.chrom] = None
+        if len(found.examples) < _MOST_EXAMPLES:
+            found.examples.append(f"line {row.number}: {placed.reason}")
+    if found.bad and options.on_error == "stop":
+        raise RegionError(_stop_message(source, found, genome))
+    return found
+
+
+def ragged(name: str, row: BedRow, n_columns: int) -> str:
+    """What is said of a row with another number of columns than the first."""
+    return (
+        f"{name}:{row.number}: {len(row.columns)} columns, but the first row has {n_columns}; "
+        "every row must have the same number"
+    )
+
+
+def is_text(column: str) -> bool:
+    """Whether a column came from UTF-8; other bytes are read as lone surrogates."""
+    return column.isascii() or not any("\udc80" <= letter <= "\udcff" for letter in column)
+
+
+def _stop_message(source: RegionSource, found: Survey, genome: Genome) -> str:
+    count = f"{found.bad} of {found.rows} regions cannot be read"
+    remedy = "--on-error null keeps such rows with missing values, skip leaves them out"
+    if found.statuses["unknown_contig"] == found.bad:
+        first = found.examples[0].split(":")[0]
+        reasons = f"from {first} on: {genome.unknown(*found.unknown)}"
+    else:
+        reasons = "; ".join(found.examples) + ("; ..." if found.bad > len(found.examples) else "")
+    return f"{source.name}: {count}: {reasons}; {remedy}"

@@ -1,0 +1,1 @@
+"""Labelled sequences: rows, their meaning, splits, metrics."""

@@ -1,0 +1,63 @@
+"""Where the arithmetic happens."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import sys
+
+import torch
+
+from findna.errors import ConfigError
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device of a name: auto, cpu, cuda, cuda:N or mps; auto prefers a GPU.
+
+    Raises
+    ------
+    ConfigError
+        The name is unknown or this machine has no such device.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"unknown device {name}; use auto, cpu, cuda, cuda:N or mps") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise ConfigError(f"no device {name}: torch sees {count} CUDA devices; use --device cpu")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("no device mps on this machine; use --device cpu")
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise ConfigError(f"unknown device {name}; use auto, cpu, cuda, cuda:N or mps")
+    return device
+
+
+def describe(device: torch.device) -> str:
+    """A device in words, for cards and reports."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    n = torch.get_num_threads()
+    return f"{n} thread{'s' * (n > 1)} of a {platform.machine()} CPU"
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep the memory it frees, for its next use.
+
+    glibc hands every large block back to the system, and a training step asks for hundreds of
+    them anew: a tenth of its time on a CPU goes into pages that are taken and cleared again.
+    """
+    if sys.platform != "linux":
+        return
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):  # another C library
+        return
+    trim_threshold, top_pad, mmap_max = -1, -2, -4  # M_... of malloc.h
+    mallopt(mmap_max, 0)
+    mallopt(top_pad, 2**28)
+    mallopt(trim_threshold, 2**31 - 1)

@@ -1,0 +1,25 @@
+"""Learning rate, momentum and temperature as pure functions of the step."""
+
+from __future__ import annotations
+
+import math
+
+
+def cosine(step: int, steps: int, start: float, end: float) -> float:
+    """Half a cosine wave from ``start`` at step 0 to ``end`` at step ``steps``."""
+    progress = min(step / max(steps, 1), 1.0)
+    return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def linear(step: int, steps: int, start: float, end: float, share: float) -> float:
+    """Straight from ``start`` to ``end`` over the first ``share`` of the steps; then ``end``."""
+    rise = int(steps * share)
+    return end if step >= rise else start + (end - start) * step / rise
+
+
+def warmup_cosine(step: int, steps: int, peak: float, warmup: float) -> float:
+    """Linear rise to ``peak`` over the first ``warmup`` share of the steps, then cosine to 0."""
+    rise = int(steps * warmup)
+    if step < rise:
+        return peak * (step + 1) / rise
+    return cosine(step - rise, steps - rise, peak, 0.0)

@@ -1,0 +1,1 @@
+"""Formats and how a file appears: whole, in parts, or not at all. Knows no model."""

@@ -1,0 +1,71 @@
+"""outputs.provenance."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from findna import __version__
+from findna.genome.bed import column_names
+from findna.genome.fasta import Genome
+from findna.genome.regions import Placed, Survey
+
+logger = logging.getLogger(__name__)
+
+
+def run_facts(
+    command: str,
+    genome: Genome,
+    contigs: Iterable[str],
+    rows: Mapping[str, Any],
+    weights: Mapping[str, str],
+    options: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What decides the content of an output; parts of one output agree in it.
+
+    Parameters
+    ----------
+    contigs : iterable of str
+        Those that are read.
+    rows, weights, options : mapping
+        Plain values: digests of the input and of the weights, and all options that matter.
+    """
+    return {
+        "command": command,
+        "findna version": __version__,
+        "genome": genome.digests(contigs),
+        "rows": dict(rows),
+        "weights": dict(weights),
+        "options": dict(options),
+    }
+
+
+def obs_columns(n: int) -> dict[str, str]:
+    """Types of the ``obs`` columns of HDF5 output, for rows of ``n`` BED columns."""
+    kinds = dict.fromkeys(column_names(max(n, 4)), "str")
+    kinds |= {"start": "int", "end": "int"}
+    kinds.setdefault("strand", "str")
+    return kinds | {"length": "int", "n_fraction": "float", "status": "str"}
+
+
+def obs_row(item: Placed, stranded: bool, length: int, n_unknown: int) -> dict[str, Any]:
+    """Values of `obs_columns`; ``length`` is 0 where nothing was read, ``n_unknown`` counts N."""
+    interval, columns = item.row.interval, item.row.columns
+    generated = {"name": interval.label(stranded), "strand": interval.strand}
+    return {
+        **generated,
+        **dict(zip(column_names(len(columns)), columns, strict=True)),
+        "start": interval.start,
+        "end": interval.end,
+        "length": length,
+        "n_fraction": n_unknown / length if length else float("nan"),
+        "status": item.status,
+    }
+
+
+def genome_facts(genome: Genome, found: Survey) -> dict[str, Any]:
+    """Name of the FASTA, and the digest of every contig that was read, as outputs record it."""
+    logger.info("digests of %d contigs", len(found.contigs))
+    digests = genome.digests(found.contigs)
+    return {"file": genome.path.name, "contig": list(digests), "md5": list(digests.values())}

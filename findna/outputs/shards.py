@@ -1,0 +1,192 @@
+"""Shards of a run: which rows each takes, and what is known of its output."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from findna.errors import ConfigError, OutputError
+from findna.outputs.files import is_device, is_stdout, replaced
+
+Facts = Mapping[str, Any]
+"""What decides the content of an output: plain values, nested."""
+
+FORMAT = 1
+
+_LARGEST_JSON = 1 << 26  # bytes
+
+_BLOCK = 1 << 20  # bytes
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part ``number`` of ``count``, from 1."""
+
+    number: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """From ``I/N``, as on a command line.
+
+        Raises
+        ------
+        ConfigError
+            It is not two numbers with 1 <= I <= N.
+        """
+        number, _, count = text.partition("/")
+        if not (number.isascii() and number.isdigit() and count.isascii() and count.isdigit()):
+            raise ConfigError(f"--shard {text}: give I/N, as in --shard 2/8")
+        if not 1 <= int(number) <= int(count):
+            raise ConfigError(f"--shard {text}: I counts from 1 to N")
+        return cls(int(number), int(count))
+
+    def rows(self, sizes: Iterable[int], total: int) -> tuple[int, int]:
+        """First row and the one after the last; contiguous, about equal in size.
+
+        Parameters
+        ----------
+        sizes : iterable of int
+            What each row costs (bases, or 1).
+        total : int
+            Their sum. Where it is 0, all rows are in the first shard.
+
+        Returns
+        -------
+        tuple of int
+            Shards of one count cover every row once, in their order.
+        """
+        first = last = before = row = 0
+        for row, size in enumerate(sizes, 1):
+            # the shard that holds the middle of the row
+            middle = 2 * before + size
+            home = min(self.count * middle // (2 * total), self.count - 1) if total else 0
+            before += size
+            if home < self.number - 1:
+                first = row
+            if home <= self.number - 1:
+                last = row
+        return first, last
+
+
+@dataclass(frozen=True)
+class Note:
+    """What is known of a shard's output; kept beside it.
+
+    Parameters
+    ----------
+    facts : mapping
+        What decides the content of the whole.
+    rows : tuple of int
+        First row and the one after the last.
+    total : int
+        Rows of the whole.
+    header_lines : int
+        Of text: lines that only the first part of a whole keeps.
+    sha256 : str
+        Of the output file.
+    """
+
+    facts: Facts
+    shard: tuple[int, int]
+    rows: tuple[int, int]
+    total: int
+    header_lines: int
+    sha256: str
+
+
+def check_parts(output: Path | None, shard: Shard | None, resume: bool) -> None:
+    """Raise ConfigError unless the output is a file, which both need."""
+    for asked, option in ((shard is not None, "--shard"), (resume, "--resume")):
+        if asked and (output is None or is_stdout(output) or is_device(output)):
+            raise ConfigError(f"{option} needs a file: name one with -o")
+
+
+def note_path(output: Path) -> Path:
+    """Where the note of a shard's output is."""
+    return output.with_name(output.name + ".shard.json")
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    sha = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            sha.update(block)
+    return sha.hexdigest()
+
+
+def write_note(
+    output: Path, facts: Facts, shard: Shard, rows: tuple[int, int], total: int, header_lines: int
+) -> None:
+    """Note what an output is a part of."""
+    note = Note(facts, (shard.number, shard.count), rows, total, header_lines, file_digest(output))
+    with replaced(note_path(output)) as temporary:
+        temporary.write_text(json.dumps({"format": FORMAT, **asdict(note)}, indent=1) + "\n")
+
+
+def read_note(output: Path) -> Note:
+    """The note of a shard's output.
+
+    Raises
+    ------
+    OutputError
+        There is none, it is malformed, or the output is not what was written.
+    """
+    path = note_path(output)
+    if not path.is_file():
+        raise OutputError(
+            f"{output}: no {path.name} beside it; merge takes what a run with --shard wrote"
+        )
+    values = read_journal(path)
+    try:
+        note = Note(
+            dict(values["facts"]), _pair(values["shard"]), _pair(values["rows"]),
+            int(values["total"]), int(values["header_lines"]), str(values["sha256"]),
+        )  # fmt: skip
+    except (KeyError, TypeError, ValueError) as error:
+        raise OutputError(f"{path}: not the note of a shard") from error
+    if file_digest(output) != note.sha256:
+        raise OutputError(f"{output}: is not what the run wrote (SHA-256 in {path.name}); redo it")
+    return note
+
+
+def _pair(values: Any) -> tuple[int, int]:
+    first, second = values
+    return int(first), int(second)
+
+
+def read_journal(path: Path) -> dict[str, Any]:
+    """A JSON file about parts.
+
+    Raises
+    ------
+    OutputError
+        It cannot be read, or is of another format.
+    """
+    try:
+        if path.stat().st_size > _LARGEST_JSON:
+            raise ValueError("too large")
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(values, dict) or values.get("format") != FORMAT:
+            raise ValueError("another format")
+    except (OSError, ValueError, RecursionError) as error:
+        raise OutputError(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
+    return values
+
+
+def difference(facts: Facts, other: Facts, prefix: str = "") -> list[str]:
+    """Names of what differs between two runs, and how."""
+    found = []
+    for key in sorted({*facts, *other}):
+        a, b = facts.get(key), other.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            found += difference(a, b, f"{prefix}{key} ")
+        elif a != b:
+            short = [str(x) if len(str(x)) <= 24 else f"{str(x)[:12]}..." for x in (a, b)]
+            found.append(f"{prefix}{key} ({short[0]}, not {short[1]})")
+    return found

@@ -1,0 +1,207 @@
+"""outputs.stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from findna.errors import EmbeddingError
+from findna.genome.bed import column_names
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+from findna.outputs.hdf5 import BUFFER_ROWS, FORMAT_VERSION, read_metadata
+
+
+@dataclass(frozen=True)
+class StoredRow:
+    """One row of a file of embeddings.
+
+    Parameters
+    ----------
+    columns : tuple of str
+        Of the BED row it was made from; a name that was generated is the fourth.
+    vectors : dict of str to ndarray
+        By dataset: ``X``, ``obsm/<pool>`` (dim,), ``obsm/bins`` (bins, dim), ``uns/per_base``
+        (length, dim).
+    """
+
+    index: int
+    columns: tuple[str, ...]
+    length: int
+    n_fraction: float
+    status: str
+    vectors: dict[str, npt.NDArray[Any]]
+
+
+class StoredEmbeddings:
+    """A file of `EmbeddingWriter`, to be read; use as a context manager.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its structure is held against docs/formats.md at once.
+
+    Attributes
+    ----------
+    rows, dim : int
+    facts : dict
+        What ``uns/findna`` holds: nested dicts of str, int, float, bool and lists of str.
+
+    Raises
+    ------
+    EmbeddingError
+        It cannot be read, was not written by ``findna embed``, is of another format version, or
+        its shapes do not fit each other.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._file = h5py.File(path, "r")
+        except (FileNotFoundError, IsADirectoryError, PermissionError):
+            raise
+        except OSError as error:
+            reason = " ".join(str(error).split())
+            raise EmbeddingError(f"{path}: not an HDF5 file, or damaged ({reason})") from error
+        try:
+            with self._reading():
+                self._check()
+        except BaseException:
+            self.close()
+            raise
+
+    def _check(self) -> None:
+        facts = self._file.get("uns/findna")
+        if not isinstance(facts, h5py.Group) or "format_version" not in facts:
+            raise self._wrong("no uns/findna in it; give a file of findna embed")
+        self.facts: dict[str, Any] = read_metadata(facts)
+        version = self.facts["format_version"]
+        if version != FORMAT_VERSION:
+            raise self._wrong(
+                f"format {version!r}; this findna reads format {FORMAT_VERSION}: upgrade findna"
+            )
+        obs = self._file["obs"]
+        names = [str(name) for name in obs.attrs["column-order"]]
+        for sign, command in (("uns/effects", "explain"), ("obs/ref", "variants")):
+            if sign in self._file:
+                raise self._wrong(
+                    f"made by findna {command}; only files of findna embed can be computed again"
+                )
+        self._x = self._dataset("X", 2, "f")
+        self.rows, self.dim = self._x.shape
+        self._vectors = {"X": self._x}
+        for name in self._file["obsm"]:
+            n_axes = 3 if name == "bins" else 2
+            dataset = self._vectors[f"obsm/{name}"] = self._dataset(f"obsm/{name}", n_axes, "f")
+            if dataset.shape[0] != self.rows or dataset.shape[-1] != self.dim:
+                raise self._wrong(f"obsm/{name} has shape {dataset.shape}, X {self._x.shape}")
+        columns = column_names(len(names))
+        n_columns = next((i for i, x in enumerate(names) if x != columns[i]), len(names))
+        self._columns = [self._obs(name) for name in names[:n_columns]]
+        if n_columns < 4:
+            raise self._wrong("obs does not begin with chrom, start, end and name")
+        self._others = [self._obs(name) for name in ("length", "n_fraction", "status")]
+        self._offsets: Any = None
+        if "uns/per_base" in self._file:
+            self._check_per_base()
+
+    def _check_per_base(self) -> None:
+        self._values = self._dataset("uns/per_base/values", 2, "f")
+        self._offsets = self._dataset("uns/per_base/offsets", 1, "i")
+        if self._offsets.shape != (self.rows + 1,) or self._values.shape[1] != self.dim:
+            raise self._wrong(
+                f"uns/per_base has {self._offsets.shape[0]} offsets and values of shape "
+                f"{self._values.shape}, X {self._x.shape}"
+            )
+        last = 0  # held against the lengths in pieces: there may be many rows
+        for start in range(0, self.rows, BUFFER_ROWS):
+            offsets = self._offsets[start : start + BUFFER_ROWS + 1]
+            lengths = self._others[0][start : start + BUFFER_ROWS]
+            if offsets[0] != last or (np.diff(offsets) != lengths).any():
+                raise self._wrong("offsets of uns/per_base do not fit obs/length")
+            last = offsets[-1]
+        if last != len(self._values):
+            raise self._wrong(f"uns/per_base has {len(self._values)} values for {last} bases")
+
+    def _dataset(self, name: str, n_axes: int, kind: str) -> Any:
+        dataset = self._file[name]
+        if not isinstance(dataset, h5py.Dataset) or dataset.ndim != n_axes:
+            raise self._wrong(f"{name} is not an array of {n_axes} axes")
+        if dataset.dtype.kind != kind:
+            raise self._wrong(f"{name} has type {dataset.dtype}")
+        return dataset
+
+    def _obs(self, name: str) -> Any:
+        kind = {"start": "i", "end": "i", "length": "i", "n_fraction": "f"}.get(name, "O")
+        dataset = self._dataset(f"obs/{name}", 1, kind)
+        if len(dataset) != self.rows:
+            raise self._wrong(f"obs/{name} has {len(dataset)} rows, X {self.rows}")
+        return dataset.asstr() if kind == "O" else dataset
+
+    @property
+    def datasets(self) -> list[str]:
+        """Names of the datasets with one vector, or one per bin, per row."""
+        return list(self._vectors)
+
+    @property
+    def dtype(self) -> str:
+        """Of the stored vectors: float32 or float16."""
+        return str(self._x.dtype)
+
+    @property
+    def per_base(self) -> bool:
+        """Whether there is a vector per base."""
+        return self._offsets is not None
+
+    def read(self, rows: Sequence[int]) -> Iterator[StoredRow]:
+        """Some rows; their numbers must ascend."""
+        for first in range(0, len(rows), BUFFER_ROWS):
+            block = rows[first : first + BUFFER_ROWS]
+            low, high = block[0], block[-1] + 1
+            where: slice | list[int] = list(block)
+            inside = list(range(len(block)))
+            if high - low <= 4 * len(block):  # one read of all is then faster
+                where, inside = slice(low, high), [row - low for row in block]
+            with self._reading():
+                columns = [column[where] for column in self._columns]
+                others = [column[where] for column in self._others]
+                vectors = {name: dataset[where] for name, dataset in self._vectors.items()}
+            for row, i in zip(block, inside, strict=True):
+                found = {name: values[i] for name, values in vectors.items()}
+                if self._offsets is not None:
+                    with self._reading():
+                        start, end = self._offsets[row : row + 2]
+                        found["uns/per_base"] = self._values[start:end]
+                length, n_fraction, status = (column[i] for column in others)
+                texts = tuple(str(column[i]) for column in columns)
+                yield StoredRow(row, texts, int(length), float(n_fraction), status, found)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Turn what h5py raises for a damaged or incomplete file into a line."""
+        try:
+            yield
+        except (OSError, KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
+            reason = " ".join(str(error).split())
+            raise self._wrong(f"damaged or incomplete ({reason})") from error
+
+    def _wrong(self, reason: str) -> EmbeddingError:
+        return EmbeddingError(f"{self.path}: {reason}")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

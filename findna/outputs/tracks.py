@@ -1,0 +1,128 @@
+"""A value along the genome: bedGraph text, or bigWig. The only user of pybigtools."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from findna.errors import MissingProgramError, OutputError
+
+FORMS = ("bedgraph", "bigwig")
+
+DECIMALS = 6
+
+_BIGWIG_MAGIC = bytes.fromhex("26fc8f88")  # little-endian, as pybigtools writes
+
+
+class Segment(NamedTuple):
+    """A value of the bases [start, end) of a contig, 0-based."""
+
+    chrom: str
+    start: int
+    end: int
+    value: float
+
+
+def is_bigwig(path: Path) -> bool:
+    """Whether a file's name asks for bigWig."""
+    return path.suffix.lower() in (".bw", ".bigwig")
+
+
+def joined(segments: Iterable[Segment]) -> Iterator[Segment]:
+    """Values rounded to six decimals; neighbours that touch and have the same value made one."""
+    last: Segment | None = None
+    for chrom, start, end, exact in segments:
+        value = round(exact, DECIMALS) + 0.0  # of a regression's -0.0, 0.0
+        if last and (last.chrom, last.end, last.value) == (chrom, start, value):
+            last = last._replace(end=end)
+            continue
+        if last:
+            yield last
+        last = Segment(chrom, start, end, value)
+    if last:
+        yield last
+
+
+def write_bedgraph(
+    file: BinaryIO, segments: Iterable[Segment], headers: Sequence[str], live: bool = False
+) -> None:
+    """Write four columns per segment.
+
+    Parameters
+    ----------
+    file : binary file
+    segments : iterable of Segment
+        Sorted and not overlapping.
+    headers : sequence of str
+        Lines that come first.
+    live : bool
+        Pass every line on at once.
+    """
+    rows = (
+        f"{chrom}\t{start}\t{end}\t{value:.{DECIMALS}f}" for chrom, start, end, value in segments
+    )
+    for line in chain(headers, rows):
+        file.write((line + "\n").encode("utf-8", "surrogateescape"))
+        if live:
+            file.flush()
+
+
+def need_bigwig() -> None:
+    """Raise MissingProgramError unless bigWig files can be written."""
+    try:
+        import pybigtools  # noqa: F401  can it be imported?
+    except ImportError as error:
+        raise MissingProgramError(
+            "bigWig output needs pybigtools: pip install 'findna[bigwig]'; "
+            "or write bedGraph and run bedGraphToBigWig"
+        ) from error
+
+
+def write_bigwig(path: Path, segments: Iterable[Segment], contigs: Mapping[str, int]) -> None:
+    """Write a bigWig file; its index holds the contigs that have values.
+
+    Parameters
+    ----------
+    path : Path
+    segments : iterable of Segment
+        Contigs in the order of their bytes, as UCSC's tools need; sorted and not overlapping.
+    contigs : mapping
+        Length of every contig.
+
+    Raises
+    ------
+    OutputError
+        There is no segment, or the file cannot be written.
+    """
+    import pybigtools
+
+    failure: list[BaseException] = []  # pybigtools only prints what an iterator raises
+    rows = iter(segments)
+    first = next(rows, None)
+    if first is None:
+        raise OutputError("no base has a value, and a bigWig file cannot be empty")
+
+    def guarded() -> Iterator[Segment]:
+        try:
+            yield from chain([first], rows)
+        except BaseException as error:
+            failure.append(error)
+
+    named = path.with_name(f"{path.name}.bw")  # pybigtools goes by the name
+    try:
+        pybigtools.open(str(named), "w").write(dict(contigs), guarded())
+        if failure:
+            raise failure[0]
+        with named.open("rb") as file:  # a failed write may only be printed; the header comes last
+            if file.read(len(_BIGWIG_MAGIC)) != _BIGWIG_MAGIC:
+                raise OutputError("cannot write the bigWig file; is the disk full?")
+        os.replace(named, path)
+    except (Exception, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # pybigtools' PanicException is no Exception
+        raise OutputError("cannot write the bigWig file; is the disk full?") from error
+    finally:
+        named.unlink(missing_ok=True)

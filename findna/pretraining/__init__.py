@@ -1,0 +1,1 @@
+"""Self-distillation: views, losses, the loop, and the guard that watches it."""

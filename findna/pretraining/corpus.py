@@ -1,0 +1,251 @@
+"""The genome as one flat array of token ids, and windows drawn from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from findna.errors import ConfigError, GenomeError
+from findna.genome.encoding import SOFT_MASK, N, Tokens
+
+LONGEST_N_RUN = 10
+"""A run of this many N ends a stretch: no window is drawn across it."""
+
+
+class Sequences(Protocol):
+    """What the corpus needs of a genome."""
+
+    contigs: dict[str, int]
+
+    def chunks(self, chrom: str) -> Iterable[Tokens]:
+        """Token ids of a contig with its soft mask, piece by piece."""
+        ...
+
+
+class Windows(NamedTuple):
+    """Windows of one length, each field of shape (n, length).
+
+    Parameters
+    ----------
+    tokens : Tensor, uint8
+    repeats : Tensor, bool
+        Where the genome is soft-masked.
+    nearby : Tensor, uint8
+        What the teacher sees in their place: windows nearby, or the same ones.
+    """
+
+    tokens: Tensor
+    repeats: Tensor
+    nearby: Tensor
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Part of a contig without long runs of N, as positions in the flat array."""
+
+    contig: str
+    start: int
+    end: int
+
+
+def _stretches(tokens: Tokens, contig: str, base: int) -> list[Stretch]:
+    """Maximal stretches of one contig without ``LONGEST_N_RUN`` consecutive N."""
+    is_n = np.concatenate(([False], tokens & ~np.uint8(SOFT_MASK) == N, [False]))
+    edges = np.flatnonzero(np.diff(is_n.astype(np.int8)))
+    runs = edges.reshape(-1, 2)
+    runs = runs[runs[:, 1] - runs[:, 0] >= LONGEST_N_RUN]
+    starts = np.concatenate(([0], runs[:, 1]))
+    ends = np.concatenate((runs[:, 0], [len(tokens)]))
+    return [
+        Stretch(contig, base + int(start), base + int(end))
+        for start, end in zip(starts, ends, strict=True)
+        if end > start
+    ]
+
+
+def _sent(values: Tensor, device: torch.device) -> Tensor:
+    """Values on a device; a copy to a GPU is pinned, so that nothing waits for it."""
+    if values.device.type == "cpu" and device.type == "cuda":
+        values = values.pin_memory()
+    return values.to(device, non_blocking=True)
+
+
+class Corpus:
+    """Token ids of all contigs end to end, memory-mapped, with the stretches to draw from.
+
+    Parameters
+    ----------
+    tokens : Tensor, shape (total,), uint8
+        Each with its soft mask (`findna.genome.encoding.SOFT_MASK`).
+    stretches : list of Stretch
+    device : torch.device, optional
+        Where windows are wanted; where the tokens are by default.
+    """
+
+    def __init__(
+        self, tokens: Tensor, stretches: Sequence[Stretch], device: torch.device | None = None
+    ) -> None:
+        self.tokens = tokens
+        self.stretches = list(stretches)
+        self.device = device or tokens.device
+        self._starts: dict[tuple[int, str], tuple[Tensor, Tensor]] = {}
+
+    @classmethod
+    def build(cls, genome: Sequences, path: Path) -> Corpus:
+        """Write a genome's token ids to ``path`` (one byte per bp) and map it.
+
+        Raises
+        ------
+        GenomeError
+            The genome holds nothing but N.
+        """
+        stretches, base = [], 0
+        with path.open("wb") as file:
+            for contig, length in genome.contigs.items():
+                for chunk in genome.chunks(contig):
+                    file.write(chunk.tobytes())
+                file.flush()
+                if length:
+                    written = np.memmap(path, np.uint8, "r", offset=base, shape=(length,))
+                    stretches += _stretches(written, contig, base)
+                base += length
+        if not stretches:
+            raise GenomeError("the genome holds no A, C, G or T to train on")
+        return cls.mapped(path, stretches)
+
+    @classmethod
+    def mapped(cls, path: Path, stretches: Sequence[Stretch]) -> Corpus:
+        """Map the file that `build` wrote, in this process or another."""
+        # "c" maps the file privately and writable, which torch asks for; nothing writes to it
+        tokens: npt.NDArray[np.uint8] = np.memmap(path, np.uint8, "c")
+        return cls(torch.from_numpy(tokens), stretches)
+
+    @property
+    def n_bases(self) -> int:
+        """Positions in all stretches, bp."""
+        return sum(stretch.end - stretch.start for stretch in self.stretches)
+
+    def only(self, contigs: Iterable[str], keep: bool = True) -> Corpus:
+        """The stretches of these contigs, or (``keep=False``) of all others."""
+        chosen = set(contigs)
+        kept = [s for s in self.stretches if (s.contig in chosen) == keep]
+        return Corpus(self.tokens, kept, self.device)
+
+    def within(self, intervals: Iterable[tuple[str, int, int]], genome: Sequences) -> Corpus:
+        """The parts of the stretches that lie in these intervals (sorted, not overlapping)."""
+        base, bases = 0, {}
+        for contig, length in genome.contigs.items():
+            bases[contig] = base
+            base += length
+        by_contig: dict[str, list[tuple[int, int]]] = {}
+        for contig, start, end in intervals:
+            by_contig.setdefault(contig, []).append((bases[contig] + start, bases[contig] + end))
+        kept = [
+            Stretch(stretch.contig, max(start, stretch.start), min(end, stretch.end))
+            for stretch in self.stretches
+            for start, end in by_contig.get(stretch.contig, [])
+            if max(start, stretch.start) < min(end, stretch.end)
+        ]
+        return Corpus(self.tokens, kept, self.device)
+
+    def to(self, device: torch.device) -> Corpus:
+        """The same corpus with its windows on a device.
+
+        So are all tokens if they fit; of a GPU's free memory they may take a third. Otherwise
+        windows are gathered here and copied.
+        """
+        fits = device.type != "cuda" or 3 * len(self.tokens) <= torch.cuda.mem_get_info(device)[0]
+        return Corpus(self.tokens.to(device) if fits else self.tokens, self.stretches, device)
+
+    def check_length(self, length: int) -> None:
+        """Raise ConfigError unless a window of this length (bp) fits somewhere."""
+        if not any(s.end - s.start >= length for s in self.stretches):
+            longest = max((s.end - s.start for s in self.stretches), default=0)
+            raise ConfigError(
+                f"no stretch of sequence is {length} bp long (longest: {longest}); "
+                "draw shorter windows (lengths) or give more sequence"
+            )
+
+    def _weights(self, length: int, sampling: str) -> tuple[Tensor, Tensor]:
+        """First position and cumulated probability of each stretch for one window length."""
+        key = (length, sampling)
+        if key not in self._starts:
+            fits = [s for s in self.stretches if s.end - s.start >= length]
+            places = np.array([s.end - s.start - length + 1 for s in fits], dtype=np.float64)
+            if sampling == "contig":
+                names, contig = np.unique([s.contig for s in fits], return_inverse=True)
+                per_contig = np.bincount(contig, weights=places, minlength=len(names))
+                places /= per_contig[contig] * len(names)
+            else:
+                places /= places.sum()
+            starts = torch.tensor([[s.start, s.end - length + 1] for s in fits])
+            self._starts[key] = (starts, torch.from_numpy(places).cumsum(0))
+        return self._starts[key]
+
+    def draw(
+        self,
+        n: int,
+        length: int,
+        sampling: str,
+        generator: torch.Generator,
+        distance: tuple[int, int] = (0, 0),
+    ) -> Windows:
+        """Windows drawn at random, each field of shape (n, length).
+
+        Parameters
+        ----------
+        sampling : {"position", "contig"}
+            Any position alike, or a contig first and then a position in it.
+        generator : torch.Generator
+            One of the CPU draws the same windows for every device, which need not wait for it.
+        distance : tuple of int
+            Least and greatest distance, in bp between starts, of the window nearby.
+        """
+        bounds, cumulated = self._weights(length, sampling)
+        u = torch.rand(2, n, generator=generator, device=generator.device, dtype=torch.float64)
+        u = u.cpu()
+        stretch = torch.searchsorted(cumulated, u[0] * cumulated[-1]).clamp(max=len(bounds) - 1)
+        first, end = bounds[stretch].unbind(1)
+        start = first + (u[1] * (end - first)).long()
+        tokens, repeats = self._at(start, length)
+        nearby = tokens
+        if distance[1]:
+            nearby, _ = self._at(_nearby(start, first, end - 1, distance, generator), length)
+        return Windows(tokens, repeats, nearby)
+
+    def _at(self, start: Tensor, length: int) -> tuple[Tensor, Tensor]:
+        """Token ids and soft mask of the windows from these positions on, each (n, length)."""
+        start = _sent(start, self.tokens.device)
+        position = start[:, None] + torch.arange(length, device=start.device)
+        drawn = _sent(self.tokens[position], self.device)
+        return drawn & (SOFT_MASK - 1), drawn >= SOFT_MASK
+
+
+def _nearby(
+    start: Tensor,
+    first: Tensor,
+    last: Tensor,
+    distance: tuple[int, int],
+    generator: torch.Generator,
+) -> Tensor:
+    """Starts that lie so far before or after others, from first to last; all of shape (n,).
+
+    A stretch too short for that gives the end of it that is further away.
+    """
+    device = generator.device
+    least, most = distance
+    size = torch.randint(least, most + 1, start.shape, generator=generator, device=device).cpu()
+    sign = torch.randint(2, start.shape, generator=generator, device=device).cpu() * 2 - 1
+    there, opposite = start + sign * size, start - sign * size
+    further = torch.where(start - first > last - start, first, last)
+    for candidate in (opposite, there):
+        fits = (candidate >= first) & (candidate <= last)
+        further = torch.where(fits, candidate, further)
+    return further

@@ -1,0 +1,246 @@
+"""Reports of a pretraining run: its curves as a page (HTML) or a picture. Needs matplotlib."""
+
+from __future__ import annotations
+
+import html
+import io
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from findna.errors import ConfigError, MissingProgramError
+from findna.outputs.files import replaced
+from findna.pretraining.history import PANELS, History, Panel
+
+SUFFIXES = (".html", ".pdf", ".png", ".svg")
+
+_COLOURS = ("#2563a8", "#d9822b", "#3f8f5f", "#8a4f9e")
+
+_GREY = "#8b95a1"
+
+_MANY = 80  # values from which on a curve is drawn thin, its running mean over it
+
+STYLE: Any = {  # of matplotlib
+    "font.family": "sans-serif",
+    "font.size": 9.0,
+    "axes.edgecolor": "#c4cad1",
+    "axes.labelcolor": "#4a5560",
+    "xtick.color": "#4a5560",
+    "ytick.color": "#4a5560",
+    "axes.grid": True,
+    "grid.color": "#e8ebee",
+    "grid.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "legend.fontsize": 8.0,
+    "svg.fonttype": "none",
+}
+
+
+def need_curves(path: Path) -> None:
+    """Raise unless a report of the kind that a name asks for can be made.
+
+    Raises
+    ------
+    ConfigError
+        The name ends in none of SUFFIXES.
+    MissingProgramError
+        matplotlib is not installed.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise ConfigError(f"{path}: name a {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} file")
+    try:
+        import matplotlib  # noqa: F401  can it be imported?
+    except ImportError as error:
+        raise MissingProgramError(
+            "a report needs matplotlib: pip install 'findna[plot]'"
+        ) from error
+
+
+def write_report(history: History, path: Path) -> None:
+    """Draw every curve of a run that was logged; the file appears once it is complete."""
+    kind = path.suffix.lower()[1:]
+    with replaced(path) as temporary:
+        if kind == "html":
+            temporary.write_text(_page(history), "utf-8", "replace")
+            return
+        panels = _logged(history)
+        _save(_figure(history, panels), temporary, kind)
+
+
+def draw_panel(axes: Any, panel: Panel, history: History) -> None:
+    """Draw the curves of a panel, its bound, and where the run failed."""
+    shown = [
+        (word, *history.series(name))
+        for name, word in panel.curves
+        if any(map(math.isfinite, history.series(name)[1]))
+    ]
+    for (word, steps, values), colour in zip(shown, _COLOURS, strict=False):
+        at, height = np.array(steps), np.array(values)
+        if len(height) > _MANY:
+            axes.plot(at, height, color=colour, alpha=0.25, linewidth=0.8)
+            height = _running_mean(height, len(height) // 30)
+        marker = "o" if len(height) <= 30 else None
+        axes.plot(at, height, color=colour, linewidth=1.6, marker=marker, markersize=2.5,
+                  label=word)  # fmt: skip
+    bound = history.last(panel.bound) if panel.bound else panel.chance
+    if bound is not None:
+        axes.axhline(bound, color=_GREY, linewidth=1, linestyle=(0, (4, 3)),
+                     label=panel.limit)  # fmt: skip
+    if history.ended is not None:
+        axes.axvline(history.ended["step"], color="#c0392b", linewidth=1.2)
+    if panel.log and any(value > 0 for _, _, values in shown for value in values):
+        axes.set_yscale("log")
+    if len(shown) > 1 or bound is not None:
+        axes.legend(loc="best")
+    axes.margins(x=0.02)
+    axes.set_xlim(left=0)
+
+
+def _running_mean(values: Any, width: int) -> Any:
+    """Mean over a window that is cut at the ends; NaN counts as absent."""
+    finite = np.isfinite(values)
+    kernel = np.ones(2 * (width // 2) + 1)
+    total = np.convolve(np.where(finite, values, 0.0), kernel, "same")
+    number = np.convolve(finite.astype(float), kernel, "same")
+    with np.errstate(invalid="ignore"):
+        return np.where(finite, total / number, np.nan)
+
+
+def _logged(history: History) -> list[Panel]:
+    """The panels for which a run has values."""
+    return [
+        panel for panel in PANELS if any(history.last(name) is not None for name, _ in panel.curves)
+    ]
+
+
+def _figure(history: History, panels: list[Panel]) -> Any:
+    """One picture of several panels, three in a row."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(STYLE):
+        single = len(panels) == 1
+        n_rows = -(-len(panels) // 3)
+        size = (4.6, 2.5) if single else (13.5, 2.7 * n_rows + 0.6)
+        figure = Figure(size, layout="constrained")
+        grid = figure.subplots(n_rows, 1 if single else 3, squeeze=False)
+        for axes in grid.flat[len(panels) :]:
+            axes.set_visible(False)
+        for axes, panel in zip(grid.flat, panels, strict=False):
+            draw_panel(axes, panel, history)
+            if not single:
+                axes.set_title(panel.title, fontsize=9.5, loc="left", color="#1d2733")
+        if not single:
+            figure.suptitle(f"{history.name}: {history.verdict}", fontsize=11, x=0.01, ha="left")
+    return figure
+
+
+def _save(figure: Any, to: Any, kind: str, salt: str = "") -> None:
+    from matplotlib import rc_context
+
+    # without a date the same input gives the same bytes
+    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {})
+    with rc_context({**STYLE, "svg.hashsalt": f"findna {salt}"}):
+        figure.savefig(to, format=kind, dpi=130, metadata=metadata, transparent=kind == "svg")
+
+
+def _inline(history: History, panel: Panel) -> str:
+    """A panel as an element of a page; its ids differ from those of the others."""
+    buffer = io.StringIO()
+    _save(_figure(history, [panel]), buffer, "svg", salt=panel.title)
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
+
+
+_TILES = (
+    ("accuracy", "masked accuracy", "{:.1%}"),
+    ("accuracy_repeat", "in repeats", "{:.1%}"),
+    ("accuracy_unique", "elsewhere", "{:.1%}"),
+    ("perplexity", "perplexity", "{:.3f}"),
+    ("rank", "effective rank", "{:.1f}"),
+    ("agreement", "agreement", "{:.1%}"),
+    ("probe_auroc", "probe AUROC", "{:.3f}"),
+)
+
+_CSS = """
+:root { color-scheme: light; }
+body { margin: 0; background: #f5f6f8; color: #1d2733;
+       font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
+main { max-width: 1240px; margin: 0 auto; padding: 28px 24px 48px; }
+h1 { font-size: 22px; margin: 0 0 4px; } h2 { font-size: 16px; margin: 32px 0 10px; }
+.verdict { display: inline-block; padding: 5px 12px; border-radius: 6px; font-weight: 600; }
+.healthy { background: #e2f2e7; color: #1f6b3b; } .failed { background: #fbe4e1; color: #a02c1f; }
+.remedy { margin: 8px 0 0; }
+.tiles, .panels { display: grid; gap: 14px; }
+.tiles { grid-template-columns: repeat(auto-fit, minmax(130px, 1fr)); margin: 18px 0; }
+.panels { grid-template-columns: repeat(auto-fill, minmax(350px, 1fr)); }
+.tile, figure, .settings { background: #fff; border: 1px solid #e1e5ea; border-radius: 8px; }
+.tile { padding: 10px 14px; } .tile b { display: block; font-size: 21px; }
+.tile span { color: #5c6873; font-size: 13px; }
+figure { margin: 0; padding: 12px 14px; } figure svg { width: 100%; height: auto; display: block; }
+figure b { font-size: 14px; } figcaption { color: #5c6873; font-size: 12.5px; }
+.settings { padding: 10px 14px; columns: 3 260px; font-size: 13px; }
+.settings div { break-inside: avoid; overflow-wrap: anywhere; } .settings span { color: #5c6873; }
+footer { margin-top: 24px; color: #5c6873; font-size: 12.5px; }
+"""
+
+
+def _page(history: History) -> str:
+    """The report as one HTML file that needs nothing else."""
+    from findna import __version__
+
+    failed = history.ended
+    escape = html.escape
+    remedy = f'<p class="remedy">What to change: {escape(str(failed.get("remedy", "")))}.</p>' if (
+        failed is not None and failed.get("remedy")
+    ) else ""  # fmt: skip
+    tiles = "".join(
+        f'<div class="tile"><b>{form.format(value)}</b><span>{word}</span></div>'
+        for name, word, form in _TILES
+        if (value := history.last(name)) is not None
+    )
+    panels = "".join(
+        f"<figure><b>{escape(panel.title)}</b>{_inline(history, panel)}"
+        f"<figcaption>{escape(panel.note)}</figcaption></figure>"
+        for panel in _logged(history)
+    )
+    settings = "".join(
+        f"<div><span>{escape(name)}</span> {escape(value)}</div>"
+        for name, value in _flat(history.settings)
+    )
+    return f"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(history.name)}: pretraining</title><style>{_CSS}</style></head>
+<body><main>
+<h1>{escape(history.name)}: pretraining</h1>
+<p><span class="verdict {"failed" if failed else "healthy"}">{escape(history.verdict)}</span></p>
+{remedy}
+<div class="tiles">{tiles}</div>
+<div class="panels">{panels}</div>
+{f'<h2>Settings</h2><div class="settings">{settings}</div>' if settings else ""}
+<footer>findna {__version__}. By step; held-out figures are of the teacher on the same windows,
+masks and views at every evaluation. docs/training.md says how to read the curves.</footer>
+</main></body></html>
+"""
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Names and values of nested settings; figures that are curves already are left out."""
+    curves = {name for panel in PANELS for name, _ in panel.curves} - {"lr"}
+    curves |= {panel.bound for panel in PANELS}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, "" if name == "recipe" else f"{prefix}{name}.")
+        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+            for item in value:
+                yield from _flat(item, f"{prefix}{name}.")
+        elif name not in curves and value not in ("", [], None):
+            shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            yield f"{prefix}{name}", shown

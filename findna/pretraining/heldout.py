@@ -1,0 +1,230 @@
+"""The teacher and the student, measured on windows that are the same at every evaluation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.utils import parameters_to_vector
+
+from findna.genome.encoding import BLANK, N
+from findna.model.encoder import Encoder
+from findna.pretraining.corpus import Corpus
+from findna.pretraining.distillation import Network, SelfDistillation
+from findna.pretraining.losses import UNIFORM_MNM
+from findna.pretraining.views import teacher_view
+
+Probe = Callable[[Encoder], dict[str, float]]
+"""Figures of a frozen encoder on labelled sequences, by name."""
+
+MASKED = 0.15
+"""Share of the held-out positions that are blanked."""
+
+_TOKENS = 64_000  # nucleotides to measure on, or a little more
+
+_SEED = 2405  # of windows, masks and views: the same in every run, so that runs compare
+
+
+class HeldOut:
+    """Windows, masks and views drawn once, and what is measured on them.
+
+    Parameters
+    ----------
+    model : SelfDistillation
+        Its settings say how long windows are and which views they get.
+    corpus : Corpus
+        Sequence to draw from, on the device of the model.
+    probe : callable, optional
+        Further figures of the teacher's encoder.
+    """
+
+    def __init__(self, model: SelfDistillation, corpus: Corpus, probe: Probe | None = None) -> None:
+        config = model.config
+        device = corpus.device
+        fits = [n for n in config.lengths if any(s.end - s.start >= n for s in corpus.stretches)]
+        length = sorted(fits)[len(fits) // 2]
+        # batches of the size trained on: a head may standardise or balance over its batch
+        self._batch = max(config.batch_tokens // length, 2)
+        n = self._batch * math.ceil(_TOKENS / (self._batch * length))
+        generator = torch.Generator(device).manual_seed(_SEED)
+        self._tokens, self._repeats, _ = corpus.draw(n, length, "position", generator)
+        drawn = torch.rand(self._tokens.shape, generator=generator, device=device)
+        self._selected = (drawn < MASKED) & (self._tokens != N)
+        self._first = teacher_view(self._tokens, config.views, generator)
+        self._second = teacher_view(self._tokens, config.views, generator)
+        self._model, self._probe = model, probe
+
+    def measure(self) -> dict[str, float]:
+        """Student and teacher as they are now, by the names of metrics.jsonl."""
+        model, training = self._model, self._model.training
+        model.eval()  # the running centre stays where it is
+        with torch.no_grad():
+            figures = self._figures()
+        model.train(training)
+        if self._probe is not None:
+            figures |= self._probe(model.teacher.encoder)
+        return figures
+
+    def _figures(self) -> dict[str, float]:
+        model, teacher, student = self._model, self._model.teacher, self._model.student
+        hits, losses, first, second, targets, agreed = ([] for _ in range(6))
+        contrast = model.config.contrast != "none"
+        centred = contrast and model.config.centring == "mean"
+        batches = (self._tokens, self._selected, self._first, self._second)
+        for tokens, selected, one, other in zip(
+            *(torch.split(tensor, self._batch) for tensor in batches), strict=True
+        ):
+            masked = tokens.masked_fill(selected, BLANK)
+            right, nats = _restore(teacher, masked, tokens, selected)
+            hits.append(right)
+            losses.append(nats)
+            bases, cls = teacher.encode(one)
+            first.append(bases.float().mean(1))
+            second.append(teacher.encode(other)[0].float().mean(1))
+            if contrast:
+                asked = teacher.contrast_outputs(bases, cls)  # (m, windows, k)
+                answer = student.contrast_outputs(*student.encode(masked))
+                if model.config.contrast == "infonce":
+                    own = torch.arange(len(bases), device=bases.device)
+                    agreed.append(((answer @ asked.mT).argmax(-1) == own).flatten())
+                else:
+                    rows = model.balanced(asked.flatten(0, 1), model.config.teacher_temp)
+                    targets.append(rows)
+                    agreed.append(answer.flatten(0, 1).argmax(-1) == rows.argmax(-1))
+        repeats = self._repeats[self._selected]
+        return {
+            **_restoration(torch.cat(hits).double(), torch.cat(losses).double(), repeats),
+            **_vectors(torch.cat(first), torch.cat(second)),
+            **({"agreement": torch.cat(agreed).double().mean().item()} if contrast else {}),
+            **(_targets(torch.cat(targets)) if targets else {}),
+            **({"centre_norm": model.centre.norm().item()} if centred else {}),
+            "weight_norm": parameters_to_vector(student.parameters()).norm().item(),
+            "mnm_bound": UNIFORM_MNM[model.config.mnm_loss],
+        }
+
+
+def _restore(
+    network: Network, masked: Tensor, tokens: Tensor, selected: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Of each blanked base: is the likeliest of A, C, G, T right, and its nats; (selected,)."""
+    bases, _ = network.encode(masked)
+    outputs = network.masked_nucleotide(bases[selected]).float()  # (selected, 5)
+    outputs[:, N] = -torch.inf
+    wanted = tokens[selected].long()
+    return outputs.argmax(-1) == wanted, F.cross_entropy(outputs, wanted, reduction="none")
+
+
+def _restoration(hits: Tensor, losses: Tensor, repeats: Tensor) -> dict[str, float]:
+    """Masked accuracy and perplexity: of all bases, and of repeats and others if both are known."""
+    parts = {"": torch.ones_like(repeats)}
+    if bool(repeats.any()) and not bool(repeats.all()):
+        parts |= {"_repeat": repeats, "_unique": ~repeats}
+    return {
+        name + part: value
+        for part, chosen in parts.items()
+        for name, value in (
+            ("accuracy", hits[chosen].mean().item()),
+            ("perplexity", losses[chosen].mean().exp().item()),
+        )
+    }
+
+
+def _vectors(first: Tensor, second: Tensor) -> dict[str, float]:
+    """How the mean hidden states of windows differ, and those of two views of a window."""
+    return {
+        "std": first.std(0).mean().item(),
+        "spread": relative_spread(first),
+        "rank": effective_rank(first),
+        "alignment": alignment(first, second),
+        "uniformity": uniformity(first),
+    }
+
+
+def _targets(target: Tensor) -> dict[str, float]:
+    """What the teacher asks of the student."""
+    return {
+        "contrast_bound": math.log(target.shape[-1]),
+        "target_entropy": entropy(target).mean().item(),
+        "mean_target_entropy": entropy(target.mean(0)).item(),
+    }
+
+
+def shown(figures: Mapping[str, float]) -> str:
+    """The figures of an evaluation that tell most, in one line."""
+    words = {
+        "accuracy": "masked accuracy {:.4f}",
+        "accuracy_repeat": "in repeats {:.4f}",
+        "accuracy_unique": "elsewhere {:.4f}",
+        "rank": "rank {:.1f}",
+        "agreement": "agreement {:.3f}",
+        "probe_auroc": "probe AUROC {:.3f}",
+    }
+    return ", ".join(form.format(figures[name]) for name, form in words.items() if name in figures)
+
+
+def relative_spread(vectors: Tensor) -> float:
+    """Standard deviation between vectors, relative to their size; 0 if all are the same.
+
+    Parameters
+    ----------
+    vectors : Tensor, shape (n, dim), float
+    """
+    size = vectors.pow(2).mean().sqrt()
+    return (vectors.std(0).pow(2).mean().sqrt() / (size + 1e-12)).item()
+
+
+def effective_rank(vectors: Tensor) -> float:
+    """Exponential of the entropy of the singular values, from 1 to dim.
+
+    Parameters
+    ----------
+    vectors : Tensor, shape (n, dim), float
+        Their mean is taken away: what all windows share is not a direction in which they differ.
+
+    Source: Garrido et al., "RankMe", 2023.
+    """
+    if not bool(torch.isfinite(vectors).all()):
+        return math.nan
+    values = torch.linalg.svdvals((vectors - vectors.mean(0)).double())
+    share = values / values.sum().clamp(min=1e-12)
+    return torch.exp(-(share * torch.log(share + 1e-12)).sum()).item()
+
+
+def _directions(vectors: Tensor) -> Tensor:
+    """Vectors less their mean, of length 1; (n, dim), float64."""
+    return F.normalize((vectors - vectors.mean(0)).double(), dim=-1)
+
+
+def alignment(first: Tensor, second: Tensor) -> float:
+    """Mean squared distance between two views of one window, from 0 to 4; 2 if unrelated.
+
+    Parameters
+    ----------
+    first, second : Tensor, shape (n, dim), float
+        Vectors of the views, compared by direction once their means are taken away.
+
+    Source: Wang and Isola, "Understanding Contrastive Representation Learning", 2020.
+    """
+    return (_directions(first) - _directions(second)).pow(2).sum(-1).mean().item()
+
+
+def uniformity(vectors: Tensor) -> float:
+    """Logarithm of the mean of exp(-2 d^2) over pairs of windows; 0 if all are one, down to -4.
+
+    Parameters
+    ----------
+    vectors : Tensor, shape (n, dim), float
+        Compared by direction once their mean is taken away.
+
+    Source: Wang and Isola, 2020.
+    """
+    return torch.pdist(_directions(vectors)).pow(2).mul(-2).exp().mean().log().item()
+
+
+def entropy(probabilities: Tensor) -> Tensor:
+    """Entropy of each row, nats; (..., k) -> (...)."""
+    wide = probabilities.double()
+    return -torch.xlogy(wide, wide).sum(-1)

@@ -1,0 +1,207 @@
+"""One loop, top to bottom, in the order things happen.
+
+What a step draws depends on the seed and the step's number alone, so a resumed run needs no
+random state and ends in the weights of an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from findna.console import progress
+from findna.model import collective
+from findna.model.checkpoint import Model, save_checkpoint
+from findna.model.encoder import n_parameters
+from findna.model.schedules import cosine, linear, warmup_cosine
+from findna.pretraining.card import model_card
+from findna.pretraining.corpus import Corpus
+from findna.pretraining.distillation import Losses, compile_layers
+from findna.pretraining.guard import Guard
+from findna.pretraining.heldout import HeldOut, Probe, shown
+from findna.pretraining.history import METRICS, Metrics
+from findna.pretraining.recipe import PretrainConfig
+from findna.pretraining.state import STATE, TrainingState
+from findna.settings import to_dict
+
+logger = logging.getLogger(__name__)
+
+_LOSSES = ("loss", "mnm", "contrast", "token", "koleo")
+"""Names of `Losses` in metrics.jsonl."""
+
+
+def _generator(device: torch.device, *key: object) -> torch.Generator:
+    """Random numbers that depend on nothing but the key."""
+    digest = hashlib.sha256(":".join(map(str, key)).encode()).digest()
+    return torch.Generator(device).manual_seed(int.from_bytes(digest[:7], "big"))
+
+
+def step_length(config: PretrainConfig, step: int) -> int:
+    """Window length of a step (bp); each occurs with equal chance."""
+    draw = torch.rand((), generator=_generator(torch.device("cpu"), config.seed, "length", step))
+    return config.lengths[int(draw.item() * len(config.lengths))]
+
+
+def parts(n: int, accumulate: int) -> Iterator[slice]:
+    """Rows of a step's n windows that this process computes at a time."""
+    for i in range(accumulate):
+        yield collective.share(slice(i * n // accumulate, (i + 1) * n // accumulate))
+
+
+def _rounded(figures: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in figures.items()}
+
+
+def export(state: TrainingState, folder: Path, provenance: Mapping[str, Any]) -> str:
+    """Write the teacher as a model folder; returns its digest."""
+    config = state.model.config
+    model = Model(config.encoder)
+    kept = {k: v for k, v in state.model.teacher.state_dict().items() if k in model.state_dict()}
+    model.load_state_dict(kept)
+    training = {
+        "recipe": to_dict(config),
+        "steps_done": state.step,
+        "tokens_seen": state.step * config.batch_tokens,
+        "seconds": round(state.seconds),
+        **provenance,
+    }
+    return save_checkpoint(folder, model, training, model_card(folder.name, model, training))
+
+
+def pretrain(
+    config: PretrainConfig,
+    corpus: Corpus,
+    heldout: Corpus,
+    folder: Path,
+    *,
+    device: torch.device,
+    resume: bool = False,
+    provenance: Mapping[str, Any] | None = None,
+    probe: Probe | None = None,
+) -> str:
+    """Pretrain an encoder and write its teacher to a model folder.
+
+    Parameters
+    ----------
+    corpus, heldout : Corpus
+        Sequence to train on, and to measure masked accuracy on; their windows on ``device``.
+    folder : Path
+        Model folder; also holds metrics.jsonl and, for resuming, training.safetensors.
+    provenance : mapping, optional
+        Plain values about the data, kept in config.json and on the card.
+    probe : callable, optional
+        What is measured on labelled sequences at each evaluation.
+
+    Returns
+    -------
+    str
+        Digest of the weights; empty in all processes but the first.
+
+    Raises
+    ------
+    CollapseError
+        The run diverged or collapsed (`findna.pretraining.guard`).
+    """
+    for length in config.lengths:
+        corpus.check_length(length)
+    config.check_windows(collective.size())
+    first = collective.rank() == 0  # the one that measures and writes
+    path = folder / STATE
+    record = dict(provenance or {})
+    if resume and path.exists():
+        state = TrainingState.load(path, config, record.get("data"), device)
+    else:
+        state = TrainingState.start(config, record.get("data"), device)
+    if config.compile:
+        compile_layers(state.model, device)
+    logger.info(
+        "%s parameters, %d steps of %d nucleotides from step %d",
+        f"{n_parameters(state.model.student.encoder):,}", config.steps, config.batch_tokens,
+        state.step,
+    )  # fmt: skip
+    measured = HeldOut(state.model, heldout, probe)
+    before, started, tokens = state.seconds, time.monotonic(), 0
+    amp = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")
+    student = list(state.model.student.parameters())
+    state.model.train()
+    with (
+        Metrics(folder / METRICS if first else Path(os.devnull), state.step) as metrics,
+        progress(config.steps, "steps", "pretrain", state.step) as bar,
+    ):
+        guard = Guard(config, metrics, path)
+        while state.step < config.steps:
+            lr = warmup_cosine(state.step, config.steps, 1.0, config.warmup)
+            momentum = cosine(state.step, config.steps, config.ema_start, config.ema_end)
+            state.set_lr(lr)
+            temp = linear(
+                state.step, config.steps, config.teacher_temp_start, config.teacher_temp,
+                config.teacher_temp_warmup,
+            )  # fmt: skip
+
+            length = step_length(config, state.step)
+            n = config.batch_tokens // length
+            where = _generator(torch.device("cpu"), config.seed, "windows", state.step)
+            distance = config.views.min_distance, config.views.max_distance
+            windows = corpus.draw(n, length, config.sampling, where, distance)
+            views = state.model.views(windows, _generator(device, config.seed, "step", state.step))
+            losses = torch.zeros(len(Losses._fields), device=device)
+            for rows in parts(n, config.accumulate):
+                with amp:
+                    shares = state.model(views.rows(rows), views, temp)
+                shares.total.backward()
+                losses += torch.stack(shares).detach()
+            collective.sum_gradients(student)
+            norm = torch.nn.utils.clip_grad_norm_(student, config.clip)
+            for optimizer in state.optimizers:
+                optimizer.step()
+                optimizer.zero_grad()
+            state.model.update_teacher(momentum)
+            state.step += 1
+            tokens += n * length
+
+            bar.update(1)
+            last = state.step == config.steps
+            log = last or state.step % config.log_every == 0
+            keep = last or state.step % config.checkpoint_every == 0
+            measure = keep or state.step % config.evaluate_every == 0
+            if not (log or measure):
+                continue
+            state.seconds = before + time.monotonic() - started
+            rate = tokens / (state.seconds - before)
+            values = dict(zip(_LOSSES, collective.total(losses).tolist(), strict=True))
+            values["grad_norm"] = norm.item()
+            metrics.write(
+                step=state.step, length=length, lr=lr * config.lr, ema=momentum, **values,
+                tokens_per_second=round(rate),
+            )  # fmt: skip
+            # a bad state never replaces a good one: it is found out before anything is kept
+            guard.check_step(state.step, values)
+            if not first:
+                continue
+            if measure:
+                with collective.alone():
+                    figures = measured.measure()
+                metrics.write(step=state.step, **figures)
+                guard.check_evaluation(state.step, figures)
+                record.update(_rounded(figures))
+                logger.info("step %d: %s", state.step, shown(figures))
+            if keep and guard.sound:
+                state.save(path)
+                export(state, folder, record)
+            bar.set_postfix(
+                {name: f"{values[name]:.3f}" for name in ("mnm", "contrast")}
+                | {"accuracy": f"{record.get('accuracy', math.nan):.3f}", "bp/s": f"{rate:.0f}"}
+            )
+    if not first:
+        return ""
+    if "accuracy" not in record:  # resumed after its last step
+        record.update(_rounded(measured.measure()))
+    return export(state, folder, record)

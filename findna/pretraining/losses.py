@@ -1,0 +1,147 @@
+"""The losses, and what balances the teacher's outputs. One function each."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from findna.genome.encoding import ALPHABET, N
+
+_TINY = torch.finfo(torch.float32).tiny
+
+UNIFORM_MNM = {"softmax": math.log(4), "binary": math.log(2)}
+"""Masked-nucleotide loss of outputs that are all alike, nats."""
+
+
+def _weighted_mean(values: Tensor, weight: Tensor, count: Tensor | None) -> Tensor:
+    """Sum of values times weights of the same shape, over ``count`` or the sum of weights."""
+    count = weight.sum() if count is None else count
+    return (values * weight).sum() / count.clamp(min=1)
+
+
+def masked_nucleotide_loss(
+    outputs: Tensor, tokens: Tensor, weight: Tensor, kind: str, count: Tensor | None = None
+) -> Tensor:
+    """How badly the selected nucleotides are restored (`L_MNM`); a scalar, in nats.
+
+    Parameters
+    ----------
+    outputs : Tensor, shape (..., 5), float
+        Outputs of the masked-nucleotide head.
+    tokens : Tensor, shape (...), uint8
+        The nucleotides that were there.
+    weight : Tensor, shape (...), float or bool
+        What restoring each of them counts; 0 where nothing was hidden, and at every N.
+    kind : {"binary", "softmax"}
+        Binary cross-entropy on each of the five outputs (the published loss), or cross-entropy
+        over A, C, G and T.
+    count : Tensor, scalar, optional
+        Sum of the weights that the loss is a mean over, if these are some of more.
+    """
+    if kind == "binary":
+        target = F.one_hot(tokens.long(), len(ALPHABET)).to(outputs.dtype)
+        loss = F.binary_cross_entropy_with_logits(outputs, target, reduction="none").mean(-1)
+    else:
+        # N takes part in no softmax; where it is the token, the weight is 0 whatever its class
+        outputs = torch.cat((outputs[..., :N], outputs[..., N + 1 :]), dim=-1)
+        classes = (tokens - (tokens >= N).to(tokens.dtype)).long()  # A, C, G, T: 0 to 3
+        loss = F.cross_entropy(outputs.flatten(0, -2), classes.flatten(), reduction="none")
+        loss = loss.view(tokens.shape)
+    return _weighted_mean(loss, weight.to(loss.dtype), count)
+
+
+def contrastive_loss(student: Tensor, target: Tensor, temperature: float) -> Tensor:
+    """Cross-entropy of the student's outputs against the teacher's targets (`L_CL`); a scalar.
+
+    Parameters
+    ----------
+    student : Tensor, shape (..., k), float
+    target : Tensor, shape (..., k), float
+        The teacher's centred and sharpened probabilities.
+    """
+    return -(target * F.log_softmax(student / temperature, dim=-1)).sum(-1).mean()
+
+
+def infonce_loss(student: Tensor, teacher: Tensor, first: int, temperature: float) -> Tensor:
+    """Cross-entropy of finding one's own window among those of the batch; a scalar, in nats.
+
+    Source: InfoNCE, van den Oord et al., 2018, against a momentum encoder as in Chen et al.,
+    MoCo v3, 2021.
+
+    Parameters
+    ----------
+    student : Tensor, shape (..., n, k), float
+        Unit vectors.
+    teacher : Tensor, shape (..., m, k), float
+        Those of all windows; the student's first one is number ``first`` of them.
+    """
+    logits = (student @ teacher.mT / temperature).float()  # (..., n, m)
+    right = F.log_softmax(logits, dim=-1).diagonal(first, dim1=-2, dim2=-1)  # (..., n)
+    return -right.mean()
+
+
+def token_loss(
+    predicted: Tensor, target: Tensor, selected: Tensor, count: Tensor | None = None
+) -> Tensor:
+    """Mean square error of predicted hidden states at the selected positions; a scalar.
+
+    Source: data2vec, Baevski et al., 2022.
+
+    Parameters
+    ----------
+    predicted, target : Tensor, shape (..., dim), float
+        The target is standardised: 1 is the loss of predicting its mean.
+    selected : Tensor, shape (...), bool
+    count : Tensor, scalar, optional
+        Selected positions that the loss is a mean over, if these are some of more.
+    """
+    error = (predicted.float() - target).square().mean(-1)
+    return _weighted_mean(error, selected.to(error.dtype), count)
+
+
+def koleo_loss(vectors: Tensor, everyone: Tensor, first: int) -> Tensor:
+    """Minus the mean logarithm of the distance to the nearest other vector; a scalar.
+
+    Source: Sablayrolles et al., "Spreading vectors for similarity search", 2019; Oquab et al.,
+    DINOv2, 2023.
+
+    Parameters
+    ----------
+    vectors : Tensor, shape (n, dim), float
+        Brought to unit length here.
+    everyone : Tensor, shape (m, dim), float
+        All vectors, 2 at least; the first of ``vectors`` is number ``first`` of them.
+    """
+    # neighbours are so near that the products of a lower precision could not tell them apart
+    with torch.autocast(vectors.device.type, enabled=False):
+        unit, others = (F.normalize(x.float(), dim=-1) for x in (vectors, everyone))
+        number = torch.arange(len(others), device=others.device)
+        own = number[first : first + len(unit), None] == number
+        nearest = (unit @ others.t()).masked_fill(own, -1).max(1).values  # (n,)
+        loss: Tensor = -(2 - 2 * nearest).clamp(min=1e-8).sqrt().log().mean()
+        return loss
+
+
+def centre_and_sharpen(teacher: Tensor, centre: Tensor, temperature: float) -> Tensor:
+    """Softmax of the teacher's outputs less their running centre; (n, k), rows sum to 1."""
+    return F.softmax((teacher - centre) / temperature, dim=-1)
+
+
+def sinkhorn(teacher: Tensor, temperature: float, iterations: int = 3) -> Tensor:
+    """Teacher's probabilities with all outputs used alike over the batch; (n, k), rows sum to 1.
+
+    A row that is minus infinity throughout takes no part; what it gets is 0.
+
+    Source: Sinkhorn-Knopp centring, Caron et al., SwAV, 2020; Oquab et al., DINOv2, 2023.
+    """
+    scores = (teacher / temperature).t()  # (k, n)
+    scores = torch.exp(scores - scores.max())
+    scores = scores / scores.sum()
+    k, n = scores.shape
+    for _ in range(iterations):
+        scores = scores / (scores.sum(1, keepdim=True) * k)
+        scores = scores / (scores.sum(0, keepdim=True) * n).clamp(min=_TINY)
+    return (scores * n).t()

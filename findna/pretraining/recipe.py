@@ -1,0 +1,236 @@
+"""pretraining.recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from findna.model.config import EncoderConfig
+from findna.settings import check, check_values, setting
+
+
+@dataclass(frozen=True)
+class ViewConfig:
+    """How the two augmented views of a window are made, and which nucleotides are masked."""
+
+    mask_fraction: float = setting(0.3, "share of nucleotides the student must restore")
+    mask_blank: float = setting(0.8, "share of those replaced by a blank")
+    mask_random: float = setting(0.1, "share of those replaced by a random base; the rest stay")
+    mask_span: float = setting(1.0, "mean length of masked spans (bp); 1: each position by itself")
+    student_noise: float = setting(0.2, "s.d. of Gaussian noise on the student's one-hot input")
+    student_rc: float = setting(0.5, "chance that the student sees the reverse complement")
+    teacher_rc: float = setting(0.0, "chance that the teacher sees the reverse complement")
+    max_indel: int = setting(20, "longest deletion and insertion in the teacher's view (bp)")
+    max_shift: int = setting(20, "largest translocation of the teacher's view (bp)")
+    max_distance: int = setting(0, "furthest that the teacher's window starts from the student's")
+    min_distance: int = setting(0, "and nearest (bp); from the window's length on, none overlap")
+    local_crops: int = setting(0, "crops of each window that the student sees in addition")
+    local_share: float = setting(0.5, "length of such a crop, as a share of the window's")
+
+    def __post_init__(self) -> None:
+        for name in ("mask_fraction", "mask_blank", "mask_random", "student_rc", "teacher_rc"):
+            value = getattr(self, name)
+            check(0 <= value <= 1, f"{name} must lie between 0 and 1, not {value!r}")
+        check(self.mask_fraction > 0, "mask_fraction must be above 0: nothing would be learned")
+        check(self.mask_blank + self.mask_random <= 1, "mask_blank + mask_random exceeds 1")
+        for name, most in _VIEW_LIMITS.items():
+            value = getattr(self, name)
+            check(0 <= value <= most, f"{name} must lie between 0 and {most:.0f}, not {value!r}")
+        check(self.mask_span >= 1, f"mask_span must be at least 1, not {self.mask_span!r}")
+        check(
+            self.mask_span == 1 or self.mask_span * (1 - self.mask_fraction) >= self.mask_fraction,
+            f"mask_span ({self.mask_span:g}) is too short to mask {self.mask_fraction:g} of a "
+            "window in spans with a gap between them; raise it, or lower mask_fraction",
+        )
+        check(
+            self.min_distance <= self.max_distance,
+            f"min_distance ({self.min_distance}) exceeds max_distance ({self.max_distance})",
+        )
+        check(
+            0 < self.local_share <= 1,
+            f"local_share must be above 0 and at most 1, not {self.local_share!r}",
+        )
+
+
+_VIEW_LIMITS = {
+    "student_noise": 1e3,
+    "mask_span": 1e6,
+    "max_indel": 1e6,
+    "max_shift": 1e6,
+    "max_distance": 1e9,
+    "min_distance": 1e9,
+    "local_crops": 256,
+}
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """The pretraining recipe; the defaults are the published one (preset ``paper``)."""
+
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    views: ViewConfig = field(default_factory=ViewConfig)
+
+    lengths: tuple[int, ...] = setting((1000,), "window lengths (bp); each step draws one")
+    batch_tokens: int = setting(64_000, "nucleotides per step")
+    accumulate: int = setting(
+        1, "parts that a step's windows are computed in; windows are compared within a part"
+    )
+    steps: int = setting(46_875, "optimiser steps")
+    sampling: str = setting(
+        "contig", "draw a contig first, or any position alike", ("contig", "position")
+    )
+
+    mnm_loss: str = setting(
+        "binary", "masked-nucleotide loss: binary (5 outputs) or softmax (A, C, G, T)",
+        ("binary", "softmax"),
+    )  # fmt: skip
+    repeat_weight: float = setting(1.0, "weight of soft-masked positions in that loss")
+    contrast: str = setting(
+        "cls", "contrastive loss: on the outputs at CLS, on prototypes, infonce (the batch's other "
+        "windows are negatives), or none",
+        ("cls", "prototypes", "infonce", "none"),
+    )  # fmt: skip
+    contrast_on: str = setting(
+        "mean", "vector that prototypes or infonce compare: of the bases, of CLS, or each",
+        ("mean", "cls", "both"),
+    )  # fmt: skip
+    contrast_weight: float = setting(1.0, "weight of the contrastive loss")
+    centring: str = setting("mean", "how teacher outputs are balanced", ("mean", "sinkhorn"))
+    center_momentum: float = setting(0.9, "momentum of the running centre (centring: mean)")
+    student_temp: float = setting(0.1, "temperature of the student's outputs")
+    teacher_temp: float = setting(0.04, "temperature of the teacher's outputs")
+    teacher_temp_start: float = setting(0.04, "the same at the start, while it warms up")
+    teacher_temp_warmup: float = setting(0.0, "share of the steps over which it does")
+    queue: int = setting(0, "earlier teacher outputs balanced with the batch's (sinkhorn)")
+    prototypes: int = setting(1024, "prototypes of the projection head")
+    projection_hidden: int = setting(256, "hidden width of the projection head")
+    projection_dim: int = setting(64, "dimension in which vectors are compared")
+    token_weight: float = setting(
+        0.0, "weight of predicting the teacher's hidden states, of the window without mask, at "
+        "masked positions",
+    )  # fmt: skip
+    koleo_weight: float = setting(0.0, "weight of spreading the mean vectors of a batch (KoLeo)")
+
+    ema_start: float = setting(0.996, "teacher's momentum at the start; rises to ema_end")
+    ema_end: float = setting(1.0, "teacher's momentum at the end")
+    optimizer: str = setting(
+        "adamw", "adamw, or muon for the layers' matrices and adamw for the rest",
+        ("adamw", "muon"),
+    )  # fmt: skip
+    lr: float = setting(3e-4, "highest learning rate (AdamW)")
+    muon_lr: float = setting(0.02, "highest learning rate of Muon")
+    weight_decay: float = setting(3e-4, "weight decay")
+    warmup: float = setting(0.3, "share of the steps over which the learning rate rises")
+    clip: float = setting(0.5, "largest gradient norm")
+    precision: str = setting("fp32", "arithmetic of the layers", ("fp32", "bf16"))
+    compile: bool = setting(False, "fuse each layer's operations by torch.compile")
+    recompute: bool = setting(
+        False, "keep less of each layer for the backward pass: less memory, up to a third more time"
+    )
+    seed: int = setting(1, "seed of initial weights, windows, views and masks")
+
+    log_every: int = setting(20, "steps between lines of metrics.jsonl")
+    evaluate_every: int = setting(500, "steps between evaluations on held-out contigs")
+    checkpoint_every: int = setting(500, "steps between checkpoints")
+
+    def __post_init__(self) -> None:
+        check_values(self)
+        check(len(self.lengths) > 0, "lengths must name at least one window length")
+        for length in self.lengths:
+            check(
+                16 <= length <= self.encoder.max_length,
+                f"lengths: {length} is not between 16 and max_length ({self.encoder.max_length})",
+            )
+        check(
+            self.batch_tokens >= max(self.lengths),
+            f"batch_tokens ({self.batch_tokens}) is less than one window of {max(self.lengths)} bp",
+        )
+        check(self.accumulate > 0, f"accumulate must be greater than 0, not {self.accumulate!r}")
+        self.check_windows()
+        projected = self.contrast in ("prototypes", "infonce")
+        for name in ("prototypes", "projection_hidden", "projection_dim", "queue"):
+            check(getattr(self, name) <= 2**20, f"{name} must be at most {2**20}")
+        for name in ("student_temp", "teacher_temp", "teacher_temp_start"):
+            check(getattr(self, name) >= 1e-4, f"{name} must be at least 1e-4")
+        check(self.seed >= 0, "seed must not be negative")
+        for name, reads_cls in (
+            ("contrast 'cls'", self.contrast == "cls"),
+            (f"contrast_on {self.contrast_on!r}", projected and self.contrast_on != "mean"),
+        ):
+            check(not reads_cls or self.encoder.n_cls > 0, f"{name} needs n_cls of at least 1")
+        check(
+            self.queue == 0 or (self.contrast == "prototypes" and self.centring == "sinkhorn"),
+            "queue needs contrast 'prototypes' and centring 'sinkhorn': it is balanced with them",
+        )
+        for name in ("local_crops", "max_distance"):
+            check(
+                self.contrast != "none" or getattr(self.views, name) == 0,
+                f"{name} does nothing with contrast 'none'",
+            )
+        for name in _POSITIVE:
+            value = getattr(self, name)
+            check(value > 0, f"{name} must be greater than 0, not {value!r}")
+        for name in ("center_momentum", "ema_start", "ema_end", "warmup", "teacher_temp_warmup"):
+            value = getattr(self, name)
+            check(0 <= value <= 1, f"{name} must lie between 0 and 1, not {value!r}")
+        for name in _NOT_NEGATIVE:
+            check(getattr(self, name) >= 0, f"{name} must not be negative")
+
+    def check_windows(self, processes: int = 1) -> None:
+        """Raise ConfigError unless there are windows for all parts of a step, in all processes."""
+        n, longest = self.batch_tokens // max(self.lengths), max(self.lengths)
+        compares = (
+            f"contrast {self.contrast!r}"
+            if self.contrast in ("prototypes", "infonce")
+            else ("koleo_weight" if self.koleo_weight else "")
+        )
+        together = max(processes, 2 if compares else 1)
+        reasons = [
+            f"{self.accumulate} parts (accumulate)" if self.accumulate > 1 else "",
+            f"{processes} processes" if processes > 1 else "",
+            f"{compares}, which compares two" if together > processes else "",
+        ]
+        check(
+            n // self.accumulate >= together,
+            f"batch_tokens ({self.batch_tokens}) must hold {together * self.accumulate} windows of "
+            f"{longest} bp, for {' of '.join(filter(None, reasons))}",
+        )
+
+
+RESUMABLE = ("compile", "recompute", "log_every", "evaluate_every", "checkpoint_every")
+"""Fields of `PretrainConfig` that do not change what is learned: a resumed run may change them,
+and `EncoderConfig.readout`."""
+
+_NOT_NEGATIVE = (
+    "contrast_weight", "repeat_weight", "token_weight", "koleo_weight", "queue", "weight_decay",
+)  # fmt: skip
+
+_POSITIVE = (
+    "steps", "batch_tokens", "student_temp", "teacher_temp", "prototypes", "projection_hidden",
+    "projection_dim", "lr", "muon_lr", "clip", "log_every", "evaluate_every", "checkpoint_every",
+)  # fmt: skip
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "findna": {
+        "encoder": {"norm": "layer", "n_cls": 1},
+        "views": {"mask_fraction": 0.2, "student_noise": 0.0, "teacher_rc": 0.5},
+        "lengths": (64, 128, 256, 512, 1000),
+        "batch_tokens": 12_288,
+        "steps": 10_000,
+        "sampling": "position",
+        "mnm_loss": "softmax",
+        "contrast": "infonce",
+        "contrast_weight": 0.1,
+        "centring": "sinkhorn",
+        "prototypes": 128,
+        "koleo_weight": 0.1,
+        "ema_start": 0.99,
+        "optimizer": "muon",
+        "lr": 2e-3,
+        "weight_decay": 0.02,
+        "warmup": 0.05,
+        "clip": 1.0,
+    },
+}
+"""Recipes by name, as differences from the defaults: the published one, and findna's own."""

@@ -1,0 +1,170 @@
+"""What the head of a task sees of a sequence: pooled hidden states, and counts of k-mers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from findna.console import progress
+from findna.genome.batching import Sequences
+from findna.genome.encoding import Tokens
+from findna.model.encoder import Encoder
+from findna.model.inference import region_vectors
+from findna.model.pooling import Pooling, RegionVectors
+from findna.tasks.kmers import kmer_counts, n_kmers
+
+Matrix = npt.NDArray[np.float32]
+
+POOLS = ("mean", "max", "std", "center")
+"""Poolings that a table holds, in its order."""
+
+MOST_BINS = 16
+
+
+@dataclass(frozen=True)
+class Features:
+    """Which of the possible features a head uses, in the order in which they are joined.
+
+    Parameters
+    ----------
+    pools : tuple of str
+        Some of POOLS.
+    bins : int
+        Number of equal bins: 0, or a power of 2 up to MOST_BINS.
+    k : int
+        Length of the k-mers whose frequencies are appended; 0 for none.
+    both_strands : bool
+        Average with the reverse complement, read backwards so that bins stay where they are;
+        k-mers are then counted on both strands.
+    readout : int
+        Layers after which hidden states are read; 0: where the encoder's embeddings are.
+    """
+
+    pools: tuple[str, ...] = ("mean",)
+    bins: int = 0
+    k: int = 0
+    both_strands: bool = True
+    readout: int = 0
+
+    @property
+    def pooling(self) -> Pooling:
+        """The part that comes from the encoder."""
+        return Pooling(self.pools, self.bins, both_strands=self.both_strands)
+
+    def size(self, dim: int) -> int:
+        """Number of features, for an encoder of ``dim`` channels."""
+        kmers = n_kmers(self.k, self.both_strands) if self.k else 0
+        return dim * (len(self.pools) + self.bins) + kmers
+
+    def of(self, vectors: RegionVectors, sequence: Tokens | None = None) -> Matrix:
+        """Features of one region; shape (size,). ``sequence`` is only read where k > 0."""
+        parts = [vectors.pooled[pool] for pool in self.pools] + [vectors.bins.ravel()]
+        if self.k:
+            assert sequence is not None
+            parts.append(kmer_counts([sequence], self.k, self.both_strands).toarray()[0])
+        return np.concatenate(parts)
+
+    def __str__(self) -> str:
+        parts = [*self.pools, *([f"{self.bins} bins"] if self.bins else [])]
+        parts += [f"{self.k}-mers"] if self.k else []
+        strands = "both strands" if self.both_strands else "forward strand"
+        after = f", after layer {self.readout}" if self.readout else ""
+        return f"{' + '.join(parts)}, {strands}{after}"
+
+
+class FeatureTable:
+    """Every feature of some sequences, so that choosing among them costs no encoding.
+
+    A sequence is encoded when one of its features is first asked for: on every strand, with every
+    pooling. The vectors are kept, about 15 kB a sequence, strand and readout with 192 channels.
+
+    Parameters
+    ----------
+    sequences : list of Tokens, length n
+    strands : int
+        1 leaves the reverse complements out (and features of both strands impossible).
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        sequences: list[Tokens],
+        *,
+        device: torch.device,
+        precision: str = "fp32",
+        max_tokens: int | None = None,
+        strands: int = 2,
+    ) -> None:
+        self.sequences = sequences
+        self.strands = strands
+        self._encoder = encoder
+        self._run: dict[str, Any] = {
+            "device": device, "precision": precision, "max_tokens": max_tokens
+        }  # fmt: skip
+        # by readout: (strands, n, len(POOLS) + MOST_BINS, dim), and which rows are there
+        self._vectors: dict[int, tuple[Matrix, npt.NDArray[np.bool_]]] = {}
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+    @property
+    def dim(self) -> int:
+        """Channels of the encoder."""
+        return self._encoder.config.dim
+
+    def vectors(self, readout: int, rows: npt.NDArray[np.int64]) -> Matrix:
+        """Vectors of all sequences, encoded at least for some rows.
+
+        Returns
+        -------
+        ndarray, shape (strands, n, len(POOLS) + MOST_BINS, dim), float32
+            Of the forward strand and of the reverse complement (its bins turned round).
+        """
+        if readout not in self._vectors:
+            shape = (self.strands, len(self), len(POOLS) + MOST_BINS, self.dim)
+            # rows that nobody asks for take no memory: pages of it are only made when written
+            self._vectors[readout] = np.empty(shape, np.float32), np.zeros(len(self), np.bool_)
+        vectors, there = self._vectors[readout]
+        missing = np.unique(rows[~there[rows]])
+        if len(missing):
+            self._encode(readout, missing, vectors)
+            there[missing] = True
+        return vectors
+
+    def _encode(self, readout: int, rows: npt.NDArray[np.int64], into: Matrix) -> None:
+        source = Sequences([self.sequences[row] for row in rows])
+        encoder = self._encoder.read_after(readout)
+        what = f"encode, layer {readout}" if readout else "encode"
+        with progress(self.strands * len(rows), "sequences", what) as bar:
+            for strand in range(self.strands):
+                for found in region_vectors(
+                    source.regions(strand == 1), source, encoder, Pooling(POOLS, MOST_BINS),
+                    **self._run,
+                ):  # fmt: skip
+                    row = into[strand, rows[found.index]]
+                    row[: len(POOLS)] = [found.pooled[pool] for pool in POOLS]
+                    row[len(POOLS) :] = found.bins[::-1] if strand else found.bins
+                    bar.update()
+
+    def matrix(self, features: Features, rows: npt.NDArray[np.int64]) -> Matrix:
+        """Features of some rows; shape (len(rows), features.size(dim))."""
+        columns = [POOLS.index(pool) for pool in features.pools]
+        joined = MOST_BINS // features.bins if features.bins else 0
+        width = features.size(self.dim)
+        result = np.empty((len(rows), width), np.float32)
+        vectors = self.vectors(features.readout, rows)[: 2 if features.both_strands else 1]
+        spans = [(column, column + 1) for column in columns]
+        firsts = [len(POOLS) + i * joined for i in range(features.bins)]
+        spans += [(first, first + joined) for first in firsts]
+        end = 0
+        for first, last in spans:
+            start, end = end, end + self.dim
+            result[:, start:end] = vectors[:, rows, first:last].mean((0, 2))
+        if features.k:
+            chosen = [self.sequences[row] for row in rows]
+            result[:, end:] = kmer_counts(chosen, features.k, features.both_strands).toarray()
+        return result

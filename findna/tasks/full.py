@@ -1,0 +1,329 @@
+"""Training the encoder along with the head, from the head that was fitted on it frozen.
+
+A head fitted first keeps the pretrained features from being spoiled by the gradients of a random
+one (Kumar et al., "Fine-Tuning can Distort Pretrained Features", 2022). Lower layers change less
+than higher ones (layer-wise learning-rate decay: Howard and Ruder, ULMFiT, 2018).
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from findna.console import progress
+from findna.genome.batching import Batch, Sequences, batches
+from findna.genome.encoding import Tokens
+from findna.genome.windows import Region
+from findna.labelled.sets import CLASSES, REGRESSION
+from findna.model.checkpoint import Model
+from findna.model.encoder import Encoder
+from findna.model.heads import TaskHead
+from findna.model.schedules import warmup_cosine
+from findna.tasks.features import Features, FeatureTable
+from findna.tasks.kmers import kmer_counts
+from findna.tasks.probe import Labels, Probe, Rows, score
+from findna.tasks.recipe import FineTuneConfig
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """The model and head of the best epoch; epoch 0 is the probe that training began with."""
+
+    model: Model
+    head: TaskHead
+    epoch: int
+    history: list[dict[str, float]]
+
+
+def _minibatches(
+    sequences: list[Tokens], rows: Rows, budget: int, rng: np.random.Generator
+) -> list[Rows]:
+    """Rows in random order, cut into groups of at most ``budget`` nucleotides."""
+    order = rng.permutation(rows)
+    groups: list[list[int]] = [[]]
+    total = 0
+    for row in order.tolist():
+        size = len(sequences[row])
+        if groups[-1] and total + size > budget:
+            groups.append([])
+            total = 0
+        groups[-1].append(row)
+        total += size
+    return [np.array(group) for group in groups]
+
+
+def _overlaps(
+    batch: Batch, features: Features, rank: dict[int, int]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Which positions of a batch are averaged into which vector, as (row, column, weight).
+
+    Vectors of a region: mean over all of it, its center if wanted, its bins.
+    """
+    rows, columns, weights = [], [], []
+    for piece, first in zip(batch.pieces, batch.offsets[:-1].tolist(), strict=True):
+        region = piece.window.region
+        spans = features.pooling.spans(len(region))
+        n_other = len(spans) - features.bins
+        for i, (low, high) in enumerate(spans.tolist()):
+            a = max(low - piece.window.start, 0.0)
+            b = min(high - piece.window.start, float(len(piece)))
+            if a >= b:
+                continue
+            at = np.arange(int(a), int(np.ceil(b)))
+            # bins of a reverse complement are turned round, as everywhere
+            turned = n_other + features.bins - 1 - (i - n_other) if i >= n_other else i
+            vector = turned if region.reverse else i
+            rows.append(np.full(len(at), rank[region.index] * len(spans) + vector))
+            columns.append(first + at)
+            inside = np.minimum(at + 1, b) - np.maximum(at, a)
+            weights.append((inside / (high - low)).astype(np.float32))
+    return np.concatenate(rows), np.concatenate(columns), np.concatenate(weights)
+
+
+def differentiable_features(
+    hidden: Tensor, batch: Batch, features: Features, regions: list[Region]
+) -> Tensor:
+    """What `findna.tasks.features.Features.of` gives of a batch, k-mers apart, with gradients.
+
+    Parameters
+    ----------
+    hidden : Tensor, shape (total, dim)
+    regions : list of Region
+        Those of the batch, each wholly in it.
+
+    Returns
+    -------
+    Tensor, shape (len(regions), dim * (pools + bins)), float32
+    """
+    hidden = hidden.float()
+    rank = {region.index: i for i, region in enumerate(regions)}
+    rows, columns, weights = _overlaps(batch, features, rank)
+    n_spans = 1 + ("center" in features.pools) + features.bins
+    average = torch.sparse_coo_tensor(
+        torch.from_numpy(np.stack((rows, columns))).to(hidden.device),
+        torch.from_numpy(weights).to(hidden.device),
+        (len(regions) * n_spans, len(hidden)),
+        check_invariants=False,
+    ).coalesce()
+    means = torch.sparse.mm(average, hidden).view(len(regions), n_spans, -1)
+    vectors = {"mean": means[:, 0]}
+    if "center" in features.pools:
+        vectors["center"] = means[:, 1]
+    if "std" in features.pools:
+        squares = torch.sparse.mm(average, hidden.square()).view_as(means)[:, 0]
+        vectors["std"] = (squares - means[:, 0].square()).clamp(min=1e-12).sqrt()
+    if "max" in features.pools:
+        highest: list[Tensor | None] = [None] * len(regions)
+        for piece, first in zip(batch.pieces, batch.offsets[:-1].tolist(), strict=True):
+            here = hidden[first : first + len(piece)].amax(0)
+            i = rank[piece.window.region.index]
+            before = highest[i]
+            highest[i] = here if before is None else torch.maximum(before, here)
+        vectors["max"] = torch.stack([h for h in highest if h is not None])
+    bins = means[:, n_spans - features.bins :].flatten(1)
+    return torch.cat([*(vectors[pool] for pool in features.pools), bins], dim=1)
+
+
+def _parameter_groups(
+    encoder: Encoder, head: TaskHead, config: FineTuneConfig
+) -> list[dict[str, Any]]:
+    """What is read of the encoder, by layer, each with its learning rate relative to the head's."""
+    blocks = [layer for block in encoder.mixer.blocks for layer in block]  # type: ignore[attr-defined]  # ModuleList has no type of its items
+    used = blocks[: encoder.config.readout or len(blocks)]
+    modules: list[nn.Module] = [encoder.embedding, *used]
+    if not encoder.config.readout and encoder.mixer.norm is not None:
+        modules.append(encoder.mixer.norm)
+    groups = []
+    for depth, module in enumerate(reversed(modules)):
+        scale = config.layer_decay**depth
+        decayed = [p for p in module.parameters() if p.dim() > 1]
+        plain = [p for p in module.parameters() if p.dim() <= 1]
+        groups += [
+            {"params": decayed, "scale": scale, "weight_decay": config.weight_decay},
+            {"params": plain, "scale": scale, "weight_decay": 0.0},
+        ]
+    groups.append({"params": list(head.linear.parameters()), "scale": 1.0, "weight_decay": 0.0})
+    return [group for group in groups if group["params"]]
+
+
+def _loss(
+    logits: Tensor, labels: Tensor, kind: str, weights: Tensor | None, spread: Tensor | None
+) -> Tensor:
+    if kind == CLASSES:
+        return F.cross_entropy(logits, labels, weights)
+    if kind == REGRESSION:
+        assert spread is not None
+        return ((logits - labels) / spread).square().mean()
+    if weights is not None:
+        weights = torch.where(labels > 0, weights[1], weights[0])
+    return F.binary_cross_entropy_with_logits(logits, labels, weights)
+
+
+def _class_weights(labels: Labels, kind: str, n_outputs: int) -> Tensor:
+    """Inverse frequencies: (n_classes,), or of each label (2, n_labels) absent and present."""
+    if kind == CLASSES:
+        counts = np.bincount(labels, minlength=n_outputs)
+    else:
+        counts = np.stack((len(labels) - labels.sum(0), labels.sum(0)))
+    weights = len(labels) / (np.maximum(counts, 1) * (counts > 0).sum(0))
+    return torch.from_numpy(np.where(counts > 0, weights, 0.0).astype(np.float32))
+
+
+def fine_tune(
+    model: Model,
+    probe: Probe,
+    sequences: list[Tokens],
+    labels: Labels,
+    train: Rows,
+    valid: Rows,
+    *,
+    kind: str,
+    n_outputs: int,
+    config: FineTuneConfig,
+    device: torch.device,
+    precision: str = "fp32",
+    balanced: bool = False,
+    seed: int = 0,
+) -> FineTuned:
+    """Train encoder and head on training rows; the best epoch on validation rows is kept.
+
+    Where the probe reads both strands, each sequence is read on a random strand in training, and
+    on both, averaged, in validation and later.
+
+    Parameters
+    ----------
+    model : Model
+        Copied, not changed.
+    probe : Probe
+        Head to begin with, and what it reads.
+    """
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    model = copy.deepcopy(model).to(device)
+    encoder, features = model.encoder, probe.features
+    head = copy.deepcopy(probe.head).to(device)
+    groups = _parameter_groups(encoder, head, config)
+    for group in groups:
+        for parameter in group["params"]:
+            parameter.requires_grad_(True)
+    optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.99))
+    n_steps = config.epochs * len(_minibatches(sequences, train, config.batch_tokens, rng))
+    weights = spread = None
+    if balanced and kind != REGRESSION:
+        weights = _class_weights(labels[train], kind, n_outputs).to(device)
+    if kind == REGRESSION:
+        spread = torch.from_numpy(np.maximum(labels[train].std(0), 1e-6)).to(device)
+    best = FineTuned(copy.deepcopy(model).cpu(), copy.deepcopy(head).cpu(), 0, [])
+    best_score = probe.valid_score
+    history: list[dict[str, float]] = [{"epoch": 0, "valid": best_score}]
+    # epochs may rise for a while below the probe that they begin with: patience is with them
+    trained_score, trained_epoch = -np.inf, 0
+    step = 0
+    for epoch in range(1, config.epochs + 1):
+        groups_of_rows = _minibatches(sequences, train, config.batch_tokens, rng)
+        total = 0.0
+        with progress(len(train), "sequences", f"epoch {epoch}/{config.epochs}") as bar:
+            for rows in groups_of_rows:
+                lr = warmup_cosine(step, n_steps, config.lr, config.warmup)
+                for group in optimizer.param_groups:
+                    group["lr"] = lr * group["scale"]
+                x = _train_features(
+                    encoder, sequences, rows, features, rng, device, precision
+                )  # (n, n_features)
+                x = F.dropout(x - head.mean, config.dropout) + head.mean
+                target = torch.from_numpy(labels[rows]).to(device)
+                loss = _loss(head(x), target, kind, weights, spread)
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()  # type: ignore[no-untyped-call]  # torch
+                parameters = [p for group in groups for p in group["params"]]
+                nn.utils.clip_grad_norm_(parameters, config.clip)
+                optimizer.step()
+                total += float(loss.detach()) * len(rows)
+                step += 1
+                bar.update(len(rows))
+        value = _valid_score(
+            encoder, head, sequences, labels, valid, features, kind, device, precision
+        )
+        history.append({"epoch": epoch, "loss": total / len(train), "valid": value})
+        logger.info("epoch %d: loss %.4f, validation %.4f", epoch, total / len(train), value)
+        if value > best_score:
+            best_score = value
+            best = FineTuned(copy.deepcopy(model).cpu(), copy.deepcopy(head).cpu(), epoch, [])
+        if value > trained_score:
+            trained_score, trained_epoch = value, epoch
+        elif epoch - trained_epoch >= config.patience:
+            break
+        if not np.isfinite(total):
+            logger.warning("training diverged in epoch %d; epoch %d is kept: lower the learning "
+                           "rate (--lr)", epoch, best.epoch)  # fmt: skip
+            break
+    best.model.requires_grad_(False).eval()
+    best.head.requires_grad_(False).eval()
+    return FineTuned(best.model, best.head, best.epoch, history)
+
+
+def _train_features(
+    encoder: Encoder,
+    sequences: list[Tokens],
+    rows: Rows,
+    features: Features,
+    rng: np.random.Generator,
+    device: torch.device,
+    precision: str,
+) -> Tensor:
+    """Features of some rows with gradients; a random strand of each where both are used."""
+    n_cls = encoder.config.n_cls
+    chosen = [sequences[row] for row in rows]
+    turned = rng.random(len(chosen)) < (0.5 if features.both_strands else 0.0)
+    source = Sequences(chosen)
+    regions = [
+        Region(i, str(i), ((0, len(sequence)),), bool(turned[i]))
+        for i, sequence in enumerate(chosen)
+    ]
+    (batch,) = batches(
+        regions, source, max_tokens=1 << 40, longest=encoder.config.max_length, n_cls=n_cls
+    )
+    encoder.train()
+    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        hidden = encoder.embed(
+            torch.from_numpy(batch.tokens).to(device), torch.from_numpy(batch.offsets).to(device)
+        )
+    x = differentiable_features(hidden, batch, features, regions)
+    if features.k:
+        kmers = kmer_counts(chosen, features.k, features.both_strands).toarray()
+        x = torch.cat((x, torch.from_numpy(kmers).to(device)), dim=1)
+    return x
+
+
+def _valid_score(
+    encoder: Encoder,
+    head: TaskHead,
+    sequences: list[Tokens],
+    labels: Labels,
+    valid: Rows,
+    features: Features,
+    kind: str,
+    device: torch.device,
+    precision: str,
+) -> float:
+    """The score that inference would reach: the same code reads the sequences."""
+    encoder.eval()
+    strands = 2 if features.both_strands else 1
+    table = FeatureTable(
+        encoder, [sequences[row] for row in valid],
+        device=device, precision=precision, strands=strands,
+    )  # fmt: skip
+    x = table.matrix(features, np.arange(len(valid)))
+    with torch.inference_mode():
+        logits = head(torch.from_numpy(x).to(device)).cpu().numpy()
+    return score(labels[valid], logits, kind)

@@ -1,1 +1,0 @@
-"""Pretraining by self-distillation: views, losses, teacher, loop."""
