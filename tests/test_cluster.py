@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_parts import contents
+from tests.outputs.test_parts import contents
 
 CLUSTER = Path(__file__).parents[1] / "docs" / "cluster"
 PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])

@@ -4,17 +4,17 @@ import math
 
 import pytest
 import torch
-from findna.training import distillation, losses
 from safetensors.torch import load_file
 
 from findna.errors import ConfigError
 from findna.genome.encoding import A, T
+from findna.pretraining import distillation, losses
 from findna.pretraining.corpus import Windows
 from findna.pretraining.distillation import SelfDistillation
 from findna.pretraining.loop import pretrain
 from findna.pretraining.recipe import PRESETS, PretrainConfig
 from findna.settings import from_dict, merge
-from tests.test_training import corpus, generator, random_sequence, windows
+from tests.pretraining.test_training import corpus, generator, random_sequence, windows
 
 LITTLE = {
     "encoder": {

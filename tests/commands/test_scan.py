@@ -180,9 +180,9 @@ def test_contigs_come_in_the_order_of_their_bytes_and_are_covered(scan, tmp_path
 def test_batches_and_pieces_of_sequence_change_nothing(scan, monkeypatch):
     words = ["three", "--class", "donor", "--strand", "-"]
     expected = scan(*words)
-    monkeypatch.setattr("findna.scan._CHUNK", 70)
+    monkeypatch.setattr("findna.commands.scan._CHUNK", 70)
     assert scan(*words) == expected
-    monkeypatch.setattr("findna.scan._HEAD_ROWS", 2)
+    monkeypatch.setattr("findna.commands.scan._HEAD_ROWS", 2)
     small, large = rows(scan(*words, "--max-tokens", 1)), rows(expected)
     for chrom in ("chr2", "chr10", "chr1", "Un"):  # as values of bases: some may be joined
         np.testing.assert_allclose(
@@ -327,7 +327,7 @@ def test_bigwig_that_cannot_be_written(scan, run, fasta, tasks, write, tmp_path,
     def fail(*_):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("findna.scan.WindowReader.fetch", fail)
+    monkeypatch.setattr("findna.commands.scan.WindowReader.fetch", fail)
     assert "Input/output error" in run(*words, code=1).stderr
     assert sorted(tmp_path.iterdir()) == before
 

@@ -10,8 +10,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from findna.finetuning import full
-from findna.finetuning import probe as probes
 from safetensors.torch import load_file, save_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
@@ -28,6 +26,8 @@ from findna.model.checkpoint import digest_of, load_checkpoint, save_checkpoint
 from findna.model.heads import TaskHead
 from findna.model.inference import region_vectors
 from findna.model.pooling import Pooling
+from findna.tasks import full
+from findna.tasks import probe as probes
 from findna.tasks import task as tasks_module
 from findna.tasks.calibration import fit_temperature, log_loss
 from findna.tasks.features import POOLS, Features, FeatureTable

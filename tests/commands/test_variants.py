@@ -749,7 +749,7 @@ def test_from_python(fasta, model_folder, write, tmp_path):
 def test_the_page_of_the_documentation(example, tmp_path, monkeypatch, capsys):
     shutil.copytree(example, tmp_path / "demo")
     monkeypatch.chdir(tmp_path)
-    page = (Path(__file__).parents[1] / "docs" / "variants.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "variants.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
     exec(compile(code, "variants.md", "exec"), {})
     assert capsys.readouterr().out == "Counter({'snv': 48})\n"

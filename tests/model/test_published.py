@@ -10,7 +10,7 @@ from findna.model.checkpoint import load_checkpoint
 from findna.model.published import import_published
 from tests import reference
 from tests.conftest import random_sequence
-from tests.test_model import pack, relative
+from tests.model.test_model import pack, relative
 
 
 class Harmful:

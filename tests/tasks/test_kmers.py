@@ -3,11 +3,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from conftest import random_sequence
 
 from findna.genome.encoding import decode, encode, reverse_complement
 from findna.tasks import kmers
 from findna.tasks.kmers import kmer_counts, n_kmers
+from tests.conftest import random_sequence
 
 BOTH = pytest.mark.parametrize("both_strands", [True, False])
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from findna.training import losses, views
 
 from findna.errors import ConfigError, GenomeError
 from findna.genome.encoding import BLANK, N, encode, encode_soft_masked, reverse_complement
 from findna.model.heads import standardise
 from findna.model.schedules import cosine, linear, warmup_cosine
+from findna.pretraining import losses, views
 from findna.pretraining.corpus import Corpus
 from findna.pretraining.distillation import update_teacher
 from findna.pretraining.heldout import effective_rank, relative_spread

@@ -5,13 +5,13 @@ import shutil
 
 import pytest
 import torch
-from findna.training import compilation
 from safetensors.torch import load_file
 
 from findna.model.checkpoint import load_checkpoint
+from findna.pretraining import distillation as compilation
 from findna.pretraining.distillation import SelfDistillation
+from tests.commands.test_pretrain import LITTLE, metrics, pretrain  # noqa: F401  a fixture
 from tests.test_cluster import torchrun
-from tests.test_pretrain import LITTLE, metrics, pretrain  # noqa: F401  a fixture
 
 STEPS = 8
 ALONE = ["--contrast", "none", "--koleo-weight", 0]

@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-import findna.features
 import numpy as np
 import pytest
 import torch
 
+import findna.tasks.features
 from findna.genome.batching import Sequences
 from findna.genome.encoding import BLANK, encode, reverse_complement
 from findna.genome.windows import tile

@@ -18,9 +18,9 @@ from findna.variants.alleles import Examiner
 from findna.variants.haplotypes import Change, Edited, core
 from findna.variants.phasing import Haplotypes, _compatible, _Neighbour
 from findna.variants.vcf import VcfReader, VcfRecord, VcfSource
+from tests.commands.test_variants import BCFTOOLS, bcftools, needs_bcftools, other
 from tests.conftest import random_sequence
-from tests.test_haplotypes import Contig, by_hand, rc
-from tests.test_variants import BCFTOOLS, bcftools, needs_bcftools, other
+from tests.variants.test_haplotypes import Contig, by_hand, rc
 
 HEADER = """\
 ##fileformat=VCFv4.2
@@ -619,6 +619,6 @@ def test_records_without_genotypes(run, write, model_folder):
 
 
 def test_the_page_of_the_documentation():
-    page = (Path(__file__).parents[1] / "docs" / "variants.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "variants.md").read_text()
     for name in ("unphased", "other_phase_set", "overlapping"):
         assert f"| `{name}` |" in page

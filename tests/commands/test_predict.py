@@ -410,7 +410,7 @@ def test_on_error_skip_counts(run, example, tasks, write, piped):
 
 
 def test_many_bad_rows_between_good_ones_keep_their_places(predict, write, monkeypatch):
-    monkeypatch.setattr("findna.pipeline._ROWS_AT_A_TIME", 3)
+    monkeypatch.setattr("findna.commands.rows._ROWS_AT_A_TIME", 3)
     bad, good = "nowhere\t0\t10\n" * 10, "chrA\t0\t10\n" * 2
     output = predict(write("b.bed", bad + good + bad + good), "binary,three", "--on-error", "null")
     assert [row[3] == "." for row in table(output)] == ([True] * 10 + [False] * 2) * 2

@@ -22,8 +22,8 @@ from findna.pretraining.history import METRICS, PANELS, Metrics, read_history, s
 from findna.pretraining.probe import LEAST_ROWS, MOST_ROWS, FrozenProbe
 from findna.pretraining.recipe import PRESETS, PretrainConfig
 from findna.settings import from_dict, merge
+from tests.commands.test_pretrain import LITTLE
 from tests.conftest import make_model, random_sequence
-from tests.test_pretrain import LITTLE
 
 EVERY = ["--log-every", 5, "--evaluate-every", 10, "--checkpoint-every", 10]
 

@@ -17,8 +17,8 @@ from findna.labelled.metrics import METRICS, NAMES
 from findna.labelled.sets import read_labelled
 from findna.model.checkpoint import load_checkpoint
 from findna.tasks.recipe import FineTuneConfig
+from tests.commands.test_finetune import csv_of, made, write_set
 from tests.conftest import TINY
-from tests.test_finetune import csv_of, made, write_set
 
 ALL = ("random", "k-mers", "cnn")
 QUICK = EvaluateOptions(seeds=1, draws=1, baselines=(), kmers=False)

@@ -4,7 +4,6 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from conftest import random_sequence
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
@@ -20,6 +19,7 @@ from findna.evaluation.baselines import (
 from findna.genome.encoding import BLANK, Tokens, encode, reverse_complement
 from findna.labelled.metrics import measure
 from findna.tasks.kmers import kmer_counts
+from tests.conftest import random_sequence
 
 
 @pytest.fixture(autouse=True)

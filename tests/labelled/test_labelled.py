@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pysam
 import pytest
-from conftest import random_sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +26,7 @@ from findna.labelled.sets import (
     read_labelled,
 )
 from findna.labelled.splits import hold_out, overlap
+from tests.conftest import random_sequence
 
 TABLE = "sequence,label\nACGT,1\nGGNA,0\nTTTT,1\n"
 

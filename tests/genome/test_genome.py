@@ -103,7 +103,7 @@ def test_index_in_the_cache_where_the_folder_is_not_writable(path, tmp_path, mon
             raise PermissionError(13, "Permission denied")
         return ordinary(dir=dir)
 
-    monkeypatch.setattr("findna.genome.tempfile.TemporaryDirectory", refuse)
+    monkeypatch.setattr("findna.genome.fasta.tempfile.TemporaryDirectory", refuse)
     for _ in range(2):  # the second time from the cache
         with Genome(path) as genome:
             assert decode(genome.fetch("two", 0, 4)) == "ACGT"

@@ -5,13 +5,13 @@ import shutil
 
 import pytest
 import torch
-from findna.training import loop
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from findna.errors import ConfigError
 from findna.model.checkpoint import load_checkpoint
 from findna.model.config import SIZES, EncoderConfig
+from findna.pretraining import loop
 from findna.pretraining.corpus import Windows
 from findna.pretraining.distillation import SelfDistillation
 from findna.pretraining.history import Metrics
