@@ -17,6 +17,7 @@ from findna.commands.selftest import KNOWN
 from findna.genome.batching import Sequences
 from findna.genome.encoding import encode
 from findna.model.checkpoint import CARD, CONFIG, WEIGHTS, Checkpoint, load_checkpoint
+from findna.model.devices import Compute
 from findna.model.inference import region_vectors
 from findna.model.pooling import Pooling
 from findna.pretraining.history import METRICS
@@ -31,7 +32,7 @@ def known_answer(checkpoint: Checkpoint) -> dict[str, object]:
     source = Sequences([encode(sequence)])
     (found,) = region_vectors(
         source.regions(), source, checkpoint.model.encoder, Pooling(("mean",), both_strands=False),
-        device=torch.device("cpu"),
+        compute=Compute(torch.device("cpu")),
     )  # fmt: skip
     mean = [float(f"{value:.8g}") for value in found.pooled["mean"]]
     return {"digest": checkpoint.digest, "sequence": sequence, "mean": mean}

@@ -20,10 +20,12 @@ ConfigT = TypeVar("ConfigT")
 
 
 def setting(default: Any, help: str, choices: tuple[str, ...] | None = None) -> Any:
+    """Declare a field with its default, its help text and, if it has them, its choices."""
     return field(default=default, metadata={"help": help, "choices": choices})
 
 
 def check(condition: bool, message: str) -> None:
+    """Raise ConfigError unless a condition holds."""
     if not condition:
         raise ConfigError(message)
 

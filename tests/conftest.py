@@ -19,6 +19,7 @@ from findna.genome.encoding import encode
 from findna.genome.fasta import Genome
 from findna.model.checkpoint import Model, load_checkpoint, save_checkpoint
 from findna.model.config import EncoderConfig
+from findna.model.devices import Compute
 from findna.model.heads import TaskHead
 from findna.tasks.features import Features, FeatureTable
 from findna.tasks.task import TaskConfig, save_task
@@ -90,7 +91,7 @@ def make_task(
     """A task folder with a random head, standardised on random sequences so that rows differ."""
     checkpoint = load_checkpoint(str(model))
     sequences = [encode(random_sequence(120, i)) for i in range(30)]
-    table = FeatureTable(checkpoint.model.encoder, sequences, device=torch.device("cpu"))
+    table = FeatureTable(checkpoint.model.encoder, sequences, Compute(torch.device("cpu")))
     x = torch.from_numpy(table.matrix(features, np.arange(len(sequences))))
     head = TaskHead(x.shape[1], len(classes))
     rng = torch.Generator().manual_seed(seed)

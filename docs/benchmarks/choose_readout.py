@@ -19,6 +19,7 @@ import torch
 
 from findna.labelled.sets import LabelledSet, read_labelled
 from findna.model.checkpoint import load_checkpoint
+from findna.model.devices import Compute
 from findna.model.encoder import Encoder
 from findna.tasks.features import FeatureTable
 from findna.tasks.probe import fit_probe
@@ -64,7 +65,7 @@ def main() -> None:
         split = np.split(np.arange(len(labels)), [len(train)])
         rows.append([])
         sequences = train.sequences + valid.sequences
-        table = FeatureTable(encoder, sequences, device=torch.device("cpu"))
+        table = FeatureTable(encoder, sequences, Compute(torch.device("cpu")))
         for n_layers in layers:
             probe = fit_probe(
                 table, labels, *split, kind="classes", n_outputs=2,

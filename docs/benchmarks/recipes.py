@@ -6,9 +6,9 @@
     python docs/benchmarks/recipes.py GENOME.fa.gz DATA -o recipes.jsonl --test \
         --seeds 11 12 13 14 15 --only k-mers "random weights" "masked only" "InfoNCE, KoLeo"
 
-Each recipe of RECIPES is trained with each seed by `findna.pretraining.loop.pretrain`. The probe is a
-logistic regression on the standardised mean of the teacher's hidden states over bases and strands,
-its regularisation chosen on validation sequences. What is reported is AUROC on those validation
+Each recipe of RECIPES is trained with each seed by `findna.pretraining.loop.pretrain`. The probe is
+a logistic regression on the standardised mean of the teacher's hidden states over bases and
+strands, its regularisation chosen on validation sequences. What is reported is AUROC on those validation
 sequences, so that recipes are chosen without a look at test data; `--test` trains the recipes that
 are named, with seeds of its own, and reports AUROC on test sequences. Sequences without a train
 split are trained on dev, of which a part validates.
@@ -46,7 +46,7 @@ from findna.labelled.metrics import measure
 from findna.labelled.sets import CLASSES, LabelledSet, find_splits, read_labelled
 from findna.labelled.splits import hold_out
 from findna.model.checkpoint import load_checkpoint
-from findna.model.devices import describe
+from findna.model.devices import Compute, describe
 from findna.model.encoder import Encoder
 from findna.model.inference import region_vectors
 from findna.model.pooling import Pooling
@@ -172,7 +172,7 @@ def embed(encoder: Encoder, sequences: list[Tokens]) -> np.ndarray:
     source = Sequences(sequences)
     pooling = Pooling(("mean",), both_strands=True)
     with torch.autocast("cpu", torch.bfloat16, enabled=PRECISION == "bf16"):
-        found = region_vectors(source.regions(), source, encoder, pooling, device=CPU)
+        found = region_vectors(source.regions(), source, encoder, pooling, compute=Compute(CPU))
     return np.stack([region.pooled["mean"] for region in found])
 
 

@@ -27,7 +27,7 @@ from torch import Tensor
 from findna.genome.encoding import NUCLEOTIDES
 from findna.genome.fasta import Genome
 from findna.model.checkpoint import Checkpoint, load_checkpoint
-from findna.model.devices import describe, resolve_device
+from findna.model.devices import Compute, describe, resolve_device
 from findna.model.encoder import Encoder
 from findna.variants.alleles import Examiner
 from findna.variants.haplotypes import Haplotype, Pair
@@ -106,7 +106,7 @@ def main() -> None:
     device = resolve_device(arguments.device)
     checkpoint = load_checkpoint(arguments.model)
     max_tokens = arguments.max_tokens or (8_192 if device.type == "cpu" else 262_144)
-    scorer = Scorer(checkpoint, device=device, max_tokens=max_tokens)
+    scorer = Scorer(checkpoint, compute=Compute(device, max_tokens=max_tokens))
     alone = {
         "one by one, plain": OneByOne(checkpoint, device, plain=True),
         "one by one, same kernels": OneByOne(checkpoint, device, plain=False),

@@ -103,6 +103,7 @@ def embed(
 
     from findna.commands.embed import embed as run
     from findna.genome.regions import RegionOptions
+    from findna.model.devices import Compute
     from findna.model.pooling import Pooling
 
     opened = _options.genome_and_rows(genome, chrom_alias, regions, region)
@@ -118,9 +119,7 @@ def embed(
             pooling=Pooling(tuple(dict.fromkeys(kinds)), bins, per_base, both_strands),
             form=form,
             dtype=dtype,
-            precision=precision,
-            device=device,
-            max_tokens=max_tokens,
+            compute=Compute.on(device, precision, max_tokens),
             whole=whole,
             shard=shard,
             resume=resume,

@@ -170,6 +170,7 @@ def evaluate(
     from findna.evaluation.report import summary_rows, to_markdown
     from findna.evaluation.variant_report import variant_markdown, variant_rows
     from findna.genome.fasta import Genome
+    from findna.model.devices import Compute
     from findna.outputs.files import replaced
     from findna.settings import from_dict
 
@@ -178,7 +179,8 @@ def evaluate(
     with ExitStack() as stack:
         fasta = stack.enter_context(Genome(genome)) if genome is not None else None
         common: dict[str, Any] = {
-            "model": model, "only": sets, "device": device, "resume": resume, "force": force,
+            "model": model, "only": sets, "compute": Compute.on(device, precision),
+            "resume": resume, "force": force,
         }  # fmt: skip
         if suite == "variants":
             assert fasta is not None
@@ -191,7 +193,6 @@ def evaluate(
                 window=window,
                 label=label,
                 draws=draws or 5,
-                precision=precision,
                 **common,
             )
             text, table = variant_markdown(report), variant_rows(report["sets"])
@@ -208,7 +209,6 @@ def evaluate(
                     most=most,
                     kmers=kmers,
                     remove_leaks=remove_leaks,
-                    precision=precision,
                     config=from_dict(FineTuneConfig, given),
                 ),
                 genome=fasta,

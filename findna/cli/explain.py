@@ -118,6 +118,7 @@ def explain(
 
     from findna.commands.explain import explain as run
     from findna.genome.regions import RegionOptions
+    from findna.model.devices import Compute
 
     opened = _options.genome_and_rows(genome, chrom_alias, regions, region)
     with opened as (fasta, source):
@@ -138,9 +139,7 @@ def explain(
             header=header,
             write_index=write_index,
             whole=whole,
-            precision=precision,
-            device=device,
-            max_tokens=max_tokens,
+            compute=Compute.on(device, precision, max_tokens),
             force=force,
             command=shlex.join(["findna", *sys.argv[1:]]),
         )

@@ -137,6 +137,7 @@ def finetune(
     from findna.commands.finetune import finetune as run
     from findna.commands.finetune import read_splits
     from findna.genome.fasta import Genome, read_aliases
+    from findna.model.devices import Compute
     from findna.outputs.files import check_model_folder
     from findna.settings import from_dict
     from findna.tasks.task import tasks_home
@@ -164,9 +165,7 @@ def finetune(
         kmers=kmers,
         config=config,
         balanced=balanced,
-        device=device,
-        precision=precision,
-        max_tokens=max_tokens,
+        compute=Compute.on(device, precision, max_tokens),
         seed=seed,
         note=note,
         licence=licence,

@@ -97,6 +97,7 @@ def predict(
 
     from findna.commands.predict import predict as run
     from findna.genome.regions import RegionOptions
+    from findna.model.devices import Compute
 
     opened = _options.genome_and_rows(
         genome, chrom_alias, regions, region, stream=not (resume or shard)
@@ -117,9 +118,7 @@ def predict(
             records=records,
             min_probability=min_prob,
             write_index=write_index,
-            precision=precision,
-            device=device,
-            max_tokens=max_tokens,
+            compute=Compute.on(device, precision, max_tokens),
             shard=shard,
             resume=resume,
             force=force,

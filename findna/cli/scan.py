@@ -109,6 +109,7 @@ def scan(
     from findna.commands.scan import scan as run
     from findna.genome.fasta import Genome, read_aliases
     from findna.genome.regions import RegionSource
+    from findna.model.devices import Compute
 
     _options.begin()
     aliases = read_aliases(chrom_alias) if chrom_alias else None
@@ -133,9 +134,7 @@ def scan(
             form=form,
             header=header,
             write_index=write_index,
-            precision=precision,
-            device=device,
-            max_tokens=max_tokens,
+            compute=Compute.on(device, precision, max_tokens),
             force=force,
         )
     options = summary.options

@@ -128,6 +128,7 @@ def variants(
 
     from findna.commands.variants import variants as run
     from findna.genome.fasta import Genome, read_aliases
+    from findna.model.devices import Compute
     from findna.variants.vcf import VcfSource
 
     _options.begin()
@@ -149,9 +150,7 @@ def variants(
             embeddings=embeddings,
             write_index=write_index,
             whole=whole,
-            precision=precision,
-            device=device,
-            max_tokens=max_tokens,
+            compute=Compute.on(device, precision, max_tokens),
             shard=shard,
             resume=resume,
             force=force,

@@ -21,7 +21,7 @@ from findna.genome.bed import column_names
 from findna.genome.fasta import Genome
 from findna.genome.regions import Placed, RegionOptions, RegionSource, survey
 from findna.model.checkpoint import Checkpoint, find_model, load_checkpoint, read_config
-from findna.model.devices import resolve_device
+from findna.model.devices import Compute
 from findna.model.pooling import Pooling, RegionVectors
 from findna.outputs.files import check_output, is_device, is_stdout, open_text_output, published
 from findna.outputs.hdf5 import EmbeddingWriter
@@ -58,9 +58,7 @@ def embed(
     pooling: Pooling = Pooling(),
     form: str = "h5",
     dtype: str = "float32",
-    precision: str = "fp32",
-    device: str = "auto",
-    max_tokens: int | None = None,
+    compute: Compute,
     whole: bool = False,
     shard: Shard | None = None,
     resume: bool = False,
@@ -101,7 +99,6 @@ def embed(
     if output is not None and not is_stdout(output) and (form == "h5" or not is_device(output)):
         check_output(output, force, [genome.path, *([source.path] if source.path else [])])
     # what is cheap to check comes first
-    target = resolve_device(device)
     sizes = read_config(find_model(model))["encoder"]
     if "cls" in pooling.kinds and sizes.get("n_cls") == 0:
         raise ConfigError(f"model {model} has no CLS positions; choose another --pool")
@@ -114,14 +111,13 @@ def embed(
         )
     checkpoint = load_checkpoint(model)
     dim, names = checkpoint.config.dim, column_names(found.columns)
-    facts = _metadata(checkpoint, pooling, options, whole, precision, command)
+    facts = _metadata(checkpoint, pooling, options, whole, compute.precision, command)
     first, last = rows_of(shard, source, genome, options, found)
 
     def rows(done: int = 0) -> Iterator[tuple[Placed, RegionVectors | None]]:
         placed = islice(place_all(source, genome, options), first + done, last)
         return vectors_in_order(
-            placed, genome, checkpoint.model.encoder, pooling,
-            device=target, precision=precision, max_tokens=max_tokens, whole=whole,
+            placed, genome, checkpoint.model.encoder, pooling, compute, whole=whole
         )  # fmt: skip
 
     def write(

@@ -15,8 +15,8 @@ import torch
 from findna.genome.batching import SequenceSource
 from findna.genome.windows import Region
 from findna.model.checkpoint import load_checkpoint
-from findna.model.devices import describe, resolve_device
-from findna.model.inference import MAX_TOKENS, region_vectors
+from findna.model.devices import Compute, describe
+from findna.model.inference import region_vectors
 from findna.model.pooling import Pooling
 from findna.variants.haplotypes import Strands
 from findna.variants.scores import Scorer
@@ -60,7 +60,7 @@ class Estimate:
 
 
 def estimate_embed(
-    sample: Sequence[Region], source: SequenceSource, total: int, model: str, device: str
+    sample: Sequence[Region], source: SequenceSource, total: int, model: str, compute: Compute
 ) -> Estimate:
     """What encoding ``total`` bp takes, from some of the regions.
 
@@ -69,8 +69,8 @@ def estimate_embed(
     sample : sequence of Region
         Not empty; read from ``source``, as often as it takes to fill a batch.
     """
-    target, checkpoint = resolve_device(device), load_checkpoint(model)
-    batch = MAX_TOKENS[target.type]
+    checkpoint = load_checkpoint(model)
+    batch = compute.budget
 
     def seconds(bases: int) -> tuple[float, int]:
         """Time to encode at least so many bases, and their number."""
@@ -82,15 +82,15 @@ def estimate_embed(
             n += len(regions[-1])
         started = time.perf_counter()
         encoder = checkpoint.model.encoder
-        for _ in region_vectors(regions, source, encoder, Pooling(), device=target):
+        for _ in region_vectors(regions, source, encoder, Pooling(), compute):
             pass
         return time.perf_counter() - started, n
 
     first, _ = seconds(batch)  # also warms up
     measured, n = seconds(batch * max(min(int(_SECONDS / first), _MOST_BATCHES), 1))
-    memory, on_gpu = _memory(target)
+    memory, on_gpu = _memory(compute.device)
     return Estimate(
-        "embed", checkpoint.name, checkpoint.digest, describe(target), measured / n * total,
+        "embed", checkpoint.name, checkpoint.digest, describe(compute.device), measured / n * total,
         memory, on_gpu,
     )  # fmt: skip
 
@@ -105,11 +105,11 @@ def _shortened(region: Region, index: int) -> Region:
 
 
 def estimate_variants(
-    sample: Sequence[list[Strands]], alleles: int, model: str, device: str
+    sample: Sequence[list[Strands]], alleles: int, model: str, compute: Compute
 ) -> Estimate:
     """What scoring so many alleles takes, from the windows of some; at least one."""
-    target, checkpoint = resolve_device(device), load_checkpoint(model)
-    scorer = Scorer(checkpoint, device=target)
+    checkpoint = load_checkpoint(model)
+    scorer = Scorer(checkpoint, compute=compute)
 
     def seconds(n: int) -> float:
         started = time.perf_counter()
@@ -120,10 +120,10 @@ def estimate_variants(
     seconds(few)  # warms up
     n = min(max(int(few * _SECONDS / seconds(few)), few), len(sample))
     measured = seconds(n)
-    memory, on_gpu = _memory(target)
+    memory, on_gpu = _memory(compute.device)
     return Estimate(
-        "variants", checkpoint.name, checkpoint.digest, describe(target), measured / n * alleles,
-        memory, on_gpu,
+        "variants", checkpoint.name, checkpoint.digest, describe(compute.device),
+        measured / n * alleles, memory, on_gpu,
     )  # fmt: skip
 
 

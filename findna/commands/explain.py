@@ -25,7 +25,7 @@ from findna.genome.regions import Placed, RegionOptions, RegionSource, survey
 from findna.genome.windows import Region, Window
 from findna.labelled.sets import REGRESSION
 from findna.model.checkpoint import Checkpoint, load_checkpoint, training_length
-from findna.model.devices import resolve_device
+from findna.model.devices import Compute
 from findna.outputs.files import (
     check_output,
     index_table,
@@ -232,9 +232,7 @@ def explain(
     header: bool = False,
     write_index: bool = False,
     whole: bool = False,
-    precision: str = "fp32",
-    device: str = "auto",
-    max_tokens: int | None = None,
+    compute: Compute,
     force: bool = False,
     command: str = "",
 ) -> ExplainSummary:
@@ -274,7 +272,6 @@ def explain(
     _check_outputs(genome, source, output, track, plot, header, write_index, force)
     if context is not None and options.split:
         raise ConfigError("--split cannot be combined with --context")
-    device_ = resolve_device(device)
     loaded = load_task(task) if task is not None else None
     number = loaded.config.output(class_name) if loaded else 0
     encoder = loaded.encoder if loaded else model
@@ -304,7 +301,9 @@ def explain(
         bar = stack.enter_context(progress(n_windows, "mutants", "explain"))
         writer = pictures = None
         if output is not None:
-            facts = _metadata(target, options, context, both_strands, whole, precision, command)
+            facts = _metadata(
+                target, options, context, both_strands, whole, compute.precision, command
+            )
             writer = stack.enter_context(
                 EffectWriter(
                     stack.enter_context(published(output, force)),
@@ -316,9 +315,10 @@ def explain(
         if plot is not None:
             pictures = stack.enter_context(LogoWriter(plot, target.quantity, force))
         run = {
-            "both_strands": both_strands, "device": device_, "precision": precision,
-            "max_tokens": max_tokens, "advance": bar.update,
-        }  # fmt: skip
+            "compute": compute,
+            "both_strands": both_strands,
+            "advance": bar.update,
+        }
         placed = place_all(source, genome, options)
         for item, read, effects in _in_order(placed, genome, target, context, options.pad, run):
             if read is not None and own not in (0, len(read.tokens)):

@@ -26,7 +26,7 @@ from findna.labelled.sets import (
 )
 from findna.labelled.splits import hold_out, overlap
 from findna.model.checkpoint import SHIPPED, Model, digest_of, load_checkpoint
-from findna.model.devices import describe, resolve_device
+from findna.model.devices import Compute, describe
 from findna.outputs.files import check_model_folder
 from findna.tasks.calibration import fit_temperature
 from findna.tasks.card import task_card
@@ -173,9 +173,7 @@ def finetune(
     kmers: bool = True,
     config: FineTuneConfig = FineTuneConfig(),
     balanced: bool = False,
-    device: str = "auto",
-    precision: str = "fp32",
-    max_tokens: int | None = None,
+    compute: Compute,
     seed: int = 0,
     note: str = "",
     licence: str = "",
@@ -218,12 +216,11 @@ def finetune(
         raise ConfigError("--balanced weights classes or labels; a regression has neither")
     if warning := length_warning(train, valid):
         logger.warning("%s", warning)
-    target = resolve_device(device)
     checkpoint = load_checkpoint(model)
     measured_sets = [valid] if test is None else [valid, test]
 
     chosen_by = [train, valid] if mode == "full" else [train, *measured_sets]
-    table, labels, parts = _join(chosen_by, checkpoint.model, target, precision, max_tokens)
+    table, labels, parts = _join(chosen_by, checkpoint.model, compute)
     probe = fit_probe(
         table, labels, parts[0], parts[1],
         kind=train.kind, n_outputs=len(classes), seed=seed, balanced=balanced,
@@ -234,14 +231,14 @@ def finetune(
     if mode == "full":
         tuned = fine_tune(
             checkpoint.model, probe, table.sequences, labels, parts[0], parts[1],
-            kind=train.kind, n_outputs=len(classes), config=config, device=target,
-            precision=precision, balanced=balanced, seed=seed,
+            kind=train.kind, n_outputs=len(classes), config=config, compute=compute,
+            balanced=balanced, seed=seed,
         )  # fmt: skip
         head, network = tuned.head, tuned.model.half().float()  # as it will be stored
         history = [{k: _finite(v) for k, v in epoch.items()} for epoch in tuned.history]
         training |= {"best_epoch": tuned.epoch, "history": history}
         # measured with what is stored, by the code that predicts and as precisely
-        table, labels, rows = _join(measured_sets, network, target, "fp32", max_tokens)
+        table, labels, rows = _join(measured_sets, network, replace(compute, precision="fp32"))
     logits = [logits_of(head, probe.features, table, part) for part in rows]
     temperature = fit_temperature(valid.labels, logits[0], train.kind)
     metrics, calibration = _measure(measured_sets, logits, train.kind, temperature, seed)
@@ -271,7 +268,7 @@ def finetune(
         | {
             "seed": seed,
             "balanced": balanced,
-            "hardware": describe(target),
+            "hardware": describe(compute.device),
             "seconds": round(seconds, 1),
         },
         "note": note,
@@ -283,16 +280,14 @@ def finetune(
 
 
 def _join(
-    sets: list[LabelledSet], model: Model, device: Any, precision: str, max_tokens: int | None
+    sets: list[LabelledSet], model: Model, compute: Compute
 ) -> tuple[FeatureTable, Labels, list[Rows]]:
     """One table of all sets, their labels, and the rows of each."""
     sequences = [sequence for data in sets for sequence in data.sequences]
     labels = np.concatenate([data.labels for data in sets])
     edges = np.cumsum([0, *map(len, sets)])
     parts = [np.arange(a, b) for a, b in pairwise(edges)]
-    table = FeatureTable(
-        model.encoder, sequences, device=device, precision=precision, max_tokens=max_tokens
-    )
+    table = FeatureTable(model.encoder, sequences, compute)
     return table, labels, parts
 
 

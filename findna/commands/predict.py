@@ -13,8 +13,6 @@ from itertools import chain, islice, tee
 from pathlib import Path
 from typing import BinaryIO
 
-import torch
-
 from findna.commands.rows import place_all, rows_of, vectors_in_order
 from findna.console import progress
 from findna.errors import ConfigError
@@ -23,7 +21,7 @@ from findna.genome.fasta import Genome
 from findna.genome.regions import Placed, RegionOptions, RegionSource, survey
 from findna.genome.windows import Window
 from findna.labelled.sets import REGRESSION
-from findna.model.devices import resolve_device
+from findna.model.devices import Compute
 from findna.model.pooling import Pooling, RegionVectors
 from findna.outputs.files import (
     check_output,
@@ -83,10 +81,7 @@ def predictions(
     placed: Iterator[Placed],
     genome: Genome,
     tasks: Sequence[Task],
-    *,
-    device: torch.device,
-    precision: str = "fp32",
-    max_tokens: int | None = None,
+    compute: Compute,
 ) -> Iterator[Predicted]:
     """Each row with the outputs of each task, shape (n_outputs,); None where it has no region.
 
@@ -95,8 +90,7 @@ def predictions(
     readings = _readings(tasks)
     streams = [
         vectors_in_order(
-            rows, genome, task.reader, pooling,
-            device=device, precision=precision, max_tokens=max_tokens,
+            rows, genome, task.reader, pooling, compute
         )
         for rows, (task, pooling) in zip(
             tee(placed, len(readings)), readings.values(), strict=True
@@ -155,9 +149,7 @@ def predict(
     records: bool = False,
     min_probability: float | None = None,
     write_index: bool = False,
-    precision: str = "fp32",
-    device: str = "auto",
-    max_tokens: int | None = None,
+    compute: Compute,
     shard: Shard | None = None,
     resume: bool = False,
     force: bool = False,
@@ -199,7 +191,6 @@ def predict(
         raise ConfigError("--write-index needs a BGZF file: -o NAME.bed.gz")
     if write_index and form != "bed":
         raise ConfigError("--write-index needs BED output (-O bed)")
-    target = resolve_device(device)
     loaded = load_tasks(tasks)
     if bed6 and (len(loaded) > 1 or loaded[0].config.kind == REGRESSION):
         raise ConfigError(
@@ -219,10 +210,7 @@ def predict(
 
     def rows(done: int) -> Iterator[Predicted]:
         placed = islice(place_all(source, genome, options), first + done, last)
-        return predictions(
-            _watch_lengths(placed, loaded), genome, loaded,
-            device=target, precision=precision, max_tokens=max_tokens,
-        )  # fmt: skip
+        return predictions(_watch_lengths(placed, loaded), genome, loaded, compute)
 
     def write(file: BinaryIO, some: Iterable[Predicted], begin: bool) -> Counts:
         counts = Counter(rows=0, predicted=0, written=0, header_lines=0)
@@ -262,7 +250,7 @@ def predict(
                 {task.name: task.digest for task in loaded},
                 {**options.facts(), "on_error": options.on_error, "form": form, "bed6": bed6,
                  "header": header, "all_classes": all_classes, "records": records,
-                 "min_probability": min_probability, "precision": precision},
+                 "min_probability": min_probability, "precision": compute.precision},
             )  # fmt: skip
         if resume:
             unfinished = stack.enter_context(kept(output, decides, shard, force))

@@ -7,12 +7,11 @@ from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 
-import torch
-
 from findna.errors import RegionError
 from findna.genome.fasta import Genome
 from findna.genome.regions import Placed, RegionOptions, RegionSource, Survey, place, ragged
 from findna.genome.windows import Region
+from findna.model.devices import Compute
 from findna.model.encoder import Encoder
 from findna.model.inference import region_vectors
 from findna.model.pooling import Pooling, RegionVectors
@@ -29,10 +28,8 @@ def vectors_in_order(
     genome: Genome,
     encoder: Encoder,
     pooling: Pooling,
+    compute: Compute,
     *,
-    device: torch.device,
-    precision: str = "fp32",
-    max_tokens: int | None = None,
     whole: bool = False,
 ) -> Iterator[tuple[Placed, RegionVectors | None]]:
     """Each row with its vectors, in the order of the rows; None where a row has no region.
@@ -58,8 +55,7 @@ def vectors_in_order(
     while more:
         more = False
         found = region_vectors(
-            regions(), genome, encoder, pooling,
-            device=device, precision=precision, max_tokens=max_tokens, whole=whole,
+            regions(), genome, encoder, pooling, compute, whole=whole
         )  # fmt: skip
         for vectors in found:
             while waiting[0].region is None:

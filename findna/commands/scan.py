@@ -12,7 +12,6 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from findna import __version__
 from findna.console import progress
@@ -24,7 +23,7 @@ from findna.genome.intervals import Interval, select
 from findna.genome.regions import RegionOptions, RegionSource, place, survey
 from findna.genome.windows import Region, Window
 from findna.labelled.sets import REGRESSION
-from findna.model.devices import resolve_device
+from findna.model.devices import Compute
 from findna.model.inference import region_vectors
 from findna.outputs.files import (
     check_output,
@@ -157,10 +156,7 @@ def window_values(
     reader: WindowReader,
     task: Task,
     output: int,
-    *,
-    device: torch.device,
-    precision: str = "fp32",
-    max_tokens: int | None = None,
+    compute: Compute,
 ) -> Iterator[Segment]:
     """Each window with one of the task's outputs, in order."""
     features = task.config.features
@@ -172,10 +168,7 @@ def window_values(
             waiting.append((region, read_window(reader, whole) if features.k else None))
             yield region
 
-    found = region_vectors(
-        regions(), reader, task.reader, features.pooling,
-        device=device, precision=precision, max_tokens=max_tokens,
-    )  # fmt: skip
+    found = region_vectors(regions(), reader, task.reader, features.pooling, compute)
     while rows := list(islice(found, _HEAD_ROWS)):
         read = [waiting.popleft() for _ in rows]
         matrix = np.stack(
@@ -294,9 +287,7 @@ def scan(
     form: str = "bedgraph",
     header: bool = False,
     write_index: bool = False,
-    precision: str = "fp32",
-    device: str = "auto",
-    max_tokens: int | None = None,
+    compute: Compute,
     force: bool = False,
 ) -> ScanSummary:
     """Write a task's probability along a genome as a track.
@@ -342,7 +333,6 @@ def scan(
     if output is not None and not to_stdout and (bigwig or not is_device(output)):
         inputs = [genome.path, *([regions.path] if regions and regions.path else [])]
         check_output(output, force, inputs)
-    target = resolve_device(device)
     loaded = load_task(task)
     column = loaded.config.output(class_name)
     options = options_for(loaded, window, step, max_n, strand)
@@ -366,9 +356,8 @@ def scan(
     with ExitStack() as stack:
         bar = stack.enter_context(progress(bases, "bp", "scan"))
         scored = window_values(
-            WindowReader(genome, spans, options, bar.update), loaded, column,
-            device=target, precision=precision, max_tokens=max_tokens,
-        )  # fmt: skip
+            WindowReader(genome, spans, options, bar.update), loaded, column, compute
+        )
         pieces = measured(joined(mean_track(counted(scored))))
         if bigwig:
             assert output is not None

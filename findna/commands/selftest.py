@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
@@ -25,7 +26,7 @@ from findna.model.checkpoint import (
     read_config,
     shipped_models,
 )
-from findna.model.devices import describe, resolve_device
+from findna.model.devices import Compute, describe
 from findna.model.encoder import Encoder
 from findna.model.inference import region_vectors
 from findna.model.pooling import Pooling
@@ -65,7 +66,8 @@ def selftest(device: str = "auto") -> Iterator[Check]:
     ConfigError
         This machine has no such device.
     """
-    target = resolve_device(device)
+    compute = Compute.on(device)
+    target = compute.device
     weights = _weights()
     yield weights
     if not weights.passed:
@@ -73,30 +75,30 @@ def selftest(device: str = "auto") -> Iterator[Check]:
     checkpoint = load_checkpoint(DEFAULT_MODEL)
     encoder = checkpoint.model.encoder
     sequences = _sequences()
-    expected = _vectors(encoder, sequences, target)
+    expected = _vectors(encoder, sequences, compute)
     where = describe(target)
     n = f"{len(sequences)} sequences of {min(_LENGTHS)} to {max(_LENGTHS)} bp"
-    yield _known_answer(checkpoint, target)
-    alone = _vectors(encoder, sequences, target, max_tokens=1)
+    yield _known_answer(checkpoint, compute)
+    alone = _vectors(encoder, sequences, replace(compute, max_tokens=1))
     yield Check.within(
         "batches", largest(alone, expected), SAME_MACHINE, f"{n}, each alone and together"
     )
-    turned = _vectors(encoder, sequences[::-1], target)[::-1]
+    turned = _vectors(encoder, sequences[::-1], compute)[::-1]
     yield Check.within("order", largest(turned, expected), SAME_MACHINE, "the last one first")
     yield _threads(encoder, sequences)
-    both = _vectors(encoder, sequences, target, both_strands=True)
+    both = _vectors(encoder, sequences, compute, both_strands=True)
     opposite = [reverse_complement(sequence) for sequence in sequences]
-    flipped = _vectors(encoder, opposite, target, both_strands=True)
+    flipped = _vectors(encoder, opposite, compute, both_strands=True)
     yield Check.within(
         "strands", largest(flipped, both), SAME_MACHINE,
         "--both-strands of each reverse complement",
     )  # fmt: skip
-    rough = _vectors(encoder, sequences, target, precision="bf16")
+    rough = _vectors(encoder, sequences, replace(compute, precision="bf16"))
     yield Check.within("precision", largest(rough, expected), BF16, f"bf16 beside fp32 on {where}")
     if target.type == "cpu":
         yield Check("devices", None, "not done: no GPU is used here")
     else:
-        on_cpu = _vectors(encoder, sequences, torch.device("cpu"))
+        on_cpu = _vectors(encoder, sequences, Compute(torch.device("cpu")))
         yield Check.within(
             "devices", largest(expected, on_cpu), OTHER_MACHINE, f"{where} beside the CPU"
         )
@@ -117,18 +119,15 @@ def _sequences() -> list[Tokens]:
 def _vectors(
     encoder: Encoder,
     sequences: list[Tokens],
-    device: torch.device,
+    compute: Compute,
     *,
-    precision: str = "fp32",
-    max_tokens: int | None = None,
     both_strands: bool = False,
 ) -> Vectors:
     """Mean vector of each sequence; shape (n, dim)."""
     source = Sequences(sequences)
     found = region_vectors(
-        source.regions(), source, encoder, Pooling(both_strands=both_strands),
-        device=device, precision=precision, max_tokens=max_tokens,
-    )  # fmt: skip
+        source.regions(), source, encoder, Pooling(both_strands=both_strands), compute
+    )
     return np.stack([row.pooled["mean"] for row in found])
 
 
@@ -159,12 +158,12 @@ def _weights() -> Check:
     return Check("weights", not wrong, said)
 
 
-def _known_answer(checkpoint: Checkpoint, device: torch.device) -> Check:
+def _known_answer(checkpoint: Checkpoint, compute: Compute) -> Check:
     known: dict[str, Any] = json.loads((checkpoint.folder / KNOWN).read_text())
     if known["digest"] != checkpoint.digest:
         return Check("known answer", False, f"{KNOWN} is that of other weights")
     tokens = encode(known["sequence"])
-    (found,) = _vectors(checkpoint.model.encoder, [tokens], device)
+    (found,) = _vectors(checkpoint.model.encoder, [tokens], compute)
     return Check.within(
         "known answer", relative(found, np.array(known["mean"])), OTHER_MACHINE,
         f"the stored vector of a sequence of {len(tokens)} bp",
@@ -173,7 +172,7 @@ def _known_answer(checkpoint: Checkpoint, device: torch.device) -> Check:
 
 def _threads(encoder: Encoder, sequences: list[Tokens]) -> Check:
     """One CPU thread beside all, or beside two where all is one."""
-    cpu, before = torch.device("cpu"), torch.get_num_threads()
+    cpu, before = Compute(torch.device("cpu")), torch.get_num_threads()
     more = max(before, 2)
     try:
         torch.set_num_threads(1)

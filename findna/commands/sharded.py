@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from findna import console as progress
 from findna.commands.merge import MergeSummary, merge
 from findna.errors import ConfigError
 from findna.model.collective import PATIENCE, Job
+from findna.model.devices import Compute
 from findna.outputs.files import check_output
 from findna.outputs.shards import Shard, check_parts
 
@@ -22,7 +24,7 @@ def run_sharded(
     run: Callable[..., Any],
     *inputs: Any,
     output: Path | None,
-    device: str,
+    compute: Compute,
     shard: Shard | None,
     force: bool,
     embeddings: Path | None = None,
@@ -35,7 +37,7 @@ def run_sharded(
     Parameters
     ----------
     run : callable
-        `findna.commands.embed.embed`, `findna.commands.predict.predict` or `findna.commands.variants.variants`.
+        `embed`, `predict` or `variants` of `findna.commands`.
     inputs, options
         As for it.
 
@@ -62,8 +64,8 @@ def run_sharded(
     folders = [path.with_name(path.name + ".shards") for path in finals]
     for folder in folders:
         folder.mkdir(exist_ok=True)
-    if device in ("auto", "cuda") and torch.cuda.is_available():
-        device = f"cuda:{job.local_rank}"
+    if compute.device == torch.device("cuda"):
+        compute = replace(compute, device=torch.device("cuda", job.local_rank))
     if job.rank:
         progress.set_quiet(True)
     parts = [
@@ -72,7 +74,7 @@ def run_sharded(
     torch.distributed.init_process_group("gloo", timeout=PATIENCE)
     try:
         more = {"embeddings": parts[1]} if embeddings is not None else {}
-        run(*inputs, parts[0], device=device, shard=own, force=True, **more, **options)
+        run(*inputs, parts[0], compute=compute, shard=own, force=True, **more, **options)
         torch.distributed.barrier()
         if job.rank:
             return None

@@ -551,9 +551,10 @@ class _Validation:
                 sample.add(placed.region)
         if self._model is not None and sample.items:
             from findna.commands.estimate import estimate_embed
+            from findna.model.devices import Compute
 
             report.estimate = estimate_embed(
-                sample.items, genome, report.lengths.total, self._model, self._device
+                sample.items, genome, report.lengths.total, self._model, Compute.on(self._device)
             )
         return self._found()
 
@@ -591,9 +592,10 @@ class _Validation:
                     sample.add(found)
         if self._model is not None and sample.items:
             from findna.commands.estimate import estimate_variants
+            from findna.model.devices import Compute
 
             report.estimate = estimate_variants(
-                sample.items, report.lengths.rows, self._model, self._device
+                sample.items, report.lengths.rows, self._model, Compute.on(self._device)
             )
         return self._found()
 
@@ -646,10 +648,15 @@ class _Validation:
         if self._model is not None:
             from findna.commands.estimate import estimate_embed
             from findna.genome.batching import Sequences
+            from findna.model.devices import Compute
 
             source = Sequences(sample.items)
             report.estimate = estimate_embed(
-                source.regions(), source, report.lengths.total, self._model, self._device
+                source.regions(),
+                source,
+                report.lengths.total,
+                self._model,
+                Compute.on(self._device),
             )
         return report
 

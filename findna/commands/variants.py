@@ -18,8 +18,7 @@ from findna.console import progress
 from findna.errors import ConfigError
 from findna.genome.fasta import Genome
 from findna.model.checkpoint import Checkpoint, load_checkpoint, training_length
-from findna.model.devices import resolve_device
-from findna.model.inference import MAX_TOKENS
+from findna.model.devices import Compute
 from findna.outputs.files import check_output, is_device, is_live, is_stdout, published
 from findna.outputs.hdf5 import EmbeddingWriter
 from findna.outputs.provenance import run_facts
@@ -126,9 +125,7 @@ def variants(
     embeddings: Path | None = None,
     write_index: bool = False,
     whole: bool = False,
-    precision: str = "fp32",
-    device: str = "auto",
-    max_tokens: int | None = None,
+    compute: Compute,
     shard: Shard | None = None,
     resume: bool = False,
     force: bool = False,
@@ -191,7 +188,6 @@ def variants(
         _check_index(output, form)
     if not (scores or tasks or embeddings):
         raise ConfigError("nothing to do: give --scores, --task or --embeddings")
-    target = resolve_device(device)
     loaded = load_tasks(tasks)
     encoders = [
         (f"the encoder of task {task.name}", training_length(task.encoder)) for task in loaded
@@ -213,13 +209,12 @@ def variants(
     checkpoint = load_checkpoint(model) if scores or embeddings else None
     scorer = Scorer(
         checkpoint, scores, loaded, classes,
-        strand=strand, vectors=embeddings is not None,
-        device=target, precision=precision, max_tokens=max_tokens,
+        compute=compute, strand=strand, vectors=embeddings is not None,
     )  # fmt: skip
     haplotypes = Haplotypes(haplotype, size) if haplotype is not None else None
     where = f", windows of {size} bp" + (f" on haplotypes of {haplotype}" if haplotypes else "")
     fields = [InfoField(score.id, score.meaning + where) for score in scorer.scores]
-    options = {"window": size, "strand": strand, "whole": whole, "precision": precision}
+    options = {"window": size, "strand": strand, "whole": whole, "precision": compute.precision}
     if haplotypes:
         options["haplotype"] = haplotype
     first, last = 0, total
@@ -252,7 +247,7 @@ def variants(
             )
         examine = haplotypes.examine_all if haplotypes else examine_all
         items = islice(examine(reader, examiner, ref_mismatch), first + done, last)
-        tokens = _BATCHES_AT_A_TIME * (max_tokens or MAX_TOKENS[target.type])
+        tokens = _BATCHES_AT_A_TIME * compute.budget
 
         def write(
             file: BinaryIO, some: Iterable[tuple[Examined, list[Effect | None]]], begin: bool

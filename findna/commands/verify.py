@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,7 @@ from findna.genome.fasta import Genome
 from findna.genome.regions import Placed, RegionOptions, place
 from findna.genome.windows import ANCHORS
 from findna.model.checkpoint import Checkpoint, load_checkpoint
-from findna.model.devices import resolve_device
-from findna.model.inference import PRECISIONS
+from findna.model.devices import PRECISIONS, Compute
 from findna.model.pooling import POOLINGS, Pooling, RegionVectors
 from findna.outputs.stored import StoredEmbeddings, StoredRow
 
@@ -125,9 +125,10 @@ def verify(
     CheckpointError
         The model cannot be found or loaded.
     """
-    target = resolve_device(device)
+    compute = Compute.on(device)
     with StoredEmbeddings(path) as stored:
         options = _Options(stored)
+        compute = replace(compute, precision=options.precision)
         yield Check(
             "structure", True,
             f"{stored.rows} rows of {stored.dim} {stored.dtype}: {', '.join(stored.datasets)}"
@@ -152,8 +153,8 @@ def verify(
                 yield place(bed, row.index, genome, options.regions)
 
         found = vectors_in_order(
-            placed(), genome, checkpoint.model.encoder, options.pooling,
-            device=target, precision=options.precision, whole=options.whole,
+            placed(), genome, checkpoint.model.encoder, options.pooling, compute,
+            whole=options.whole
         )  # fmt: skip
         comparison = _Comparison(options)
         with progress(n, "rows", "verify") as bar:

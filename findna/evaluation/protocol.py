@@ -44,7 +44,7 @@ from findna.labelled.sets import CLASSES, LabelledSet, check_trainable, read_lab
 from findna.labelled.splits import overlap
 from findna.model.checkpoint import Checkpoint, Model, load_checkpoint, training_length
 from findna.model.config import EncoderConfig
-from findna.model.devices import describe, resolve_device
+from findna.model.devices import Compute, describe
 from findna.outputs.files import replaced
 from findna.tasks.features import Features, FeatureTable, Matrix
 from findna.tasks.full import fine_tune
@@ -90,7 +90,6 @@ class EvaluateOptions:
     most: int = 0
     kmers: bool = True
     remove_leaks: bool = False
-    precision: str = "fp32"
     config: FineTuneConfig = field(default_factory=FineTuneConfig)
 
 
@@ -165,10 +164,8 @@ Prediction = tuple[Matrix, dict[str, Any]]
 """Predictions of the test rows, and what was chosen on validation rows."""
 
 
-def _encoded(
-    data: _Data, model: Model, options: EvaluateOptions, device: torch.device
-) -> FeatureTable:
-    return FeatureTable(model.encoder, data.sequences, device=device, precision=options.precision)
+def _encoded(data: _Data, model: Model, options: EvaluateOptions, compute: Compute) -> FeatureTable:
+    return FeatureTable(model.encoder, data.sequences, compute)
 
 
 def _judged(
@@ -177,7 +174,7 @@ def _judged(
     table: FeatureTable,
     seed: int,
     options: EvaluateOptions,
-    device: torch.device,
+    compute: Compute,
 ) -> Prediction:
     """Predictions of an encoder in the mode that was asked for."""
     train, valid = data.split(seed)
@@ -200,30 +197,28 @@ def _judged(
     else:
         tuned = fine_tune(
             model, probe, data.sequences, data.labels, train, valid,
-            kind=data.kind, n_outputs=n_outputs, config=options.config, device=device,
-            precision=options.precision, seed=seed,
+            kind=data.kind, n_outputs=n_outputs, config=options.config, compute=compute, seed=seed,
         )  # fmt: skip
         choice["epoch"] = tuned.epoch
         tested = FeatureTable(
             tuned.model.encoder, [data.sequences[row] for row in data.test],
-            device=device, precision=options.precision,
-            strands=2 if probe.features.both_strands else 1,
+            compute, strands=2 if probe.features.both_strands else 1,
         )  # fmt: skip
         logits = replace(probe, head=tuned.head).logits(tested, np.arange(len(data.test)))
     return to_probabilities(logits, data.kind, 1.0), choice
 
 
 def _findna(
-    data: _Data, checkpoint: Checkpoint, options: EvaluateOptions, device: torch.device
+    data: _Data, checkpoint: Checkpoint, options: EvaluateOptions, compute: Compute
 ) -> Iterator[Prediction]:
     """The model, seed by seed; encoded once."""
-    table = _encoded(data, checkpoint.model, options, device)
+    table = _encoded(data, checkpoint.model, options, compute)
     for seed in range(options.seeds):
-        yield _judged(data, checkpoint.model, table, seed, options, device)
+        yield _judged(data, checkpoint.model, table, seed, options, compute)
 
 
 def _random(
-    data: _Data, checkpoint: Checkpoint, options: EvaluateOptions, device: torch.device
+    data: _Data, checkpoint: Checkpoint, options: EvaluateOptions, compute: Compute
 ) -> Iterator[Prediction]:
     """The same encoder with random weights, drawn anew for each seed or for a few in turn."""
     tables: dict[int, tuple[Model, FeatureTable]] = {}
@@ -231,14 +226,14 @@ def _random(
         draw = seed % options.draws
         if draw not in tables:
             model = random_model(checkpoint.config, draw)
-            tables[draw] = model, _encoded(data, model, options, device)
-        yield _judged(data, *tables[draw], seed, options, device)
+            tables[draw] = model, _encoded(data, model, options, compute)
+        yield _judged(data, *tables[draw], seed, options, compute)
         if seed + options.draws >= options.seeds:
             del tables[draw]
 
 
 def _kmers(
-    data: _Data, checkpoint: Checkpoint, options: EvaluateOptions, device: torch.device
+    data: _Data, checkpoint: Checkpoint, options: EvaluateOptions, compute: Compute
 ) -> Iterator[Prediction]:
     """Regression on k-mer frequencies."""
     table = KmerTable(data.sequences)
@@ -252,7 +247,7 @@ def _kmers(
 
 
 def _cnn(
-    data: _Data, checkpoint: Checkpoint, options: EvaluateOptions, device: torch.device
+    data: _Data, checkpoint: Checkpoint, options: EvaluateOptions, compute: Compute
 ) -> Iterator[Prediction]:
     """The convolutional network of GenomicBenchmarks, trained from scratch; classes only."""
     for seed in range(options.seeds if data.kind == CLASSES else 0):
@@ -260,7 +255,7 @@ def _cnn(
         parts = [[data.sequences[row] for row in rows] for rows in (train, valid, data.test)]
         found = train_cnn(
             parts[0], data.labels[train], parts[1], data.labels[valid], len(data.classes),
-            seed=seed, device=str(device),
+            seed=seed, device=str(compute.device),
         )  # fmt: skip
         yield np.asarray(found.predict(parts[2]), np.float32), found.choice
 
@@ -281,7 +276,7 @@ def evaluate_set(
     options: EvaluateOptions,
     *,
     genome: Genome | None = None,
-    device: torch.device,
+    compute: Compute,
 ) -> dict[str, Any]:
     """Every figure of one set: per method and seed the metrics, their intervals, the choices."""
     data, about = _read(chosen, genome, options)
@@ -291,7 +286,7 @@ def evaluate_set(
     for name in (MODEL, *options.baselines):
         started = time.monotonic()
         for seed, (predicted, choice) in enumerate(
-            _METHODS[name](data, checkpoint, options, device)
+            _METHODS[name](data, checkpoint, options, compute)
         ):
             found = measure(labels, predicted, data.kind)
             defined = [metric for metric, value in found.items() if np.isfinite(value)]
@@ -331,7 +326,7 @@ def evaluate(
     options: EvaluateOptions = EvaluateOptions(),
     only: tuple[str, ...] = (),
     genome: Genome | None = None,
-    device: str = "auto",
+    compute: Compute,
     resume: bool = False,
     force: bool = False,
 ) -> dict[str, Any]:
@@ -362,18 +357,17 @@ def evaluate(
         suite, data, found, missing, only,
         "a set is a folder that holds test and train (or dev) files",
     )  # fmt: skip
-    target = resolve_device(device)
     checkpoint = load_checkpoint(model)
     settings = {
         key: list(value) if isinstance(value, tuple) else value
         for key, value in dataclasses.asdict(options).items()
-    }
+    } | {"precision": compute.precision}
 
     def measured(chosen: SuiteSet) -> dict[str, Any]:
-        return evaluate_set(chosen, checkpoint, options, genome=genome, device=target)
+        return evaluate_set(chosen, checkpoint, options, genome=genome, compute=compute)
 
     return _report(
-        suite, data, folder, sets, missing, measured, checkpoint, settings, target, resume, force
+        suite, data, folder, sets, missing, measured, checkpoint, settings, compute, resume, force
     )
 
 
@@ -388,9 +382,8 @@ def evaluate_variants(
     window: int | None = None,
     label: str = "LABEL",
     draws: int = 5,
-    precision: str = "fp32",
     only: tuple[str, ...] = (),
-    device: str = "auto",
+    compute: Compute,
     resume: bool = False,
     force: bool = False,
 ) -> dict[str, Any]:
@@ -444,7 +437,6 @@ def evaluate_variants(
             _leave_out(chosen.name, error, missing)
     if not tables:
         raise LabelError(f"{data}: no set could be measured: {missing[-1]}")
-    target = resolve_device(device)
     checkpoint = load_checkpoint(model)
     settings = {
         "tasks": {task.name: {"digest": task.digest, "window": n} for task, n in loaded},
@@ -452,7 +444,7 @@ def evaluate_variants(
         "window": size,
         "label": label,
         "draws": draws,
-        "precision": precision,
+        "precision": compute.precision,
     }
 
     def measured(chosen: VariantSet) -> dict[str, Any]:
@@ -462,12 +454,12 @@ def evaluate_variants(
         )
         return measure_variants(
             chosen.name, tables[chosen.name], genome, checkpoint, random, loaded,
-            window=size, starts=starts, device=target, precision=precision,
+            window=size, starts=starts, compute=compute,
         )  # fmt: skip
 
     usable = [chosen for chosen in sets if chosen.name in tables]
     return _report(
-        VARIANTS, data, folder, usable, missing, measured, checkpoint, settings, target, resume,
+        VARIANTS, data, folder, usable, missing, measured, checkpoint, settings, compute, resume,
         force,
     )  # fmt: skip
 
@@ -519,7 +511,7 @@ def _report(
     measured: Callable[[Chosen], dict[str, Any]],
     checkpoint: Checkpoint,
     options: dict[str, Any],
-    device: torch.device,
+    compute: Compute,
     resume: bool,
     force: bool,
 ) -> dict[str, Any]:
@@ -560,7 +552,7 @@ def _report(
         raise LabelError(f"{data}: no set could be measured: {missing[-1]}")
     about |= {
         "suite": suite,
-        "hardware": describe(device),
+        "hardware": describe(compute.device),
         "seconds": round(time.monotonic() - started),
     }
     return {"about": about, "sets": results, "missing": missing}

@@ -1,6 +1,6 @@
 """Where the labelled sets of a benchmark suite lie.
 
-A set is a folder with splits as ``findna.labelled.splits.find_splits`` knows them. What validates is
+A set is a folder with splits as ``findna.labelled.sets.find_splits`` knows them. What validates is
 decided by the splits there are: dev, or a part held out of train without it; a set with dev but
 no train is trained on dev, and starred wherever it is reported.
 """

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -27,7 +26,7 @@ from findna.genome.fasta import Genome
 from findna.labelled.metrics import bootstrap, bootstrap_difference, measure
 from findna.labelled.sets import CLASSES
 from findna.model.checkpoint import Checkpoint
-from findna.model.inference import MAX_TOKENS
+from findna.model.devices import Compute
 from findna.tasks.kmers import kmer_counts
 from findna.tasks.task import Task
 from findna.variants.alleles import Examined, Examiner
@@ -215,12 +214,10 @@ def task_readings(scorer: Scorer, effects: Sequence[Effect]) -> list[Reading]:
     ]
 
 
-def _effects(
-    scorer: Scorer, items: Sequence[Examined], device: torch.device, what: str
-) -> list[Effect]:
+def _effects(scorer: Scorer, items: Sequence[Examined], tokens: int, what: str) -> list[Effect]:
     found: list[Effect] = []
     with progress(len(items), "variants", what) as bar:
-        for _, effects in scored(items, scorer, 4 * MAX_TOKENS[device.type]):
+        for _, effects in scored(items, scorer, tokens):
             found += [effect for effect in effects if effect is not None]
             bar.update()
     return found
@@ -236,8 +233,7 @@ def measure_variants(
     *,
     window: int,
     starts: Starts | None,
-    device: torch.device,
-    precision: str = "fp32",
+    compute: Compute,
 ) -> dict[str, Any]:
     """Every figure of one set.
 
@@ -255,18 +251,18 @@ def measure_variants(
         examiner = Examiner(genome, size)
         return [examiner.examine(record) for record in data.records]
 
-    run: dict[str, Any] = {"device": device, "precision": precision}
+    tokens = 4 * compute.budget
     items = examined(window)
     far = None if starts is None else distances(starts, list(genome.contigs), data.places)
 
     def of_model(one: Checkpoint, what: str) -> list[Reading]:
-        effects = _effects(Scorer(one, SCORES, vectors=True, **run), items, device, what)
+        effects = _effects(Scorer(one, SCORES, vectors=True, compute=compute), items, tokens, what)
         return model_readings(effects, data, far)
 
     readings = plain_readings(items, data, far) + of_model(checkpoint, name)
     for task, size in tasks:
-        scorer = Scorer(None, (), [task], **run)
-        readings += task_readings(scorer, _effects(scorer, examined(size), device, task.name))
+        scorer = Scorer(None, (), [task], compute=compute)
+        readings += task_readings(scorer, _effects(scorer, examined(size), tokens, task.name))
     for one in random:
         readings += [
             replace(reading, name=f"{reading.name}, random weights")

@@ -5,10 +5,56 @@ from __future__ import annotations
 import ctypes
 import platform
 import sys
+from dataclasses import dataclass
 
 import torch
 
 from findna.errors import ConfigError
+
+PRECISIONS = ("fp32", "bf16")
+
+MAX_TOKENS = {"cpu": 8_192, "mps": 65_536, "cuda": 262_144}
+"""Default token budget of a batch: on a CPU, about what its caches hold (docs/benchmarks.md)."""
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Where and how an encoder computes; made once, and passed on whole.
+
+    Parameters
+    ----------
+    device : torch.device
+    precision : {"fp32", "bf16"}
+        Arithmetic of the encoder.
+    max_tokens : int, optional
+        Tokens of a batch; changes memory and speed, not results. By default `MAX_TOKENS`.
+    """
+
+    device: torch.device
+    precision: str = "fp32"
+    max_tokens: int | None = None
+
+    @classmethod
+    def on(
+        cls, device: str = "auto", precision: str = "fp32", max_tokens: int | None = None
+    ) -> Compute:
+        """Compute on the device of a name.
+
+        Raises
+        ------
+        ConfigError
+            The name is unknown or this machine has no such device.
+        """
+        return cls(resolve_device(device), precision, max_tokens)
+
+    @property
+    def budget(self) -> int:
+        """Tokens of a batch."""
+        return self.max_tokens or MAX_TOKENS[self.device.type]
+
+    def autocast(self) -> torch.autocast:
+        """Context in which the encoder's arithmetic has the precision that was asked for."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
 
 def resolve_device(name: str) -> torch.device:

@@ -9,21 +9,16 @@ from torch import Tensor
 
 from findna.genome.batching import Batch, SequenceSource, batches
 from findna.genome.windows import Region
+from findna.model.devices import Compute
 from findna.model.encoder import Encoder
 from findna.model.pooling import Pooler, Pooling, RegionVectors
-
-PRECISIONS = ("fp32", "bf16")
-
-MAX_TOKENS = {"cpu": 8_192, "mps": 65_536, "cuda": 262_144}
-"""Default token budget of a batch: on a CPU, about what its caches hold (docs/benchmarks.md)."""
 
 
 def forward_batches(
     encoder: Encoder,
     packed: Iterable[Batch],
+    compute: Compute,
     *,
-    device: torch.device,
-    precision: str = "fp32",
     every_layer: bool = False,
 ) -> Iterator[tuple[Batch, Tensor]]:
     """Hidden states (total, dim) of each batch, in order.
@@ -36,8 +31,8 @@ def forward_batches(
         Those of the last layer, which the masked-nucleotide head reads, in place of those that
         embeddings are made of.
     """
+    device, amp = compute.device, compute.autocast()
     encoder = encoder.to(device).eval()
-    amp = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
     waiting: tuple[Batch, Tensor] | None = None
     for batch in packed:
         with torch.inference_mode(), amp:
@@ -59,10 +54,8 @@ def region_vectors(
     source: SequenceSource,
     encoder: Encoder,
     pooling: Pooling,
+    compute: Compute,
     *,
-    device: torch.device,
-    precision: str = "fp32",
-    max_tokens: int | None = None,
     whole: bool = False,
 ) -> Iterator[RegionVectors]:
     """The vectors of each region, in the order of the regions.
@@ -78,10 +71,10 @@ def region_vectors(
     packed = batches(
         regions,
         source,
-        max_tokens=max_tokens or MAX_TOKENS[device.type],
+        max_tokens=compute.budget,
         longest=None if whole else encoder.config.max_length,
         n_cls=encoder.config.n_cls,
         both_strands=pooling.both_strands,
     )
-    for batch, hidden in forward_batches(encoder, packed, device=device, precision=precision):
+    for batch, hidden in forward_batches(encoder, packed, compute):
         yield from pooler(hidden, batch)

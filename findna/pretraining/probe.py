@@ -11,6 +11,7 @@ from findna.genome.batching import Sequences
 from findna.labelled.metrics import measure
 from findna.labelled.sets import CLASSES, LabelledSet, check_trainable
 from findna.labelled.splits import hold_out, overlap
+from findna.model.devices import Compute
 from findna.model.encoder import Encoder
 from findna.model.inference import region_vectors
 from findna.model.pooling import Pooling
@@ -60,10 +61,8 @@ class FrozenProbe:
         data, n_classes = self._data, len(self._data.classes)
         vectors = np.empty((len(data), encoder.config.dim))
         source = Sequences(data.sequences)
-        device = next(encoder.parameters()).device
-        for found in region_vectors(
-            source.regions(), source, encoder, Pooling(("mean",)), device=device
-        ):
+        compute = Compute(next(encoder.parameters()).device)
+        for found in region_vectors(source.regions(), source, encoder, Pooling(("mean",)), compute):
             vectors[found.index] = found.pooled["mean"]
         if not np.isfinite(vectors).all():  # of a run that diverged; the guard says so
             return {"probe_accuracy": np.nan, "probe_auroc": np.nan}

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from findna.console import progress
 from findna.genome.batching import Sequences
 from findna.genome.encoding import Tokens
+from findna.model.devices import Compute
 from findna.model.encoder import Encoder
 from findna.model.inference import region_vectors
 from findna.model.pooling import Pooling, RegionVectors
@@ -93,18 +92,14 @@ class FeatureTable:
         self,
         encoder: Encoder,
         sequences: list[Tokens],
+        compute: Compute,
         *,
-        device: torch.device,
-        precision: str = "fp32",
-        max_tokens: int | None = None,
         strands: int = 2,
     ) -> None:
         self.sequences = sequences
         self.strands = strands
         self._encoder = encoder
-        self._run: dict[str, Any] = {
-            "device": device, "precision": precision, "max_tokens": max_tokens
-        }  # fmt: skip
+        self._compute = compute
         # by readout: (strands, n, len(POOLS) + MOST_BINS, dim), and which rows are there
         self._vectors: dict[int, tuple[Matrix, npt.NDArray[np.bool_]]] = {}
 
@@ -143,7 +138,7 @@ class FeatureTable:
             for strand in range(self.strands):
                 for found in region_vectors(
                     source.regions(strand == 1), source, encoder, Pooling(POOLS, MOST_BINS),
-                    **self._run,
+                    self._compute,
                 ):  # fmt: skip
                     row = into[strand, rows[found.index]]
                     row[: len(POOLS)] = [found.pooled[pool] for pool in POOLS]

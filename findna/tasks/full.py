@@ -24,6 +24,7 @@ from findna.genome.encoding import Tokens
 from findna.genome.windows import Region
 from findna.labelled.sets import CLASSES, REGRESSION
 from findna.model.checkpoint import Model
+from findna.model.devices import Compute
 from findna.model.encoder import Encoder
 from findna.model.heads import TaskHead
 from findna.model.schedules import warmup_cosine
@@ -190,8 +191,7 @@ def fine_tune(
     kind: str,
     n_outputs: int,
     config: FineTuneConfig,
-    device: torch.device,
-    precision: str = "fp32",
+    compute: Compute,
     balanced: bool = False,
     seed: int = 0,
 ) -> FineTuned:
@@ -207,6 +207,7 @@ def fine_tune(
     probe : Probe
         Head to begin with, and what it reads.
     """
+    device = compute.device
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     model = copy.deepcopy(model).to(device)
@@ -238,7 +239,7 @@ def fine_tune(
                 for group in optimizer.param_groups:
                     group["lr"] = lr * group["scale"]
                 x = _train_features(
-                    encoder, sequences, rows, features, rng, device, precision
+                    encoder, sequences, rows, features, rng, compute
                 )  # (n, n_features)
                 x = F.dropout(x - head.mean, config.dropout) + head.mean
                 target = torch.from_numpy(labels[rows]).to(device)
@@ -251,9 +252,7 @@ def fine_tune(
                 total += float(loss.detach()) * len(rows)
                 step += 1
                 bar.update(len(rows))
-        value = _valid_score(
-            encoder, head, sequences, labels, valid, features, kind, device, precision
-        )
+        value = _valid_score(encoder, head, sequences, labels, valid, features, kind, compute)
         history.append({"epoch": epoch, "loss": total / len(train), "valid": value})
         logger.info("epoch %d: loss %.4f, validation %.4f", epoch, total / len(train), value)
         if value > best_score:
@@ -278,8 +277,7 @@ def _train_features(
     rows: Rows,
     features: Features,
     rng: np.random.Generator,
-    device: torch.device,
-    precision: str,
+    compute: Compute,
 ) -> Tensor:
     """Features of some rows with gradients; a random strand of each where both are used."""
     n_cls = encoder.config.n_cls
@@ -294,7 +292,8 @@ def _train_features(
         regions, source, max_tokens=1 << 40, longest=encoder.config.max_length, n_cls=n_cls
     )
     encoder.train()
-    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+    device = compute.device
+    with compute.autocast():
         hidden = encoder.embed(
             torch.from_numpy(batch.tokens).to(device), torch.from_numpy(batch.offsets).to(device)
         )
@@ -313,17 +312,16 @@ def _valid_score(
     valid: Rows,
     features: Features,
     kind: str,
-    device: torch.device,
-    precision: str,
+    compute: Compute,
 ) -> float:
     """The score that inference would reach: the same code reads the sequences."""
     encoder.eval()
     strands = 2 if features.both_strands else 1
     table = FeatureTable(
         encoder, [sequences[row] for row in valid],
-        device=device, precision=precision, strands=strands,
+        compute, strands=strands,
     )  # fmt: skip
     x = table.matrix(features, np.arange(len(valid)))
     with torch.inference_mode():
-        logits = head(torch.from_numpy(x).to(device)).cpu().numpy()
+        logits = head(torch.from_numpy(x).to(compute.device)).cpu().numpy()
     return score(labels[valid], logits, kind)

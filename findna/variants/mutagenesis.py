@@ -20,6 +20,7 @@ from findna.genome.batching import SequenceSource
 from findna.genome.encoding import BLANK, NUCLEOTIDES, N, Tokens, reverse_complement
 from findna.genome.windows import Region
 from findna.model.checkpoint import Model
+from findna.model.devices import Compute
 from findna.model.inference import region_vectors
 from findna.model.pooling import RegionVectors
 from findna.tasks.task import Task
@@ -151,11 +152,9 @@ def task_effects(
     stretches: Iterable[Stretch],
     task: Task,
     output: int,
+    compute: Compute,
     *,
     both_strands: bool = False,
-    device: torch.device,
-    precision: str = "fp32",
-    max_tokens: int | None = None,
     advance: Callable[[float], object] = lambda windows: None,
 ) -> Iterator[Effects]:
     """Effects on the calibrated log-odds of one of a task's outputs, in order.
@@ -163,7 +162,8 @@ def task_effects(
     Parameters
     ----------
     output : int
-        `findna.tasks.task.TaskConfig.output`; of a regression, its value takes the place of log-odds.
+        `findna.tasks.task.TaskConfig.output`; of a regression, its value takes the place of
+        log-odds.
     both_strands : bool
         Average with the log-odds of the reverse complement.
     advance : callable
@@ -177,10 +177,7 @@ def task_effects(
         return chain([stretch.tokens], stretch.mutants())
 
     def read(regions: Iterator[Region], source: SequenceSource) -> Iterator[RegionVectors]:
-        return region_vectors(
-            regions, source, task.reader, features.pooling,
-            device=device, precision=precision, max_tokens=max_tokens, whole=True,
-        )  # fmt: skip
+        return region_vectors(regions, source, task.reader, features.pooling, compute, whole=True)
 
     for stretch, found in _in_order(stretches, windows, directions, read):
         letters = (
@@ -208,11 +205,9 @@ def task_effects(
 def masked_effects(
     stretches: Iterable[Stretch],
     model: Model,
+    compute: Compute,
     *,
     both_strands: bool = False,
-    device: torch.device,
-    precision: str = "fp32",
-    max_tokens: int | None = None,
     advance: Callable[[float], object] = lambda windows: None,
 ) -> Iterator[Effects]:
     """Log-likelihood ratios of the other bases to the one there is, itself masked; in order.
@@ -227,9 +222,7 @@ def masked_effects(
     directions = (False, True) if both_strands else (False,)
 
     def read(regions: Iterator[Region], source: SequenceSource) -> Iterator[Values]:
-        return masked_log_probabilities(
-            regions, source, model, device=device, precision=precision, max_tokens=max_tokens
-        )
+        return masked_log_probabilities(regions, source, model, compute)
 
     for stretch, found in _in_order(stretches, Stretch.blanked, directions, read):
         known = stretch.known

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +20,9 @@ from findna.genome.encoding import BLANK, NUCLEOTIDES, Tokens
 from findna.genome.windows import Region
 from findna.labelled.sets import CLASSES, REGRESSION
 from findna.model.checkpoint import Checkpoint, Model
+from findna.model.devices import Compute
 from findna.model.encoder import Encoder
-from findna.model.inference import MAX_TOKENS, forward_batches, region_vectors
+from findna.model.inference import forward_batches, region_vectors
 from findna.model.pooling import Pooling, RegionVectors
 from findna.tasks.features import POOLS
 from findna.tasks.task import Task
@@ -115,10 +115,7 @@ def masked_log_probabilities(
     regions: Iterable[Region],
     source: SequenceSource,
     model: Model,
-    *,
-    device: torch.device,
-    precision: str = "fp32",
-    max_tokens: int | None = None,
+    compute: Compute,
 ) -> Iterator[Vector]:
     """Log-probability of each base at the masked positions of each region, read whole.
 
@@ -130,13 +127,12 @@ def masked_log_probabilities(
     n_cls = model.encoder.config.n_cls
     packed = batches(
         regions, source,
-        max_tokens=max_tokens or MAX_TOKENS[device.type], longest=None, n_cls=n_cls,
+        max_tokens=compute.budget, longest=None, n_cls=n_cls,
     )  # fmt: skip
+    device = compute.device
     head = model.masked_nucleotide.to(device)
     channels = torch.tensor(NUCLEOTIDES, device=device)
-    found = forward_batches(
-        model.encoder, packed, device=device, precision=precision, every_layer=True
-    )
+    found = forward_batches(model.encoder, packed, compute, every_layer=True)
     for batch, hidden in found:
         masked = batch.tokens == BLANK
         for end in batch.offsets[1:]:
@@ -178,11 +174,9 @@ class Scorer:
         tasks: Sequence[Task] = (),
         classes: Sequence[str] = (),
         *,
+        compute: Compute,
         strand: str = "both",
         vectors: bool = False,
-        device: torch.device,
-        precision: str = "fp32",
-        max_tokens: int | None = None,
     ) -> None:
         self._checkpoint = checkpoint
         self._directions = STRANDS[strand]
@@ -190,11 +184,7 @@ class Scorer:
         self._vectors = vectors
         self._wanted = [name for name in SCORES if name in scores]
         self._tasks = [(task, _outputs(task, classes)) for task in tasks]
-        self._run: dict[str, Any] = {
-            "device": device,
-            "precision": precision,
-            "max_tokens": max_tokens,
-        }
+        self._compute = compute
         unknown = set(classes).difference(*(task.config.classes for task in tasks))
         if unknown:
             raise ConfigError(f"--class: no task has a class {min(unknown)}")
@@ -269,8 +259,7 @@ class Scorer:
         vectors = {
             key: list(
                 region_vectors(
-                    source.regions(), source, encoder, pooling,
-                    whole=True, **self._run,
+                    source.regions(), source, encoder, pooling, self._compute, whole=True
                 )
             )
             for key, (encoder, pooling) in self._readings.items()
@@ -290,7 +279,7 @@ class Scorer:
             found = list(
                 masked_log_probabilities(
                     blanked.regions(), blanked, self._checkpoint.model,
-                    **self._run,
+                    self._compute,
                 )
             )  # fmt: skip
             ratios = [

@@ -512,9 +512,12 @@ def test_an_interrupt_is_one_line_and_leaves_nothing(example, model_folder, writ
 
 def test_from_python(example, model_folder, tmp_path):
     from findna.commands.embed import embed
+    from findna.model.devices import Compute
     from findna.genome.regions import RegionSource
 
     with Genome(example / "genome.fa") as genome:
         source = RegionSource.bed(example / "regions.bed")
-        summary = embed(genome, source, tmp_path / "o.h5", model=str(model_folder))
+        summary = embed(
+            genome, source, tmp_path / "o.h5", model=str(model_folder), compute=Compute.on("cpu")
+        )
     assert (summary.rows, summary.embedded, summary.skipped) == (96, 96, 0)

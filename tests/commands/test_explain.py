@@ -18,11 +18,12 @@ from findna.genome.encoding import decode, encode, reverse_complement
 from findna.genome.fasta import Genome
 from findna.genome.regions import RegionOptions, RegionSource
 from findna.model.checkpoint import load_checkpoint
+from findna.model.devices import Compute
 from findna.tasks.task import load_task
 from findna.variants.mutagenesis import Stretch, masked_effects, task_effects
 from tests.conftest import random_sequence
 
-CPU = torch.device("cpu")
+CPU = Compute(torch.device("cpu"))
 LETTERS = "ACGT"
 CONTIG = random_sequence(70, 1) + "NNN" + random_sequence(60, 2).lower() + "RT" + "A" * 40
 OTHER = random_sequence(90, 5)
@@ -73,7 +74,7 @@ def predicted(letters, name, tasks, tmp_path):
     number = task.config.output(OUTPUTS[name])
     with Genome(path) as genome:
         placed = place_all(RegionSource.records(genome), genome, RegionOptions())
-        found = predictions(placed, genome, [task], device=CPU)
+        found = predictions(placed, genome, [task], compute=CPU)
         return np.array([outputs[0][number] for _, outputs in found])
 
 
@@ -133,7 +134,7 @@ def test_likelihood_is_that_of_variants(explain, run, fasta, model_folder, write
 def test_value_is_the_mean_likelihood(model_folder):
     model = load_checkpoint(str(model_folder)).model
     tokens = encode("ACGTTGCA")
-    (found,) = masked_effects([Stretch(tokens, 0, 8)], model, device=CPU)
+    (found,) = masked_effects([Stretch(tokens, 0, 8)], model, compute=CPU)
     # log-likelihoods follow from ratios, because the four probabilities add up to one
     likelihoods = -np.log(np.exp(found.changes.astype(float)).sum(1))
     same(found.value, likelihoods.mean())
@@ -209,10 +210,10 @@ def test_context_is_a_whole_contig_that_is_shorter(explain, tasks):
 def test_an_n_is_not_replaced(tasks, model_folder):
     for letters in ("NNNN", "NANN", "N"):
         stretch = Stretch(encode(letters), 0, len(letters))
-        masked = masked_effects([stretch], load_checkpoint(str(model_folder)).model, device=CPU)
+        masked = masked_effects([stretch], load_checkpoint(str(model_folder)).model, compute=CPU)
         for (found,) in (
             masked,
-            task_effects([stretch], load_task(str(tasks["three"])), 0, device=CPU),
+            task_effects([stretch], load_task(str(tasks["three"])), 0, compute=CPU),
         ):
             assert (np.isnan(found.importance) == [x == "N" for x in letters]).all()
 
@@ -222,10 +223,10 @@ def test_stretches_without_a_base_keep_their_place(model_folder):
     model = load_checkpoint(str(model_folder)).model
     letters = ["N", "ACGT", "NN", "NN", "TTGCA", "N"]
     stretches = [Stretch(encode(x), 0, len(x)) for x in letters]
-    found = list(masked_effects(iter(stretches), model, device=CPU))
+    found = list(masked_effects(iter(stretches), model, compute=CPU))
     assert [len(one.changes) for one in found] == [len(x) for x in letters]
     for one, stretch in zip(found, stretches, strict=True):
-        (alone,) = masked_effects([stretch], model, device=CPU)
+        (alone,) = masked_effects([stretch], model, compute=CPU)
         same(one.changes, alone.changes)
         same(one.value, alone.value)
 

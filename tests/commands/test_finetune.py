@@ -23,6 +23,7 @@ from findna.genome.windows import Region
 from findna.labelled.metrics import expected_calibration_error, measure
 from findna.labelled.sets import LabelledSet
 from findna.model.checkpoint import digest_of, load_checkpoint, save_checkpoint
+from findna.model.devices import Compute
 from findna.model.heads import TaskHead
 from findna.model.inference import region_vectors
 from findna.model.pooling import Pooling
@@ -37,7 +38,7 @@ from findna.tasks.recipe import FineTuneConfig
 from findna.tasks.task import load_task, to_probabilities
 from tests.conftest import TINY, make_model, random_sequence
 
-CPU = torch.device("cpu")
+CPU = Compute(torch.device("cpu"))
 LENGTH = 60
 MOTIFS = ("TATAAATATA", "GGCGGGGCGG")
 MEAN_ONLY = ((("mean",), 0),)
@@ -140,7 +141,7 @@ def data(model):
     def get(which):
         if which not in found:
             one = made(which, 195)
-            table = FeatureTable(model.encoder, one.sequences, device=CPU)
+            table = FeatureTable(model.encoder, one.sequences, compute=CPU)
             found[which] = one, table, np.arange(90), np.arange(90, 135), np.arange(135, 195)
         return found[which]
 
@@ -216,7 +217,7 @@ def test_another_layer_is_only_read_where_it_is_surely_better(data, monkeypatch)
 
 
 def fit_side(model, one, train, valid, **options):
-    table = FeatureTable(model.encoder, one.sequences, device=CPU)
+    table = FeatureTable(model.encoder, one.sequences, compute=CPU)
     options = {"kind": one.kind, "n_outputs": len(one.classes), "ks": (0,), **options}
     return fit_probe(table, one.labels, train, valid, **options)
 
@@ -329,7 +330,7 @@ def test_balanced_classes(data):
 
 def test_without_reverse_complements_the_forward_strand_is_read(model, data):
     one, _, train, valid, _ = data("presence")
-    table = FeatureTable(model.encoder, one.sequences, device=CPU, strands=1)
+    table = FeatureTable(model.encoder, one.sequences, compute=CPU, strands=1)
     probe = fit_probe(table, one.labels, train, valid, kind="classes", n_outputs=2, ks=(0,))
     assert not probe.features.both_strands
 
@@ -396,7 +397,7 @@ def test_features_with_gradients_are_those_of_prediction(model, features):
     found = differentiable_features(states, batch, features, regions)
     pooling = Pooling(features.pools, features.bins)
     expected = []
-    for row in region_vectors(regions, source, model.encoder, pooling, device=CPU):
+    for row in region_vectors(regions, source, model.encoder, pooling, compute=CPU):
         turned = row.bins[::-1] if regions[row.index].reverse else row.bins
         expected.append(features.of(replace(row, bins=turned)))
     np.testing.assert_allclose(found.detach(), expected, rtol=1e-4, atol=1e-5)
@@ -419,7 +420,7 @@ def tune(model, data, which="presence", config=SHORT, poolings=MEAN_ONLY, forget
         probe = replace(probe, valid_score=0.5)
     return probe, fine_tune(
         model, probe, one.sequences, one.labels, train, valid,
-        kind=one.kind, n_outputs=len(one.classes), config=config, device=CPU, **options,
+        kind=one.kind, n_outputs=len(one.classes), config=config, compute=CPU, **options,
     )  # fmt: skip
 
 
@@ -432,7 +433,7 @@ def test_full_training_keeps_the_best_epoch(model, data):
     assert found[0] == 0.5
     assert tuned.epoch == int(np.argmax(found)) > 0
     assert max(found) > 0.65
-    kept = FeatureTable(tuned.model.encoder, [one.sequences[row] for row in valid], device=CPU)
+    kept = FeatureTable(tuned.model.encoder, [one.sequences[row] for row in valid], compute=CPU)
     logits = replace(probe, head=tuned.head).logits(kept, np.arange(len(valid)))
     assert score(one.labels[valid], logits, one.kind) == max(found)
 
@@ -538,7 +539,7 @@ def folders(model_folder, tmp_path_factory):
 def test_figures_are_those_of_what_is_stored(folders, mode):
     task = load_task(str(folders[mode].folder))
     for name, one in (("valid", splits_of("three").valid), ("test", splits_of("three").test)):
-        table = FeatureTable(task.checkpoint.model.encoder, one.sequences, device=CPU)
+        table = FeatureTable(task.checkpoint.model.encoder, one.sequences, compute=CPU)
         features = table.matrix(task.config.features, np.arange(len(one)))
         probabilities = task.probabilities(features)
         found = {k: round(v, 4) for k, v in measure(one.labels, probabilities, "classes").items()}

@@ -24,6 +24,7 @@ from findna.errors import FindnaError, VariantError
 from findna.genome.encoding import decode, encode, reverse_complement
 from findna.genome.fasta import Genome
 from findna.model.checkpoint import load_checkpoint
+from findna.model.devices import Compute
 from findna.tasks.task import load_task
 from findna.variants.alleles import SCORED, UNSCORED, Examiner, kind_of
 from findna.variants.annotate import InfoField, VcfWriter
@@ -68,7 +69,9 @@ def effects(tmp_path, checkpoint, cpu):
         path = tmp_path / f"{abs(hash(contig))}.fa"
         path.write_text(f">c\n{contig}\n")
         loaded = [load_task(str(task)) for task in tasks]
-        scorer = Scorer(checkpoint, tasks=loaded, strand=strand, device=cpu, max_tokens=max_tokens)
+        scorer = Scorer(
+            checkpoint, tasks=loaded, strand=strand, compute=Compute(cpu, max_tokens=max_tokens)
+        )
         with Genome(path) as genome:
             examiner = Examiner(genome, window)
             windows = []

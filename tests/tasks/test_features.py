@@ -10,13 +10,14 @@ import findna.tasks.features
 from findna.genome.batching import Sequences
 from findna.genome.encoding import BLANK, encode, reverse_complement
 from findna.genome.windows import tile
+from findna.model.devices import Compute
 from findna.model.encoder import Encoder
 from findna.model.inference import region_vectors
 from findna.tasks.features import MOST_BINS, POOLS, Features, FeatureTable
 from findna.tasks.kmers import kmer_counts
 from tests.conftest import TINY, make_model, random_sequence
 
-CPU = torch.device("cpu")
+CPU = Compute(torch.device("cpu"))
 LENGTHS = (64, 100, 37, 130, 251, 5)  # whole, tiled, not divided by bins, shorter than bins
 SEQUENCES = [encode(random_sequence(n, n, "ACGTN")) for n in LENGTHS]
 ALL = np.arange(len(SEQUENCES))
@@ -41,7 +42,7 @@ def encoder():
 
 @pytest.fixture(scope="module")
 def table(encoder):
-    return FeatureTable(encoder, SEQUENCES, device=CPU)
+    return FeatureTable(encoder, SEQUENCES, compute=CPU)
 
 
 def hidden(encoder, tokens):
@@ -89,7 +90,7 @@ def written_out(encoder, tokens, features):
 @pytest.mark.parametrize("features", CHOICES, ids=str)
 def test_a_table_holds_what_prediction_reads(encoder, table, features):
     source = Sequences(SEQUENCES)
-    vectors = region_vectors(source.regions(), source, encoder, features.pooling, device=CPU)
+    vectors = region_vectors(source.regions(), source, encoder, features.pooling, compute=CPU)
     expected = [features.of(row, SEQUENCES[row.index]) for row in vectors]
     np.testing.assert_allclose(table.matrix(features, ALL), expected, rtol=1e-5, atol=1e-6)
 
@@ -102,7 +103,9 @@ def test_features_from_first_principles(encoder, table, features):
 
 @pytest.mark.parametrize("bins", [0, 2, 16])
 def test_a_reverse_complement_has_the_same_features_and_its_bins_turned_round(encoder, table, bins):
-    turned = FeatureTable(encoder, [reverse_complement(tokens) for tokens in SEQUENCES], device=CPU)
+    turned = FeatureTable(
+        encoder, [reverse_complement(tokens) for tokens in SEQUENCES], compute=CPU
+    )
     for k in (0, 3):
         pooled = Features(POOLS, 0, k)
         here, there = (one.matrix(pooled, ALL) for one in (table, turned))
@@ -120,7 +123,9 @@ def test_a_reverse_complement_has_the_same_features_and_its_bins_turned_round(en
 @pytest.mark.parametrize("max_tokens", [1, 150, 10_000])
 def test_features_do_not_depend_on_the_batch(encoder, table, max_tokens):
     order = ALL[::-1]
-    other = FeatureTable(encoder, [SEQUENCES[i] for i in order], device=CPU, max_tokens=max_tokens)
+    other = FeatureTable(
+        encoder, [SEQUENCES[i] for i in order], compute=replace(CPU, max_tokens=max_tokens)
+    )
     np.testing.assert_allclose(
         other.vectors(0, ALL)[:, order], table.vectors(0, ALL), rtol=1e-5, atol=1e-6
     )
@@ -132,7 +137,7 @@ def test_features_of_an_earlier_layer(encoder, table, readout):
     early.load_state_dict(encoder.state_dict())
     features = Features(("mean", "max"), 4, 2, readout=readout)
     own = replace(features, readout=0)
-    expected = FeatureTable(early, SEQUENCES, device=CPU).matrix(own, ALL)
+    expected = FeatureTable(early, SEQUENCES, compute=CPU).matrix(own, ALL)
     np.testing.assert_array_equal(table.matrix(features, ALL), expected)
     assert np.abs(table.matrix(own, ALL) - expected).max() > 0.1
 
@@ -146,7 +151,7 @@ def test_sequences_are_encoded_once_and_when_asked_for(encoder, monkeypatch):
         return region_vectors(regions, *arguments, **options)
 
     monkeypatch.setattr(findna.tasks.features, "region_vectors", counted)
-    one = FeatureTable(encoder, SEQUENCES, device=CPU)
+    one = FeatureTable(encoder, SEQUENCES, compute=CPU)
     expected = one.matrix(Features(), ALL[[4, 1]])
     assert read == [2, 2]  # on both strands
     np.testing.assert_array_equal(one.matrix(Features(), ALL[[1, 4, 1]]), expected[[1, 0, 1]])
@@ -165,7 +170,7 @@ def test_rows_of_a_table_in_any_order(table, rows):
 
 
 def test_a_table_of_the_forward_strand(encoder, table):
-    one = FeatureTable(encoder, SEQUENCES, device=CPU, strands=1)
+    one = FeatureTable(encoder, SEQUENCES, compute=CPU, strands=1)
     assert one.vectors(0, ALL).shape == (1, len(SEQUENCES), len(POOLS) + MOST_BINS, TINY.dim)
     features = Features(POOLS, 8, 2, both_strands=False)
     expected = table.matrix(features, ALL)
