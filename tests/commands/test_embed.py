@@ -512,8 +512,8 @@ def test_an_interrupt_is_one_line_and_leaves_nothing(example, model_folder, writ
 
 def test_from_python(example, model_folder, tmp_path):
     from findna.commands.embed import embed
-    from findna.model.devices import Compute
     from findna.genome.regions import RegionSource
+    from findna.model.devices import Compute
 
     with Genome(example / "genome.fa") as genome:
         source = RegionSource.bed(example / "regions.bed")
