@@ -6,6 +6,7 @@ ships oneDNN's linear layer, with the bias and an optional exact GELU fused, as 
 its own; everything here falls back to the ordinary one where that operator is missing.
 """
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -24,6 +25,15 @@ def _find_onednn() -> Any:
 _onednn: Any = _find_onednn()
 
 
+@cache
+def _multiplies_bf16() -> bool:
+    """Whether oneDNN has bf16 kernels for this CPU (they need AVX-512)."""
+    try:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    except (AttributeError, RuntimeError):
+        return False
+
+
 def _onednn_type(x: Tensor, weight: Tensor) -> torch.dtype | None:
     """What oneDNN multiplies these in: fp32, or bf16 under autocast; None where it cannot."""
     if (
@@ -34,7 +44,8 @@ def _onednn_type(x: Tensor, weight: Tensor) -> torch.dtype | None:
     ):
         return None
     if torch.is_autocast_enabled("cpu"):
-        return torch.bfloat16 if torch.get_autocast_dtype("cpu") == torch.bfloat16 else None
+        bf16 = torch.get_autocast_dtype("cpu") == torch.bfloat16 and _multiplies_bf16()
+        return torch.bfloat16 if bf16 else None
     return torch.float32 if x.dtype == torch.float32 else None
 
 
