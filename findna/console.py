@@ -24,6 +24,7 @@ def set_up(quiet: bool = False, verbosity: int = 0) -> None:
     logger.propagate = False
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)]
     logger.setLevel(logging.ERROR if quiet else level)
+    set_quiet(quiet)
 
 
 _quiet = False

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from findna import console as log
-from findna import console as progress
+from findna import console
 from findna.cli import on_interrupt
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -31,23 +32,43 @@ def option_group(*options: Decorator) -> Decorator:
     return apply
 
 
-def _set_verbosity(context: click.Context, parameter: click.Parameter, value: int) -> None:
-    context.meta[f"findna.{parameter.name}"] = int(value)
-    quiet = bool(context.meta.get("findna.quiet"))
-    log.set_up(quiet, context.meta.get("findna.verbose", 0))
-    progress.set_quiet(quiet)
+def _set_up(quiet: bool, verbose: int, threads: int | None) -> None:
+    """Apply what holds for the whole process; the one place that sets global state."""
+    console.set_up(quiet, verbose)
+    click.get_current_context().meta["findna.quiet"] = quiet
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
 
 
-verbosity = option_group(
-    click.option(
-        "-q", "--quiet", is_flag=True, expose_value=False, callback=_set_verbosity,
-        help="Only errors: no progress bar, warnings or summary.",
-    ),
-    click.option(
-        "-v", "--verbose", count=True, expose_value=False, callback=_set_verbosity,
-        help="Say what is being done; -vv also where errors come from.",
-    ),
-)  # fmt: skip
+def verbosity(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add -q and -v; when the command is run, set up messages and threads before it."""
+
+    @functools.wraps(command)
+    def run(
+        *arguments: Any, quiet: bool, verbose: int, threads: int | None = None, **given: Any
+    ) -> Any:
+        _set_up(quiet, verbose, threads)
+        return command(*arguments, **given)
+
+    options = option_group(
+        click.option(
+            "-q",
+            "--quiet",
+            is_flag=True,
+            help="Only errors: no progress bar, warnings or summary.",
+        ),
+        click.option(
+            "-v",
+            "--verbose",
+            count=True,
+            help="Say what is being done; -vv also where errors come from.",
+        ),
+    )
+    decorated: Callable[..., Any] = options(run)
+    return decorated
+
 
 force = click.option("-f", "--force", is_flag=True, help="Overwrite an existing output.")
 
@@ -57,17 +78,13 @@ device = click.option(
 )  # fmt: skip
 
 
-def _set_threads(context: click.Context, _: click.Parameter, value: int | None) -> None:
-    if value is not None:
-        import torch
-
-        torch.set_num_threads(value)
-
-
 threads = click.option(
-    "-@", "--threads", type=click.IntRange(1, 1024), expose_value=False, callback=_set_threads,
-    metavar="N", help="CPU threads.  [default: all cores]",
-)  # fmt: skip
+    "-@",
+    "--threads",
+    type=click.IntRange(1, 1024),
+    metavar="N",
+    help="CPU threads.  [default: all cores]",
+)
 
 genome = click.argument("genome", type=click.Path(path_type=Path))
 
@@ -167,32 +184,31 @@ def begin() -> None:
     on_interrupt(signal.default_int_handler)
 
 
-def check_regions(regions: str | None, region: tuple[str, ...], split: bool, resized: bool) -> None:
-    """Raise UsageError for region options that exclude each other."""
-    if regions is not None and region:
-        raise click.UsageError("give REGIONS or -r/--region, not both")
-    if split and resized:
-        raise click.UsageError("--split cannot be combined with --flank or --window")
-
-
 @contextmanager
-def genome_and_rows(
-    genome: Path,
-    chrom_alias: Path | None,
-    regions: str | None,
-    region: tuple[str, ...],
-    stream: bool = False,
-) -> Iterator[tuple[Any, Any]]:
-    """The FASTA, and rows of REGIONS, of ``--region``, or one per FASTA record.
-
-    ``stream`` reads a pipe as it comes: the rows can then be read once.
-    """
+def opened_genome(genome: Path, chrom_alias: Path | None) -> Iterator[Any]:
+    """Open the FASTA, under the names of the alias file too."""
     from findna.genome.fasta import Genome, read_aliases
-    from findna.genome.regions import RegionSource
 
     begin()
     aliases = read_aliases(chrom_alias) if chrom_alias else None
     with Genome(genome, aliases) as fasta:
+        yield fasta
+
+
+@contextmanager
+def genome_and_rows(
+    genome: Path, regions: str | None, given: Mapping[str, Any], stream: bool = False
+) -> Iterator[tuple[Any, Any]]:
+    """Open the FASTA, and the rows of REGIONS, of ``--region``, or one per FASTA record.
+
+    ``stream`` reads a pipe as it comes: the rows can then be read once.
+    """
+    from findna.genome.regions import RegionSource
+
+    region = given["region"]
+    if regions is not None and region:
+        raise click.UsageError("give REGIONS or -r/--region, not both")
+    with opened_genome(genome, given["chrom_alias"]) as fasta:
         if regions is not None:
             source = (RegionSource.stream if stream else RegionSource.bed)(regions)
         elif region:
@@ -201,6 +217,60 @@ def genome_and_rows(
             source = RegionSource.records(fasta)
         with source:
             yield fasta, source
+
+
+def placement(given: Mapping[str, Any]) -> Any:
+    """Return the region options that were given."""
+    from findna.genome.regions import RegionOptions
+
+    if given["split"] and (given["flank"] or given["window"] is not None):
+        raise click.UsageError("--split cannot be combined with --flank or --window")
+    return RegionOptions(
+        stranded=given["stranded"],
+        split=given["split"],
+        flank=given["flank"],
+        window=given["window"],
+        anchor=given["anchor"],
+        pad=given["out_of_bounds"] == "pad",
+        on_error=given.get("on_error", "null"),
+        whole=given.get("whole", False),
+    )
+
+
+def compute(given: Mapping[str, Any]) -> Any:
+    """Return where and how to compute, as it was given."""
+    from findna.model.devices import Compute
+
+    return Compute.on(given["device"], given["precision"], given["max_tokens"])
+
+
+def destination(given: Mapping[str, Any], forms: Sequence[str], default: str | None = None) -> Any:
+    """Return where the output goes, its format by option or name.
+
+    Parameters
+    ----------
+    forms : sequence of str
+        Formats of the command.
+    default : str, optional
+        Format of standard output and of names without an ending; the first of ``forms``.
+    """
+    from findna.outputs.files import Destination, form_of
+
+    path: Path | None = given["output"]
+    return Destination(
+        path,
+        given.get("form") or form_of(path, forms, default or forms[0]),
+        force=given["force"],
+        write_index=given.get("write_index", False),
+        shard=given.get("shard"),
+        resume=given.get("resume", False),
+        command=shlex.join(["findna", *sys.argv[1:]]),
+    )
+
+
+def arrow(output: Path | None) -> str:
+    """Return where the output went, for the last line of a run."""
+    return f" -> {output}" if output is not None and str(output) != "-" else ""
 
 
 def for_job(run: Callable[..., Any], rows: str | None) -> Callable[..., Any]:
@@ -227,7 +297,7 @@ def for_job(run: Callable[..., Any], rows: str | None) -> Callable[..., Any]:
         *sources, output = inputs
         summary = run_sharded(job, run, *sources, output=output, **options)
         if summary is not None:
-            say(f"{summary.rows} rows of {summary.parts} processes -> {output}")
+            say(f"{summary.rows} rows of {summary.parts} processes -> {output.path}")
         click.get_current_context().exit()
 
     return sharded

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -54,34 +52,7 @@ from findna.cli import _options
 @_options.inference_options
 @_options.force
 @_options.verbosity
-def embed(
-    genome: Path,
-    regions: str | None,
-    output: Path | None,
-    form: str | None,
-    model: str,
-    region: tuple[str, ...],
-    stranded: bool,
-    split: bool,
-    flank: int,
-    window: int | None,
-    anchor: str,
-    out_of_bounds: str,
-    on_error: str,
-    chrom_alias: Path | None,
-    kinds: tuple[str, ...],
-    bins: int,
-    per_base: bool,
-    both_strands: bool,
-    whole: bool,
-    dtype: str,
-    shard: Any,
-    resume: bool,
-    device: str,
-    precision: str,
-    max_tokens: int | None,
-    force: bool,
-) -> None:
+def embed(genome: Path, regions: str | None, **given: Any) -> None:
     """Write one vector per region of REGIONS (BED) with the sequence of GENOME (FASTA).
 
     Rows come out as they went in: same number, same order, every column. REGIONS may be plain,
@@ -96,35 +67,28 @@ def embed(
       bedtools makewindows -g genome.fa.fai -w 1000 | findna embed genome.fa - -o windows.h5
       findna embed genes.fa -o genes.h5 --pool mean --pool max --bins 8
     """
-    _options.check_regions(regions, region, split, bool(flank) or window is not None)
-    if form is None:
-        name = output.name.lower().removesuffix(".gz").removesuffix(".bgz") if output else ""
-        form = "tsv" if name.endswith((".tsv", ".txt", ".bed")) else "h5"
+    options = _options.placement(given)
 
+    from findna.commands.embed import FORMS
     from findna.commands.embed import embed as run
-    from findna.genome.regions import RegionOptions
-    from findna.model.devices import Compute
     from findna.model.pooling import Pooling
 
-    opened = _options.genome_and_rows(genome, chrom_alias, regions, region)
-    with opened as (fasta, source):
+    output = _options.destination(given, FORMS)
+    with _options.genome_and_rows(genome, regions, given) as (fasta, source):
         summary = _options.for_job(run, regions)(
             fasta,
             source,
             output,
-            model=model,
-            options=RegionOptions(
-                stranded, split, flank, window, anchor, out_of_bounds == "pad", on_error
+            model=given["model"],
+            options=options,
+            pooling=Pooling(
+                tuple(dict.fromkeys(given["kinds"])),
+                given["bins"],
+                given["per_base"],
+                given["both_strands"],
             ),
-            pooling=Pooling(tuple(dict.fromkeys(kinds)), bins, per_base, both_strands),
-            form=form,
-            dtype=dtype,
-            compute=Compute.on(device, precision, max_tokens),
-            whole=whole,
-            shard=shard,
-            resume=resume,
-            force=force,
-            command=shlex.join(["findna", *sys.argv[1:]]),
+            dtype=given["dtype"],
+            compute=_options.compute(given),
         )
     missing = summary.rows - summary.embedded
     fate = "skipped" if summary.skipped else "kept without a vector"
@@ -134,6 +98,5 @@ def embed(
         + (f", {missing} {fate}" if missing else "")
         + (f", {summary.resumed} of them before" if summary.resumed else "")
         + f" in {summary.seconds:.1f} s ({rate:.0f}/s), "
-        f"model {summary.model} {summary.digest[:12]}"
-        + (f" -> {output}" if output is not None and str(output) != "-" else "")
+        f"model {summary.model} {summary.digest[:12]}" + _options.arrow(output.path)
     )

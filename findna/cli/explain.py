@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -61,35 +61,7 @@ from findna.cli import _options
 @_options.inference_options
 @_options.force
 @_options.verbosity
-def explain(
-    genome: Path,
-    regions: str | None,
-    task: str | None,
-    target: str | None,
-    model: str | None,
-    class_name: str | None,
-    output: Path | None,
-    track: Path | None,
-    plot: Path | None,
-    region: tuple[str, ...],
-    stranded: bool,
-    split: bool,
-    flank: int,
-    window: int | None,
-    anchor: str,
-    out_of_bounds: str,
-    on_error: str,
-    chrom_alias: Path | None,
-    context: int | None,
-    both_strands: bool,
-    whole: bool,
-    header: bool,
-    write_index: bool,
-    device: str,
-    precision: str,
-    max_tokens: int | None,
-    force: bool,
-) -> None:
+def explain(genome: Path, regions: str | None, **given: Any) -> None:
     """Replace each base of REGIONS (BED) by the three others, and write what that changes.
 
     With a task, its log-odds are measured (in-silico saturation mutagenesis); with --target mnm,
@@ -104,51 +76,63 @@ def explain(
       findna explain genome.fa motifs.bed --context 300 --task promoter --plot motifs.pdf
       findna explain genome.fa loci.bed --target mnm --both-strands > loci.bedgraph
     """
+    task, target = given["task"], given["target"]
     if (task is None) == (target is None):
         raise click.UsageError("give --task NAME or --target mnm")
-    if task is not None and model is not None:
+    if task is not None and given["model"] is not None:
         raise click.UsageError("-m/--model is for --target mnm; a task has its own encoder")
-    if task is None and class_name is not None:
+    if task is None and given["class_name"] is not None:
         raise click.UsageError("--class is for --task")
-    _options.check_regions(regions, region, split, bool(flank) or window is not None)
-    if split and context is not None:
+    options = _options.placement(given)
+    if options.split and given["context"] is not None:
         raise click.UsageError("--split cannot be combined with --context")
-    if output is None and plot is None and track is None:
-        track = Path("-")
 
+    from findna.commands.explain import Question
     from findna.commands.explain import explain as run
-    from findna.genome.regions import RegionOptions
-    from findna.model.devices import Compute
 
-    opened = _options.genome_and_rows(genome, chrom_alias, regions, region)
-    with opened as (fasta, source):
+    with _options.genome_and_rows(genome, regions, given) as (fasta, source):
         summary = run(
             fasta,
             source,
-            output,
-            task=task,
-            class_name=class_name,
-            model=model or "tiny",
-            options=RegionOptions(
-                stranded, split, flank, window, anchor, out_of_bounds == "pad", on_error
+            _outputs(given),
+            question=Question(
+                task=task,
+                class_name=given["class_name"],
+                model=given["model"] or "tiny",
+                context=given["context"],
+                both_strands=given["both_strands"],
             ),
-            context=context,
-            both_strands=both_strands,
-            track=track,
-            plot=plot,
-            header=header,
-            write_index=write_index,
-            whole=whole,
-            compute=Compute.on(device, precision, max_tokens),
-            force=force,
-            command=shlex.join(["findna", *sys.argv[1:]]),
+            options=options,
+            compute=_options.compute(given),
         )
     missing = summary.rows - summary.explained
-    fate = "skipped" if on_error == "skip" else "without effects"
+    fate = "skipped" if options.on_error == "skip" else "without effects"
     rate = summary.mutants / max(summary.seconds, 1e-9)
     _options.say(
         f"{summary.explained} of {summary.rows} regions explained"
         + (f", {missing} {fate}" if missing else "")
         + f": {summary.mutants} replacements in {summary.seconds:.1f} s ({rate:.0f}/s), "
         + summary.target
+    )
+
+
+def _outputs(given: Mapping[str, Any]) -> Any:
+    """Return where effects, track and pictures go; a track on standard output by default."""
+    from findna.commands.explain import ExplainOutputs
+
+    output, track, plot = given["output"], given["track"], given["plot"]
+    if output is None and plot is None and track is None:
+        track = Path("-")
+    index = given["write_index"]
+    if index and track is None:
+        raise click.UsageError("--write-index needs a track: --track NAME.bedgraph.gz")
+    common = {**given, "write_index": False}
+    effects = _options.destination({**common, "form": "h5"}, ("h5",)) if output else None
+    along = {**common, "output": track, "write_index": index}
+    return ExplainOutputs(
+        effects=effects,
+        track=_options.destination(along, ("bedgraph", "bigwig")) if track else None,
+        plot=plot,
+        header=given["header"],
+        force=given["force"],
     )

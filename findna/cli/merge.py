@@ -32,10 +32,9 @@ def merge(parts: tuple[Path, ...], output: Path | None, force: bool) -> None:
       findna merge promoters.*.bed.gz -o promoters.bed.gz
     """
     from findna.commands.merge import merge as run
+    from findna.outputs.files import Destination
 
     _options.begin()
-    summary = run(parts, output, force)
-    _options.say(
-        f"{summary.rows} rows of {summary.parts} parts merged"
-        + (f" -> {output}" if output is not None and str(output) != "-" else "")
-    )
+    form = "bcf" if output is not None and output.suffix == ".bcf" else "tsv"
+    summary = run(parts, Destination(output, form, force))
+    _options.say(f"{summary.rows} rows of {summary.parts} parts merged" + _options.arrow(output))

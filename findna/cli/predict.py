@@ -44,33 +44,7 @@ from findna.cli import _options
 @_options.inference_options
 @_options.force
 @_options.verbosity
-def predict(
-    genome: Path,
-    regions: str | None,
-    task: tuple[str, ...],
-    output: Path | None,
-    form: str | None,
-    bed6: bool,
-    header: bool,
-    all_classes: bool,
-    min_prob: float | None,
-    write_index: bool,
-    region: tuple[str, ...],
-    stranded: bool,
-    split: bool,
-    flank: int,
-    window: int | None,
-    anchor: str,
-    out_of_bounds: str,
-    on_error: str,
-    chrom_alias: Path | None,
-    shard: Any,
-    resume: bool,
-    device: str,
-    precision: str,
-    max_tokens: int | None,
-    force: bool,
-) -> None:
+def predict(genome: Path, regions: str | None, **given: Any) -> None:
     """Append label and probability to the rows of REGIONS (BED), from the sequence of GENOME.
 
     Rows come out as they went in, in their order, with two more columns per task: the label, and
@@ -86,49 +60,42 @@ def predict(
       findna predict genome.fa tss.bed --task promoter --window 300 --bed6 -o tss.bed.gz
       findna predict genes.fa --task promoter,splice --all-classes
     """
-    _options.check_regions(regions, region, split, bool(flank) or window is not None)
-    records = regions is None and not region
-    if form is None:
-        name = output.name.lower().removesuffix(".gz").removesuffix(".bgz") if output else ""
-        by_name = {".tsv": "tsv", ".txt": "tsv", ".jsonl": "jsonl", ".bed": "bed"}
-        form = by_name.get(Path(name).suffix, "tsv" if records else "bed")
-    if bed6 and form != "bed":
+    options = _options.placement(given)
+    records = regions is None and not given["region"]
+    if given["bed6"] and given["form"] not in (None, "bed"):
         raise click.UsageError("--bed6 is BED; leave out -O")
 
+    from findna.commands.predict import FORMS
     from findna.commands.predict import predict as run
-    from findna.genome.regions import RegionOptions
-    from findna.model.devices import Compute
+    from findna.outputs.tables import PredictionFormat
 
-    opened = _options.genome_and_rows(
-        genome, chrom_alias, regions, region, stream=not (resume or shard)
+    output = _options.destination(given, FORMS, "tsv" if records and not given["bed6"] else "bed")
+    if given["bed6"] and output.form != "bed":
+        raise click.UsageError("--bed6 is BED; leave out -O")
+    layout = PredictionFormat(
+        bed6=given["bed6"],
+        header=given["header"],
+        all_classes=given["all_classes"],
+        records=records,
+        min_probability=given["min_prob"],
     )
+    opened = _options.genome_and_rows(genome, regions, given, stream=not output.in_parts)
     with opened as (fasta, source):
         summary = _options.for_job(run, regions)(
             fasta,
             source,
             output,
-            tasks=_options.listed(task),
-            options=RegionOptions(
-                stranded, split, flank, window, anchor, out_of_bounds == "pad", on_error
-            ),
-            form=form,
-            bed6=bed6,
-            header=header,
-            all_classes=all_classes,
-            records=records,
-            min_probability=min_prob,
-            write_index=write_index,
-            compute=Compute.on(device, precision, max_tokens),
-            shard=shard,
-            resume=resume,
-            force=force,
+            tasks=_options.listed(given["task"]),
+            options=options,
+            layout=layout,
+            compute=_options.compute(given),
         )
     missing = summary.rows - summary.predicted
-    fate = "skipped" if on_error == "skip" else "without a prediction"
+    fate = "skipped" if options.on_error == "skip" else "without a prediction"
     _options.say(
         f"{summary.predicted} of {summary.rows} regions predicted"
         + (f", {missing} {fate}" if missing else "")
-        + (f", {summary.written} written" if min_prob is not None else "")
+        + (f", {summary.written} written" if layout.min_probability is not None else "")
         + f" in {summary.seconds:.1f} s, "
         + ", ".join(f"task {name} {digest[:12]}" for name, digest in summary.tasks.items())
     )

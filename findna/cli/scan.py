@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from findna.cli import _options
-from findna.outputs.tracks import is_bigwig
 
 
 @click.command(short_help="A task's probability along the genome, as a track.")
@@ -65,27 +65,7 @@ from findna.outputs.tracks import is_bigwig
 @_options.inference_options
 @_options.force
 @_options.verbosity
-def scan(
-    genome: Path,
-    task: str,
-    output: Path | None,
-    form: str | None,
-    regions: str | None,
-    region: tuple[str, ...],
-    class_name: str | None,
-    window: int | None,
-    step: int | None,
-    strand: str,
-    max_n: float,
-    on_error: str,
-    chrom_alias: Path | None,
-    header: bool,
-    write_index: bool,
-    device: str,
-    precision: str,
-    max_tokens: int | None,
-    force: bool,
-) -> None:
+def scan(genome: Path, task: str, regions: str | None, **given: Any) -> None:
     """Write a task's probability along GENOME (FASTA) as a track: bedGraph or bigWig.
 
     Windows slide over every contig, or over the regions that are given; the value of a base is
@@ -99,43 +79,38 @@ def scan(
       findna scan genome.fa --task splice --class donor --strand - -o donor.minus.bw
       findna scan genome.fa --task promoter | awk '$4 > 0.9' | bedtools merge -c 4 -o max
     """
-    if regions is not None and region:
+    if regions is not None and given["region"]:
         raise click.UsageError("give --regions or -r/--region, not both")
-    if form is None:
-        form = "bigwig" if output is not None and is_bigwig(output) else "bedgraph"
 
     from contextlib import ExitStack
 
+    from findna.commands.scan import FORMS, ScanOptions
     from findna.commands.scan import scan as run
-    from findna.genome.fasta import Genome, read_aliases
     from findna.genome.regions import RegionSource
-    from findna.model.devices import Compute
 
-    _options.begin()
-    aliases = read_aliases(chrom_alias) if chrom_alias else None
+    output = _options.destination(given, FORMS)
     with ExitStack() as stack:
-        fasta = stack.enter_context(Genome(genome, aliases))
+        fasta = stack.enter_context(_options.opened_genome(genome, given["chrom_alias"]))
         source = None
         if regions is not None:
             source = stack.enter_context(RegionSource.bed(regions))
-        elif region:
-            source = RegionSource.strings(region, fasta)
+        elif given["region"]:
+            source = RegionSource.strings(given["region"], fasta)
         summary = run(
             fasta,
             output,
             task=task,
+            class_name=given["class_name"],
             regions=source,
-            class_name=class_name,
-            window=window,
-            step=step,
-            max_n=max_n,
-            strand=strand,
-            on_error=on_error,
-            form=form,
-            header=header,
-            write_index=write_index,
-            compute=Compute.on(device, precision, max_tokens),
-            force=force,
+            options=ScanOptions(
+                given["window"] or 0,
+                given["step"] or 0,
+                given["max_n"],
+                given["strand"],
+                given["on_error"],
+            ),
+            header=given["header"],
+            compute=_options.compute(given),
         )
     options = summary.options
     _options.say(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,31 +76,7 @@ from findna.cli import _options
 @_options.inference_options
 @_options.force
 @_options.verbosity
-def variants(
-    genome: Path,
-    variants: str,
-    output: Path | None,
-    form: str | None,
-    model: str,
-    scores: str,
-    task: tuple[str, ...],
-    class_name: tuple[str, ...],
-    window: int | None,
-    whole: bool,
-    strand: str,
-    haplotype: str | None,
-    ref_mismatch: str,
-    chrom_alias: Path | None,
-    embeddings: Path | None,
-    no_version: bool,
-    write_index: bool,
-    shard: Any,
-    resume: bool,
-    device: str,
-    precision: str,
-    max_tokens: int | None,
-    force: bool,
-) -> None:
+def variants(genome: Path, variants: str, **given: Any) -> None:
     """Score every alternate allele of VCF against the sequence of GENOME (FASTA).
 
     Each record comes out as it went in, in its order, with more INFO: FINDNA_DIST, FINDNA_LLR,
@@ -117,44 +92,38 @@ def variants(
       findna variants genome.fa calls.vcf.gz --task promoter --window 300 -o effects.tsv
       findna variants genome.fa phased.vcf.gz --haplotype HG001 -o personal.vcf.gz
     """
-    wanted = [name for name in scores.split(",") if name not in ("", "none")]
+    wanted = [name for name in given["scores"].split(",") if name not in ("", "none")]
     unknown = [name for name in wanted if name not in ("dist", "llr")]
     if unknown:
         raise click.UsageError(f"--scores: no score {unknown[0]}; use dist, llr, both, or none")
-    if form is None:
-        name = output.name.lower().removesuffix(".gz").removesuffix(".bgz") if output else ""
-        by_name = {".bcf": "bcf", ".tsv": "tsv", ".txt": "tsv"}
-        form = by_name.get(Path(name).suffix, "vcf")
 
+    from findna.commands.variants import FORMS, Scoring
     from findna.commands.variants import variants as run
-    from findna.genome.fasta import Genome, read_aliases
-    from findna.model.devices import Compute
     from findna.variants.vcf import VcfSource
 
-    _options.begin()
-    aliases = read_aliases(chrom_alias) if chrom_alias else None
-    with Genome(genome, aliases) as fasta, VcfSource(variants) as source:
+    output = _options.destination(given, FORMS)
+    if given["no_version"]:
+        output = replace(output, command="")
+    scoring = Scoring(
+        model=given["model"],
+        scores=wanted,
+        tasks=_options.listed(given["task"]),
+        classes=given["class_name"],
+        window=given["window"],
+        strand=given["strand"],
+        haplotype=given["haplotype"],
+        whole=given["whole"],
+    )
+    opened = _options.opened_genome(genome, given["chrom_alias"])
+    with opened as fasta, VcfSource(variants) as source:
         summary = _options.for_job(run, variants)(
             fasta,
             source,
             output,
-            model=model,
-            scores=wanted,
-            tasks=_options.listed(task),
-            classes=class_name,
-            window=window,
-            strand=strand,
-            haplotype=haplotype,
-            ref_mismatch=ref_mismatch,
-            form=form,
-            embeddings=embeddings,
-            write_index=write_index,
-            whole=whole,
-            compute=Compute.on(device, precision, max_tokens),
-            shard=shard,
-            resume=resume,
-            force=force,
-            command="" if no_version else shlex.join(["findna", *sys.argv[1:]]),
+            scoring=scoring,
+            ref_mismatch=given["ref_mismatch"],
+            embeddings=given["embeddings"],
+            compute=_options.compute(given),
         )
     named = [f"model {summary.model} {summary.digest[:12]}"] if summary.model else []
     named += [f"task {name} {digest[:12]}" for name, digest in summary.tasks.items()]
@@ -165,10 +134,10 @@ def variants(
         + (f" ({counts})" if counts else "")
         + (f", not scored: {missing}" if missing else "")
         + f", in {summary.seconds:.1f} s, {', '.join(named)}"
-        + (f" -> {output}" if output is not None and str(output) != "-" else "")
+        + _options.arrow(output.path)
     )
-    if haplotype is not None:
-        _options.say(_on_haplotypes(haplotype, summary.backgrounds, summary.neighbours))
+    if scoring.haplotype is not None:
+        _options.say(_on_haplotypes(scoring.haplotype, summary.backgrounds, summary.neighbours))
 
 
 def _on_haplotypes(sample: str, backgrounds: Counter[str], neighbours: Counter[str]) -> str:

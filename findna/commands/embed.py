@@ -5,33 +5,30 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from findna import __version__
-from findna.commands.rows import place_all, rows_of, vectors_in_order
-from findna.console import progress
+from findna.commands.rows import Output, TextOutput, region_rows, run_rows
 from findna.errors import ConfigError, RegionError
-from findna.genome.bed import column_names
 from findna.genome.fasta import Genome
 from findna.genome.regions import Placed, RegionOptions, RegionSource, survey
-from findna.model.checkpoint import Checkpoint, find_model, load_checkpoint, read_config
+from findna.model.checkpoint import find_model, load_checkpoint, read_config
 from findna.model.devices import Compute
-from findna.model.pooling import Pooling, RegionVectors
-from findna.outputs.files import check_output, is_device, is_stdout, open_text_output, published
-from findna.outputs.hdf5 import EmbeddingWriter
-from findna.outputs.provenance import genome_facts, obs_columns, obs_row, run_facts
-from findna.outputs.shards import Shard, check_parts, write_note
+from findna.model.inference import region_vectors
+from findna.model.pooling import Pooling
+from findna.outputs.files import Destination
+from findna.outputs.hdf5 import EmbeddingWriter, assemble
+from findna.outputs.provenance import genome_facts, obs_columns, obs_row, origin, run_facts
+from findna.outputs.results import RegionVectors
 from findna.outputs.tables import EmbeddingTable
-from findna.outputs.unfinished import Counts, kept, write_hdf5, write_text
 
 logger = logging.getLogger(__name__)
 
+FORMS = ("h5", "tsv")
 _MOST_COLUMNS = 1_000  # their names have to fit an attribute of 64 KiB
 
 
@@ -51,182 +48,160 @@ class EmbedSummary:
 def embed(
     genome: Genome,
     source: RegionSource,
-    output: Path | None,
+    output: Destination,
     *,
-    model: str,
+    model: str = "tiny",
     options: RegionOptions = RegionOptions(),
     pooling: Pooling = Pooling(),
-    form: str = "h5",
     dtype: str = "float32",
     compute: Compute,
-    whole: bool = False,
-    shard: Shard | None = None,
-    resume: bool = False,
-    force: bool = False,
-    command: str = "",
 ) -> EmbedSummary:
     """Write one vector per row.
 
     Parameters
     ----------
-    output : Path, optional
-        File to write; None or ``-`` is standard output, for tables only.
-    form : {"h5", "tsv"}
-        HDF5 in AnnData's layout, or a table (docs/formats.md).
+    output : Destination
+        HDF5 in AnnData's layout (``h5``), or a table (``tsv``); docs/formats.md.
+    model : str
+        Name of a shipped model, or a model folder.
     dtype : {"float32", "float16"}
         Of the stored vectors.
-    shard : Shard, optional
-        Only these rows; a note of what the output is a part of is kept beside it.
-    resume : bool
-        Keep what is complete if interrupted, and go on from it.
-    command : str
-        Command line to record in the output.
 
     Raises
     ------
     FindnaError
         The input cannot be used or the output not written; nothing is then left behind, but what
-        ``resume`` keeps.
+        ``output.resume`` keeps.
     """
     started = time.monotonic()
-    if form == "h5" and is_stdout(output):
-        raise ConfigError(
-            "HDF5 cannot be streamed: name a file with -o, or ask for a table: -O tsv"
-        )
-    check_parts(output, shard, resume)
-    if form == "tsv" and pooling.per_base:
+    output.check([genome.path, source.path], instead="ask for a table: -O tsv")
+    if output.form == "tsv" and pooling.per_base:
         raise ConfigError("--per-base needs HDF5: name a file with -o and leave out -O tsv")
-    if output is not None and not is_stdout(output) and (form == "h5" or not is_device(output)):
-        check_output(output, force, [genome.path, *([source.path] if source.path else [])])
     # what is cheap to check comes first
     sizes = read_config(find_model(model))["encoder"]
     if "cls" in pooling.kinds and sizes.get("n_cls") == 0:
         raise ConfigError(f"model {model} has no CLS positions; choose another --pool")
-    found = survey(source, genome, options, utf8=form == "h5")
-    logger.info("%d rows, %d bp in %d contigs", found.rows, found.bases, len(found.contigs))
-    if form == "h5" and found.columns > _MOST_COLUMNS:
+    surveyed = survey(source, genome, options, utf8=output.form == "h5")
+    logger.info(
+        "%d rows, %d bp in %d contigs", surveyed.rows, surveyed.bases, len(surveyed.contigs)
+    )
+    if output.form == "h5" and surveyed.columns > _MOST_COLUMNS:
         raise RegionError(
-            f"{source.name}: {found.columns} columns; HDF5 output takes at most {_MOST_COLUMNS}: "
-            "cut some (cut -f) or write a table (-O tsv)"
+            f"{source.name}: {surveyed.columns} columns; HDF5 output takes at most "
+            f"{_MOST_COLUMNS}: cut some (cut -f) or write a table (-O tsv)"
         )
     checkpoint = load_checkpoint(model)
-    dim, names = checkpoint.config.dim, column_names(found.columns)
-    facts = _metadata(checkpoint, pooling, options, whole, compute.precision, command)
-    first, last = rows_of(shard, source, genome, options, found)
+    encoder, dim = checkpoint.model.encoder, checkpoint.config.dim
+    recorded = {
+        "pool": ",".join(pooling.kinds),
+        "bins": pooling.bins,
+        "both_strands": pooling.both_strands,
+        **options.facts(),
+        "precision": compute.precision,
+    }
+    skip = options.on_error == "skip"
 
-    def rows(done: int = 0) -> Iterator[tuple[Placed, RegionVectors | None]]:
-        placed = islice(place_all(source, genome, options), first + done, last)
-        return vectors_in_order(
-            placed, genome, checkpoint.model.encoder, pooling, compute, whole=whole
-        )  # fmt: skip
+    def stage(rows: Iterator[Placed]) -> Iterator[tuple[Placed, RegionVectors | None]]:
+        regions = ((row, row.region) for row in rows)
+        return region_vectors(regions, genome, encoder, pooling, compute, whole=options.whole)
 
-    def write(
-        writer: EmbeddingWriter | EmbeddingTable,
-        some: Iterable[tuple[Placed, RegionVectors | None]],
-    ) -> Counts:
-        counts = Counter(rows=0, embedded=0, skipped=0, header_lines=0)
-        for item, vectors in some:
-            bar.update()
-            counts["rows"] += 1
-            if vectors is None and options.on_error == "skip":
-                counts["skipped"] += 1
-                continue
-            counts["embedded"] += vectors is not None
-            pooled, bins = (vectors.pooled, vectors.bins) if vectors else (None, None)
-            if isinstance(writer, EmbeddingTable):
-                writer.write(item.row.columns, item.status, pooled, bins)
-                continue
-            length, n_unknown = (vectors.length, vectors.n_unknown) if vectors else (0, 0)
-            row = obs_row(item, options.stranded, length, n_unknown)
-            writer.write(row, pooled, bins, vectors.per_base if vectors else None)
-        return counts
+    sink: Output[Placed, RegionVectors]
+    if output.form == "tsv":
+        table = partial(EmbeddingTable, dim=dim, kinds=pooling.kinds, bins=pooling.bins, skip=skip)
+        sink = TextOutput(output.open_text, table)
+    else:
+        metadata = {**origin(output.command), "model": checkpoint.facts, "options": recorded}
+        sink = _Hdf5Output(
+            output,
+            layout={
+                "dim": dim,
+                "columns": obs_columns(surveyed.columns),
+                "kinds": pooling.kinds,
+                "bins": pooling.bins,
+                "per_base": pooling.per_base,
+                "dtype": dtype,
+            },
+            metadata=metadata | {"genome": genome_facts(genome, surveyed.contigs)},
+            stranded=options.stranded,
+            skip=skip,
+        )
 
-    def write_table(
-        file: BinaryIO, some: Iterable[tuple[Placed, RegionVectors | None]], begin: bool
-    ) -> Counts:
-        table = EmbeddingTable(file, dim, names, pooling.kinds, pooling.bins)
-        if begin:
-            table.begin()
-        return write(table, some) | {"header_lines": int(begin)}
+    def facts() -> dict[str, Any]:
+        return run_facts(
+            "embed",
+            genome,
+            surveyed.contigs,
+            {"sha256": source.digest(), "rows": surveyed.rows},
+            {"model": checkpoint.digest},
+            {
+                **recorded,
+                "on_error": options.on_error,
+                "form": output.form,
+                "dtype": dtype,
+                "per_base": pooling.per_base,
+            },
+        )
 
-    def write_file(path: Path, some: Iterable[tuple[Placed, RegionVectors | None]]) -> Counts:
-        with EmbeddingWriter(
-            path,
-            dim=dim,
-            columns=obs_columns(found.columns),
-            kinds=pooling.kinds,
-            bins=pooling.bins,
-            per_base=pooling.per_base,
-            dtype=dtype,
-            metadata=facts,
-        ) as writer:
-            counts = write(writer, some)
-            writer.update_metadata(genome=genome_facts(genome, found))
-        return counts
-
-    with ExitStack() as stack:
-        decides = {}
-        if resume or shard is not None:
-            decides = run_facts(
-                "embed", genome, found.contigs, {"sha256": source.digest(), "rows": found.rows},
-                {"model": checkpoint.digest},
-                {**facts["options"], "on_error": options.on_error, "form": form, "dtype": dtype,
-                 "per_base": pooling.per_base},
-            )  # fmt: skip
-        unfinished = None
-        if resume:
-            unfinished = stack.enter_context(kept(output, decides, shard, force))
-        done = unfinished.rows if unfinished else 0
-        bar = stack.enter_context(progress(last - first, "regions", "embed", done))
-        if form == "tsv":
-            counts = write_text(
-                rows(done), write_table, partial(open_text_output, output, force), unfinished,
-                last - first,
-            )  # fmt: skip
-        else:
-            assert output is not None
-            counts = write_hdf5(
-                rows(done), write_file, partial(published, output, force),
-                lambda: facts | {"genome": genome_facts(genome, found)}, unfinished, last - first,
-            )  # fmt: skip
-        if shard is not None:
-            assert output is not None
-            write_note(output, decides, shard, (first, last), found.rows, counts["header_lines"])
-        if unfinished is not None:
-            unfinished.discard()
+    rows = region_rows(source, genome, options, surveyed.rows)
+    counts = run_rows("embed", rows, stage, sink, output, facts)
     return EmbedSummary(
         counts["rows"],
         counts["embedded"],
         counts["skipped"],
-        done,
+        counts["resumed"],
         time.monotonic() - started,
         checkpoint.name,
         checkpoint.digest,
     )
 
 
-def _metadata(
-    checkpoint: Checkpoint,
-    pooling: Pooling,
-    options: RegionOptions,
-    whole: bool,
-    precision: str,
-    command: str,
-) -> dict[str, Any]:
-    return {
-        "findna_version": __version__,
-        "command": command,
-        "model": {
-            "name": checkpoint.name,
-            "digest": checkpoint.digest,
-            "max_length": checkpoint.config.max_length,
-        },
-        "options": {
-            "pool": ",".join(pooling.kinds),
-            "bins": pooling.bins,
-            "both_strands": pooling.both_strands,
-            **options.facts(),
-            "whole": whole,
-            "precision": precision,
-        },
-    }
+class _Hdf5Rows:
+    """Rows to one HDF5 file."""
+
+    def __init__(self, writer: EmbeddingWriter, stranded: bool, skip: bool) -> None:
+        self.counts = Counter[str](embedded=0, skipped=0)
+        self._writer, self._stranded, self._skip = writer, stranded, skip
+
+    def begin(self, row: Placed | None) -> int:
+        """Return 0: no line precedes the rows."""
+        return 0
+
+    def write(self, row: Placed, result: RegionVectors | None) -> None:
+        """Write one row; without vectors they are NaN."""
+        if result is None:
+            if self._skip:
+                self.counts["skipped"] += 1
+            else:
+                self._writer.write(obs_row(row, self._stranded, 0, 0))
+            return
+        self.counts["embedded"] += 1
+        obs = obs_row(row, self._stranded, result.length, result.n_unknown)
+        self._writer.write(obs, result.pooled, result.bins, result.per_base)
+
+
+@dataclass(frozen=True)
+class _Hdf5Output:
+    """HDF5, in one go or assembled from parts."""
+
+    output: Destination
+    layout: Mapping[str, Any]
+    metadata: Mapping[str, Any]
+    stranded: bool
+    skip: bool
+
+    @contextmanager
+    def whole(self) -> Iterator[_Hdf5Rows]:
+        """Open the output itself; it appears when the block succeeds."""
+        with self.output.published() as path, self.part(path) as rows:
+            yield rows
+
+    @contextmanager
+    def part(self, path: Path) -> Iterator[_Hdf5Rows]:
+        """Open a file for some of the rows."""
+        with EmbeddingWriter(path, **self.layout, metadata=self.metadata) as writer:
+            yield _Hdf5Rows(writer, self.stranded, self.skip)
+
+    def join(self, parts: Sequence[Path]) -> None:
+        """Assemble the output from its parts."""
+        with self.output.published() as path:
+            assemble(parts, path, self.metadata)

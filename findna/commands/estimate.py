@@ -78,8 +78,8 @@ def estimate_embed(
         for number, region in enumerate(cycle(sample)):
             if n >= bases:
                 break
-            regions.append(_shortened(region, number))
-            n += len(regions[-1])
+            regions.append((number, _shortened(region)))
+            n += len(regions[-1][1])
         started = time.perf_counter()
         encoder = checkpoint.model.encoder
         for _ in region_vectors(regions, source, encoder, Pooling(), compute):
@@ -95,13 +95,13 @@ def estimate_embed(
     )  # fmt: skip
 
 
-def _shortened(region: Region, index: int) -> Region:
-    """A region under another number, or the beginning of its first part if it is long."""
+def _shortened(region: Region) -> Region:
+    """Return a region, or the beginning of its first part if it is long."""
     parts = region.parts
     if len(region) > _LONGEST:
         start, end = parts[0]
         parts = ((start, min(end, start + _LONGEST)),)
-    return Region(index, region.chrom, parts, region.reverse)
+    return Region(region.chrom, parts, region.reverse)
 
 
 def estimate_variants(

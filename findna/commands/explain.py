@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -26,28 +25,14 @@ from findna.genome.windows import Region, Window
 from findna.labelled.sets import REGRESSION
 from findna.model.checkpoint import Checkpoint, load_checkpoint, training_length
 from findna.model.devices import Compute
-from findna.outputs.files import (
-    check_output,
-    index_table,
-    is_device,
-    is_live,
-    is_stdout,
-    open_text_output,
-    published,
-)
+from findna.outputs.files import Destination, check_output
 from findna.outputs.hdf5 import EffectWriter
 from findna.outputs.logos import MOST_BASES, LogoWriter, is_book, need_logos
-from findna.outputs.provenance import genome_facts, obs_columns, obs_row
-from findna.outputs.tracks import (
-    Segment,
-    is_bigwig,
-    joined,
-    need_bigwig,
-    write_bedgraph,
-    write_bigwig,
-)
+from findna.outputs.provenance import genome_facts, obs_columns, obs_row, origin
+from findna.outputs.results import Effects
+from findna.outputs.tracks import Segment, joined, need_bigwig, write_bedgraph, write_bigwig
 from findna.tasks.task import Task, load_task
-from findna.variants.mutagenesis import Effects, Stretch, masked_effects, task_effects
+from findna.variants.mutagenesis import Stretch, masked_effects, task_effects
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +50,62 @@ class ExplainSummary:
 
 
 @dataclass(frozen=True)
+class ExplainOutputs:
+    """Where the effects go; at least one is given.
+
+    Parameters
+    ----------
+    effects : Destination, optional
+        HDF5 file of all effects.
+    track : Destination, optional
+        bedGraph or bigWig of the importance of each base.
+    plot : Path, optional
+        Pictures.
+    header : bool
+        Begin bedGraph with the weights' digest and a track line.
+    force : bool
+        Replace pictures that exist.
+    """
+
+    effects: Destination | None = None
+    track: Destination | None = None
+    plot: Path | None = None
+    header: bool = False
+    force: bool = False
+
+    def check(self, inputs: Sequence[Path | None]) -> None:
+        """Raise unless every output can be written, under a name of its own."""
+        if self.effects is None and self.track is None and self.plot is None:
+            raise ConfigError("nothing to write: give an output, a track or a plot")
+        paths: list[Path] = []
+        if self.effects is not None:
+            self.effects.check(inputs, instead="ask for --track -")
+            paths.append(self.effects.file)
+        if self.track is not None:
+            self.track.check(inputs)
+            paths += [self.track.path] if self.track.path else []
+            if self.track.form == "bigwig":
+                need_bigwig()
+                if self.header:
+                    raise ConfigError("--header is for bedGraph; bigWig has no header lines")
+        if self.plot is not None:
+            check_output(self.plot, self.force, [path for path in inputs if path is not None])
+            need_logos(self.plot)
+            paths.append(self.plot)
+        for i, path in enumerate(paths):
+            if any(path.resolve() == other.resolve() for other in paths[:i]):
+                raise ConfigError(f"{path}: two outputs with one name; name another file")
+
+
+@dataclass(frozen=True)
+class ExplainedRow:
+    """A row, and what is read of it; nothing where it has no region."""
+
+    placed: Placed
+    stretch: Stretch | None
+
+
+@dataclass(frozen=True)
 class _Target:
     """What is measured: a task's output, or the likelihood of masked bases."""
 
@@ -74,6 +115,7 @@ class _Target:
 
     @property
     def quantity(self) -> str:
+        """Name of what is measured."""
         if self.task is None:
             return "mean log-likelihood"
         of = self.task.config.classes[self.output]
@@ -81,15 +123,211 @@ class _Target:
 
     @property
     def weights(self) -> str:
+        """Name and digest of the weights."""
         if self.task is None:
             return f"model {self.checkpoint.name} {self.checkpoint.digest[:12]}"
         return f"task {self.task.name} {self.task.digest[:12]}"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the output records of the weights."""
+        facts: dict[str, Any] = {"target": self.quantity, "model": self.checkpoint.facts}
+        if self.task is not None:
+            facts["task"] = {"name": self.task.name, "digest": self.task.digest}
+        return facts
+
+    def track_lines(self, context: int | None) -> list[str]:
+        """Return a comment that names the weights, and a track line for genome browsers."""
+        shown = f"importance for {self.quantity}".replace('"', "'")
+        return [
+            f"#findna {__version__} {self.weights}; {shown}; context={context or 'none'}",
+            f'track type=bedGraph name="{shown}" description="{shown}, {self.weights}"',
+        ]
+
+    def effects(
+        self, rows: Iterable[ExplainedRow], run: Mapping[str, Any]
+    ) -> Iterator[tuple[ExplainedRow, Effects | None]]:
+        """Yield each row with the effects of replacing its bases."""
+        stretches = ((row, row.stretch) for row in rows)
+        if self.task is None:
+            return masked_effects(stretches, self.checkpoint.model, **run)
+        return task_effects(stretches, self.task, self.output, **run)
+
+    def watch(self, rows: Iterable[ExplainedRow]) -> Iterator[ExplainedRow]:
+        """Warn once of a row that is not read as long as what the task was trained on."""
+        trained = self.task.config.window if self.task else 0
+        warned = trained == 0
+        for row in rows:
+            length = 0 if row.stretch is None else len(row.stretch.tokens)
+            if not warned and length not in (0, trained):
+                warned = True
+                logger.warning(
+                    "line %d is read as %d bp; %s was trained on %d bp: --context %d reads that "
+                    "much around each region",
+                    *(row.placed.row.number, length, self.weights, trained, trained),
+                )
+            yield row
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is measured, and what is read around it.
+
+    Parameters
+    ----------
+    task : str, optional
+        Name or folder; its log-odds are measured. By default the likelihood of masked bases, by
+        ``model``.
+    class_name : str, optional
+        Class of a task with more than two.
+    model : str
+        Name or folder.
+    context : int, optional
+        bp that are read around what is replaced; by default nothing but the region.
+    both_strands : bool
+        Average with the reverse complement.
+    """
+
+    task: str | None = None
+    class_name: str | None = None
+    model: str = "tiny"
+    context: int | None = None
+    both_strands: bool = False
+
+    def limit(self, options: RegionOptions) -> RegionOptions:
+        """Return region options that refuse what cannot be read at once."""
+        if self.context is not None and options.split:
+            raise ConfigError("--split cannot be combined with --context")
+        task = load_task(self.task) if self.task is not None else None
+        longest = None if options.whole else training_length(task.encoder if task else self.model)
+        if self.context is not None and longest is not None and self.context > longest:
+            raise ConfigError(
+                f"--context {self.context}: the model was trained on at most {longest} bp; "
+                "--whole reads longer windows all the same"
+            )
+        return replace(options, longest=self.context or longest)
+
+    def load(self) -> _Target:
+        """Load the weights."""
+        if self.task is None:
+            return _Target(load_checkpoint(self.model))
+        task = load_task(self.task)
+        return _Target(task.checkpoint, task, task.config.output(self.class_name))
+
+
+def explain(
+    genome: Genome,
+    source: RegionSource,
+    outputs: ExplainOutputs,
+    *,
+    question: Question = Question(),
+    options: RegionOptions = RegionOptions(),
+    compute: Compute,
+) -> ExplainSummary:
+    """Write what replacing each base of each row by the three others changes.
+
+    Parameters
+    ----------
+    outputs : ExplainOutputs
+    question : Question
+    options : RegionOptions
+        ``whole`` allows windows longer than the model was trained on.
+
+    Raises
+    ------
+    FindnaError
+        The input cannot be used or the output not written; nothing is then left behind.
+    """
+    started = time.monotonic()
+    outputs.check([genome.path, source.path])
+    options = question.limit(options)
+    surveyed = survey(source, genome, options, utf8=outputs.effects is not None)
+    n_explained = surveyed.rows - surveyed.bad
+    logger.info(
+        "%d rows, %d bp in %d contigs", surveyed.rows, surveyed.bases, len(surveyed.contigs)
+    )
+    if outputs.plot is not None:
+        _check_plot(outputs.plot, n_explained)
+    target = question.load()
+    n_mutants = 0
+    with ExitStack() as stack:
+        n_windows = 3 * surveyed.bases + (n_explained if target.task else 0)
+        bar = stack.enter_context(progress(n_windows, "mutants", "explain"))
+        writers: list[_Writer] = []
+        if outputs.effects is not None:
+            metadata = {
+                **origin(outputs.effects.command),
+                **target.facts,
+                "genome": genome_facts(genome, surveyed.contigs),
+                "options": {
+                    **options.facts(),
+                    "context": question.context,
+                    "both_strands": question.both_strands,
+                    "precision": compute.precision,
+                },
+            }
+            writer = EffectWriter(
+                stack.enter_context(outputs.effects.published()),
+                columns={**obs_columns(surveyed.columns), "sequence": "str"},
+                value=target.quantity,
+                metadata=metadata,
+            )
+            writers.append(_Hdf5Rows(stack.enter_context(writer), options))
+        if outputs.plot is not None:
+            logos = LogoWriter(outputs.plot, target.quantity, outputs.force)
+            writers.append(_Pictures(stack.enter_context(logos), target.quantity))
+        importance = _Track()
+        if outputs.track is not None:
+            writers.append(importance)
+        placed = place_all(source, genome, options)
+        rows = target.watch(_rows(placed, genome, question.context, options.pad))
+        run = {
+            "compute": compute,
+            "both_strands": question.both_strands,
+            "advance": bar.update,
+        }
+        for row, effects in target.effects(rows, run):
+            if row.stretch is not None:
+                n_mutants += 3 * len(row.stretch.known)
+            for each in writers:
+                each.write(row, effects)
+        if outputs.track is not None:
+            headers = target.track_lines(question.context) if outputs.header else []
+            _write_track(outputs.track, importance, genome, headers)
+    if outputs.track is not None:
+        outputs.track.index(max(genome.contigs.values(), default=0))
+    return ExplainSummary(
+        surveyed.rows,
+        n_explained,
+        surveyed.bases,
+        n_mutants,
+        f"{target.quantity}, {target.weights}",
+        time.monotonic() - started,
+    )
+
+
+def _check_plot(plot: Path, n_regions: int) -> None:
+    if n_regions == 0:
+        raise ConfigError("--plot: there is no region to draw")
+    if n_regions > 1 and not is_book(plot):
+        raise ConfigError(
+            f"--plot {plot}: one picture, but there are {n_regions} regions; name a .pdf, which "
+            "gets a page for each"
+        )
+
+
+def _rows(
+    placed: Iterable[Placed], genome: Genome, context: int | None, pad: bool
+) -> Iterator[ExplainedRow]:
+    for row in placed:
+        stretch = read_stretch(genome, row.region, context, pad) if row.region else None
+        yield ExplainedRow(row, stretch)
 
 
 def read_stretch(
     genome: Genome, region: Region, context: int | None = None, pad: bool = False
 ) -> Stretch:
-    """A region with what is read around it.
+    """Return a region with what is read around it.
 
     Parameters
     ----------
@@ -111,70 +349,62 @@ def read_stretch(
             length = genome.contigs[region.chrom]
             first = max(min(first, length - context), 0)
             last = min(first + context, length)
-        window = Region(region.index, region.chrom, ((first, last),), region.reverse)
+        window = Region(region.chrom, ((first, last),), region.reverse)
         start = last - end if region.reverse else start - first
         longer, end = last - first, start + len(region)
     return Stretch(read_window(genome, Window(window, 0, longer)), start, end)
 
 
 def positions(region: Region) -> npt.NDArray[np.int64]:
-    """Where each base of a region lies on its contig, in reading direction; shape (length,)."""
-    found = np.concatenate([np.arange(start, end) for start, end in region.parts])
-    return found[::-1] if region.reverse else found
+    """Return where each base lies on its contig, in reading direction; shape (length,)."""
+    bases = np.concatenate([np.arange(start, end) for start, end in region.parts])
+    return bases[::-1] if region.reverse else bases
 
 
-class _Track:
-    """Values of single bases; the mean where regions overlap."""
+class _Writer(Protocol):
+    """What writes rows with their effects."""
 
-    def __init__(self) -> None:
-        self._values: dict[str, list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]] = {}
-
-    def add(self, region: Region, values: npt.NDArray[np.float32]) -> None:
-        """Values of a region's bases, in reading direction; NaN is none."""
-        known = ~np.isnan(values)
-        pair = positions(region)[known], values[known].astype(np.float64)
-        self._values.setdefault(region.chrom, []).append(pair)
-
-    def segments(self) -> Iterator[Segment]:
-        """Sorted, not overlapping."""
-        for chrom in sorted(self._values, key=str.encode):
-            where, values = map(np.concatenate, zip(*self._values[chrom], strict=True))
-            bases, inverse, n = np.unique(where, return_inverse=True, return_counts=True)
-            means = np.bincount(inverse, values) / n
-            for base, value in zip(bases.tolist(), means.tolist(), strict=True):
-                yield Segment(chrom, base, base + 1, value)
+    def write(self, row: ExplainedRow, result: Effects | None) -> None: ...
 
 
-def _in_order(
-    placed: Iterable[Placed],
-    genome: Genome,
-    target: _Target,
-    context: int | None,
-    pad: bool,
-    run: Mapping[str, Any],
-) -> Iterator[tuple[Placed, Stretch | None, Effects | None]]:
-    """Each row with what was read and found of it; None where it has no region."""
-    waiting: deque[tuple[Placed, Stretch | None]] = deque()  # read ahead of their effects
+class _Hdf5Rows:
+    """All effects, to HDF5."""
 
-    def stretches() -> Iterator[Stretch]:
-        for item in placed:
-            if item.region is None:
-                waiting.append((item, None))
-            else:
-                stretch = read_stretch(genome, item.region, context, pad)
-                waiting.append((item, stretch))
-                yield stretch
+    def __init__(self, writer: EffectWriter, options: RegionOptions) -> None:
+        self._writer, self._options = writer, options
 
-    if target.task is None:
-        found = masked_effects(stretches(), target.checkpoint.model, **run)
-    else:
-        found = task_effects(stretches(), target.task, target.output, **run)
-    for effects in found:
-        while waiting[0][1] is None:
-            yield *waiting.popleft(), None
-        yield *waiting.popleft(), effects
-    while waiting:
-        yield *waiting.popleft(), None
+    def write(self, row: ExplainedRow, result: Effects | None) -> None:
+        """Write one row; without effects they are NaN, or the row is left out."""
+        stranded = self._options.stranded
+        if row.stretch is None or result is None:
+            if self._options.on_error != "skip":
+                self._writer.write({**obs_row(row.placed, stranded, 0, 0), "sequence": ""})
+            return
+        bases = row.stretch.bases
+        n_unknown = len(bases) - len(row.stretch.known)
+        obs = obs_row(row.placed, stranded, len(bases), n_unknown)
+        self._writer.write({**obs, "sequence": decode(bases)}, result.value, result.changes)
+
+
+class _Pictures:
+    """A picture per row."""
+
+    def __init__(self, logos: LogoWriter, quantity: str) -> None:
+        self._logos, self._quantity = logos, quantity
+
+    def write(self, row: ExplainedRow, result: Effects | None) -> None:
+        """Draw one row, if it has effects and is not too long."""
+        if row.stretch is None or result is None:
+            return
+        letters = decode(row.stretch.bases)
+        if len(letters) > MOST_BASES:
+            logger.warning(
+                "row %d is %d bp and is not drawn: a picture holds %d",
+                *(row.placed.row.number, len(letters), MOST_BASES),
+            )
+            return
+        title = f"{_title(row.placed)}, {self._quantity} {result.value:.3g}"
+        self._logos.draw(title, letters, result.changes, result.importance)
 
 
 def _title(item: Placed) -> str:
@@ -186,237 +416,38 @@ def _title(item: Placed) -> str:
     return f"{name}{region.chrom}:{region.parts[0][0]}-{region.parts[-1][1]}{strand}"
 
 
-def _check_outputs(
-    genome: Genome,
-    source: RegionSource,
-    output: Path | None,
-    track: Path | None,
-    plot: Path | None,
-    header: bool,
-    write_index: bool,
-    force: bool,
-) -> None:
-    inputs = [genome.path, *([source.path] if source.path else [])]
-    files = [path for path in (output, track, plot) if path is not None]
-    if output is not None and is_stdout(output):
-        raise ConfigError("HDF5 cannot be streamed: name a file with -o, or ask for --track -")
-    for i, path in enumerate(files):
-        text = path is track and not is_bigwig(path)
-        if not (text and (is_stdout(path) or is_device(path))):
-            check_output(path, force, inputs)
-        if any(path.resolve() == other.resolve() for other in files[:i]):
-            raise ConfigError(f"{path}: two outputs with one name; name another file")
-    if track is not None and is_bigwig(track):
-        need_bigwig()
-        if header:
-            raise ConfigError("--header is for bedGraph; bigWig has no header lines")
-    if write_index and (track is None or track.suffix not in (".gz", ".bgz")):
-        raise ConfigError("--write-index needs compressed bedGraph: --track NAME.bedgraph.gz")
-    if plot is not None:
-        need_logos(plot)
+class _Track:
+    """Importance of single bases; the mean where regions overlap."""
 
+    def __init__(self) -> None:
+        self._values: dict[str, list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]] = {}
 
-def explain(
-    genome: Genome,
-    source: RegionSource,
-    output: Path | None = None,
-    *,
-    task: str | None = None,
-    class_name: str | None = None,
-    model: str = "tiny",
-    options: RegionOptions = RegionOptions(),
-    context: int | None = None,
-    both_strands: bool = False,
-    track: Path | None = None,
-    plot: Path | None = None,
-    header: bool = False,
-    write_index: bool = False,
-    whole: bool = False,
-    compute: Compute,
-    force: bool = False,
-    command: str = "",
-) -> ExplainSummary:
-    """Write what replacing each base of each row by the three others changes.
+    def write(self, row: ExplainedRow, result: Effects | None) -> None:
+        """Add the importance of a row's bases; N has none."""
+        region = row.placed.region
+        if region is None or result is None:
+            return
+        known = ~np.isnan(result.importance)
+        pair = positions(region)[known], result.importance[known].astype(np.float64)
+        self._values.setdefault(region.chrom, []).append(pair)
 
-    Parameters
-    ----------
-    output, track, plot : Path, optional
-        HDF5 file of all effects; bedGraph or bigWig (by its name) of the importance of each base,
-        ``-`` for standard output; pictures. At least one.
-    task : str, optional
-        Name or folder; its log-odds are measured. By default the likelihood of masked bases, by
-        ``model``.
-    class_name : str, optional
-        Class of a task with more than two.
-    context : int, optional
-        bp that are read around what is replaced; by default nothing but the region.
-    both_strands : bool
-        Average with the reverse complement.
-    header : bool
-        Begin bedGraph with the weights' digest and a track line.
-    write_index : bool
-        Make a tabix index beside a compressed bedGraph.
-    whole : bool
-        Allow windows longer than the model was trained on.
-    command : str
-        Command line to record in the HDF5 file.
-
-    Raises
-    ------
-    FindnaError
-        The input cannot be used or the output not written; nothing is then left behind.
-    """
-    started = time.monotonic()
-    if output is None and track is None and plot is None:
-        raise ConfigError("nothing to write: give an output, a track or a plot")
-    _check_outputs(genome, source, output, track, plot, header, write_index, force)
-    if context is not None and options.split:
-        raise ConfigError("--split cannot be combined with --context")
-    loaded = load_task(task) if task is not None else None
-    number = loaded.config.output(class_name) if loaded else 0
-    encoder = loaded.encoder if loaded else model
-    longest = None if whole else training_length(encoder)
-    if context is not None and longest is not None and context > longest:
-        raise ConfigError(
-            f"--context {context}: the model was trained on at most {longest} bp; --whole reads "
-            "longer windows all the same"
-        )
-    options = replace(options, longest=context or longest)
-    found = survey(source, genome, options, utf8=output is not None)
-    n_explained = found.rows - found.bad
-    logger.info("%d rows, %d bp in %d contigs", found.rows, found.bases, len(found.contigs))
-    if plot is not None and n_explained == 0:
-        raise ConfigError("--plot: there is no region to draw")
-    if plot is not None and n_explained > 1 and not is_book(plot):
-        raise ConfigError(
-            f"--plot {plot}: one picture, but there are {n_explained} regions; name a .pdf, which "
-            "gets a page for each"
-        )
-    target = _Target(loaded.checkpoint if loaded else load_checkpoint(model), loaded, number)
-    n_mutants = 0
-    importance = _Track()
-    own = loaded.config.window if loaded else 0  # 0 where a warning is not, or no longer, due
-    with ExitStack() as stack:
-        n_windows = 3 * found.bases + (n_explained if loaded else 0)
-        bar = stack.enter_context(progress(n_windows, "mutants", "explain"))
-        writer = pictures = None
-        if output is not None:
-            facts = _metadata(
-                target, options, context, both_strands, whole, compute.precision, command
-            )
-            writer = stack.enter_context(
-                EffectWriter(
-                    stack.enter_context(published(output, force)),
-                    columns={**obs_columns(found.columns), "sequence": "str"},
-                    value=target.quantity,
-                    metadata=facts,
-                )
-            )
-        if plot is not None:
-            pictures = stack.enter_context(LogoWriter(plot, target.quantity, force))
-        run = {
-            "compute": compute,
-            "both_strands": both_strands,
-            "advance": bar.update,
-        }
-        placed = place_all(source, genome, options)
-        for item, read, effects in _in_order(placed, genome, target, context, options.pad, run):
-            if read is not None and own not in (0, len(read.tokens)):
-                logger.warning(
-                    "line %d is read as %d bp; %s was trained on %d bp: --context %d reads that "
-                    "much around each region",
-                    item.row.number, len(read.tokens), target.weights, own, own,
-                )  # fmt: skip
-                own = 0
-            if effects is None or read is None or item.region is None:
-                if writer is not None and options.on_error != "skip":
-                    writer.write({**obs_row(item, options.stranded, 0, 0), "sequence": ""})
-                continue
-            n_mutants += 3 * len(read.known)
-            letters = decode(read.bases)
-            if writer is not None:
-                n_unknown = len(read.bases) - len(read.known)
-                row = obs_row(item, options.stranded, len(read.bases), n_unknown)
-                writer.write({**row, "sequence": letters}, effects.value, effects.changes)
-            if track is not None:
-                importance.add(item.region, effects.importance)
-            if pictures is not None and len(letters) > MOST_BASES:
-                logger.warning(
-                    "row %d is %d bp and is not drawn: a picture holds %d",
-                    item.row.number, len(letters), MOST_BASES,
-                )  # fmt: skip
-            elif pictures is not None:
-                title = f"{_title(item)}, {target.quantity} {effects.value:.3g}"
-                pictures.draw(title, letters, effects.changes, effects.importance)
-        if writer is not None:
-            writer.update_metadata(genome=genome_facts(genome, found))
-        if track is not None:
-            _write_track(stack, track, importance, genome, header, target, context, force)
-    if write_index:
-        assert track is not None
-        index_table(track)
-    return ExplainSummary(
-        found.rows,
-        n_explained,
-        found.bases,
-        n_mutants,
-        f"{target.quantity}, {target.weights}",
-        time.monotonic() - started,
-    )
-
-
-def _metadata(
-    target: _Target,
-    options: RegionOptions,
-    context: int | None,
-    both_strands: bool,
-    whole: bool,
-    precision: str,
-    command: str,
-) -> dict[str, Any]:
-    checkpoint, task = target.checkpoint, target.task
-    facts: dict[str, Any] = {
-        "findna_version": __version__,
-        "command": command,
-        "target": target.quantity,
-        "model": {
-            "name": checkpoint.name,
-            "digest": checkpoint.digest,
-            "max_length": checkpoint.config.max_length,
-        },
-        "options": {
-            **options.facts(),
-            "context": context,
-            "both_strands": both_strands,
-            "whole": whole,
-            "precision": precision,
-        },
-    }
-    if task is not None:
-        facts["task"] = {"name": task.name, "digest": task.digest}
-    return facts
+    def segments(self) -> Iterator[Segment]:
+        """Yield the values, sorted and not overlapping."""
+        for chrom in sorted(self._values, key=str.encode):
+            where, values = map(np.concatenate, zip(*self._values[chrom], strict=True))
+            bases, inverse, n = np.unique(where, return_inverse=True, return_counts=True)
+            means = np.bincount(inverse, values) / n
+            for base, value in zip(bases.tolist(), means.tolist(), strict=True):
+                yield Segment(chrom, base, base + 1, value)
 
 
 def _write_track(
-    stack: ExitStack,
-    path: Path,
-    track: _Track,
-    genome: Genome,
-    header: bool,
-    target: _Target,
-    context: int | None,
-    force: bool,
+    output: Destination, track: _Track, genome: Genome, headers: Sequence[str]
 ) -> None:
     segments = joined(track.segments())
-    if is_bigwig(path):
-        write_bigwig(stack.enter_context(published(path, force)), segments, genome.contigs)
+    if output.form == "bigwig":
+        with output.published() as path:
+            write_bigwig(path, segments, genome.contigs)
         return
-    lines = []
-    if header:
-        shown = f"importance for {target.quantity}".replace('"', "'")
-        lines = [
-            f"#findna {__version__} {target.weights}; {shown}; context={context or 'none'}",
-            f'track type=bedGraph name="{shown}" description="{shown}, {target.weights}"',
-        ]
-    file = stack.enter_context(open_text_output(path, force))
-    write_bedgraph(file, segments, lines, is_live(path))
+    with output.open_text() as file:
+        write_bedgraph(file, segments, headers, output.is_live)

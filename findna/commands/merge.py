@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from findna.errors import ConfigError, OutputError
+from findna.errors import OutputError
 from findna.genome.text import open_input
-from findna.outputs.files import check_output, is_stdout, published
+from findna.outputs.files import Destination
 from findna.outputs.hdf5 import assemble, file_metadata, is_hdf5
 from findna.outputs.shards import Note, difference, read_note
 from findna.variants.annotate import open_vcf_output
@@ -59,15 +59,15 @@ def checked(parts: Sequence[Path]) -> list[tuple[Path, Note]]:
     return found
 
 
-def merge(parts: Sequence[Path], output: Path | None, force: bool = False) -> MergeSummary:
+def merge(parts: Sequence[Path], output: Destination) -> MergeSummary:
     """Write one output from all shards of a run.
 
     Parameters
     ----------
     parts : sequence of Path
         In any order; each with its note beside it (`findna.outputs.shards.note_path`).
-    output : Path, optional
-        None or ``-`` is standard output, for text.
+    output : Destination
+        HDF5 where the parts are; otherwise text, or BCF by its name.
 
     Raises
     ------
@@ -76,21 +76,19 @@ def merge(parts: Sequence[Path], output: Path | None, force: bool = False) -> Me
     OutputError
         The parts are no whole, or the output cannot be written.
     """
-    if output is not None and not is_stdout(output):
-        check_output(output, force, parts)
+    output.check(parts)
     for path in parts:
         if not path.is_file():
             raise OutputError(f"{path}: no such file")
     found = checked(parts)
     if is_hdf5(parts[0]):
-        if output is None or is_stdout(output):
-            raise ConfigError("HDF5 cannot be streamed: name a file with -o")
+        output = replace(output, form="h5")
+        output.check(parts)
         paths = [path for path, _ in found]
-        with published(output, force) as target:
+        with output.published() as target:
             assemble(paths, target, file_metadata(paths[0]))
     else:
-        form = "bcf" if output is not None and output.suffix == ".bcf" else "text"
-        with open_vcf_output(output, form, force) as file:
+        with open_vcf_output(output) as file:
             for i, (path, note) in enumerate(found):
                 with open_input(path) as part:
                     for _ in range(note.header_lines if i else 0):

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 
@@ -25,19 +23,13 @@ from findna.genome.windows import Region, Window
 from findna.labelled.sets import REGRESSION
 from findna.model.devices import Compute
 from findna.model.inference import region_vectors
-from findna.outputs.files import (
-    check_output,
-    index_table,
-    is_device,
-    is_live,
-    is_stdout,
-    open_text_output,
-    published,
-)
+from findna.outputs.files import Destination
 from findna.outputs.tracks import Segment, joined, need_bigwig, write_bedgraph, write_bigwig
 from findna.tasks.task import Task, load_task
 
 logger = logging.getLogger(__name__)
+
+FORMS = ("bedgraph", "bigwig")
 
 STRANDS = ("+", "-")
 
@@ -61,17 +53,45 @@ class ScanOptions:
     Parameters
     ----------
     window, step : int
-        Length of a window and distance between two, bp.
+        Length of a window and distance between two, bp; 0 is the length of the task's training
+        sequences, and a sixth of the window.
     max_n : float
         Windows with a larger share of N have no value.
     strand : {"+", "-"}
         With ``-`` windows are read as their reverse complement.
+    on_error : {"stop", "skip", "null"}
+        What to do with regions that cannot be read.
     """
 
-    window: int
-    step: int
+    window: int = 0
+    step: int = 0
     max_n: float = MAX_N
     strand: str = "+"
+    on_error: str = "stop"
+
+    def for_task(self, task: Task) -> ScanOptions:
+        """Return the options with the window and the step that a task has by default.
+
+        Raises
+        ------
+        ConfigError
+            The task has no window of its own, or the step would leave gaps.
+        """
+        own = task.config.window
+        window = self.window or own
+        if window < 1:
+            raise ConfigError(
+                f"task {task.name} was trained on sequences of several lengths; choose one with "
+                "--window"
+            )
+        if own and window != own:
+            logger.warning("task %s was trained on %d bp, not on %d", task.name, own, window)
+        if self.strand == "-" and task.config.features.both_strands:
+            logger.warning("task %s reads both strands; --strand changes nothing", task.name)
+        step = self.step or max(window // STEPS, 1)
+        if step > window:
+            raise ConfigError(f"--step {step} is larger than the window ({window}): it leaves gaps")
+        return replace(self, window=window, step=step)
 
 
 @dataclass(frozen=True)
@@ -125,16 +145,15 @@ class WindowReader:
         self._tokens: Tokens = np.empty(0, np.uint8)
 
     def regions(self) -> Iterator[Region]:
-        """Windows that are not mostly N, numbered from 0."""
-        options, index = self._options, 0
+        """Yield the windows that are not mostly N."""
+        options = self._options
         for chrom, start, end in self._spans:
             reached = start
             for first, last in windows(start, end, options.window, options.step):
                 self._read(chrom, first, last, end)
                 unknown = np.count_nonzero(self.fetch(chrom, first, last) == N)
                 if unknown <= options.max_n * (last - first):
-                    yield Region(index, chrom, ((first, last),), options.strand == "-")
-                    index += 1
+                    yield Region(chrom, ((first, last),), options.strand == "-")
                 self._advance(last - reached)
                 reached = last
 
@@ -158,24 +177,22 @@ def window_values(
     output: int,
     compute: Compute,
 ) -> Iterator[Segment]:
-    """Each window with one of the task's outputs, in order."""
+    """Yield each window with one of the task's outputs, in order."""
     features = task.config.features
-    waiting: deque[tuple[Region, Tokens | None]] = deque()  # read ahead of their vectors
 
-    def regions() -> Iterator[Region]:
+    def windows_read() -> Iterator[tuple[tuple[Region, Tokens | None], Region]]:
         for region in reader.regions():
             whole = Window(region, 0, len(region))
-            waiting.append((region, read_window(reader, whole) if features.k else None))
-            yield region
+            letters = read_window(reader, whole) if features.k else None
+            yield (region, letters), region
 
-    found = region_vectors(regions(), reader, task.reader, features.pooling, compute)
-    while rows := list(islice(found, _HEAD_ROWS)):
-        read = [waiting.popleft() for _ in rows]
+    rows = region_vectors(windows_read(), reader, task.reader, features.pooling, compute)
+    while block := list(islice(rows, _HEAD_ROWS)):
         matrix = np.stack(
-            [features.of(row, tokens) for row, (_, tokens) in zip(rows, read, strict=True)]
+            [features.of(vectors, letters) for (_, letters), vectors in block if vectors]
         )
         values = task.probabilities(matrix)[:, output].tolist()
-        for (region, _), value in zip(read, values, strict=True):
+        for ((region, _), _), value in zip(block, values, strict=True):
             ((start, end),) = region.parts
             yield Segment(region.chrom, start, end, value)
 
@@ -210,33 +227,6 @@ def mean_track(scored: Iterable[Segment]) -> Iterator[Segment]:
     yield from until(float("inf"))
 
 
-def options_for(
-    task: Task, window: int | None, step: int | None, max_n: float = MAX_N, strand: str = "+"
-) -> ScanOptions:
-    """Options with the task's own window, and a sixth of the window as step.
-
-    Raises
-    ------
-    ConfigError
-        The task has no window of its own, or the step would leave gaps.
-    """
-    own = task.config.window
-    window = window or own
-    if window < 1:
-        raise ConfigError(
-            f"task {task.name} was trained on sequences of several lengths; choose one with "
-            "--window"
-        )
-    if own and window != own:
-        logger.warning("task %s was trained on %d bp, not on %d", task.name, own, window)
-    if strand == "-" and task.config.features.both_strands:
-        logger.warning("task %s reads both strands; --strand changes nothing", task.name)
-    step = step or max(window // STEPS, 1)
-    if step > window:
-        raise ConfigError(f"--step {step} is larger than the window ({window}): it leaves gaps")
-    return ScanOptions(window, step, max_n, strand)
-
-
 def spans_of(genome: Genome, regions: RegionSource | None, on_error: str = "stop") -> list[Span]:
     """What is scanned, merged where it overlaps or touches; contigs in the order of their bytes.
 
@@ -253,7 +243,7 @@ def spans_of(genome: Genome, regions: RegionSource | None, on_error: str = "stop
     found = survey(regions, genome, options)
     if found.bad:
         logger.warning("%d of %d regions left out", found.bad, found.rows)
-    placed = (place(row, i, genome, options).region for i, row in enumerate(regions.rows()))
+    placed = (place(row, genome, options).region for row in regions.rows())
     wanted = (Interval(one.chrom, *one.parts[0]) for one in placed if one is not None)
     return select(genome.contigs, wanted, None)
 
@@ -274,43 +264,29 @@ def track_header(task: Task, output: int, options: ScanOptions) -> list[str]:
 
 def scan(
     genome: Genome,
-    output: Path | None,
+    output: Destination,
     *,
     task: str,
-    regions: RegionSource | None = None,
     class_name: str | None = None,
-    window: int | None = None,
-    step: int | None = None,
-    max_n: float = MAX_N,
-    strand: str = "+",
-    on_error: str = "stop",
-    form: str = "bedgraph",
+    regions: RegionSource | None = None,
+    options: ScanOptions = ScanOptions(),
     header: bool = False,
-    write_index: bool = False,
     compute: Compute,
-    force: bool = False,
 ) -> ScanSummary:
     """Write a task's probability along a genome as a track.
 
     Parameters
     ----------
-    output : Path, optional
-        File to write; None or ``-`` is standard output.
+    output : Destination
+        ``bedgraph`` or ``bigwig``.
     task : str
         Name or folder.
-    regions : RegionSource, optional
-        Where to scan; default everywhere. Windows lie inside.
     class_name : str, optional
         Whose probability; default the positive class of two.
-    window, step : int, optional
-        bp; default the task's training window, and a sixth of the window.
-    max_n, strand
-        See `ScanOptions`.
-    form : {"bedgraph", "bigwig"}
+    regions : RegionSource, optional
+        Where to scan; default everywhere. Windows lie inside.
     header : bool
         Begin bedGraph with the weights' digest and a track line.
-    write_index : bool
-        Make a tabix index beside a compressed bedGraph.
 
     Raises
     ------
@@ -318,61 +294,46 @@ def scan(
         The input cannot be used or the output not written.
     """
     started = time.monotonic()
-    to_stdout = is_stdout(output)
-    bigwig = form == "bigwig"
+    output.check([genome.path, regions.path if regions else None])
+    bigwig = output.form == "bigwig"
     if bigwig:
-        if to_stdout:
-            raise ConfigError("bigWig cannot be written to standard output; name a file with -o")
         if header:
             raise ConfigError("--header is for bedGraph; bigWig has no header lines")
         need_bigwig()
-    if write_index and (
-        bigwig or output is None or to_stdout or output.suffix not in (".gz", ".bgz")
-    ):
-        raise ConfigError("--write-index needs compressed bedGraph: -o NAME.bedgraph.gz")
-    if output is not None and not to_stdout and (bigwig or not is_device(output)):
-        inputs = [genome.path, *([regions.path] if regions and regions.path else [])]
-        check_output(output, force, inputs)
     loaded = load_task(task)
     column = loaded.config.output(class_name)
-    options = options_for(loaded, window, step, max_n, strand)
-    spans = spans_of(genome, regions, on_error)
+    options = options.for_task(loaded)
+    spans = spans_of(genome, regions, options.on_error)
     bases = sum(end - start for _, start, end in spans)
-    assert loaded.checkpoint  # loaded before the output is opened
-    n_windows = covered = 0
+    _ = loaded.checkpoint  # a wrong one is said before the output is opened
+    counts = Counter(windows=0, covered=0)
 
     def counted(scored: Iterator[Segment]) -> Iterator[Segment]:
-        nonlocal n_windows
-        for one in scored:
-            n_windows += 1
-            yield one
+        for window in scored:
+            counts["windows"] += 1
+            yield window
 
     def measured(pieces: Iterator[Segment]) -> Iterator[Segment]:
-        nonlocal covered
         for piece in pieces:
-            covered += piece.end - piece.start
+            counts["covered"] += piece.end - piece.start
             yield piece
 
-    with ExitStack() as stack:
-        bar = stack.enter_context(progress(bases, "bp", "scan"))
-        scored = window_values(
-            WindowReader(genome, spans, options, bar.update), loaded, column, compute
-        )
+    with progress(bases, "bp", "scan") as bar:
+        reader = WindowReader(genome, spans, options, bar.update)
+        scored = window_values(reader, loaded, column, compute)
         pieces = measured(joined(mean_track(counted(scored))))
         if bigwig:
-            assert output is not None
-            write_bigwig(stack.enter_context(published(output, force)), pieces, genome.contigs)
+            with output.published() as path:
+                write_bigwig(path, pieces, genome.contigs)
         else:
-            file = stack.enter_context(open_text_output(output, force))
-            headers = track_header(loaded, column, options) if header else []
-            write_bedgraph(file, pieces, headers, is_live(output))
-    if write_index:
-        assert output is not None
-        index_table(output)
+            with output.open_text() as file:
+                headers = track_header(loaded, column, options) if header else []
+                write_bedgraph(file, pieces, headers, output.is_live)
+    output.index(max(genome.contigs.values(), default=0))
     return ScanSummary(
         bases,
-        covered,
-        n_windows,
+        counts["covered"],
+        counts["windows"],
         options,
         loaded.config.classes[column],
         loaded.name,

@@ -126,9 +126,9 @@ def _vectors(
     """Mean vector of each sequence; shape (n, dim)."""
     source = Sequences(sequences)
     found = region_vectors(
-        source.regions(), source, encoder, Pooling(both_strands=both_strands), compute
+        source.rows(), source, encoder, Pooling(both_strands=both_strands), compute
     )
-    return np.stack([row.pooled["mean"] for row in found])
+    return np.stack([vectors.pooled["mean"] for _, vectors in found if vectors is not None])
 
 
 def _weights() -> Check:

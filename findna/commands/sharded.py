@@ -10,23 +10,21 @@ from typing import Any
 
 import torch.distributed
 
-from findna import console as progress
+from findna import console
 from findna.commands.merge import MergeSummary, merge
 from findna.errors import ConfigError
 from findna.model.collective import PATIENCE, Job
 from findna.model.devices import Compute
-from findna.outputs.files import check_output
-from findna.outputs.shards import Shard, check_parts
+from findna.outputs.files import Destination
+from findna.outputs.shards import Shard
 
 
 def run_sharded(
     job: Job,
     run: Callable[..., Any],
     *inputs: Any,
-    output: Path | None,
+    output: Destination,
     compute: Compute,
-    shard: Shard | None,
-    force: bool,
     embeddings: Path | None = None,
     **options: Any,
 ) -> MergeSummary | None:
@@ -51,36 +49,38 @@ def run_sharded(
     ConfigError
         A shard was asked for, or the output cannot be made in shards.
     """
-    if shard is not None:
+    if output.shard is not None:
         raise ConfigError("--shard: under torchrun each process takes a shard of its own")
     own = Shard(job.rank + 1, job.size)
-    check_parts(output, own, False)
-    if options.get("write_index"):
+    if output.write_index:
         raise ConfigError("--write-index: under torchrun, index the merged file (tabix) instead")
-    assert output is not None
-    finals = [path for path in (output, embeddings) if path is not None]
-    for path in finals:
-        check_output(path, force)
-    folders = [path.with_name(path.name + ".shards") for path in finals]
+    finals = [replace(output, resume=False)]
+    if embeddings is not None:
+        finals.append(replace(output, path=embeddings, form="h5", resume=False))
+    for final in finals:
+        replace(final, shard=own).check()
+    folders = [final.file.with_name(final.file.name + ".shards") for final in finals]
     for folder in folders:
         folder.mkdir(exist_ok=True)
     if compute.device == torch.device("cuda"):
         compute = replace(compute, device=torch.device("cuda", job.local_rank))
     if job.rank:
-        progress.set_quiet(True)
+        console.set_quiet(True)
     parts = [
-        folder / f"{own.number}.{path.name}" for folder, path in zip(folders, finals, strict=True)
+        folder / f"{own.number}.{final.file.name}"
+        for folder, final in zip(folders, finals, strict=True)
     ]
     torch.distributed.init_process_group("gloo", timeout=PATIENCE)
     try:
         more = {"embeddings": parts[1]} if embeddings is not None else {}
-        run(*inputs, parts[0], compute=compute, shard=own, force=True, **more, **options)
+        mine = replace(output, path=parts[0], shard=own, force=True)
+        run(*inputs, mine, compute=compute, **more, **options)
         torch.distributed.barrier()
         if job.rank:
             return None
-        for path, folder in zip(finals, folders, strict=True):
+        for final, folder in zip(finals, folders, strict=True):
             numbers = range(1, job.size + 1)
-            summary = merge([folder / f"{i}.{path.name}" for i in numbers], path, force)
+            summary = merge([folder / f"{i}.{final.file.name}" for i in numbers], final)
             shutil.rmtree(folder)
         return summary
     finally:

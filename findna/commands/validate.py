@@ -535,7 +535,7 @@ class _Validation:
             self._order.add(interval.chrom, interval.start)
             strand = interval.strand if options.stranded else "."
             self._see(row.number, interval.chrom, interval.start, interval.end, strand)
-            placed = place(row, report.rows, genome, options)
+            placed = place(row, genome, options)
             if len(row.columns) != n_columns:
                 report.problem("ragged", ragged(self._name, row, n_columns))
             elif not all(map(is_text, row.columns)):
@@ -652,7 +652,7 @@ class _Validation:
 
             source = Sequences(sample.items)
             report.estimate = estimate_embed(
-                source.regions(),
+                [region for _, region in source.rows() if region is not None],
                 source,
                 report.lengths.total,
                 self._model,

@@ -5,26 +5,25 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice, repeat
+from itertools import repeat
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from findna import __version__
-from findna.console import progress
+from findna.commands.rows import Rows, TextOutput, run_rows
 from findna.errors import ConfigError
 from findna.genome.fasta import Genome
-from findna.model.checkpoint import Checkpoint, load_checkpoint, training_length
+from findna.model.checkpoint import load_checkpoint, training_length
 from findna.model.devices import Compute
-from findna.outputs.files import check_output, is_device, is_live, is_stdout, published
+from findna.outputs.files import Destination
 from findna.outputs.hdf5 import EmbeddingWriter
-from findna.outputs.provenance import run_facts
-from findna.outputs.shards import Shard, check_parts, file_digest, write_note
-from findna.outputs.unfinished import Counts, kept, write_text
-from findna.tasks.task import load_tasks
+from findna.outputs.provenance import origin, run_facts
+from findna.outputs.shards import file_digest, write_note
+from findna.tasks.task import Task, load_tasks
 from findna.variants.alleles import (
     SCORED,
     UNSCORED,
@@ -39,7 +38,6 @@ from findna.variants.annotate import (
     VariantTable,
     VcfWriter,
     annotated_header,
-    index_variants,
     open_vcf_output,
 )
 from findna.variants.phasing import Haplotypes
@@ -48,8 +46,44 @@ from findna.variants.vcf import VcfSource
 
 logger = logging.getLogger(__name__)
 
+FORMS = ("vcf", "bcf", "tsv")
+
 _BATCHES_AT_A_TIME = 4
 """Batches of windows that are gathered before they are scored."""
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What is asked of each allele.
+
+    Parameters
+    ----------
+    model : str
+        Name or folder, for the scores that need one.
+    scores : sequence of str
+        Some of `findna.variants.scores.SCORES`.
+    tasks : sequence of str
+        Names or folders.
+    classes : sequence of str
+        Which of the classes of tasks with more than two to report; all by default.
+    window : int, optional
+        Length of the windows, bp; by default WINDOW.
+    strand : {"both", "+", "-"}
+        In which direction to read; both are averaged.
+    haplotype : str, optional
+        Sample on whose haplotypes, with what else it carries, to score; the records are sorted.
+    whole : bool
+        Allow windows longer than the model was trained on.
+    """
+
+    model: str = "tiny"
+    scores: Sequence[str] = SCORES
+    tasks: Sequence[str] = ()
+    classes: Sequence[str] = ()
+    window: int | None = None
+    strand: str = "both"
+    haplotype: str | None = None
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,17 +120,25 @@ class VariantSummary:
         return [(name, self.classes[name]) for name in names if self.classes[name]]
 
 
-def _window(asked: int | None, encoders: Sequence[tuple[str, int]], whole: bool) -> int:
-    """Length of the windows, given what each encoder was trained on."""
+def _window(scoring: Scoring, tasks: Sequence[Task], needs_model: bool) -> int:
+    """Return the length of the windows, given what each encoder was trained on, bp."""
+    encoders = [(f"the encoder of task {t.name}", training_length(t.encoder)) for t in tasks]
+    if needs_model:
+        encoders.append((f"model {scoring.model}", training_length(scoring.model)))
     name, longest = min(encoders, key=lambda encoder: encoder[1])
-    if asked is None:
-        return min(WINDOW, longest)
-    if asked > longest and not whole:
+    size = scoring.window or min(WINDOW, longest)
+    if size > longest and not scoring.whole:
         raise ConfigError(
-            f"--window {asked}: {name} was trained on at most {longest} bp; --whole encodes longer "
+            f"--window {size}: {name} was trained on at most {longest} bp; --whole encodes longer "
             "windows all the same"
         )
-    return asked
+    for task in tasks:
+        if task.config.window not in (0, size):
+            logger.warning(
+                "task %s was trained on %d bp; windows are %d bp: --window %d",
+                *(task.name, task.config.window, size, task.config.window),
+            )
+    return size
 
 
 def _contig_lines(genome: Genome) -> list[str]:
@@ -111,25 +153,12 @@ def _contig_lines(genome: Genome) -> list[str]:
 def variants(
     genome: Genome,
     source: VcfSource,
-    output: Path | None,
+    output: Destination,
     *,
-    model: str = "tiny",
-    scores: Sequence[str] = SCORES,
-    tasks: Sequence[str] = (),
-    classes: Sequence[str] = (),
-    window: int | None = None,
-    strand: str = "both",
-    haplotype: str | None = None,
+    scoring: Scoring = Scoring(),
     ref_mismatch: str = "stop",
-    form: str = "vcf",
     embeddings: Path | None = None,
-    write_index: bool = False,
-    whole: bool = False,
     compute: Compute,
-    shard: Shard | None = None,
-    resume: bool = False,
-    force: bool = False,
-    command: str = "",
 ) -> VariantSummary:
     """Write the records of a source with the scores of each alternate allele.
 
@@ -138,31 +167,12 @@ def variants(
 
     Parameters
     ----------
-    output : Path, optional
-        File to write; None or ``-`` is standard output.
-    scores : sequence of str
-        Some of `findna.variants.scores.SCORES`.
-    classes : sequence of str
-        Which of the classes of tasks with more than two to report; all by default.
-    window : int, optional
-        Length of the windows, bp; by default WINDOW.
-    strand : {"both", "+", "-"}
-        In which direction to read; both are averaged.
-    haplotype : str, optional
-        Sample on whose haplotypes, with what else it carries, to score; the records are sorted.
+    output : Destination
+        ``vcf``, ``bcf`` or ``tsv``.
     ref_mismatch : {"stop", "null"}
         What to do with records that do not fit the genome.
-    form : {"vcf", "bcf", "tsv"}
     embeddings : Path, optional
         HDF5 file to write as well: the mean vectors of both windows and their difference.
-    whole : bool
-        Allow windows longer than the model was trained on.
-    shard : Shard, optional
-        Only these records; a note of what the output is a part of is kept beside it.
-    resume : bool
-        Keep what is complete if interrupted, and go on from it.
-    command : str
-        Command line to record in the output; empty for none.
 
     Raises
     ------
@@ -170,130 +180,172 @@ def variants(
         The input cannot be used or the output not written; nothing is then left behind.
     """
     started = time.monotonic()
-    check_parts(output, shard, resume)
-    if source.is_stream and (resume or shard is not None):
-        raise ConfigError(f"{source.name} is a stream, which cannot be read twice; give a file")
-    if shard is not None and form == "bcf":
-        raise ConfigError("--shard writes text: -o NAME.vcf.gz; findna merge can write BCF")
-    if resume and embeddings is not None:
-        raise ConfigError("--resume keeps one output: leave out --embeddings")
-    inputs = [genome.path, *([source.path] if source.path else [])]
-    if output is not None and not is_stdout(output) and (form == "bcf" or not is_device(output)):
-        check_output(output, force, inputs)
+    vectors = None
     if embeddings is not None:
-        check_output(embeddings, force, inputs)
-        if output is not None and embeddings.resolve() == output.resolve():
-            raise ConfigError(f"--embeddings: {embeddings} is also the output; name another file")
-    if write_index:
-        _check_index(output, form)
-    if not (scores or tasks or embeddings):
+        vectors = replace(output, path=embeddings, form="h5", write_index=False)
+    _check_outputs(genome, source, output, vectors)
+    if not (scoring.scores or scoring.tasks or embeddings):
         raise ConfigError("nothing to do: give --scores, --task or --embeddings")
-    loaded = load_tasks(tasks)
-    encoders = [
-        (f"the encoder of task {task.name}", training_length(task.encoder)) for task in loaded
-    ]
-    if scores or embeddings:
-        encoders.append((f"model {model}", training_length(model)))
-    size = _window(window, encoders, whole)
-    for task in loaded:
-        if task.config.window not in (0, size):
-            logger.warning(
-                "task %s was trained on %d bp; windows are %d bp: --window %d",
-                task.name, task.config.window, size, task.config.window,
-            )  # fmt: skip
+    tasks = load_tasks(scoring.tasks)
+    needs_model = bool(scoring.scores or embeddings)
+    size = _window(scoring, tasks, needs_model)
     examiner = Examiner(genome, size)
-    defined = form == "bcf"
+    sample, defined = scoring.haplotype, output.form == "bcf"
     total = None
     if not source.is_stream:
-        total = survey(source, examiner, ref_mismatch, defined, haplotype=haplotype)
-    checkpoint = load_checkpoint(model) if scores or embeddings else None
+        total = survey(source, examiner, ref_mismatch, defined, haplotype=sample)
+    checkpoint = load_checkpoint(scoring.model) if needs_model else None
     scorer = Scorer(
-        checkpoint, scores, loaded, classes,
-        compute=compute, strand=strand, vectors=embeddings is not None,
-    )  # fmt: skip
-    haplotypes = Haplotypes(haplotype, size) if haplotype is not None else None
-    where = f", windows of {size} bp" + (f" on haplotypes of {haplotype}" if haplotypes else "")
-    fields = [InfoField(score.id, score.meaning + where) for score in scorer.scores]
-    options = {"window": size, "strand": strand, "whole": whole, "precision": compute.precision}
+        checkpoint,
+        scoring.scores,
+        tasks,
+        scoring.classes,
+        compute=compute,
+        strand=scoring.strand,
+        vectors=embeddings is not None,
+    )
+    haplotypes = Haplotypes(sample, size) if sample is not None else None
+    options = {
+        "window": size,
+        "strand": scoring.strand,
+        "whole": scoring.whole,
+        "precision": compute.precision,
+    }
     if haplotypes:
-        options["haplotype"] = haplotype
-    first, last = 0, total
-    if shard is not None and total is not None:
-        first, last = shard.rows(repeat(1, total), total)
+        options["haplotype"] = sample
+
+    def stage(rows: Iterator[Examined]) -> Iterator[tuple[Examined, list[Effect | None]]]:
+        return scored(rows, scorer, _BATCHES_AT_A_TIME * compute.budget)
+
+    def facts() -> dict[str, Any]:
+        assert source.path is not None  # a stream has no parts
+        weights = {"model": checkpoint.digest} if checkpoint else {}
+        return run_facts(
+            "variants",
+            genome,
+            _contigs(source, genome),
+            {"sha256": file_digest(source.path), "rows": total},
+            weights | {task.name: task.digest for task in tasks},
+            {
+                **options,
+                "scores": list(scoring.scores),
+                "classes": list(scoring.classes),
+                "form": output.form,
+                "ref_mismatch": ref_mismatch,
+            },
+        )
+
     with ExitStack() as stack:
         reader = stack.enter_context(source.open(defined))
-        decides, unfinished = {}, None
-        if resume or shard is not None:
-            assert source.path is not None
-            decides = run_facts(
-                "variants", genome, _contigs(source, genome),
-                {"sha256": file_digest(source.path), "rows": total},
-                {**({"model": checkpoint.digest} if checkpoint else {}),
-                 **{task.name: task.digest for task in loaded}},
-                {**options, "scores": list(scores), "classes": list(classes), "form": form,
-                 "ref_mismatch": ref_mismatch},
-            )  # fmt: skip
-        if resume:
-            unfinished = stack.enter_context(kept(output, decides, shard, force))
-        done = unfinished.rows if unfinished else 0
-        expected = None if last is None else last - first
-        bar = stack.enter_context(progress(expected, "records", "variants", done))
-        vectors = None
-        if embeddings is not None:
-            assert checkpoint is not None
-            path = stack.enter_context(published(embeddings, force))
-            vectors = stack.enter_context(
-                _embedding_writer(path, checkpoint, genome, options, command)
+        vector_writer = None
+        if vectors is not None and checkpoint is not None:
+            path = stack.enter_context(vectors.published())
+            metadata = {
+                **origin(output.command or None),
+                "model": checkpoint.facts,
+                "genome": {"file": genome.path.name},
+                "options": options,
+            }
+            vector_writer = stack.enter_context(
+                EmbeddingWriter(
+                    path,
+                    dim=checkpoint.config.dim,
+                    columns=_VECTOR_COLUMNS,
+                    kinds=("delta", "ref", "alt"),
+                    metadata=metadata,
+                )
             )
-        examine = haplotypes.examine_all if haplotypes else examine_all
-        items = islice(examine(reader, examiner, ref_mismatch), first + done, last)
-        tokens = _BATCHES_AT_A_TIME * compute.budget
+        where = f", windows of {size} bp" + (f" on haplotypes of {sample}" if sample else "")
+        fields = [InfoField(score.id, score.meaning + where) for score in scorer.scores]
+        header = annotated_header(
+            reader.header, _added(reader.header, genome, fields, output.command)
+        )
 
-        def write(
-            file: BinaryIO, some: Iterable[tuple[Examined, list[Effect | None]]], begin: bool
-        ) -> Counts:
-            counts = Counter(rows=0, header_lines=0)
-            writer = (VariantTable if form == "tsv" else VcfWriter)(file, fields, is_live(output))
-            if begin:
-                added = _added(reader.header, genome, fields, command)
-                header = annotated_header(reader.header, added)
-                writer.begin(header)
-                counts["header_lines"] = 1 if form == "tsv" else len(header)
-            for item, effects in some:
-                counts["rows"] += 1
-                counts.update(item.classes)
-                empty = [None] * len(fields)
-                values = [effect.values if effect else empty for effect in effects]
-                writer.write(item.record, item.classes, values)
-                if vectors is not None:
-                    _write_vectors(vectors, item, effects)
-                bar.update()
-            return counts
+        def writer(file: BinaryIO) -> _VariantRows:
+            kind = VariantTable if output.form == "tsv" else VcfWriter
+            text = kind(file, fields, output.is_live)
+            return _VariantRows(text, len(fields), header, vector_writer)
 
-        counts = write_text(
-            scored(items, scorer, tokens), write, partial(open_vcf_output, output, form, force),
-            unfinished, expected or 0,
-        )  # fmt: skip
-        if unfinished is not None:
-            unfinished.discard()
-    if shard is not None and output is not None and total is not None and last is not None:
-        rows = (first, last)
-        write_note(output, decides, shard, rows, total, counts["header_lines"])
-        if embeddings is not None:
-            write_note(embeddings, {**decides, "output": "embeddings"}, shard, rows, total, 0)
-    if write_index:
-        assert output is not None
-        index_variants(output, max(genome.contigs.values()))
+        def read() -> Iterator[Examined]:
+            examine = haplotypes.examine_all if haplotypes else examine_all
+            return examine(reader, examiner, ref_mismatch)
+
+        rows = Rows(read, total, lambda: repeat(1, total or 0), "records")
+        sink = TextOutput(partial(open_vcf_output, output), writer)
+        counts = run_rows("variants", rows, stage, sink, output, facts)
+    if vectors is not None and vectors.shard is not None:
+        first, last = rows.span(vectors.shard)
+        write_note(vectors, {**facts(), "output": "embeddings"}, (first, last or 0), total or 0, 0)
+    output.index(max(genome.contigs.values()))
     return VariantSummary(
         counts["rows"],
         Counter({name: n for name, n in counts.items() if name in (*SCORED, *UNSCORED)}),
         time.monotonic() - started,
         checkpoint.name if checkpoint else "",
         checkpoint.digest if checkpoint else "",
-        {task.name: task.digest for task in loaded},
+        {task.name: task.digest for task in tasks},
         haplotypes.backgrounds if haplotypes else Counter(),
         haplotypes.neighbours if haplotypes else Counter(),
     )
+
+
+def _check_outputs(
+    genome: Genome, source: VcfSource, output: Destination, vectors: Destination | None
+) -> None:
+    """Raise unless both outputs can be written."""
+    if source.is_stream and output.in_parts:
+        raise ConfigError(f"{source.name} is a stream, which cannot be read twice; give a file")
+    if output.shard is not None and output.form == "bcf":
+        raise ConfigError("--shard writes text: -o NAME.vcf.gz; findna merge can write BCF")
+    if output.resume and vectors is not None:
+        raise ConfigError("--resume keeps one output: leave out --embeddings")
+    inputs = [genome.path, source.path]
+    output.check(inputs)
+    if vectors is not None:
+        vectors.check(inputs)
+        if output.path is not None and vectors.file.resolve() == output.path.resolve():
+            raise ConfigError(f"--embeddings: {vectors.file} is also the output; name another file")
+
+
+class _VariantRows:
+    """Records to text, and the vectors of their alleles to HDF5 if asked."""
+
+    def __init__(
+        self,
+        writer: VcfWriter | VariantTable,
+        n_fields: int,
+        header: Sequence[str],
+        vectors: EmbeddingWriter | None,
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        self._writer, self._n_fields = writer, n_fields
+        self._header, self._vectors = header, vectors
+
+    def begin(self, row: Examined | None) -> int:
+        """Write the header; return its number of lines."""
+        self._writer.begin(self._header)
+        return 1 if isinstance(self._writer, VariantTable) else len(self._header)
+
+    def write(self, row: Examined, result: Sequence[Effect | None] | None) -> None:
+        """Write one record with the scores of its alleles."""
+        effects = result or []
+        self.counts.update(row.classes)
+        empty = [None] * self._n_fields
+        values = [effect.values if effect else empty for effect in effects]
+        self._writer.write(row.record, row.classes, values)
+        if self._vectors is not None:
+            _write_vectors(self._vectors, row, effects)
+
+
+_VECTOR_COLUMNS = {
+    "chrom": "str",
+    "pos": "int",
+    "id": "str",
+    "ref": "str",
+    "alt": "str",
+    "class": "str",
+}
+"""Columns of ``obs`` in a file of vectors: a row per allele."""
 
 
 def _contigs(source: VcfSource, genome: Genome) -> list[str]:
@@ -302,13 +354,6 @@ def _contigs(source: VcfSource, genome: Genome) -> list[str]:
         names = dict.fromkeys(record.chrom for record in reader.records)
     found = (genome.resolve(name) for name in names)
     return [name for name in found if name is not None]
-
-
-def _check_index(output: Path | None, form: str) -> None:
-    if is_stdout(output) or output is None or form == "tsv":
-        raise ConfigError("--write-index needs a file: -o NAME.vcf.gz or -o NAME.bcf")
-    if form == "vcf" and output.suffix not in (".gz", ".bgz"):
-        raise ConfigError("--write-index needs a BGZF file: -o NAME.vcf.gz")
 
 
 def _added(
@@ -321,32 +366,6 @@ def _added(
     if command:
         lines.append(f"##findnaCommand={' '.join(command.split())}; Version={__version__}")
     return lines
-
-
-def _embedding_writer(
-    path: Path,
-    checkpoint: Checkpoint,
-    genome: Genome,
-    options: dict[str, Any],
-    command: str,
-) -> EmbeddingWriter:
-    columns = {"chrom": "str", "pos": "int", "id": "str", "ref": "str", "alt": "str",
-               "class": "str"}  # fmt: skip
-    metadata: dict[str, Any] = {
-        "findna_version": __version__,
-        "command": command or None,
-        "model": {
-            "name": checkpoint.name,
-            "digest": checkpoint.digest,
-            "max_length": checkpoint.config.max_length,
-        },
-        "genome": {"file": genome.path.name},
-        "options": options,
-    }
-    return EmbeddingWriter(
-        path, dim=checkpoint.config.dim, columns=columns, kinds=("delta", "ref", "alt"),
-        metadata=metadata,
-    )  # fmt: skip
 
 
 def _write_vectors(

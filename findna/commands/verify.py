@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,16 +10,17 @@ from typing import Any
 import numpy as np
 
 from findna.commands.checks import BF16, OTHER_MACHINE, Check, relative
-from findna.commands.rows import vectors_in_order
 from findna.console import progress
 from findna.errors import CheckpointError, EmbeddingError
 from findna.genome.bed import parse_row
 from findna.genome.fasta import Genome
 from findna.genome.regions import Placed, RegionOptions, place
-from findna.genome.windows import ANCHORS
+from findna.genome.windows import ANCHORS, Region
 from findna.model.checkpoint import Checkpoint, load_checkpoint
 from findna.model.devices import PRECISIONS, Compute
-from findna.model.pooling import POOLINGS, Pooling, RegionVectors
+from findna.model.inference import region_vectors
+from findna.model.pooling import POOLINGS, Pooling
+from findna.outputs.results import RegionVectors
 from findna.outputs.stored import StoredEmbeddings, StoredRow
 
 FLOAT16 = 1e-3
@@ -144,22 +144,21 @@ def verify(
             return
         n = stored.rows if rows is None else min(rows, stored.rows)
         chosen = np.linspace(0, max(stored.rows - 1, 0), n).round().astype(int).tolist()
-        waiting: deque[StoredRow] = deque()  # read ahead of their vectors
 
-        def placed() -> Iterator[Placed]:
+        def stored_rows() -> Iterator[tuple[tuple[StoredRow, Placed], Region | None]]:
             for row in stored.read(chosen):
-                waiting.append(row)
                 bed = parse_row("\t".join(row.columns), row.index, str(path))
-                yield place(bed, row.index, genome, options.regions)
+                placed = place(bed, genome, options.regions)
+                yield (row, placed), placed.region
 
-        found = vectors_in_order(
-            placed(), genome, checkpoint.model.encoder, options.pooling, compute,
-            whole=options.whole
-        )  # fmt: skip
+        encoder, pooling = checkpoint.model.encoder, options.pooling
+        computed = region_vectors(
+            stored_rows(), genome, encoder, pooling, compute, whole=options.whole
+        )
         comparison = _Comparison(options)
         with progress(n, "rows", "verify") as bar:
-            for item, vectors in found:
-                comparison.add(waiting.popleft(), item, vectors)
+            for (row, placed), vectors in computed:
+                comparison.add(row, placed, vectors)
                 bar.update()
         yield comparison.check(n, stored.rows)
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from findna.genome.encoding import BLANK, N, Tokens, reverse_complement
-from findna.genome.windows import Region, Window, tile
+from findna.genome.windows import Region, Window, windows_of
+
+Item = TypeVar("Item")
+
+MOST_PIECES = 16_384
+"""Rows after which a batch is closed: bounds what is held where few of them can be read."""
 
 
 class SequenceSource(Protocol):
@@ -22,33 +27,51 @@ class SequenceSource(Protocol):
 
 
 @dataclass(frozen=True)
-class Piece:
-    """One window of a batch, and which way round it was read."""
+class Piece(Generic[Item]):
+    """One window of a batch; or, without a window, a row that only keeps its place.
 
-    window: Window
-    flipped: bool
-    n_unknown: int
+    Parameters
+    ----------
+    item : object
+        What the window is read for. It travels with the window, so that its result needs no
+        looking up.
+    flipped : bool
+        Read as the reverse complement of its region.
+    n_unknown : int
+        Number of N.
+    """
+
+    item: Item
+    window: Window | None
+    flipped: bool = False
+    n_unknown: int = 0
 
     def __len__(self) -> int:
-        return self.window.end - self.window.start
+        return 0 if self.window is None else self.window.end - self.window.start
+
+    @property
+    def start(self) -> int:
+        """First base of the window within its region."""
+        return 0 if self.window is None else self.window.start
 
 
 @dataclass(frozen=True)
-class Batch:
+class Batch(Generic[Item]):
     """Windows packed for the encoder; no padding anywhere.
 
     Parameters
     ----------
     tokens : ndarray, shape (total,), uint8
         Windows end to end, each with its CLS positions behind it.
-    offsets : ndarray, shape (n + 1,), int64
+    offsets : ndarray, shape (n_windows + 1,), int64
         Window i is ``tokens[offsets[i]:offsets[i + 1]]``, CLS positions included.
-    pieces : list of Piece, length n
+    pieces : list of Piece
+        Rows in their order: the windows, and the rows that have none.
     """
 
     tokens: Tokens
     offsets: npt.NDArray[np.int64]
-    pieces: list[Piece]
+    pieces: list[Piece[Item]]
 
 
 def read_window(genome: SequenceSource, window: Window) -> Tokens:
@@ -62,29 +85,32 @@ def read_window(genome: SequenceSource, window: Window) -> Tokens:
     return reverse_complement(tokens) if region.reverse else tokens
 
 
-def _pack(sequences: list[Tokens], pieces: list[Piece], n_cls: int) -> Batch:
+def _pack(sequences: list[Tokens], pieces: list[Piece[Item]], n_cls: int) -> Batch[Item]:
     cls = np.full(n_cls, BLANK, dtype=np.uint8)
     lengths = [len(sequence) + n_cls for sequence in sequences]
+    parts = [part for sequence in sequences for part in (sequence, cls)]
     return Batch(
-        np.concatenate([part for sequence in sequences for part in (sequence, cls)]),
+        np.concatenate(parts) if parts else np.empty(0, np.uint8),
         np.concatenate(([0], np.cumsum(lengths, dtype=np.int64))),
         pieces,
     )
 
 
 def batches(
-    regions: Iterable[Region],
+    rows: Iterable[tuple[Item, Region | None]],
     genome: SequenceSource,
     *,
     max_tokens: int,
     longest: int | None,
     n_cls: int = 0,
     both_strands: bool = False,
-) -> Iterator[Batch]:
-    """Windows of regions in their order, packed up to a token budget.
+) -> Iterator[Batch[Item]]:
+    """Pack the windows of rows, in their order, up to a token budget.
 
     Parameters
     ----------
+    rows : iterable of (item, Region or None)
+        A row without a region takes no tokens and keeps its place.
     max_tokens : int
         Tokens per batch; a single window longer than this gets a batch of its own.
     longest : int, optional
@@ -95,21 +121,25 @@ def batches(
         Every window also as its reverse complement, next to it.
     """
     sequences: list[Tokens] = []
-    pieces: list[Piece] = []
+    pieces: list[Piece[Item]] = []
     total = 0
-    for region in regions:
-        for start, end in tile(len(region), longest):
-            window = Window(region, start, end)
+    for item, region in rows:
+        if region is None:
+            pieces.append(Piece(item, None))
+        for window in windows_of(region, longest) if region is not None else ():
             forward = read_window(genome, window)
             unknown = int(np.count_nonzero(forward == N))
             for flipped in (False, True) if both_strands else (False,):
                 size = len(forward) + n_cls
-                if pieces and total + size > max_tokens:
+                if sequences and total + size > max_tokens:
                     yield _pack(sequences, pieces, n_cls)
                     sequences, pieces, total = [], [], 0
                 sequences.append(reverse_complement(forward) if flipped else forward)
-                pieces.append(Piece(window, flipped, 0 if flipped else unknown))
+                pieces.append(Piece(item, window, flipped, 0 if flipped else unknown))
                 total += size
+        if len(pieces) >= MOST_PIECES:
+            yield _pack(sequences, pieces, n_cls)
+            sequences, pieces, total = [], [], 0
     if pieces:
         yield _pack(sequences, pieces, n_cls)
 
@@ -124,9 +154,9 @@ class Sequences:
         """Token ids of part of a sequence."""
         return self._sequences[int(chrom)][start:end]
 
-    def regions(self, reverse: bool = False) -> list[Region]:
-        """Every sequence, whole."""
+    def rows(self, reverse: bool = False) -> list[tuple[int, Region | None]]:
+        """Return the number of every sequence and its region: all of it."""
         return [
-            Region(i, str(i), ((0, len(sequence)),), reverse)
+            (i, Region(str(i), ((0, len(sequence)),), reverse))
             for i, sequence in enumerate(self._sequences)
         ]

@@ -48,6 +48,8 @@ class RegionOptions:
         What to do with rows that cannot be read.
     longest : int, optional
         Regions longer than this (bp) cannot be read.
+    whole : bool
+        Encode regions longer than the model's training length in one piece, not in tiles.
     """
 
     stranded: bool = False
@@ -58,6 +60,7 @@ class RegionOptions:
     pad: bool = False
     on_error: str = "stop"
     longest: int | None = None
+    whole: bool = False
 
     def facts(self) -> dict[str, bool | int | str | None]:
         """What decides which sequence is read, as outputs record it."""
@@ -68,6 +71,7 @@ class RegionOptions:
             "window": self.window,
             "anchor": self.anchor,
             "out_of_bounds": "pad" if self.pad else "error",
+            "whole": self.whole,
         }
 
 
@@ -81,7 +85,7 @@ class Placed:
     reason: str = ""
 
 
-def place(row: BedRow, index: int, genome: Genome, options: RegionOptions) -> Placed:
+def place(row: BedRow, genome: Genome, options: RegionOptions) -> Placed:
     """Find the sequence of one row."""
     interval = row.interval
     found = problem(interval, genome, options.pad)
@@ -121,7 +125,7 @@ def place(row: BedRow, index: int, genome: Genome, options: RegionOptions) -> Pl
     reverse = options.stranded and interval.strand == "-"
     chrom = genome.resolve(interval.chrom)
     assert chrom is not None  # problem() has checked it
-    return Placed(row, Region(index, chrom, tuple(parts), reverse))
+    return Placed(row, Region(chrom, tuple(parts), reverse))
 
 
 class RegionSource:
@@ -288,7 +292,7 @@ def survey(
                 f"{source.name}:{row.number}: not UTF-8 text, which HDF5 needs; convert it "
                 "(iconv -t UTF-8) or write a table (-O tsv)"
             )
-        placed = place(row, found.rows, genome, options)
+        placed = place(row, genome, options)
         found.rows += 1
         found.statuses[placed.status] += 1
         if placed.region is not None:

@@ -20,8 +20,6 @@ class Region:
 
     Parameters
     ----------
-    index : int
-        Row of the input, from 0; the writer puts the result there.
     chrom : str
         Contig, by its name in the FASTA.
     parts : tuple of (start, end)
@@ -30,7 +28,6 @@ class Region:
         Read as the reverse complement.
     """
 
-    index: int
     chrom: str
     parts: tuple[tuple[int, int], ...]
     reverse: bool = False
@@ -122,3 +119,8 @@ def tile(length: int, longest: int | None) -> list[tuple[int, int]]:
         tiles.append((start, start + size))
         start += size
     return tiles
+
+
+def windows_of(region: Region, longest: int | None) -> list[Window]:
+    """Return the tiles of a region as windows of it."""
+    return [Window(region, start, end) for start, end in tile(len(region), longest)]

@@ -391,8 +391,8 @@ def _cut(
     options = RegionOptions(stranded=stranded)
     if window is not None:
         rows = [_resized(row, window) for row in rows]
-    placed = [place(row, i, genome, options) for i, row in enumerate(rows)]
-    regions = [found.region for found in placed if found.region is not None]
+    placed = [place(row, genome, options) for row in rows]
+    regions = [(i, found.region) for i, found in enumerate(placed) if found.region is not None]
     if len(regions) < len(rows):
         if on_problem is stop:  # then said of all at once
             smaller = f", or give a smaller --window than {window}" if window else ""
@@ -402,12 +402,12 @@ def _cut(
                 on_problem(found.status, LabelError(f"{where}: {found.reason}"))
     raw.sequences = [np.empty(0, np.uint8)] * len(rows)
     # by position: neighbours lie in the same compressed block
-    for region in sorted(regions, key=lambda region: (region.chrom, region.parts)):
+    for i, region in sorted(regions, key=lambda pair: (pair[1].chrom, pair[1].parts)):
         ((start, end),) = region.parts
         tokens = genome.fetch(region.chrom, start, end)
-        raw.sequences[region.index] = reverse_complement(tokens) if region.reverse else tokens
-    raw.keep([region.index for region in regions])
-    raw.contigs = [region.chrom for region in regions]
+        raw.sequences[i] = reverse_complement(tokens) if region.reverse else tokens
+    raw.keep([i for i, _ in regions])
+    raw.contigs = [region.chrom for _, region in regions]
 
 
 def _resized(row: BedRow, window: int) -> BedRow:

@@ -62,6 +62,11 @@ class Checkpoint:
         """Sizes of the encoder."""
         return self.model.encoder.config
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What an output records of its weights."""
+        return {"name": self.name, "digest": self.digest, "max_length": self.config.max_length}
+
 
 def digest_of(config: EncoderConfig, weights: Mapping[str, Tensor]) -> str:
     """SHA-256 over the encoder's sizes and every tensor's name, shape and bytes."""

@@ -7,20 +7,21 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-from findna.genome.batching import Batch, SequenceSource, batches
+from findna.genome.batching import Batch, Item, SequenceSource, batches
 from findna.genome.windows import Region
 from findna.model.devices import Compute
 from findna.model.encoder import Encoder
-from findna.model.pooling import Pooler, Pooling, RegionVectors
+from findna.model.pooling import Pooler, Pooling
+from findna.outputs.results import RegionVectors
 
 
 def forward_batches(
     encoder: Encoder,
-    packed: Iterable[Batch],
+    packed: Iterable[Batch[Item]],
     compute: Compute,
     *,
     every_layer: bool = False,
-) -> Iterator[tuple[Batch, Tensor]]:
+) -> Iterator[tuple[Batch[Item], Tensor]]:
     """Hidden states (total, dim) of each batch, in order.
 
     On a GPU the next batch is read while the one before is computed.
@@ -33,12 +34,15 @@ def forward_batches(
     """
     device, amp = compute.device, compute.autocast()
     encoder = encoder.to(device).eval()
-    waiting: tuple[Batch, Tensor] | None = None
+    waiting: tuple[Batch[Item], Tensor] | None = None
     for batch in packed:
         with torch.inference_mode(), amp:
             tokens = torch.from_numpy(batch.tokens).to(device, non_blocking=True)
             offsets = torch.from_numpy(batch.offsets).to(device, non_blocking=True)
-            hidden = encoder(tokens, offsets) if every_layer else encoder.embed(tokens, offsets)
+            if not len(tokens):  # rows without a sequence
+                hidden = torch.empty((0, encoder.config.dim), device=device)
+            else:
+                hidden = encoder(tokens, offsets) if every_layer else encoder.embed(tokens, offsets)
         if device.type == "cpu":
             yield batch, hidden
             continue
@@ -50,26 +54,27 @@ def forward_batches(
 
 
 def region_vectors(
-    regions: Iterable[Region],
+    rows: Iterable[tuple[Item, Region | None]],
     source: SequenceSource,
     encoder: Encoder,
     pooling: Pooling,
     compute: Compute,
     *,
     whole: bool = False,
-) -> Iterator[RegionVectors]:
-    """The vectors of each region, in the order of the regions.
+) -> Iterator[tuple[Item, RegionVectors | None]]:
+    """Yield each row with the vectors of its region, in the order of the rows.
 
     Parameters
     ----------
-    regions : iterable of Region
-        Numbered in ascending order; read as far as the next batch needs.
+    rows : iterable of (item, Region or None)
+        Read as far as the next batch needs. An item comes out with its result; a row without a
+        region has none.
     whole : bool
         Encode regions longer than the model's training length in one piece instead of tiles.
     """
-    pooler = Pooler(pooling, encoder.config.n_cls)
+    pooler: Pooler[Item] = Pooler(pooling, encoder.config.n_cls)
     packed = batches(
-        regions,
+        rows,
         source,
         max_tokens=compute.budget,
         longest=None if whole else encoder.config.max_length,

@@ -13,13 +13,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Generic
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from findna.genome.batching import Batch, Piece
+from findna.genome.batching import Batch, Item, Piece
+from findna.outputs.results import RegionVectors
 
 Array = npt.NDArray[np.float32]
 Spans = npt.NDArray[np.float64]
@@ -63,29 +65,6 @@ class Pooling:
         return np.concatenate([np.array(rows), np.stack((edges[:-1], edges[1:]), axis=1)])
 
 
-@dataclass
-class RegionVectors:
-    """Result for one region.
-
-    Parameters
-    ----------
-    index : int
-        Row of the input.
-    length, n_unknown : int
-        Bases encoded, and how many of them were N.
-    pooled : dict of str to ndarray, shape (dim,), float32
-    bins : ndarray, shape (n_bins, dim), float32
-    per_base : ndarray, shape (length, dim), float16; or None
-    """
-
-    index: int
-    length: int
-    n_unknown: int
-    pooled: dict[str, Array]
-    bins: Array
-    per_base: npt.NDArray[np.float16] | None
-
-
 def segment_sums(
     hidden: Tensor, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
 ) -> Tensor:
@@ -116,9 +95,8 @@ def _moments(hidden: Tensor, starts: npt.NDArray[np.int64]) -> npt.NDArray[np.fl
 class _OpenRegion:
     """Sums over the windows of a region seen so far; strand 1 is the reverse complement."""
 
-    def __init__(self, piece: Piece, pooling: Pooling, dim: int) -> None:
-        region = piece.window.region
-        self.index, self.length = region.index, len(region)
+    def __init__(self, length: int, pooling: Pooling, dim: int) -> None:
+        self.length = length
         self.spans = pooling.spans(self.length)
         strands = 2 if pooling.both_strands else 1
         self.missing = strands * self.length
@@ -130,29 +108,40 @@ class _OpenRegion:
         self.per_base = np.zeros((self.length, dim), dtype=np.float32) if pooling.per_base else None
 
 
-class Pooler:
-    """Turns hidden states of batches into vectors of regions, as their last windows come in.
+class Pooler(Generic[Item]):
+    """Turns hidden states of batches into vectors of rows, as their last windows come in.
 
-    Holds the sums of unfinished regions only: memory does not grow with the number of regions.
+    Holds the sums of one unfinished region only: memory does not grow with the number of rows.
     """
 
     def __init__(self, pooling: Pooling, n_cls: int) -> None:
         self.pooling = pooling
         self.n_cls = n_cls
-        self._open: dict[int, _OpenRegion] = {}
+        self._open: _OpenRegion | None = None
 
-    def __call__(self, hidden: Tensor, batch: Batch) -> Iterator[RegionVectors]:
-        """Regions that are complete with this batch; ``hidden`` is (total, dim), float."""
+    def __call__(
+        self, hidden: Tensor, batch: Batch[Item]
+    ) -> Iterator[tuple[Item, RegionVectors | None]]:
+        """Yield the rows that are complete with this batch; ``hidden`` is (total, dim), float."""
+        pieces = [piece for piece in batch.pieces if piece.window is not None]
+        if not pieces:
+            yield from ((piece.item, None) for piece in batch.pieces)
+            return
         cls = None
         if "cls" in self.pooling.kinds:
             ends = batch.offsets[1:]
             cls = segment_sums(hidden, ends - self.n_cls, ends).double().cpu().numpy() / self.n_cls
-        bases = self._in_reading_order(hidden, batch)  # (sum of lengths, dim)
-        starts = np.cumsum([0, *map(len, batch.pieces)])
-        regions = [self._opened(piece, hidden.shape[1]) for piece in batch.pieces]
-        sums = self._span_sums(bases, starts, batch.pieces, regions)
+        bases = self._in_reading_order(hidden, batch, pieces)  # (sum of lengths, dim)
+        starts = np.cumsum([0, *map(len, pieces)])
+        regions = self._regions(pieces, hidden.shape[1])
+        sums = self._span_sums(bases, starts, pieces, regions)
         moments = _moments(bases, starts) if "std" in self.pooling.kinds else None
-        for i, (piece, region) in enumerate(zip(batch.pieces, regions, strict=True)):
+        i = 0
+        for piece in batch.pieces:
+            if piece.window is None:
+                yield piece.item, None
+                continue
+            region = regions[i]
             strand, rows = int(piece.flipped), bases[starts[i] : starts[i + 1]]
             region.sums[strand] += sums[i]
             region.n_unknown += piece.n_unknown
@@ -165,25 +154,35 @@ class Pooler:
                 region.cls[strand] += len(piece) * cls[i]
             if region.per_base is not None:
                 region.per_base[piece.window.start : piece.window.end] += rows.float().cpu().numpy()
+            i += 1
             region.missing -= len(piece)
             if region.missing == 0:
-                del self._open[region.index]
-                yield self._finish(region)
+                yield piece.item, self._finish(region)
 
-    def _opened(self, piece: Piece, dim: int) -> _OpenRegion:
-        index = piece.window.region.index
-        if index not in self._open:
-            self._open[index] = _OpenRegion(piece, self.pooling, dim)
-        return self._open[index]
+    def _regions(self, pieces: Sequence[Piece[Item]], dim: int) -> list[_OpenRegion]:
+        """Return what each window adds to; a region may have begun in the batch before."""
+        regions = []
+        missing = self._open.missing if self._open is not None else 0
+        for piece in pieces:
+            if missing == 0:
+                assert piece.window is not None
+                self._open = _OpenRegion(len(piece.window.region), self.pooling, dim)
+                missing = self._open.missing
+            assert self._open is not None
+            regions.append(self._open)
+            missing -= len(piece)
+        return regions
 
-    def _in_reading_order(self, hidden: Tensor, batch: Batch) -> Tensor:
+    def _in_reading_order(
+        self, hidden: Tensor, batch: Batch[Item], pieces: Sequence[Piece[Item]]
+    ) -> Tensor:
         """Hidden states of the bases alone, those of flipped windows turned round again."""
         if self.n_cls == 0 and not self.pooling.both_strands:
             return hidden
         rows = [
             np.arange(end - 1, start - 1, -1) if piece.flipped else np.arange(start, end)
             for piece, start, end in zip(
-                batch.pieces, batch.offsets[:-1], batch.offsets[1:] - self.n_cls, strict=True
+                pieces, batch.offsets[:-1], batch.offsets[1:] - self.n_cls, strict=True
             )
         ]
         return hidden.index_select(0, torch.from_numpy(np.concatenate(rows)).to(hidden.device))
@@ -192,7 +191,7 @@ class Pooler:
         self,
         bases: Tensor,
         starts: npt.NDArray[np.int64],
-        pieces: Sequence[Piece],
+        pieces: Sequence[Piece[Item]],
         regions: Sequence[_OpenRegion],
     ) -> npt.NDArray[np.float64]:
         """Sum over the part of each span inside each window; shape (n, n_spans, dim).
@@ -202,7 +201,7 @@ class Pooler:
         """
         edges = np.stack(
             [
-                np.clip(region.spans - piece.window.start, 0, len(piece))
+                np.clip(region.spans - piece.start, 0, len(piece))
                 for piece, region in zip(pieces, regions, strict=True)
             ]
         )  # (n, n_spans, 2) within the window
@@ -243,7 +242,6 @@ class Pooler:
         if region.per_base is not None:
             per_base = (region.per_base / len(region.sums)).astype(np.float16)
         return RegionVectors(
-            region.index,
             region.length,
             region.n_unknown,
             {kind: vectors[kind] for kind in self.pooling.kinds},

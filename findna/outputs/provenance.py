@@ -1,15 +1,15 @@
-"""outputs.provenance."""
+"""What an output records of its origin, and what decides its content."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from findna import __version__
 from findna.genome.bed import column_names
 from findna.genome.fasta import Genome
-from findna.genome.regions import Placed, Survey
+from findna.genome.regions import Placed
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +41,11 @@ def run_facts(
     }
 
 
+def origin(command: str | None) -> dict[str, Any]:
+    """Return the version and the command line, as HDF5 outputs record them; None is left out."""
+    return {"findna_version": __version__, "command": command}
+
+
 def obs_columns(n: int) -> dict[str, str]:
     """Types of the ``obs`` columns of HDF5 output, for rows of ``n`` BED columns."""
     kinds = dict.fromkeys(column_names(max(n, 4)), "str")
@@ -64,8 +69,8 @@ def obs_row(item: Placed, stranded: bool, length: int, n_unknown: int) -> dict[s
     }
 
 
-def genome_facts(genome: Genome, found: Survey) -> dict[str, Any]:
-    """Name of the FASTA, and the digest of every contig that was read, as outputs record it."""
-    logger.info("digests of %d contigs", len(found.contigs))
-    digests = genome.digests(found.contigs)
+def genome_facts(genome: Genome, contigs: Collection[str]) -> dict[str, Any]:
+    """Return the name of the FASTA and the digests of the contigs read, as outputs record them."""
+    logger.info("digests of %d contigs", len(contigs))
+    digests = genome.digests(contigs)
     return {"file": genome.path.name, "contig": list(digests), "md5": list(digests.values())}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from findna.errors import ConfigError, OutputError
-from findna.outputs.files import is_device, is_stdout, replaced
+from findna.outputs.files import Destination, replaced
 
 Facts = Mapping[str, Any]
 """What decides the content of an output: plain values, nested."""
@@ -99,13 +99,6 @@ class Note:
     sha256: str
 
 
-def check_parts(output: Path | None, shard: Shard | None, resume: bool) -> None:
-    """Raise ConfigError unless the output is a file, which both need."""
-    for asked, option in ((shard is not None, "--shard"), (resume, "--resume")):
-        if asked and (output is None or is_stdout(output) or is_device(output)):
-            raise ConfigError(f"{option} needs a file: name one with -o")
-
-
 def note_path(output: Path) -> Path:
     """Where the note of a shard's output is."""
     return output.with_name(output.name + ".shard.json")
@@ -121,9 +114,12 @@ def file_digest(path: Path) -> str:
 
 
 def write_note(
-    output: Path, facts: Facts, shard: Shard, rows: tuple[int, int], total: int, header_lines: int
+    destination: Destination, facts: Facts, rows: tuple[int, int], total: int, header_lines: int
 ) -> None:
-    """Note what an output is a part of."""
+    """Note what an output is a part of, beside it; see `Note`."""
+    shard, output = destination.shard, destination.file
+    if shard is None:
+        raise ValueError("not a shard")
     note = Note(facts, (shard.number, shard.count), rows, total, header_lines, file_digest(output))
     with replaced(note_path(output)) as temporary:
         temporary.write_text(json.dumps({"format": FORMAT, **asdict(note)}, indent=1) + "\n")

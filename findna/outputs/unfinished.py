@@ -14,14 +14,13 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Generic, TypeVar
+from typing import IO, Any, Generic, TypeVar
 
 from findna.errors import InterruptedRunError, OutputError
-from findna.outputs.files import replaced
-from findna.outputs.hdf5 import assemble
-from findna.outputs.shards import FORMAT, Facts, Shard, difference, read_journal
+from findna.outputs.files import Destination, replaced
+from findna.outputs.shards import FORMAT, Facts, difference, read_journal
 
 Item = TypeVar("Item")
 
@@ -78,6 +77,13 @@ class Unfinished:
         self._facts, self._force = json.loads(json.dumps(facts)), force
         self._parts: list[dict[str, Any]] = []
         self._lock: IO[bytes] | None = None
+
+    @classmethod
+    def of(cls, destination: Destination, facts: Facts) -> Unfinished:
+        """Return the unfinished parts of an output, or of a shard of it."""
+        shard = destination.shard
+        where = {} if shard is None else {"shard": f"{shard.number}/{shard.count}"}
+        return cls(destination.file, {**facts, **where}, destination.force)
 
     def __enter__(self) -> Unfinished:
         self.folder.mkdir(exist_ok=True)
@@ -222,71 +228,3 @@ def _stop_requested() -> Iterator[Callable[[], bool]]:
     finally:
         for kind, handler in before.items():
             signal.signal(kind, handler)
-
-
-def kept(output: Path | None, facts: Facts, shard: Shard | None, force: bool) -> Unfinished:
-    """The unfinished parts of an output, or of a shard of it."""
-    assert output is not None  # check_parts has seen to it
-    where = {} if shard is None else {"shard": f"{shard.number}/{shard.count}"}
-    return Unfinished(output, {**facts, **where}, force)
-
-
-def write_text(
-    rows: Iterable[Item],
-    write: Callable[[BinaryIO, Iterable[Item], bool], Counts],
-    opened: Callable[[], AbstractContextManager[BinaryIO]],
-    unfinished: Unfinished | None = None,
-    total: int = 0,
-) -> Counts:
-    """Write rows to a text output, in one go or part by part; what was counted, of all parts.
-
-    Parameters
-    ----------
-    rows : iterable
-        Those that are not in a complete part.
-    write : callable
-        Writes some rows to a file; told whether they are the first, and so preceded by a header.
-    opened : callable
-        Opens the output itself.
-    total : int
-        Number of rows of the output.
-    """
-    if unfinished is None:
-        with opened() as file:
-            return write(file, rows, True)
-    for stretch in unfinished.stretches(rows, total):
-        counts: Counts = {}
-        with unfinished.part(stretch, counts) as folder, (folder / OUTPUT).open("wb") as part:
-            counts |= write(part, stretch, not unfinished.files(OUTPUT))
-    with opened() as file:
-        for path in unfinished.files(OUTPUT):
-            with path.open("rb") as part:
-                shutil.copyfileobj(part, file, 1 << 20)
-    return unfinished.counts
-
-
-def write_hdf5(
-    rows: Iterable[Item],
-    write: Callable[[Path, Iterable[Item]], Counts],
-    opened: Callable[[], AbstractContextManager[Path]],
-    metadata: Callable[[], Mapping[str, Any]],
-    unfinished: Unfinished | None = None,
-    total: int = 0,
-) -> Counts:
-    """As `write_text`, to an HDF5 file.
-
-    Parameters
-    ----------
-    metadata : callable
-        Of the whole, for ``uns/findna``; what `write` puts there is for a run in one go.
-    """
-    if unfinished is None:
-        with opened() as path:
-            return write(path, rows)
-    for stretch in unfinished.stretches(rows, total):
-        counts: Counts = {}
-        with unfinished.part(stretch, counts) as folder:
-            counts |= write(folder / OUTPUT, stretch)
-    with opened() as path:
-        assemble(unfinished.files(OUTPUT), path, metadata())
-    return unfinished.counts

@@ -62,8 +62,9 @@ class FrozenProbe:
         vectors = np.empty((len(data), encoder.config.dim))
         source = Sequences(data.sequences)
         compute = Compute(next(encoder.parameters()).device)
-        for found in region_vectors(source.regions(), source, encoder, Pooling(("mean",)), compute):
-            vectors[found.index] = found.pooled["mean"]
+        for i, row in region_vectors(source.rows(), source, encoder, Pooling(("mean",)), compute):
+            assert row is not None
+            vectors[i] = row.pooled["mean"]
         if not np.isfinite(vectors).all():  # of a run that diverged; the guard says so
             return {"probe_accuracy": np.nan, "probe_auroc": np.nan}
         vectors = StandardScaler().fit(vectors[self._train]).transform(vectors)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from findna.labelled.sets import CLASSES, MULTILABEL
-from findna.outputs.tables import Call
+from findna.outputs.results import Call
 from findna.tasks.features import Matrix
 from findna.tasks.task import Task
 

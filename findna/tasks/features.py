@@ -13,7 +13,8 @@ from findna.genome.encoding import Tokens
 from findna.model.devices import Compute
 from findna.model.encoder import Encoder
 from findna.model.inference import region_vectors
-from findna.model.pooling import Pooling, RegionVectors
+from findna.model.pooling import Pooling
+from findna.outputs.results import RegionVectors
 from findna.tasks.kmers import kmer_counts, n_kmers
 
 Matrix = npt.NDArray[np.float32]
@@ -136,11 +137,12 @@ class FeatureTable:
         what = f"encode, layer {readout}" if readout else "encode"
         with progress(self.strands * len(rows), "sequences", what) as bar:
             for strand in range(self.strands):
-                for found in region_vectors(
-                    source.regions(strand == 1), source, encoder, Pooling(POOLS, MOST_BINS),
+                for i, found in region_vectors(
+                    source.rows(strand == 1), source, encoder, Pooling(POOLS, MOST_BINS),
                     self._compute,
                 ):  # fmt: skip
-                    row = into[strand, rows[found.index]]
+                    assert found is not None
+                    row = into[strand, rows[i]]
                     row[: len(POOLS)] = [found.pooled[pool] for pool in POOLS]
                     row[len(POOLS) :] = found.bins[::-1] if strand else found.bins
                     bar.update()

@@ -64,7 +64,7 @@ def _minibatches(
 
 
 def _overlaps(
-    batch: Batch, features: Features, rank: dict[int, int]
+    batch: Batch[int], features: Features
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """Which positions of a batch are averaged into which vector, as (row, column, weight).
 
@@ -72,6 +72,7 @@ def _overlaps(
     """
     rows, columns, weights = [], [], []
     for piece, first in zip(batch.pieces, batch.offsets[:-1].tolist(), strict=True):
+        assert piece.window is not None
         region = piece.window.region
         spans = features.pooling.spans(len(region))
         n_other = len(spans) - features.bins
@@ -84,7 +85,7 @@ def _overlaps(
             # bins of a reverse complement are turned round, as everywhere
             turned = n_other + features.bins - 1 - (i - n_other) if i >= n_other else i
             vector = turned if region.reverse else i
-            rows.append(np.full(len(at), rank[region.index] * len(spans) + vector))
+            rows.append(np.full(len(at), piece.item * len(spans) + vector))
             columns.append(first + at)
             inside = np.minimum(at + 1, b) - np.maximum(at, a)
             weights.append((inside / (high - low)).astype(np.float32))
@@ -92,31 +93,31 @@ def _overlaps(
 
 
 def differentiable_features(
-    hidden: Tensor, batch: Batch, features: Features, regions: list[Region]
+    hidden: Tensor, batch: Batch[int], features: Features, n_rows: int
 ) -> Tensor:
     """What `findna.tasks.features.Features.of` gives of a batch, k-mers apart, with gradients.
 
     Parameters
     ----------
     hidden : Tensor, shape (total, dim)
-    regions : list of Region
-        Those of the batch, each wholly in it.
+    batch : Batch of int
+        Items are the numbers of the rows, each wholly in the batch.
+    n_rows : int
 
     Returns
     -------
-    Tensor, shape (len(regions), dim * (pools + bins)), float32
+    Tensor, shape (n_rows, dim * (pools + bins)), float32
     """
     hidden = hidden.float()
-    rank = {region.index: i for i, region in enumerate(regions)}
-    rows, columns, weights = _overlaps(batch, features, rank)
+    rows, columns, weights = _overlaps(batch, features)
     n_spans = 1 + ("center" in features.pools) + features.bins
     average = torch.sparse_coo_tensor(
         torch.from_numpy(np.stack((rows, columns))).to(hidden.device),
         torch.from_numpy(weights).to(hidden.device),
-        (len(regions) * n_spans, len(hidden)),
+        (n_rows * n_spans, len(hidden)),
         check_invariants=False,
     ).coalesce()
-    means = torch.sparse.mm(average, hidden).view(len(regions), n_spans, -1)
+    means = torch.sparse.mm(average, hidden).view(n_rows, n_spans, -1)
     vectors = {"mean": means[:, 0]}
     if "center" in features.pools:
         vectors["center"] = means[:, 1]
@@ -124,12 +125,11 @@ def differentiable_features(
         squares = torch.sparse.mm(average, hidden.square()).view_as(means)[:, 0]
         vectors["std"] = (squares - means[:, 0].square()).clamp(min=1e-12).sqrt()
     if "max" in features.pools:
-        highest: list[Tensor | None] = [None] * len(regions)
+        highest: list[Tensor | None] = [None] * n_rows
         for piece, first in zip(batch.pieces, batch.offsets[:-1].tolist(), strict=True):
             here = hidden[first : first + len(piece)].amax(0)
-            i = rank[piece.window.region.index]
-            before = highest[i]
-            highest[i] = here if before is None else torch.maximum(before, here)
+            before = highest[piece.item]
+            highest[piece.item] = here if before is None else torch.maximum(before, here)
         vectors["max"] = torch.stack([h for h in highest if h is not None])
     bins = means[:, n_spans - features.bins :].flatten(1)
     return torch.cat([*(vectors[pool] for pool in features.pools), bins], dim=1)
@@ -285,7 +285,7 @@ def _train_features(
     turned = rng.random(len(chosen)) < (0.5 if features.both_strands else 0.0)
     source = Sequences(chosen)
     regions = [
-        Region(i, str(i), ((0, len(sequence)),), bool(turned[i]))
+        (i, Region(str(i), ((0, len(sequence)),), bool(turned[i])))
         for i, sequence in enumerate(chosen)
     ]
     (batch,) = batches(
@@ -297,7 +297,7 @@ def _train_features(
         hidden = encoder.embed(
             torch.from_numpy(batch.tokens).to(device), torch.from_numpy(batch.offsets).to(device)
         )
-    x = differentiable_features(hidden, batch, features, regions)
+    x = differentiable_features(hidden, batch, features, len(chosen))
     if features.k:
         kmers = kmer_counts(chosen, features.k, features.both_strands).toarray()
         x = torch.cat((x, torch.from_numpy(kmers).to(device)), dim=1)

@@ -37,7 +37,7 @@ from findna.model.heads import TaskHead
 from findna.outputs.files import (
     replaced,
 )
-from findna.outputs.tables import TaskColumns
+from findna.outputs.results import TaskColumns
 from findna.settings import from_dict
 from findna.tasks.features import MOST_BINS, POOLS, Features, Matrix
 

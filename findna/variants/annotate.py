@@ -11,10 +11,8 @@ from pathlib import Path
 from shutil import copyfileobj
 from typing import BinaryIO, cast
 
-import pysam
-
 from findna.errors import OutputError
-from findna.outputs.files import MISSING, is_stdout, open_text_output, published
+from findna.outputs.files import MISSING, Destination
 from findna.variants.vcf import Values, VcfRecord, bcftools_view
 
 
@@ -119,53 +117,27 @@ class VariantTable:
 
 
 @contextmanager
-def open_vcf_output(path: Path | None, form: str, force: bool) -> Iterator[BinaryIO]:
-    """Where text goes: as in `open_text_output`, or, for BCF, to a file that becomes it."""
-    if form != "bcf":
-        with open_text_output(path, force) as file:
+def open_vcf_output(output: Destination) -> Iterator[BinaryIO]:
+    """Open an output for VCF text: as any text, or, for BCF, a file that is turned into it."""
+    if output.form != "bcf":
+        with output.open_text() as file:
             yield file
         return
     with ExitStack() as stack:
         text = stack.enter_context(tempfile.NamedTemporaryFile(prefix="findna-", suffix=".vcf"))
         yield cast(BinaryIO, text)
         text.flush()
-        if path is None or is_stdout(path):
+        if output.is_stdout:
             if sys.stdout is None:
                 raise OutputError("standard output is closed; name a file with -o")
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="findna-"))
             target = Path(folder) / "out.bcf"
         else:
-            target = stack.enter_context(published(path, force))
+            target = stack.enter_context(output.published())
         reason = bcftools_view("-Ob", Path(text.name), target)
         if reason:
             raise OutputError(f"cannot write BCF ({reason}); write VCF: -O vcf")
-        if path is None or is_stdout(path):
+        if output.is_stdout:
             with target.open("rb") as file:
                 copyfileobj(file, sys.stdout.buffer, 1 << 20)
             sys.stdout.buffer.flush()
-
-
-def index_variants(path: Path, longest: int) -> None:
-    """Make a .tbi index beside BGZF, or a .csi beside BCF or where a contig is too long for .tbi.
-
-    Parameters
-    ----------
-    longest : int
-        Length of the longest contig, bp.
-
-    Raises
-    ------
-    OutputError
-        The records are not sorted; the file itself is complete.
-    """
-    csi = path.suffix == ".bcf" or longest > 1 << 29
-    before = pysam.set_verbosity(0)
-    try:
-        pysam.tabix_index(str(path), preset="vcf", force=True, keep_original=True, csi=csi)
-    except OSError as error:
-        raise OutputError(
-            f"{path}: written, but not indexed: its records are not sorted; sort it (bcftools "
-            "sort) and index the result"
-        ) from error
-    finally:
-        pysam.set_verbosity(before)

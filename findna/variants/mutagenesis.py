@@ -6,23 +6,22 @@ batch and none is held for longer.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain, count, islice
-from typing import TypeVar
+from itertools import chain, groupby, islice
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from findna.genome.batching import SequenceSource
+from findna.genome.batching import Item, SequenceSource
 from findna.genome.encoding import BLANK, NUCLEOTIDES, N, Tokens, reverse_complement
 from findna.genome.windows import Region
 from findna.model.checkpoint import Model
 from findna.model.devices import Compute
 from findna.model.inference import region_vectors
-from findna.model.pooling import RegionVectors
+from findna.outputs.results import Effects, RegionVectors
 from findna.tasks.task import Task
 from findna.variants.scores import log_odds, masked_log_probabilities
 
@@ -30,7 +29,7 @@ _HEAD_ROWS = 64  # windows whose log-odds are computed at once
 
 _LETTERS = np.array(NUCLEOTIDES, np.uint8)
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 Values = npt.NDArray[np.float64]
 
@@ -76,30 +75,6 @@ class Stretch:
         return tokens
 
 
-@dataclass(frozen=True)
-class Effects:
-    """What replacing the bases of a stretch changes.
-
-    Parameters
-    ----------
-    value : float
-        Of the window as it is: log-odds, or the mean log-likelihood of the bases.
-    changes : ndarray, shape (n, 4), float32
-        Value with a base replaced by A, C, G, T, less the value with the base that is there: 0 for
-        that base; NaN where it is N.
-    """
-
-    value: float
-    changes: npt.NDArray[np.float32]
-
-    @property
-    def importance(self) -> npt.NDArray[np.float32]:
-        """What each base adds: minus the mean change over the three others; shape (n,)."""
-        mean = -self.changes.sum(1, dtype=np.float32) / np.float32(3)
-        found: npt.NDArray[np.float32] = mean + np.float32(0)  # of -0.0, 0.0
-        return found
-
-
 @dataclass
 class _Current:
     """A source of the window that is being read."""
@@ -110,57 +85,87 @@ class _Current:
         return self.tokens[start:end]
 
 
-def _in_order(
-    stretches: Iterable[Stretch],
-    made: Callable[[Stretch], Iterable[Tokens]],
+@dataclass(eq=False)
+class _Row(Generic[Item]):
+    """A row, the same as itself only."""
+
+    item: Item
+    stretch: Stretch | None
+
+
+@dataclass(frozen=True)
+class _Window(Generic[Item]):
+    """A window that is read for a row; without letters, it keeps the row's place."""
+
+    row: _Row[Item]
+    letters: Tokens | None
+
+
+def _by_row(
+    rows: Iterable[tuple[Item, Stretch | None]],
+    windows: Callable[[Stretch], Iterable[Tokens]],
     directions: tuple[bool, ...],
-    read: Callable[[Iterator[Region], SequenceSource], Iterator[Found]],
-) -> Iterator[tuple[Stretch, Iterator[Found]]]:
-    """Each stretch with what was found for its windows, which is to be used up before the next.
+    read: Callable[
+        [Iterator[tuple[_Window[Item], Region | None]], SequenceSource],
+        Iterator[tuple[_Window[Item], Result | None]],
+    ],
+) -> Iterator[tuple[Item, Stretch | None, Iterator[tuple[Tokens, Result]]]]:
+    """Yield each row with the results of its windows, which are used up before the next row.
 
     Parameters
     ----------
-    made : callable
-        Windows of a stretch.
+    windows : callable
+        Makes the windows of a stretch.
     directions : tuple of bool
         How each window is read; True is as its reverse complement.
     read : callable
-        Gives what it finds for regions of a source, in their order.
+        Reads regions of a source, in their order; items come out with their results.
+
+    Yields
+    ------
+    item, stretch
+        The row.
+    results : iterator of (tokens, result)
+        Of each window in each direction: its letters, as they were read, and what was found.
     """
-    waiting: deque[Stretch] = deque()  # read ahead of what is found
     current = _Current()
 
-    def regions() -> Iterator[Region]:
-        numbers = count()
-        for stretch in stretches:
-            waiting.append(stretch)
-            for tokens in made(stretch):
-                current.tokens = tokens
+    def regions() -> Iterator[tuple[_Window[Item], Region | None]]:
+        for item, stretch in rows:
+            row, empty = _Row(item, stretch), True
+            for tokens in () if stretch is None else windows(stretch):
+                current.tokens, empty = tokens, False
                 for reverse in directions:
-                    yield Region(next(numbers), "", ((0, len(tokens)),), reverse)
+                    letters = reverse_complement(tokens) if reverse else tokens
+                    window = _Window(row, letters)
+                    yield window, Region("", ((0, len(tokens)),), reverse)
+            if empty:
+                yield _Window(row, None), None
 
-    found = read(regions(), current)
-    for first in found:
-        while next(iter(made(waiting[0])), None) is None:
-            yield waiting.popleft(), iter(())
-        yield waiting.popleft(), chain([first], found)
-    while waiting:
-        yield waiting.popleft(), iter(())
+    for row, group in groupby(read(regions(), current), key=lambda pair: pair[0].row):
+        results = (
+            (window.letters, result)
+            for window, result in group
+            if window.letters is not None and result is not None
+        )
+        yield row.item, row.stretch, results
 
 
 def task_effects(
-    stretches: Iterable[Stretch],
+    rows: Iterable[tuple[Item, Stretch | None]],
     task: Task,
     output: int,
     compute: Compute,
     *,
     both_strands: bool = False,
     advance: Callable[[float], object] = lambda windows: None,
-) -> Iterator[Effects]:
-    """Effects on the calibrated log-odds of one of a task's outputs, in order.
+) -> Iterator[tuple[Item, Effects | None]]:
+    """Yield each row with the effects on the calibrated log-odds of one of a task's outputs.
 
     Parameters
     ----------
+    rows : iterable of (item, Stretch or None)
+        An item comes out with its result; a row without a stretch has none.
     output : int
         `findna.tasks.task.TaskConfig.output`; of a regression, its value takes the place of
         log-odds.
@@ -176,44 +181,48 @@ def task_effects(
     def windows(stretch: Stretch) -> Iterator[Tokens]:
         return chain([stretch.tokens], stretch.mutants())
 
-    def read(regions: Iterator[Region], source: SequenceSource) -> Iterator[RegionVectors]:
+    def read(
+        regions: Iterator[tuple[_Window[Item], Region | None]], source: SequenceSource
+    ) -> Iterator[tuple[_Window[Item], RegionVectors | None]]:
         return region_vectors(regions, source, task.reader, features.pooling, compute, whole=True)
 
-    for stretch, found in _in_order(stretches, windows, directions, read):
-        letters = (
-            reverse_complement(tokens) if reverse else tokens
-            for tokens in windows(stretch)
-            for reverse in directions
-        )
-        rows = (features.of(vectors, tokens) for tokens, vectors in zip(letters, found))  # noqa: B905
+    for item, stretch, results in _by_row(rows, windows, directions, read):
+        if stretch is None:
+            yield item, None
+            continue
+        matrix = (features.of(vectors, letters) for letters, vectors in results)
         values: list[float] = []
-        while some := list(islice(rows, _HEAD_ROWS)):
+        while block := list(islice(matrix, _HEAD_ROWS)):
             with torch.inference_mode():
-                logits = task.head(torch.from_numpy(np.stack(some))).double().numpy()
+                logits = task.head(torch.from_numpy(np.stack(block))).double().numpy()
             values += [
                 log_odds(row, task.config.kind, task.config.temperature)[output] for row in logits
             ]
-            advance(len(some) / len(directions))
+            advance(len(block) / len(directions))
         of_window = np.reshape(values, (-1, len(directions))).mean(1)  # (1 + 3 * n_known,)
         changes = np.full((len(stretch.bases), 4), np.nan, np.float32)
         others = np.zeros((len(stretch.known), 4))
         others[stretch.bases[stretch.known, None] != _LETTERS] = of_window[1:] - of_window[0]
         changes[stretch.known] = others
-        yield Effects(float(of_window[0]), changes)
+        yield item, Effects(float(of_window[0]), changes)
 
 
 def masked_effects(
-    stretches: Iterable[Stretch],
+    rows: Iterable[tuple[Item, Stretch | None]],
     model: Model,
     compute: Compute,
     *,
     both_strands: bool = False,
     advance: Callable[[float], object] = lambda windows: None,
-) -> Iterator[Effects]:
-    """Log-likelihood ratios of the other bases to the one there is, itself masked; in order.
+) -> Iterator[tuple[Item, Effects | None]]:
+    """Yield each row with the log-likelihood ratios of the other bases to the one there is.
+
+    Each base is masked when it is asked for.
 
     Parameters
     ----------
+    rows : iterable of (item, Stretch or None)
+        An item comes out with its result; a row without a stretch has none.
     both_strands : bool
         Average with those of the reverse complement.
     advance : callable
@@ -221,17 +230,21 @@ def masked_effects(
     """
     directions = (False, True) if both_strands else (False,)
 
-    def read(regions: Iterator[Region], source: SequenceSource) -> Iterator[Values]:
+    def read(
+        regions: Iterator[tuple[_Window[Item], Region | None]], source: SequenceSource
+    ) -> Iterator[tuple[_Window[Item], Values | None]]:
         return masked_log_probabilities(regions, source, model, compute)
 
-    for stretch, found in _in_order(stretches, Stretch.blanked, directions, read):
+    for item, stretch, results in _by_row(rows, Stretch.blanked, directions, read):
+        if stretch is None:
+            yield item, None
+            continue
         known = stretch.known
-        shape = len(known), len(directions), 4
         values = []
-        for one in islice(found, shape[0] * shape[1]):
-            values.append(one)
+        for _, log_probabilities in results:
+            values.append(log_probabilities)
             advance(3 / len(directions))
-        logp = np.reshape(values, shape)
+        logp = np.reshape(values, (len(known), len(directions), 4))
         if both_strands:
             logp[:, 1] = logp[:, 1, ::-1]  # the complements of A, C, G, T are T, G, C, A
         there = stretch.bases[known, None] == _LETTERS
@@ -239,4 +252,4 @@ def masked_effects(
         changes = np.full((len(stretch.bases), 4), np.nan, np.float32)
         changes[known] = ratios
         value = logp.mean(1)[there].mean() if len(known) else np.nan
-        yield Effects(float(value), changes)
+        yield item, Effects(float(value), changes)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 
 from findna.errors import ConfigError
-from findna.genome.batching import Sequences, SequenceSource, batches
+from findna.genome.batching import Item, Sequences, SequenceSource, batches
 from findna.genome.encoding import BLANK, NUCLEOTIDES, Tokens
 from findna.genome.windows import Region
 from findna.labelled.sets import CLASSES, REGRESSION
@@ -23,7 +23,8 @@ from findna.model.checkpoint import Checkpoint, Model
 from findna.model.devices import Compute
 from findna.model.encoder import Encoder
 from findna.model.inference import forward_batches, region_vectors
-from findna.model.pooling import Pooling, RegionVectors
+from findna.model.pooling import Pooling
+from findna.outputs.results import RegionVectors
 from findna.tasks.features import POOLS
 from findna.tasks.task import Task
 from findna.variants.alleles import (
@@ -112,23 +113,23 @@ class _Windows:
 
 
 def masked_log_probabilities(
-    regions: Iterable[Region],
+    rows: Iterable[tuple[Item, Region | None]],
     source: SequenceSource,
     model: Model,
     compute: Compute,
-) -> Iterator[Vector]:
-    """Log-probability of each base at the masked positions of each region, read whole.
+) -> Iterator[tuple[Item, Vector | None]]:
+    """Yield each row with the log-probability of every base at the masked positions of its region.
+
+    Regions are read whole.
 
     Yields
     ------
-    ndarray, shape (n_masked, 4), float64
-        Columns are A, C, G, T: the softmax leaves out the head's N.
+    item : object
+    log_probabilities : ndarray, shape (n_masked, 4), float64
+        Columns are A, C, G, T: the softmax leaves out the head's N. None without a region.
     """
     n_cls = model.encoder.config.n_cls
-    packed = batches(
-        regions, source,
-        max_tokens=compute.budget, longest=None, n_cls=n_cls,
-    )  # fmt: skip
+    packed = batches(rows, source, max_tokens=compute.budget, longest=None, n_cls=n_cls)
     device = compute.device
     head = model.masked_nucleotide.to(device)
     channels = torch.tensor(NUCLEOTIDES, device=device)
@@ -137,11 +138,13 @@ def masked_log_probabilities(
         masked = batch.tokens == BLANK
         for end in batch.offsets[1:]:
             masked[end - n_cls : end] = False
-        rows = np.flatnonzero(masked)
+        positions = np.flatnonzero(masked)
         with torch.inference_mode():
-            logits = head(hidden[torch.from_numpy(rows).to(device)].float())[:, channels]
+            logits = head(hidden[torch.from_numpy(positions).to(device)].float())[:, channels]
             logp = logits.cpu().double().log_softmax(1).numpy()  # (n_masked of the batch, 4)
-        yield from np.split(logp, np.searchsorted(rows, batch.offsets[1:-1]))
+        of_windows = iter(np.split(logp, np.searchsorted(positions, batch.offsets[1:-1])))
+        for piece in batch.pieces:
+            yield piece.item, None if piece.window is None else next(of_windows)
 
 
 class Scorer:
@@ -257,11 +260,13 @@ class Scorer:
         ]
         source = Sequences(plain.sequences)
         vectors = {
-            key: list(
-                region_vectors(
-                    source.regions(), source, encoder, pooling, self._compute, whole=True
+            key: [
+                row
+                for _, row in region_vectors(
+                    source.rows(), source, encoder, pooling, self._compute, whole=True
                 )
-            )
+                if row is not None
+            ]
             for key, (encoder, pooling) in self._readings.items()
         }  # fmt: skip
         ratios = [0.0] * len(alleles)
@@ -276,12 +281,10 @@ class Scorer:
             ]
             assert self._checkpoint is not None
             blanked = Sequences(masked.sequences)
-            found = list(
-                masked_log_probabilities(
-                    blanked.regions(), blanked, self._checkpoint.model,
-                    self._compute,
-                )
-            )  # fmt: skip
+            rows = masked_log_probabilities(
+                blanked.rows(), blanked, self._checkpoint.model, self._compute
+            )
+            found = [logp for _, logp in rows if logp is not None]
             ratios = [
                 float(
                     np.mean([_ratio(pair, at, found) for pair, at in zip(row, where, strict=True)])
