@@ -6,11 +6,14 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from findna.errors import RegionError
-from findna.genome.fasta import Genome
 from findna.genome.intervals import Interval
 from findna.genome.text import display_name, numbered_lines, open_input
+
+if TYPE_CHECKING:
+    from findna.genome.fasta import Genome
 
 COLUMNS = (
     "chrom", "start", "end", "name", "score", "strand",
