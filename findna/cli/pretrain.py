@@ -11,8 +11,8 @@ import click
 from findna.cli import _options
 from findna.cli._settings import GroupedCommand, SettingOption
 from findna.model.config import SIZES, EncoderConfig
-from findna.pretraining.recipe import PRESETS, PretrainConfig, ViewConfig
-from findna.settings import from_dict, merge, read_yaml
+from findna.pretraining.recipe import PRESETS, PretrainConfig, ViewConfig, from_preset
+from findna.settings import read_yaml
 
 _SECTIONS: dict[str, type] = {"encoder": EncoderConfig, "views": ViewConfig, "": PretrainConfig}
 
@@ -68,46 +68,67 @@ def _setting_options(command: Any) -> Any:
 )
 @_options.genome
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True,
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
     help="Model folder to write.",
-)  # fmt: skip
+)
 @click.option(
-    "--preset", type=click.Choice(list(PRESETS)), default="findna", show_default=True,
+    "--preset",
+    type=click.Choice(list(PRESETS)),
+    default="findna",
+    show_default=True,
     help="Recipe to start from: the published one, or findna's.",
-)  # fmt: skip
+)
 @click.option(
-    "--size", type=click.Choice(list(SIZES)), default="tiny", show_default=True,
+    "--size",
+    type=click.Choice(list(SIZES)),
+    default="tiny",
+    show_default=True,
     help="Encoder of about 1.7, 5 or 12.6 million parameters.",
-)  # fmt: skip
+)
 @click.option(
-    "--config", "config_file", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="YAML file of settings; options given here win over it.",
-)  # fmt: skip
+)
 @click.option(
-    "--tokens", type=click.IntRange(min=1), metavar="N",
+    "--tokens",
+    type=click.IntRange(min=1),
+    metavar="N",
     help="Train on this many nucleotides, instead of --steps.",
-)  # fmt: skip
+)
 @click.option(
-    "--regions", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    "--regions",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="BED: draw windows only from these intervals.",
-)  # fmt: skip
+)
 @click.option(
-    "--exclude", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    "--exclude",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="BED: never draw from these (a blacklist).",
-)  # fmt: skip
+)
 @click.option(
-    "--holdout", multiple=True, metavar="CONTIG",
+    "--holdout",
+    multiple=True,
+    metavar="CONTIG",
     help="Measure on this contig and never train on it; repeatable.",
-)  # fmt: skip
+)
 @click.option(
-    "--probe", type=click.Path(path_type=Path, exists=True), metavar="FILE",
+    "--probe",
+    type=click.Path(path_type=Path, exists=True),
+    metavar="FILE",
     help="Labelled sequences: at each evaluation a linear probe of the frozen teacher is fitted on "
     "some of them and measured on others.",
-)  # fmt: skip
+)
 @click.option(
-    "--report", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    "--report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
     help="Draw the curves when the run ends: .html, .pdf, .png or .svg (needs findna[plot]).",
-)  # fmt: skip
+)
 @click.option("--resume", is_flag=True, help="Continue an interrupted run of the same settings.")
 @click.option("--note", default="", help="A sentence for the model card.")
 @click.option("--licence", default="", help="Licence of the weights, for the model card.")
@@ -160,8 +181,7 @@ def pretrain(
     _options.begin()
     with training_job(device) as own_device:
         yaml = read_yaml(config_file) if config_file else {}
-        values = merge({"encoder": SIZES[size]}, PRESETS[preset], yaml, given)
-        config = from_dict(PretrainConfig, values)
+        config = from_preset(preset, {"encoder": SIZES[size]}, yaml, given)
         if tokens is not None:
             config = dataclasses.replace(config, steps=max(1, round(tokens / config.batch_tokens)))
         digest = pretrain_genome(

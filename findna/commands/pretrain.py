@@ -90,9 +90,14 @@ def pretrain_genome(
         corpus = Corpus.mapped(tokens, stretches).to(torch_device)
         torch.distributed.barrier()  # the first process removes the file at its end
         return pretrain(
-            config, corpus, corpus, folder,
-            device=torch_device, resume=resume, provenance=known,
-        )  # fmt: skip
+            config,
+            corpus,
+            corpus,
+            folder,
+            device=torch_device,
+            resume=resume,
+            provenance=known,
+        )
     if report is not None:
         need_curves(report)
     state = folder / STATE

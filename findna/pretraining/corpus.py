@@ -37,17 +37,14 @@ class Windows(NamedTuple):
     tokens : Tensor, uint8
     repeats : Tensor, bool
         Where the genome is soft-masked.
-    nearby : Tensor, uint8
-        What the teacher sees in their place: windows nearby, or the same ones.
     """
 
     tokens: Tensor
     repeats: Tensor
-    nearby: Tensor
 
 
 @dataclass(frozen=True)
-class Stretch:
+class UngappedStretch:
     """Part of a contig without long runs of N, as positions in the flat array."""
 
     contig: str
@@ -55,7 +52,7 @@ class Stretch:
     end: int
 
 
-def _stretches(tokens: Tokens, contig: str, base: int) -> list[Stretch]:
+def _stretches(tokens: Tokens, contig: str, base: int) -> list[UngappedStretch]:
     """Maximal stretches of one contig without ``LONGEST_N_RUN`` consecutive N."""
     is_n = np.concatenate(([False], tokens & ~np.uint8(SOFT_MASK) == N, [False]))
     edges = np.flatnonzero(np.diff(is_n.astype(np.int8)))
@@ -64,7 +61,7 @@ def _stretches(tokens: Tokens, contig: str, base: int) -> list[Stretch]:
     starts = np.concatenate(([0], runs[:, 1]))
     ends = np.concatenate((runs[:, 0], [len(tokens)]))
     return [
-        Stretch(contig, base + int(start), base + int(end))
+        UngappedStretch(contig, base + int(start), base + int(end))
         for start, end in zip(starts, ends, strict=True)
         if end > start
     ]
@@ -84,13 +81,16 @@ class Corpus:
     ----------
     tokens : Tensor, shape (total,), uint8
         Each with its soft mask (`findna.genome.encoding.SOFT_MASK`).
-    stretches : list of Stretch
+    stretches : list of UngappedStretch
     device : torch.device, optional
         Where windows are wanted; where the tokens are by default.
     """
 
     def __init__(
-        self, tokens: Tensor, stretches: Sequence[Stretch], device: torch.device | None = None
+        self,
+        tokens: Tensor,
+        stretches: Sequence[UngappedStretch],
+        device: torch.device | None = None,
     ) -> None:
         self.tokens = tokens
         self.stretches = list(stretches)
@@ -121,7 +121,7 @@ class Corpus:
         return cls.mapped(path, stretches)
 
     @classmethod
-    def mapped(cls, path: Path, stretches: Sequence[Stretch]) -> Corpus:
+    def mapped(cls, path: Path, stretches: Sequence[UngappedStretch]) -> Corpus:
         """Map the file that `build` wrote, in this process or another."""
         # "c" maps the file privately and writable, which torch asks for; nothing writes to it
         tokens: npt.NDArray[np.uint8] = np.memmap(path, np.uint8, "c")
@@ -148,7 +148,7 @@ class Corpus:
         for contig, start, end in intervals:
             by_contig.setdefault(contig, []).append((bases[contig] + start, bases[contig] + end))
         kept = [
-            Stretch(stretch.contig, max(start, stretch.start), min(end, stretch.end))
+            UngappedStretch(stretch.contig, max(start, stretch.start), min(end, stretch.end))
             for stretch in self.stretches
             for start, end in by_contig.get(stretch.contig, [])
             if max(start, stretch.start) < min(end, stretch.end)
@@ -189,15 +189,8 @@ class Corpus:
             self._starts[key] = (starts, torch.from_numpy(places).cumsum(0))
         return self._starts[key]
 
-    def draw(
-        self,
-        n: int,
-        length: int,
-        sampling: str,
-        generator: torch.Generator,
-        distance: tuple[int, int] = (0, 0),
-    ) -> Windows:
-        """Windows drawn at random, each field of shape (n, length).
+    def draw(self, n: int, length: int, sampling: str, generator: torch.Generator) -> Windows:
+        """Return windows drawn at random, each field of shape (n, length).
 
         Parameters
         ----------
@@ -205,8 +198,6 @@ class Corpus:
             Any position alike, or a contig first and then a position in it.
         generator : torch.Generator
             One of the CPU draws the same windows for every device, which need not wait for it.
-        distance : tuple of int
-            Least and greatest distance, in bp between starts, of the window nearby.
         """
         bounds, cumulated = self._weights(length, sampling)
         u = torch.rand(2, n, generator=generator, device=generator.device, dtype=torch.float64)
@@ -214,38 +205,11 @@ class Corpus:
         stretch = torch.searchsorted(cumulated, u[0] * cumulated[-1]).clamp(max=len(bounds) - 1)
         first, end = bounds[stretch].unbind(1)
         start = first + (u[1] * (end - first)).long()
-        tokens, repeats = self._at(start, length)
-        nearby = tokens
-        if distance[1]:
-            nearby, _ = self._at(_nearby(start, first, end - 1, distance, generator), length)
-        return Windows(tokens, repeats, nearby)
+        return self._at(start, length)
 
-    def _at(self, start: Tensor, length: int) -> tuple[Tensor, Tensor]:
-        """Token ids and soft mask of the windows from these positions on, each (n, length)."""
+    def _at(self, start: Tensor, length: int) -> Windows:
+        """Return the windows that begin at these positions."""
         start = _sent(start, self.tokens.device)
         position = start[:, None] + torch.arange(length, device=start.device)
         drawn = _sent(self.tokens[position], self.device)
-        return drawn & (SOFT_MASK - 1), drawn >= SOFT_MASK
-
-
-def _nearby(
-    start: Tensor,
-    first: Tensor,
-    last: Tensor,
-    distance: tuple[int, int],
-    generator: torch.Generator,
-) -> Tensor:
-    """Starts that lie so far before or after others, from first to last; all of shape (n,).
-
-    A stretch too short for that gives the end of it that is further away.
-    """
-    device = generator.device
-    least, most = distance
-    size = torch.randint(least, most + 1, start.shape, generator=generator, device=device).cpu()
-    sign = torch.randint(2, start.shape, generator=generator, device=device).cpu() * 2 - 1
-    there, opposite = start + sign * size, start - sign * size
-    further = torch.where(start - first > last - start, first, last)
-    for candidate in (opposite, there):
-        fits = (candidate >= first) & (candidate <= last)
-        further = torch.where(fits, candidate, further)
-    return further
+        return Windows(drawn & (SOFT_MASK - 1), drawn >= SOFT_MASK)

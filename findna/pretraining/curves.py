@@ -86,12 +86,12 @@ def draw_panel(axes: Any, panel: Panel, history: History) -> None:
             axes.plot(at, height, color=colour, alpha=0.25, linewidth=0.8)
             height = _running_mean(height, len(height) // 30)
         marker = "o" if len(height) <= 30 else None
-        axes.plot(at, height, color=colour, linewidth=1.6, marker=marker, markersize=2.5,
-                  label=word)  # fmt: skip
+        axes.plot(
+            at, height, color=colour, linewidth=1.6, marker=marker, markersize=2.5, label=word
+        )
     bound = history.last(panel.bound) if panel.bound else panel.chance
     if bound is not None:
-        axes.axhline(bound, color=_GREY, linewidth=1, linestyle=(0, (4, 3)),
-                     label=panel.limit)  # fmt: skip
+        axes.axhline(bound, color=_GREY, linewidth=1, linestyle=(0, (4, 3)), label=panel.limit)
     if history.ended is not None:
         axes.axvline(history.ended["step"], color="#c0392b", linewidth=1.2)
     if panel.log and any(value > 0 for _, _, values in shown for value in values):
@@ -197,9 +197,11 @@ def _page(history: History) -> str:
 
     failed = history.ended
     escape = html.escape
-    remedy = f'<p class="remedy">What to change: {escape(str(failed.get("remedy", "")))}.</p>' if (
-        failed is not None and failed.get("remedy")
-    ) else ""  # fmt: skip
+    remedy = (
+        f'<p class="remedy">What to change: {escape(str(failed.get("remedy", "")))}.</p>'
+        if (failed is not None and failed.get("remedy"))
+        else ""
+    )
     tiles = "".join(
         f'<div class="tile"><b>{form.format(value)}</b><span>{word}</span></div>'
         for name, word, form in _TILES

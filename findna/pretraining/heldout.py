@@ -50,7 +50,7 @@ class HeldOut:
         self._batch = max(config.batch_tokens // length, 2)
         n = self._batch * math.ceil(_TOKENS / (self._batch * length))
         generator = torch.Generator(device).manual_seed(_SEED)
-        self._tokens, self._repeats, _ = corpus.draw(n, length, "position", generator)
+        self._tokens, self._repeats = corpus.draw(n, length, "position", generator)
         drawn = torch.rand(self._tokens.shape, generator=generator, device=device)
         self._selected = (drawn < MASKED) & (self._tokens != N)
         self._first = teacher_view(self._tokens, config.views, generator)
@@ -72,7 +72,6 @@ class HeldOut:
         model, teacher, student = self._model, self._model.teacher, self._model.student
         hits, losses, first, second, targets, agreed = ([] for _ in range(6))
         contrast = model.config.contrast != "none"
-        centred = contrast and model.config.centring == "mean"
         batches = (self._tokens, self._selected, self._first, self._second)
         for tokens, selected, one, other in zip(
             *(torch.split(tensor, self._batch) for tensor in batches), strict=True
@@ -87,20 +86,20 @@ class HeldOut:
             if contrast:
                 asked = teacher.contrast_outputs(bases, cls)  # (m, windows, k)
                 answer = student.contrast_outputs(*student.encode(masked))
-                if model.config.contrast == "infonce":
-                    own = torch.arange(len(bases), device=bases.device)
-                    agreed.append(((answer @ asked.mT).argmax(-1) == own).flatten())
-                else:
-                    rows = model.balanced(asked.flatten(0, 1), model.config.teacher_temp)
+                if model.config.has_targets:
+                    rows = model.balanced(asked.flatten(0, 1))
                     targets.append(rows)
                     agreed.append(answer.flatten(0, 1).argmax(-1) == rows.argmax(-1))
+                else:
+                    own = torch.arange(len(bases), device=bases.device)
+                    agreed.append(((answer @ asked.mT).argmax(-1) == own).flatten())
         repeats = self._repeats[self._selected]
         return {
             **_restoration(torch.cat(hits).double(), torch.cat(losses).double(), repeats),
             **_vectors(torch.cat(first), torch.cat(second)),
             **({"agreement": torch.cat(agreed).double().mean().item()} if contrast else {}),
             **(_targets(torch.cat(targets)) if targets else {}),
-            **({"centre_norm": model.centre.norm().item()} if centred else {}),
+            **({"centre_norm": model.centre.norm().item()} if model.config.has_centre else {}),
             "weight_norm": parameters_to_vector(student.parameters()).norm().item(),
             "mnm_bound": UNIFORM_MNM[model.config.mnm_loss],
         }

@@ -33,19 +33,24 @@ class Panel(NamedTuple):
 
 PANELS = (
     Panel(
-        "Masked-nucleotide loss, nats", (("mnm", "training"),),
+        "Masked-nucleotide loss, nats",
+        (("mnm", "training"),),
         "Falls below the dashed bound of outputs all alike within some hundred steps.",
-        bound="mnm_bound", limit="bound",
+        bound="mnm_bound",
+        limit="bound",
     ),
     Panel(
-        "Contrastive loss, nats", (("contrast", "training"),),
+        "Contrastive loss, nats",
+        (("contrast", "training"),),
         "At the dashed bound, ln k, the student knows nothing of the teacher's choice.",
-        bound="contrast_bound", limit="bound, ln k",
+        bound="contrast_bound",
+        limit="bound, ln k",
     ),
     Panel(
         "Masked accuracy, held out",
         (("accuracy_repeat", "repeats"), ("accuracy_unique", "other bases"), ("accuracy", "all")),
-        "If only repeats rise, repeats are learned by heart.", chance=0.25,
+        "If only repeats rise, repeats are learned by heart.",
+        chance=0.25,
     ),
     Panel(
         "Masked perplexity, held out",
@@ -54,25 +59,30 @@ PANELS = (
             ("perplexity_unique", "other bases"),
             ("perplexity", "all"),
         ),
-        "4 is chance; below it the model has learned something.", chance=4.0,
+        "4 is chance; below it the model has learned something.",
+        chance=4.0,
     ),
     Panel(
         "Entropy of the teacher's target, nats",
         (("target_entropy", "of each window"), ("mean_target_entropy", "of their mean")),
         "The gap is what a target tells of its window; no gap is a collapse.",
-        bound="contrast_bound", limit="bound, ln k",
+        bound="contrast_bound",
+        limit="bound, ln k",
     ),
     Panel(
-        "Agreement of student and teacher", (("agreement", "same choice"),),
+        "Agreement of student and teacher",
+        (("agreement", "same choice"),),
         "Share of windows; rises as the student follows. 1 is too easy, or a collapse.",
     ),
     Panel(
         "Spread of the teacher's vectors",
         (("spread", "relative to their size"), ("std", "per dimension")),
-        "Falling towards 0.001: vectors become constant.", log=True,
+        "Falling towards 0.001: vectors become constant.",
+        log=True,
     ),
     Panel(
-        "Effective rank", (("rank", "directions in use"),),
+        "Effective rank",
+        (("rank", "directions in use"),),
         "Near 1, windows differ in one direction alone.",
     ),
     Panel(
@@ -87,11 +97,13 @@ PANELS = (
     ),
     Panel("Learning rate", (("lr", "learning rate"),), "Warm-up, then cosine."),
     Panel(
-        "Norms", (("grad_norm", "gradient"), ("weight_norm", "weights"), ("centre_norm", "centre")),
-        "Spikes of the gradient come before a divergence.", log=True,
+        "Norms",
+        (("grad_norm", "gradient"), ("weight_norm", "weights"), ("centre_norm", "centre")),
+        "Spikes of the gradient come before a divergence.",
+        log=True,
     ),
     Panel("Speed, nucleotides per second", (("tokens_per_second", "training and evaluations"),)),
-)  # fmt: skip
+)
 """Every curve there is, in the order of reports."""
 
 
@@ -177,8 +189,9 @@ def _record(line: str) -> dict[str, Any] | None:
     """A line of metrics; None if it is damaged."""
     try:
         record = json.loads(line)
-        plain = all(value is None or isinstance(value, int | float | str)
-                    for value in record.values())  # fmt: skip
+        plain = all(
+            value is None or isinstance(value, int | float | str) for value in record.values()
+        )
         if not plain or not 0 <= int(record["step"]) <= 2**62:
             return None
         for name, value in record.items():

@@ -21,7 +21,7 @@ from findna.console import progress
 from findna.model import collective
 from findna.model.checkpoint import Model, save_checkpoint
 from findna.model.encoder import n_parameters
-from findna.model.schedules import cosine, linear, warmup_cosine
+from findna.model.schedules import cosine, warmup_cosine
 from findna.pretraining.card import model_card
 from findna.pretraining.corpus import Corpus
 from findna.pretraining.distillation import Losses, compile_layers
@@ -34,7 +34,7 @@ from findna.settings import to_dict
 
 logger = logging.getLogger(__name__)
 
-_LOSSES = ("loss", "mnm", "contrast", "token", "koleo")
+_LOSSES = ("loss", "mnm", "contrast", "koleo")
 """Names of `Losses` in metrics.jsonl."""
 
 
@@ -124,9 +124,11 @@ def pretrain(
         compile_layers(state.model, device)
     logger.info(
         "%s parameters, %d steps of %d nucleotides from step %d",
-        f"{n_parameters(state.model.student.encoder):,}", config.steps, config.batch_tokens,
+        f"{n_parameters(state.model.student.encoder):,}",
+        config.steps,
+        config.batch_tokens,
         state.step,
-    )  # fmt: skip
+    )
     measured = HeldOut(state.model, heldout, probe)
     before, started, tokens = state.seconds, time.monotonic(), 0
     amp = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")
@@ -141,21 +143,16 @@ def pretrain(
             lr = warmup_cosine(state.step, config.steps, 1.0, config.warmup)
             momentum = cosine(state.step, config.steps, config.ema_start, config.ema_end)
             state.set_lr(lr)
-            temp = linear(
-                state.step, config.steps, config.teacher_temp_start, config.teacher_temp,
-                config.teacher_temp_warmup,
-            )  # fmt: skip
 
             length = step_length(config, state.step)
             n = config.batch_tokens // length
             where = _generator(torch.device("cpu"), config.seed, "windows", state.step)
-            distance = config.views.min_distance, config.views.max_distance
-            windows = corpus.draw(n, length, config.sampling, where, distance)
+            windows = corpus.draw(n, length, config.sampling, where)
             views = state.model.views(windows, _generator(device, config.seed, "step", state.step))
             losses = torch.zeros(len(Losses._fields), device=device)
             for rows in parts(n, config.accumulate):
                 with amp:
-                    shares = state.model(views.rows(rows), views, temp)
+                    shares = state.model(views.rows(rows), views)
                 shares.total.backward()
                 losses += torch.stack(shares).detach()
             collective.sum_gradients(student)
@@ -179,9 +176,13 @@ def pretrain(
             values = dict(zip(_LOSSES, collective.total(losses).tolist(), strict=True))
             values["grad_norm"] = norm.item()
             metrics.write(
-                step=state.step, length=length, lr=lr * config.lr, ema=momentum, **values,
+                step=state.step,
+                length=length,
+                lr=lr * config.lr,
+                ema=momentum,
+                **values,
                 tokens_per_second=round(rate),
-            )  # fmt: skip
+            )
             # a bad state never replaces a good one: it is found out before anything is kept
             guard.check_step(state.step, values)
             if not first:

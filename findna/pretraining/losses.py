@@ -16,12 +16,6 @@ UNIFORM_MNM = {"softmax": math.log(4), "binary": math.log(2)}
 """Masked-nucleotide loss of outputs that are all alike, nats."""
 
 
-def _weighted_mean(values: Tensor, weight: Tensor, count: Tensor | None) -> Tensor:
-    """Sum of values times weights of the same shape, over ``count`` or the sum of weights."""
-    count = weight.sum() if count is None else count
-    return (values * weight).sum() / count.clamp(min=1)
-
-
 def masked_nucleotide_loss(
     outputs: Tensor, tokens: Tensor, weight: Tensor, kind: str, count: Tensor | None = None
 ) -> Tensor:
@@ -50,7 +44,9 @@ def masked_nucleotide_loss(
         classes = (tokens - (tokens >= N).to(tokens.dtype)).long()  # A, C, G, T: 0 to 3
         loss = F.cross_entropy(outputs.flatten(0, -2), classes.flatten(), reduction="none")
         loss = loss.view(tokens.shape)
-    return _weighted_mean(loss, weight.to(loss.dtype), count)
+    weight = weight.to(loss.dtype)
+    count = weight.sum() if count is None else count
+    return (loss * weight).sum() / count.clamp(min=1)
 
 
 def contrastive_loss(student: Tensor, target: Tensor, temperature: float) -> Tensor:
@@ -81,25 +77,6 @@ def infonce_loss(student: Tensor, teacher: Tensor, first: int, temperature: floa
     logits = (student @ teacher.mT / temperature).float()  # (..., n, m)
     right = F.log_softmax(logits, dim=-1).diagonal(first, dim1=-2, dim2=-1)  # (..., n)
     return -right.mean()
-
-
-def token_loss(
-    predicted: Tensor, target: Tensor, selected: Tensor, count: Tensor | None = None
-) -> Tensor:
-    """Mean square error of predicted hidden states at the selected positions; a scalar.
-
-    Source: data2vec, Baevski et al., 2022.
-
-    Parameters
-    ----------
-    predicted, target : Tensor, shape (..., dim), float
-        The target is standardised: 1 is the loss of predicting its mean.
-    selected : Tensor, shape (...), bool
-    count : Tensor, scalar, optional
-        Selected positions that the loss is a mean over, if these are some of more.
-    """
-    error = (predicted.float() - target).square().mean(-1)
-    return _weighted_mean(error, selected.to(error.dtype), count)
 
 
 def koleo_loss(vectors: Tensor, everyone: Tensor, first: int) -> Tensor:
@@ -133,7 +110,7 @@ def centre_and_sharpen(teacher: Tensor, centre: Tensor, temperature: float) -> T
 def sinkhorn(teacher: Tensor, temperature: float, iterations: int = 3) -> Tensor:
     """Teacher's probabilities with all outputs used alike over the batch; (n, k), rows sum to 1.
 
-    A row that is minus infinity throughout takes no part; what it gets is 0.
+    A row too far below the others for its exponentials to be told from 0 gets 0 throughout.
 
     Source: Sinkhorn-Knopp centring, Caron et al., SwAV, 2020; Oquab et al., DINOv2, 2023.
     """

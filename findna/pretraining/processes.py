@@ -36,8 +36,11 @@ def training_job(device: str) -> Iterator[str]:
     store, rank, size = next(rendezvous("env://"))
     torch.distributed.init_process_group(
         "cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo",
-        store=store, rank=rank, world_size=size, timeout=PATIENCE,
-    )  # fmt: skip
+        store=store,
+        rank=rank,
+        world_size=size,
+        timeout=PATIENCE,
+    )
     try:
         yield device
         torch.distributed.barrier()  # the first process writes for longer
