@@ -51,9 +51,14 @@ class UngappedStretch:
     start: int
     end: int
 
+    @property
+    def length(self) -> int:
+        """Its length, bp."""
+        return self.end - self.start
+
 
 def _stretches(tokens: Tokens, contig: str, base: int) -> list[UngappedStretch]:
-    """Maximal stretches of one contig without ``LONGEST_N_RUN`` consecutive N."""
+    """Return the maximal stretches of one contig without ``LONGEST_N_RUN`` consecutive N."""
     is_n = np.concatenate(([False], tokens & ~np.uint8(SOFT_MASK) == N, [False]))
     edges = np.flatnonzero(np.diff(is_n.astype(np.int8)))
     runs = edges.reshape(-1, 2)
@@ -68,7 +73,7 @@ def _stretches(tokens: Tokens, contig: str, base: int) -> list[UngappedStretch]:
 
 
 def _sent(values: Tensor, device: torch.device) -> Tensor:
-    """Values on a device; a copy to a GPU is pinned, so that nothing waits for it."""
+    """Return values on a device; a copy to a GPU is pinned, so that nothing waits for it."""
     if values.device.type == "cpu" and device.type == "cuda":
         values = values.pin_memory()
     return values.to(device, non_blocking=True)
@@ -130,16 +135,16 @@ class Corpus:
     @property
     def n_bases(self) -> int:
         """Positions in all stretches, bp."""
-        return sum(stretch.end - stretch.start for stretch in self.stretches)
+        return sum(stretch.length for stretch in self.stretches)
 
     def only(self, contigs: Iterable[str], keep: bool = True) -> Corpus:
-        """The stretches of these contigs, or (``keep=False``) of all others."""
+        """Return the stretches of these contigs, or (``keep=False``) of all others."""
         chosen = set(contigs)
         kept = [s for s in self.stretches if (s.contig in chosen) == keep]
         return Corpus(self.tokens, kept, self.device)
 
     def within(self, intervals: Iterable[tuple[str, int, int]], genome: Sequences) -> Corpus:
-        """The parts of the stretches that lie in these intervals (sorted, not overlapping)."""
+        """Return what of the stretches lies in these intervals (sorted, not overlapping)."""
         base, bases = 0, {}
         for contig, length in genome.contigs.items():
             bases[contig] = base
@@ -156,7 +161,7 @@ class Corpus:
         return Corpus(self.tokens, kept, self.device)
 
     def to(self, device: torch.device) -> Corpus:
-        """The same corpus with its windows on a device.
+        """Return the same corpus with its windows on a device.
 
         So are all tokens if they fit; of a GPU's free memory they may take a third. Otherwise
         windows are gathered here and copied.
@@ -164,21 +169,25 @@ class Corpus:
         fits = device.type != "cuda" or 3 * len(self.tokens) <= torch.cuda.mem_get_info(device)[0]
         return Corpus(self.tokens.to(device) if fits else self.tokens, self.stretches, device)
 
+    def fits(self, length: int) -> bool:
+        """Return whether a window of this length (bp) fits somewhere."""
+        return any(stretch.length >= length for stretch in self.stretches)
+
     def check_length(self, length: int) -> None:
         """Raise ConfigError unless a window of this length (bp) fits somewhere."""
-        if not any(s.end - s.start >= length for s in self.stretches):
-            longest = max((s.end - s.start for s in self.stretches), default=0)
+        if not self.fits(length):
+            longest = max((stretch.length for stretch in self.stretches), default=0)
             raise ConfigError(
                 f"no stretch of sequence is {length} bp long (longest: {longest}); "
                 "draw shorter windows (lengths) or give more sequence"
             )
 
     def _weights(self, length: int, sampling: str) -> tuple[Tensor, Tensor]:
-        """First position and cumulated probability of each stretch for one window length."""
+        """Return first position and cumulated probability of each stretch for one window length."""
         key = (length, sampling)
         if key not in self._starts:
-            fits = [s for s in self.stretches if s.end - s.start >= length]
-            places = np.array([s.end - s.start - length + 1 for s in fits], dtype=np.float64)
+            fits = [s for s in self.stretches if s.length >= length]
+            places = np.array([s.length - length + 1 for s in fits], dtype=np.float64)
             if sampling == "contig":
                 names, contig = np.unique([s.contig for s in fits], return_inverse=True)
                 per_contig = np.bincount(contig, weights=places, minlength=len(names))

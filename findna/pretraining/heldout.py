@@ -17,7 +17,7 @@ from findna.pretraining.distillation import Network, SelfDistillation
 from findna.pretraining.losses import UNIFORM_MNM
 from findna.pretraining.views import teacher_view
 
-Probe = Callable[[Encoder], dict[str, float]]
+EncoderProbe = Callable[[Encoder], dict[str, float]]
 """Figures of a frozen encoder on labelled sequences, by name."""
 
 MASKED = 0.15
@@ -41,10 +41,12 @@ class HeldOut:
         Further figures of the teacher's encoder.
     """
 
-    def __init__(self, model: SelfDistillation, corpus: Corpus, probe: Probe | None = None) -> None:
+    def __init__(
+        self, model: SelfDistillation, corpus: Corpus, probe: EncoderProbe | None = None
+    ) -> None:
         config = model.config
         device = corpus.device
-        fits = [n for n in config.lengths if any(s.end - s.start >= n for s in corpus.stretches)]
+        fits = [length for length in config.lengths if corpus.fits(length)]
         length = sorted(fits)[len(fits) // 2]
         # batches of the size trained on: a head may standardise or balance over its batch
         self._batch = max(config.batch_tokens // length, 2)

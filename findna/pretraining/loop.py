@@ -26,7 +26,7 @@ from findna.pretraining.card import model_card
 from findna.pretraining.corpus import Corpus
 from findna.pretraining.distillation import Losses, compile_layers
 from findna.pretraining.guard import Guard
-from findna.pretraining.heldout import HeldOut, Probe, shown
+from findna.pretraining.heldout import EncoderProbe, HeldOut, shown
 from findna.pretraining.history import METRICS, Metrics
 from findna.pretraining.recipe import PretrainConfig
 from findna.pretraining.state import STATE, TrainingState
@@ -85,7 +85,7 @@ def pretrain(
     device: torch.device,
     resume: bool = False,
     provenance: Mapping[str, Any] | None = None,
-    probe: Probe | None = None,
+    probe: EncoderProbe | None = None,
 ) -> str:
     """Pretrain an encoder and write its teacher to a model folder.
 
