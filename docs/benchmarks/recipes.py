@@ -9,10 +9,10 @@
 The table of docs/benchmarks.md was made by the code at the tag recipes-2026-11, which has further
 options. Each recipe of RECIPES is trained with each seed by `findna.pretraining.loop.pretrain`.
 
-The probe is a logistic regression on the standardised mean of the teacher's hidden states over bases and
-strands, its regularisation chosen on validation sequences. What is reported is AUROC on those
-validation sequences, so that recipes are chosen without a look at test data; `--test` trains the
-recipes that are named, with seeds of its own, and reports AUROC on test sequences. Sequences
+The probe is a logistic regression on the standardised mean of the teacher's hidden states over
+bases and strands, its regularisation chosen on validation sequences. What is reported is AUROC on
+those validation sequences, so that recipes are chosen without a look at test data; `--test` trains
+the recipes that are named, with seeds of its own, and reports AUROC on test sequences. Sequences
 without a train split are trained on dev, of which a part validates.
 
 Results are appended to a file, one JSON object per line, and are not computed again: the script

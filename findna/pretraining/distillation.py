@@ -35,8 +35,8 @@ from findna.pretraining.views import (
     draw_strands,
     mask_tokens,
     noisy_one_hot,
-    reverse,
-    reverse_complement,
+    reverse_complement_rows,
+    reverse_rows,
     teacher_view,
 )
 
@@ -131,12 +131,12 @@ class SelfDistillation(nn.Module):
         """Draw all views of a step's windows; cheap, so every process draws them all."""
         config, views = self.config, self.config.views
         minus = draw_strands(len(windows.tokens), views.student_rc, generator)
-        labels = reverse_complement(windows.tokens, minus)
+        labels = reverse_complement_rows(windows.tokens, minus)
         masked, selected = mask_tokens(labels, views, generator)
         inputs = (
             noisy_one_hot(masked, views.student_noise, generator) if views.student_noise else masked
         )
-        repeats = reverse(windows.repeats, minus)
+        repeats = reverse_rows(windows.repeats, minus)
         weight = selected * torch.where(repeats, config.repeat_weight, 1.0)
         teacher = windows.tokens
         if config.contrast != "none":

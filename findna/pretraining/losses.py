@@ -19,7 +19,7 @@ UNIFORM_MNM = {"softmax": math.log(4), "binary": math.log(2)}
 def masked_nucleotide_loss(
     outputs: Tensor, tokens: Tensor, weight: Tensor, kind: str, count: Tensor | None = None
 ) -> Tensor:
-    """How badly the selected nucleotides are restored (`L_MNM`); a scalar, in nats.
+    """Return how badly the selected nucleotides are restored (`L_MNM`); a scalar, in nats.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def masked_nucleotide_loss(
 
 
 def contrastive_loss(student: Tensor, target: Tensor, temperature: float) -> Tensor:
-    """Cross-entropy of the student's outputs against the teacher's targets (`L_CL`); a scalar.
+    """Return the cross-entropy of the student's outputs and the targets (`L_CL`); a scalar.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def contrastive_loss(student: Tensor, target: Tensor, temperature: float) -> Ten
 
 
 def infonce_loss(student: Tensor, teacher: Tensor, first: int, temperature: float) -> Tensor:
-    """Cross-entropy of finding one's own window among those of the batch; a scalar, in nats.
+    """Return the cross-entropy of finding one's own window in the batch; a scalar, in nats.
 
     Source: InfoNCE, van den Oord et al., 2018, against a momentum encoder as in Chen et al.,
     MoCo v3, 2021.
@@ -80,7 +80,7 @@ def infonce_loss(student: Tensor, teacher: Tensor, first: int, temperature: floa
 
 
 def koleo_loss(vectors: Tensor, everyone: Tensor, first: int) -> Tensor:
-    """Minus the mean logarithm of the distance to the nearest other vector; a scalar.
+    """Return minus the mean log distance to the nearest other vector; a scalar.
 
     Source: Sablayrolles et al., "Spreading vectors for similarity search", 2019; Oquab et al.,
     DINOv2, 2023.
@@ -103,12 +103,12 @@ def koleo_loss(vectors: Tensor, everyone: Tensor, first: int) -> Tensor:
 
 
 def centre_and_sharpen(teacher: Tensor, centre: Tensor, temperature: float) -> Tensor:
-    """Softmax of the teacher's outputs less their running centre; (n, k), rows sum to 1."""
+    """Return the softmax of outputs less their running centre; (n, k), rows sum to 1."""
     return F.softmax((teacher - centre) / temperature, dim=-1)
 
 
 def sinkhorn(teacher: Tensor, temperature: float, iterations: int = 3) -> Tensor:
-    """Teacher's probabilities with all outputs used alike over the batch; (n, k), rows sum to 1.
+    """Return probabilities with all outputs used alike over the batch; (n, k), rows sum to 1.
 
     A row too far below the others for its exponentials to be told from 0 gets 0 throughout.
 

@@ -54,7 +54,7 @@ class TrainingState:
 
     @classmethod
     def start(cls, config: PretrainConfig, data: Any, device: torch.device) -> TrainingState:
-        """Initial weights, from the seed; ``data`` says what sequence they are trained on."""
+        """Return initial weights, from the seed; ``data`` says what they are trained on."""
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
             model = SelfDistillation(config).to(device)
@@ -77,7 +77,7 @@ class TrainingState:
         return cls(model, optimizers, data)
 
     def moments(self, parameter: Tensor) -> dict[str, Tensor]:
-        """What the optimiser of a parameter keeps of earlier steps."""
+        """Return what the optimiser of a parameter keeps of earlier steps."""
         for optimizer in self.optimizers:
             if any(p is parameter for group in optimizer.param_groups for p in group["params"]):
                 kept: dict[str, Tensor] = optimizer.state[parameter]

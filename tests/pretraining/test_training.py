@@ -45,12 +45,14 @@ def test_reverse_complement_view_takes_all_or_nothing():
     expected = torch.stack([torch.from_numpy(reverse_complement(t.numpy()).copy()) for t in tokens])
     for chance, seen in ((1.0, expected), (0.0, tokens)):
         minus = views.draw_strands(len(tokens), chance, generator())
-        assert torch.equal(views.reverse_complement(tokens, minus), seen)
+        assert torch.equal(views.reverse_complement_rows(tokens, minus), seen)
     minus = views.draw_strands(len(tokens), 0.5, generator())
     assert 0 < minus.sum() < len(tokens)
-    mixed = views.reverse_complement(tokens, minus)
+    mixed = views.reverse_complement_rows(tokens, minus)
     assert torch.equal(mixed, torch.where(minus, expected, tokens))
-    assert torch.equal(views.reverse(tokens, minus), torch.where(minus, tokens.flip(1), tokens))
+    assert torch.equal(
+        views.reverse_rows(tokens, minus), torch.where(minus, tokens.flip(1), tokens)
+    )
 
 
 def subsequence(short, long):
