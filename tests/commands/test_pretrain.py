@@ -44,6 +44,8 @@ LITTLE = [
     4,
     "--checkpoint-every",
     4,
+    "-@",
+    1,  # more threads would wait for each other
 ]
 
 
@@ -370,6 +372,7 @@ def test_settings_that_are_wrong(pretrain, tmp_path, write, text, message):
         (["--accumulate", 5], 2, "10 windows of 100 bp, for 5 parts (accumulate) of contrast"),
         (["--device", "cuda:99"], 2, "cuda:99"),
         (["--device", "abacus"], 2, "unknown device"),
+        (["--mask-span", 3], 2, "mask_span was removed: it was measured"),
         (["--muon-lr", 0.1, "--optimizer", "adamw"], 2, "muon_lr does nothing with optimizer"),
     ],
 )
