@@ -1,7 +1,7 @@
-"""Settings of the encoder and of pretraining.
+"""Settings as frozen dataclasses, and their way from and to YAML and JSON.
 
-One dataclass field is one YAML key and one command-line option; its default is written here
-and nowhere else. Unknown keys are errors.
+One field is one YAML key and one command-line option; its default and its help are written in the
+dataclass and nowhere else. Unknown keys are errors.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _LARGEST = 2**53  # exact in JSON readers, and no digits to fill a screen in a m
 
 
 def check_values(config: Any) -> None:
-    """What holds for every field: a known choice, a finite number of reasonable size."""
+    """Check what holds for every field: a known choice, a finite number of usual size."""
     for item in dataclasses.fields(config):
         choices, value = item.metadata.get("choices"), getattr(config, item.name)
         if choices:
@@ -84,7 +84,7 @@ def from_dict(kind: type[ConfigT], values: Mapping[str, Any]) -> ConfigT:
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """Plain nested values of a configuration, ready for YAML or JSON."""
+    """Return plain nested values of a configuration, ready for YAML or JSON."""
     return {
         key: list(value) if isinstance(value, tuple) else value
         for key, value in dataclasses.asdict(config).items()
@@ -92,7 +92,7 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested update: later layers win, section by section.
+    """Merge nested values; later layers win, section by section.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Settings of a YAML file; an empty file is an empty mapping.
+    """Read the settings of a YAML file; an empty file is an empty mapping.
 
     Raises
     ------

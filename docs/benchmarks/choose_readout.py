@@ -68,9 +68,15 @@ def main() -> None:
         table = FeatureTable(encoder, sequences, Compute(torch.device("cpu")))
         for n_layers in layers:
             probe = fit_probe(
-                table, labels, *split, kind="classes", n_outputs=2,
-                readouts=(n_layers,), poolings=[pooling], ks=(0,),
-            )  # fmt: skip
+                table,
+                labels,
+                *split,
+                kind="classes",
+                n_outputs=2,
+                readouts=(n_layers,),
+                poolings=[pooling],
+                ks=(0,),
+            )
             rows[-1].append(probe.valid_score)
         print(f"| {name} | " + " | ".join(f"{x:.3f}" for x in rows[-1]) + " |", flush=True)
     print("| mean | " + " | ".join(f"{x:.3f}" for x in np.mean(rows, axis=0)) + " |")

@@ -15,33 +15,42 @@ import torch
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from findna.commands.pretrain import pretrain_genome
+from findna.commands.pretrain import TrainingData, TrainingRun, pretrain_genome
 from findna.errors import CollapseError
 from findna.pretraining.curves import STYLE, draw_panel
 from findna.pretraining.history import PANELS, read_history
-from findna.pretraining.recipe import PRESETS, PretrainConfig
-from findna.settings import from_dict, merge
+from findna.pretraining.recipe import from_preset
 
 COMMON = {
     "encoder": {
-        "dim": 24, "track_size": 4, "hidden": 32, "n_blocks": 1, "layers_per_block": 7,
+        "dim": 24,
+        "track_size": 4,
+        "hidden": 32,
+        "n_blocks": 1,
+        "layers_per_block": 7,
         "max_length": 128,
     },
-    "contrast": "prototypes", "lengths": [128], "batch_tokens": 4096, "steps": 150,
+    "lengths": [128],
+    "batch_tokens": 4096,
+    "steps": 150,
     "ema_start": 0.9,
-    "log_every": 2, "evaluate_every": 10, "checkpoint_every": 50,
-}  # fmt: skip
+    "log_every": 2,
+    "evaluate_every": 10,
+    "checkpoint_every": 50,
+}
+PROTOTYPES = {"contrast": "prototypes", "centring": "sinkhorn", "prototypes": 128}
 RUNS = {
-    "healthy": {},
-    "collapsed": {
-        "contrast": "cls", "centring": "mean", "center_momentum": 1.0, "contrast_weight": 20.0,
-    },
-    "diverged": {"lr": 1.0, "clip": 1000.0, "warmup": 0.0},
-}  # fmt: skip
+    "healthy": PROTOTYPES,
+    "collapsed": {"contrast": "cls", "center_momentum": 1.0, "contrast_weight": 20.0},
+    "diverged": {**PROTOTYPES, "lr": 1.0, "clip": 1000.0, "warmup": 0.0},
+}
 SHOWN = (
-    "Masked-nucleotide loss, nats", "Entropy of the teacher's target, nats",
-    "Agreement of student and teacher", "Spread of the teacher's vectors", "Effective rank",
-)  # fmt: skip
+    "Masked-nucleotide loss, nats",
+    "Entropy of the teacher's target, nats",
+    "Agreement of student and teacher",
+    "Spread of the teacher's vectors",
+    "Effective rank",
+)
 
 
 def main() -> None:
@@ -56,9 +65,9 @@ def main() -> None:
         grid = figure.subplots(len(panels), len(RUNS), sharey="row")
         for column, (name, changes) in enumerate(RUNS.items()):
             output = Path(folder, name)
-            config = from_dict(PretrainConfig, merge(PRESETS["findna"], COMMON, changes))
+            config = from_preset("findna", COMMON, changes)
             try:
-                pretrain_genome(arguments.genome, output, config, device="cpu")
+                pretrain_genome(TrainingData(arguments.genome), TrainingRun(output), config, "cpu")
             except CollapseError as error:
                 print(error)
             history = read_history(output)

@@ -28,9 +28,8 @@ from findna.model.config import SIZES, EncoderConfig
 from findna.model.devices import keep_freed_memory
 from findna.pretraining.corpus import Windows
 from findna.pretraining.distillation import SelfDistillation, Views, compile_layers
-from findna.pretraining.recipe import PRESETS, PretrainConfig, ViewConfig
+from findna.pretraining.recipe import PretrainConfig, ViewConfig, from_preset
 from findna.pretraining.state import TrainingState
-from findna.settings import from_dict, merge
 
 N, BLANK = 3, 5
 COMPLEMENT = [4, 2, 1, 3, 0]
@@ -102,9 +101,13 @@ def plain_views(tokens: Tensor, views: ViewConfig, n_cls: int) -> tuple[Tensor, 
         view = torch.roll(view, random.randint(-views.max_shift, views.max_shift))
         teacher = F.one_hot(view, 5).float()
         made.append(
-            (torch.cat([student, cls]), torch.tensor(labels), torch.tensor(selected),
-             torch.cat([teacher, cls]))
-        )  # fmt: skip
+            (
+                torch.cat([student, cls]),
+                torch.tensor(labels),
+                torch.tensor(selected),
+                torch.cat([teacher, cls]),
+            )
+        )
     return tuple(torch.stack(parts).to(tokens.device) for parts in zip(*made, strict=True))
 
 
@@ -178,18 +181,19 @@ def check_equal(state: TrainingState, plain: Plain, tokens: Tensor) -> None:
     length = tokens.shape[1]
     blank = views[3][:, :length].argmax(-1).to(torch.uint8)
     labels, weight = views[1].to(torch.uint8), views[2].float()
-    no_crops = labels.new_zeros(len(labels), 0, 1)
-    mine = state.model(Views(views[0][:, :length], labels, weight, blank, no_crops))
+    mine = state.model(Views(views[0][:, :length], labels, weight, blank))
     mine.total.backward()
     mnm, contrast = plain.losses(views)
     (mnm + config.contrast_weight * contrast).backward()
     plain.centre.zero_()
     state.model.centre.zero_()
     differences = [
-        abs(mine.mnm.item() / mnm.item() - 1), abs(mine.contrast.item() / contrast.item() - 1)
-    ]  # fmt: skip
-    for own, other in zip(plain.student.layers, state.model.student.encoder.mixer.layers(),
-                          strict=True):  # fmt: skip
+        abs(mine.mnm.item() / mnm.item() - 1),
+        abs(mine.contrast.item() / contrast.item() - 1),
+    ]
+    for own, other in zip(
+        plain.student.layers, state.model.student.encoder.mixer.layers(), strict=True
+    ):
         a, b = own.fc1.weight.grad, other.fc1.weight.grad
         differences.append(((a - b).norm() / a.norm()).item())
     print(f"same losses and gradients: largest relative difference {max(differences):.1e}")
@@ -246,7 +250,7 @@ def main() -> None:
     n = arguments.batch_tokens // length
     encoder = SIZES[arguments.size] | {"norm": arguments.norm, "max_length": length}
     own = {"encoder": encoder, "lengths": [length], "recompute": arguments.recompute}
-    config = from_dict(PretrainConfig, merge(PRESETS["paper"], own))
+    config = from_preset("paper", own)
     state = TrainingState.start(config, None, device)
     state.model.train()
     if arguments.compile:
@@ -254,7 +258,7 @@ def main() -> None:
     plain = Plain(config, device)
     plain.copy_weights(state.model)
     tokens = torch.tensor([0, 1, 2, 4], dtype=torch.uint8)[torch.randint(4, (n, length))].to(device)
-    windows = Windows(tokens, torch.zeros_like(tokens, dtype=torch.bool), tokens)
+    windows = Windows(tokens, torch.zeros_like(tokens, dtype=torch.bool))
     check_equal(state, plain, tokens)
 
     generator = torch.Generator(device).manual_seed(0)
@@ -278,8 +282,10 @@ def main() -> None:
             lambda: findna_step(state, state.model.views(windows, generator), amp),
         ),
     }
-    print(f"{arguments.size}, {n} windows of {length} bp, {arguments.precision}, {device}, "
-          f"{arguments.threads} threads, compile {arguments.compile}")  # fmt: skip
+    print(
+        f"{arguments.size}, {n} windows of {length} bp, {arguments.precision}, {device}, "
+        f"{arguments.threads} threads, compile {arguments.compile}"
+    )
     print("| part | plain, s | findna, s | findna, bp/s | plain / findna (min-max) |")
     print("|---|---|---|---|---|")
     for name, runs in work.items():
@@ -298,8 +304,10 @@ def main() -> None:
     dtype = torch.bfloat16 if arguments.precision == "bf16" else torch.float32
     highest = ceiling(device, dtype, 8192 if device.type == "cuda" else 1024)
     reached = flops_per_step(config.encoder, n * (length + n_cls)) / model_s
-    print(f"findna's matrix products: {reached / 1e12:.3f} TFLOP/s, {reached / highest:.0%} "
-          f"of the {highest / 1e12:.3f} of a large one")  # fmt: skip
+    print(
+        f"findna's matrix products: {reached / 1e12:.3f} TFLOP/s, {reached / highest:.0%} "
+        f"of the {highest / 1e12:.3f} of a large one"
+    )
 
 
 if __name__ == "__main__":

@@ -6,11 +6,13 @@
     python docs/benchmarks/recipes.py GENOME.fa.gz DATA -o recipes.jsonl --test \
         --seeds 11 12 13 14 15 --only k-mers "random weights" "masked only" "InfoNCE, KoLeo"
 
-Each recipe of RECIPES is trained with each seed by `findna.pretraining.loop.pretrain`. The probe is
-a logistic regression on the standardised mean of the teacher's hidden states over bases and
-strands, its regularisation chosen on validation sequences. What is reported is AUROC on those
-validation sequences, so that recipes are chosen without a look at test data; `--test` trains the
-recipes that are named, with seeds of its own, and reports AUROC on test sequences. Sequences
+The table of docs/benchmarks.md was made by the code at the tag recipes-2026-11, which has further
+options. Each recipe of RECIPES is trained with each seed by `findna.pretraining.loop.pretrain`.
+
+The probe is a logistic regression on the standardised mean of the teacher's hidden states over
+bases and strands, its regularisation chosen on validation sequences. What is reported is AUROC on
+those validation sequences, so that recipes are chosen without a look at test data; `--test` trains
+the recipes that are named, with seeds of its own, and reports AUROC on test sequences. Sequences
 without a train split are trained on dev, of which a part validates.
 
 Results are appended to a file, one JSON object per line, and are not computed again: the script
@@ -52,54 +54,43 @@ from findna.model.inference import region_vectors
 from findna.model.pooling import Pooling
 from findna.pretraining.corpus import Corpus
 from findna.pretraining.loop import pretrain
-from findna.pretraining.recipe import PRESETS, PretrainConfig
+from findna.pretraining.recipe import PretrainConfig, from_preset
 from findna.pretraining.state import TrainingState
-from findna.settings import from_dict, merge, to_dict
+from findna.settings import to_dict
 
 # A short run needs a faster teacher than the presets give it: with a momentum of 0.99 rising to 1,
 # three tenths of a teacher are still initial weights after 240 steps (product of all momenta).
-PAPER = merge(PRESETS["paper"], {"lengths": [512], "ema_start": 0.9})
-MASKED = merge(
-    PRESETS["findna"],
-    {"lengths": [64, 128, 256, 512], "ema_start": 0.9, "contrast": "none", "koleo_weight": 0.0},
-)
-PROTOTYPES = merge(MASKED, {"contrast": "prototypes"})
-INFONCE = merge(MASKED, {"contrast": "infonce"})
-APART = {"min_distance": 512, "max_distance": 1024}
+PAPER = {"lengths": [512], "ema_start": 0.9}
+ALONE = {"lengths": [64, 128, 256, 512], "ema_start": 0.9, "koleo_weight": 0.0}
+MASKED = ALONE | {"contrast": "none"}
+PROTOTYPES = ALONE | {"contrast": "prototypes", "centring": "sinkhorn", "prototypes": 128}
+KOLEO = {"koleo_weight": 0.1}
 
-RECIPES: dict[str, dict[str, Any]] = {
-    "random weights": merge(MASKED, {"steps": 0}),
-    "paper": PAPER,
-    "paper, masked only": merge(PAPER, {"contrast": "none"}),
-    "paper, LayerNorm, lr 2e-3": merge(
-        PAPER, {"encoder": {"norm": "layer"}, "lr": 2e-3, "warmup": 0.05, "clip": 1.0}
+UNTRAINED = "random weights"
+
+RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
+    UNTRAINED: ("findna", MASKED),
+    "paper": ("paper", PAPER),
+    "paper, masked only": ("paper", PAPER | {"contrast": "none"}),
+    "paper, LayerNorm, lr 2e-3": (
+        "paper",
+        PAPER | {"encoder": {"norm": "layer"}, "lr": 2e-3, "warmup": 0.05, "clip": 1.0},
     ),
     # one change each, to masked modelling alone
-    "masked only": MASKED,
-    "masked, AdamW": merge(MASKED, {"optimizer": "adamw"}),
-    "masked 30 %": merge(MASKED, {"views": {"mask_fraction": 0.3}}),
-    "masked spans": merge(MASKED, {"views": {"mask_span": 4}}),
-    "masked, repeats 0.1": merge(MASKED, {"repeat_weight": 0.1}),
-    "masked, KoLeo": merge(MASKED, {"koleo_weight": 0.1}),
-    "masked, tokens": merge(MASKED, {"token_weight": 1.0}),
+    "masked only": ("findna", MASKED),
+    "masked, AdamW": ("findna", MASKED | {"optimizer": "adamw"}),
+    "masked 30 %": ("findna", MASKED | {"views": {"mask_fraction": 0.3}}),
+    "masked, repeats 0.1": ("findna", MASKED | {"repeat_weight": 0.1}),
+    "masked, KoLeo": ("findna", MASKED | KOLEO),
     # with a cross-sequence loss, and one change each to it
-    "prototypes": PROTOTYPES,
-    "prototypes, weight 1": merge(PROTOTYPES, {"contrast_weight": 1.0}),
-    "prototypes, apart": merge(PROTOTYPES, {"views": APART}),
-    "prototypes, local crops": merge(PROTOTYPES, {"views": {"local_crops": 2}}),
-    "prototypes, temperature": merge(
-        PROTOTYPES, {"teacher_temp": 0.07, "teacher_temp_warmup": 0.3}
-    ),
-    "prototypes, queue": merge(PROTOTYPES, {"queue": 512}),
-    "prototypes, on both": merge(PROTOTYPES, {"contrast_on": "both"}),
-    "InfoNCE": INFONCE,
-    "InfoNCE, apart": merge(INFONCE, {"views": APART}),
+    "prototypes": ("findna", PROTOTYPES),
+    "prototypes, weight 1": ("findna", PROTOTYPES | {"contrast_weight": 1.0}),
+    "InfoNCE": ("findna", ALONE),
     # changes that helped, together; the second is the preset `findna`
-    "prototypes, KoLeo": merge(PROTOTYPES, {"koleo_weight": 0.1}),
-    "InfoNCE, KoLeo": merge(INFONCE, {"koleo_weight": 0.1}),
-    "InfoNCE, KoLeo, spans": merge(INFONCE, {"koleo_weight": 0.1, "views": {"mask_span": 4}}),
+    "prototypes, KoLeo": ("findna", PROTOTYPES | KOLEO),
+    "InfoNCE, KoLeo": ("findna", ALONE | KOLEO),
 }
-"""Recipes by name, as differences from the presets."""
+"""Recipes by name: a preset, and the differences from it."""
 
 KMERS, REFERENCE = "k-mers", "masked only"
 CROSSING = {"paper": "paper, masked only"} | {
@@ -110,10 +101,17 @@ CROSSING = {"paper": "paper, masked only"} | {
 """Recipes with a loss across sequences, and what is the same but for that loss."""
 
 SETS = (
-    "gue/prom/prom_core_notata", "gue/prom/prom_core_tata", "gue/prom/prom_300_tata",
-    "gue/prom/prom_300_notata", "gue/tf/0", "gue/tf/3", "gue/mouse/4", "gue/EMP/H3",
-    "gue/splice/reconstructed", "genomic_benchmarks/human_nontata_promoters",
-)  # fmt: skip
+    "gue/prom/prom_core_notata",
+    "gue/prom/prom_core_tata",
+    "gue/prom/prom_300_tata",
+    "gue/prom/prom_300_notata",
+    "gue/tf/0",
+    "gue/tf/3",
+    "gue/mouse/4",
+    "gue/EMP/H3",
+    "gue/splice/reconstructed",
+    "genomic_benchmarks/human_nontata_promoters",
+)
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
 CPU = torch.device("cpu")
 PRECISION = "bf16"
@@ -123,15 +121,27 @@ def config_of(recipe: str, seed: int, options: argparse.Namespace) -> PretrainCo
     """Settings of a run: those of the recipe, and the encoder and budget that all share."""
     encoder = {name: getattr(options, name) for name in _ENCODER}
     steps = max(options.tokens // options.batch_tokens, 1)
-    budget = {"batch_tokens": options.batch_tokens, "seed": seed, "log_every": 50,
-              "precision": PRECISION, "steps": steps,
-              "evaluate_every": steps, "checkpoint_every": steps}  # fmt: skip
-    differences = {k: v for k, v in RECIPES[recipe].items() if k != "steps"}
-    return from_dict(PretrainConfig, merge(differences, {"encoder": encoder}, budget))
+    budget = {
+        "batch_tokens": options.batch_tokens,
+        "seed": seed,
+        "log_every": 50,
+        "precision": PRECISION,
+        "steps": steps,
+        "evaluate_every": steps,
+        "checkpoint_every": steps,
+    }
+    preset, differences = RECIPES[recipe]
+    return from_preset(preset, differences, {"encoder": encoder}, budget)
 
 
-_ENCODER = {"dim": 96, "track_size": 8, "hidden": 192, "n_blocks": 1, "layers_per_block": 9,
-            "max_length": 512}  # fmt: skip
+_ENCODER = {
+    "dim": 96,
+    "track_size": 8,
+    "hidden": 192,
+    "n_blocks": 1,
+    "layers_per_block": 9,
+    "max_length": 512,
+}
 
 
 def key_of(recipe: str, seed: int, options: argparse.Namespace) -> str:
@@ -200,9 +210,14 @@ def probe(encoder: Encoder, parts: list[LabelledSet]) -> list[float]:
 def kmers(parts: list[LabelledSet]) -> list[float]:
     train, valid = parts[:2]
     model = kmer_regression(
-        train.sequences, train.labels, valid.sequences, valid.labels, CLASSES, len(train.classes),
+        train.sequences,
+        train.labels,
+        valid.sequences,
+        valid.labels,
+        CLASSES,
+        len(train.classes),
         seed=0,
-    )  # fmt: skip
+    )
     return [auroc(part.labels, model.predict(part.sequences)) for part in parts[1:]]
 
 
@@ -224,7 +239,7 @@ def run(
         found = {name: kmers(splits_of(name, options)) for name in options.sets}
     else:
         config = config_of(recipe, seed, options)
-        if RECIPES[recipe].get("steps") == 0:
+        if recipe == UNTRAINED:
             encoder = TrainingState.start(config, None, CPU).model.teacher.encoder
         else:
             assert corpora is not None
@@ -306,8 +321,11 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=1000, help="sequences of a split")
     parser.add_argument("--tokens", type=int, default=3_000_000, help="nucleotides of a run")
     parser.add_argument("--batch-tokens", type=int, default=6_144)
-    parser.add_argument("--holdout", default="hg16.ENm001_ENm002.human.ENm002",
-                        help="contig on which masked accuracy is measured")  # fmt: skip
+    parser.add_argument(
+        "--holdout",
+        default="hg16.ENm001_ENm002.human.ENm002",
+        help="contig on which masked accuracy is measured",
+    )
     parser.add_argument("--test", action="store_true", help="final stage: report test sequences")
     parser.add_argument("--table", action="store_true", help="only print what is in the file")
     for name, default in _ENCODER.items():
@@ -334,15 +352,16 @@ def main() -> None:
             with options.output.open("a") as file:
                 file.write(json.dumps(record) + "\n")
             mean = np.mean(list(record["valid"].values()))
-            if recipe in RECIPES and RECIPES[recipe].get("steps") != 0:
+            if recipe not in (KMERS, UNTRAINED):
                 spent, done = spent + record["cpu_seconds"], done + 1
             left = (
                 f"; about {spent / done * (len(waiting) - i - 1) / 60:.0f} min left" if done else ""
             )
             print(
                 f"{recipe}, seed {seed}: validation AUROC {mean:.4f}, {record['cpu_seconds']:.0f} "
-                f"s of CPU{left}", flush=True,
-            )  # fmt: skip
+                f"s of CPU{left}",
+                flush=True,
+            )
     table(options)
 
 

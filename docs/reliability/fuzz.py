@@ -150,8 +150,7 @@ class Workplace:
             PretrainConfig,
             {"encoder": {"dim": 24, "track_size": 4, "hidden": 32, "n_blocks": 1,
                          "layers_per_block": 2, "n_cls": 2, "max_length": 100},
-             "lengths": [50], "batch_tokens": 200, "prototypes": 8, "projection_hidden": 8,
-             "projection_dim": 4},
+             "lengths": [50], "batch_tokens": 200},
         )  # fmt: skip
         cpu = torch.device("cpu")
         TrainingState.start(self.recipe, {"fasta": "x"}, cpu).save(self.folder / "state")

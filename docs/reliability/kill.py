@@ -31,7 +31,6 @@ START = (
 LITTLE = [
     "--dim", 16, "--track-size", 4, "--hidden", 16, "--n-blocks", 1, "--layers-per-block", 4,
     "--max-length", 100, "--lengths", 50, "--lengths", 100, "--batch-tokens", 800,
-    "--prototypes", 8, "--projection-hidden", 8, "--projection-dim", 4,
     "--checkpoint-every", 4, "--evaluate-every", 40,
 ]  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import click
 
@@ -40,27 +40,80 @@ class GroupedCommand(click.Command):
             formatter.write_dl(settings)
 
 
-def setting_options(kind: type) -> Callable[[Any], Any]:
-    """One option per field of a configuration, its default shown but not set."""
+def _with_default(item: dataclasses.Field[Any]) -> str:
+    """Return a field's help and default."""
+    text = item.metadata["help"]
+    return f"{text[0].upper()}{text[1:]}.  [default: {item.default}]"
+
+
+def _settings(kind: type) -> list[dataclasses.Field[Any]]:
+    """Return the fields of a configuration that are settings, not sections of settings."""
+    return [item for item in dataclasses.fields(kind) if "help" in item.metadata]
+
+
+def setting_options(
+    kind: type, help_of: Callable[[dataclasses.Field[Any]], str] = _with_default
+) -> Callable[[Any], Any]:
+    """Return a decorator that adds one option per setting of a configuration.
+
+    An option's value is None, or an empty tuple, unless it is given.
+
+    Parameters
+    ----------
+    help_of : callable, optional
+        Help of an option; a field's own and its default unless given.
+    """
 
     def apply(command: Any) -> Any:
         hints = get_type_hints(kind)
-        for item in reversed(dataclasses.fields(kind)):
-            said = item.metadata["help"]
+        for item in reversed(_settings(kind)):
+            hint: Any = hints[item.name]
+            repeatable = get_origin(hint) is tuple
+            choices = item.metadata["choices"]
+            name = item.name.replace("_", "-")
             command = click.option(
-                f"--{item.name.replace('_', '-')}",
+                f"--{name}/--no-{name}" if hint is bool else f"--{name}",
                 item.name,
-                type=hints[item.name],
+                type=click.Choice(choices)
+                if choices
+                else get_args(hint)[0]
+                if repeatable
+                else hint,
+                multiple=repeatable,
                 cls=SettingOption,
                 default=None,
-                help=f"{said[0].upper()}{said[1:]}.  [default: {item.default}]",
+                help=help_of(item),
             )(command)
         return command
 
     return apply
 
 
+def removed_options(messages: Mapping[str, str]) -> Callable[[Any], Any]:
+    """Return a decorator that adds options which do nothing but say that they were removed.
+
+    Parameters
+    ----------
+    messages : mapping
+        What is said of each setting, by its name.
+    """
+
+    def refuse(_: click.Context, parameter: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            raise click.UsageError(messages[str(parameter.name)])
+
+    def apply(command: Any) -> Any:
+        for name in messages:
+            flag = f"--{name.replace('_', '-')}"
+            command = click.option(flag, name, hidden=True, expose_value=False, callback=refuse)(
+                command
+            )
+        return command
+
+    return apply
+
+
 def settings_of(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Those settings that were given on the command line."""
-    names = [item.name for item in dataclasses.fields(kind)]
-    return {name: values[name] for name in names if values[name] is not None}
+    """Return those settings that were given on the command line."""
+    names = [item.name for item in _settings(kind)]
+    return {name: values[name] for name in names if values[name] not in (None, ())}

@@ -93,9 +93,13 @@ def info(model: str, as_json: bool) -> None:
 @models.command()
 @click.argument("run", metavar="MODEL|METRICS", type=click.Path(path_type=Path, exists=True))
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FILE",
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FILE",
     help=".html, .pdf, .png or .svg.",
-)  # fmt: skip
+)
 @_options.force
 @_options.verbosity
 def report(run: Path, output: Path, force: bool) -> None:
@@ -117,13 +121,18 @@ def report(run: Path, output: Path, force: bool) -> None:
 @models.command("import")
 @click.argument("published", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True,
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
     help="Model folder to write.",
-)  # fmt: skip
+)
 @click.option(
-    "--teacher/--student", default=True, show_default=True,
+    "--teacher/--student",
+    default=True,
+    show_default=True,
     help="Which of the two networks to take.",
-)  # fmt: skip
+)
 @_options.force
 @_options.verbosity
 def import_model(published: Path, output: Path, teacher: bool, force: bool) -> None:

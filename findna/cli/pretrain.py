@@ -3,62 +3,41 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 import click
 
 from findna.cli import _options
-from findna.cli._settings import GroupedCommand, SettingOption
+from findna.cli._settings import GroupedCommand, removed_options, setting_options, settings_of
 from findna.model.config import SIZES, EncoderConfig
-from findna.pretraining.recipe import PRESETS, PretrainConfig, ViewConfig
-from findna.settings import from_dict, merge, read_yaml
-
-_SECTIONS: dict[str, type] = {"encoder": EncoderConfig, "views": ViewConfig, "": PretrainConfig}
-
-
-def _fields() -> list[tuple[str, dataclasses.Field[Any], Any]]:
-    """Section, field and type of every setting that is an option."""
-    return [
-        (section, item, get_type_hints(kind)[item.name])
-        for section, kind in _SECTIONS.items()
-        for item in dataclasses.fields(kind)
-        if "help" in item.metadata
-    ]
+from findna.pretraining.recipe import (
+    PRESETS,
+    REMOVED,
+    PretrainConfig,
+    ViewConfig,
+    from_preset,
+    removal,
+)
+from findna.settings import read_yaml
 
 
-def _presets_of(section: str, item: dataclasses.Field[Any]) -> str:
-    """The values of a setting in the presets, for the end of its help."""
-    if section == "encoder" and item.name in SIZES["tiny"]:
-        return ".  [default: by --size]"
-    values = []
-    for name, preset in PRESETS.items():
-        chosen = (preset.get(section, {}) if section else preset).get(item.name, item.default)
-        shown = " ".join(map(str, chosen)) if isinstance(chosen, tuple) else chosen
-        values.append(f"{name} {shown}")
-    repeatable = "; repeatable" if isinstance(item.default, tuple) else ""
-    return f"{repeatable}.  [{', '.join(values)}]"
+def _help_by_preset(section: str) -> Callable[[dataclasses.Field[Any]], str]:
+    """Return what makes the help of a setting, which ends in its values in the presets."""
 
+    def help_of(item: dataclasses.Field[Any]) -> str:
+        if section == "encoder" and item.name in SIZES["tiny"]:
+            return f"{item.metadata['help']}.  [default: by --size]"
+        values = []
+        for name, preset in PRESETS.items():
+            chosen = (preset.get(section, {}) if section else preset).get(item.name, item.default)
+            shown = " ".join(map(str, chosen)) if isinstance(chosen, tuple) else chosen
+            values.append(f"{name} {shown}")
+        repeatable = "; repeatable" if isinstance(item.default, tuple) else ""
+        return f"{item.metadata['help']}{repeatable}.  [{', '.join(values)}]"
 
-def _setting_options(command: Any) -> Any:
-    """One option per field of the configuration, so that neither can lack what the other has."""
-    for section, item, hint in reversed(_fields()):
-        kind: Any = hint
-        if item.metadata["choices"]:
-            kind = click.Choice(item.metadata["choices"])
-        elif get_origin(hint) is tuple:
-            kind = get_args(hint)[0]
-        name = item.name.replace("_", "-")
-        command = click.option(
-            f"--{name}/--no-{name}" if hint is bool else f"--{name}",
-            item.name,
-            type=kind,
-            multiple=get_origin(hint) is tuple,
-            cls=SettingOption,
-            default=None,
-            help=item.metadata["help"] + _presets_of(section, item),
-        )(command)
-    return command
+    return help_of
 
 
 @click.command(
@@ -68,46 +47,67 @@ def _setting_options(command: Any) -> Any:
 )
 @_options.genome
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True,
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
     help="Model folder to write.",
-)  # fmt: skip
+)
 @click.option(
-    "--preset", type=click.Choice(list(PRESETS)), default="findna", show_default=True,
+    "--preset",
+    type=click.Choice(list(PRESETS)),
+    default="findna",
+    show_default=True,
     help="Recipe to start from: the published one, or findna's.",
-)  # fmt: skip
+)
 @click.option(
-    "--size", type=click.Choice(list(SIZES)), default="tiny", show_default=True,
+    "--size",
+    type=click.Choice(list(SIZES)),
+    default="tiny",
+    show_default=True,
     help="Encoder of about 1.7, 5 or 12.6 million parameters.",
-)  # fmt: skip
+)
 @click.option(
-    "--config", "config_file", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="YAML file of settings; options given here win over it.",
-)  # fmt: skip
+)
 @click.option(
-    "--tokens", type=click.IntRange(min=1), metavar="N",
+    "--tokens",
+    type=click.IntRange(min=1),
+    metavar="N",
     help="Train on this many nucleotides, instead of --steps.",
-)  # fmt: skip
+)
 @click.option(
-    "--regions", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    "--regions",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="BED: draw windows only from these intervals.",
-)  # fmt: skip
+)
 @click.option(
-    "--exclude", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    "--exclude",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="BED: never draw from these (a blacklist).",
-)  # fmt: skip
+)
 @click.option(
-    "--holdout", multiple=True, metavar="CONTIG",
+    "--holdout",
+    multiple=True,
+    metavar="CONTIG",
     help="Measure on this contig and never train on it; repeatable.",
-)  # fmt: skip
+)
 @click.option(
-    "--probe", type=click.Path(path_type=Path, exists=True), metavar="FILE",
+    "--probe",
+    type=click.Path(path_type=Path, exists=True),
+    metavar="FILE",
     help="Labelled sequences: at each evaluation a linear probe of the frozen teacher is fitted on "
     "some of them and measured on others.",
-)  # fmt: skip
+)
 @click.option(
-    "--report", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    "--report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
     help="Draw the curves when the run ends: .html, .pdf, .png or .svg (needs findna[plot]).",
-)  # fmt: skip
+)
 @click.option("--resume", is_flag=True, help="Continue an interrupted run of the same settings.")
 @click.option("--note", default="", help="A sentence for the model card.")
 @click.option("--licence", default="", help="Licence of the weights, for the model card.")
@@ -115,7 +115,10 @@ def _setting_options(command: Any) -> Any:
 @_options.threads
 @_options.force
 @_options.verbosity
-@_setting_options
+@setting_options(EncoderConfig, _help_by_preset("encoder"))
+@setting_options(ViewConfig, _help_by_preset("views"))
+@setting_options(PretrainConfig, _help_by_preset(""))
+@removed_options({name: removal(name) for name in REMOVED})
 def pretrain(
     genome: Path,
     output: Path,
@@ -123,17 +126,8 @@ def pretrain(
     size: str,
     config_file: Path | None,
     tokens: int | None,
-    regions: Path | None,
-    exclude: Path | None,
-    holdout: tuple[str, ...],
-    resume: bool,
-    note: str,
-    licence: str,
-    probe: Path | None,
-    report: Path | None,
     device: str,
-    force: bool,
-    **settings: Any,
+    **options: Any,
 ) -> None:
     """Pretrain an encoder by self-distillation on the sequence of GENOME (FASTA).
 
@@ -149,35 +143,29 @@ def pretrain(
       findna pretrain genome.fa -o model/ --preset paper --size base
       findna pretrain genome.fa -o model/ --probe promoters.csv --report report.html
     """
-    given: dict[str, Any] = {"encoder": {}, "views": {}}
-    for section, item, _ in _fields():
-        value = settings[item.name]
-        if value is not None and value != ():
-            (given[section] if section else given)[item.name] = value
-    from findna.commands.pretrain import pretrain_genome
+    given = {
+        "encoder": settings_of(EncoderConfig, options),
+        "views": settings_of(ViewConfig, options),
+        **settings_of(PretrainConfig, options),
+    }
+    from findna.commands.pretrain import TrainingData, TrainingRun, pretrain_genome
     from findna.pretraining.processes import training_job
 
     _options.begin()
+    data = TrainingData(
+        genome,
+        regions=options["regions"],
+        exclude=options["exclude"],
+        heldout=options["holdout"],
+        probe=options["probe"],
+    )
+    kept = ("resume", "force", "note", "licence", "report")
+    run = TrainingRun(output, **{name: options[name] for name in kept})
     with training_job(device) as own_device:
         yaml = read_yaml(config_file) if config_file else {}
-        values = merge({"encoder": SIZES[size]}, PRESETS[preset], yaml, given)
-        config = from_dict(PretrainConfig, values)
+        config = from_preset(preset, {"encoder": SIZES[size]}, yaml, given)
         if tokens is not None:
             config = dataclasses.replace(config, steps=max(1, round(tokens / config.batch_tokens)))
-        digest = pretrain_genome(
-            genome,
-            output,
-            config,
-            regions=regions,
-            exclude=exclude,
-            heldout=holdout,
-            device=own_device,
-            resume=resume,
-            force=force,
-            note=note,
-            licence=licence,
-            probe=probe,
-            report=report,
-        )
+        digest = pretrain_genome(data, run, config, own_device)
     if digest:
         _options.say(f"wrote {output} ({digest[:12]}) after {config.steps} steps")

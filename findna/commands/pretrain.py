@@ -1,4 +1,4 @@
-"""FASTA in, model folder out."""
+"""Pretrain on the sequence of a FASTA file and write a model folder."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch.distributed
 from findna.errors import CollapseError, ConfigError, OutputError, RegionError
 from findna.genome.bed import read_intervals
 from findna.genome.fasta import Genome
+from findna.genome.intervals import Interval, select
 from findna.labelled.sets import read_labelled
 from findna.model import collective
 from findna.model.checkpoint import CONFIG
@@ -36,6 +38,7 @@ _SEQUENCE = ".sequence."  # and the process that reads it
 
 
 def _sha256(path: Path) -> str:
+    """Return the digest of a file."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -43,111 +46,131 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def pretrain_genome(
-    fasta: Path,
-    folder: Path,
-    config: PretrainConfig,
-    *,
-    regions: Path | None = None,
-    exclude: Path | None = None,
-    heldout: Sequence[str] = (),
-    device: str = "auto",
-    resume: bool = False,
-    force: bool = False,
-    note: str = "",
-    licence: str = "",
-    probe: Path | None = None,
-    report: Path | None = None,
-) -> str:
-    """Pretrain on the sequence of a FASTA file; returns the digest of the weights.
+@dataclass(frozen=True)
+class TrainingData:
+    """Where windows are drawn from, and what is measured on.
+
+    Parameters
+    ----------
+    fasta : Path
+    regions, exclude : Path, optional
+        BED files: draw windows only from these intervals, and never from those.
+    heldout : sequence of str
+        Contigs that are kept for measuring and never trained on.
+    probe : Path, optional
+        Labelled sequences, intervals of ``fasta`` included, on which the frozen teacher is probed
+        at each evaluation.
+    """
+
+    fasta: Path
+    regions: Path | None = None
+    exclude: Path | None = None
+    heldout: Sequence[str] = ()
+    probe: Path | None = None
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """What a run writes, and what it may go on from or replace.
 
     Parameters
     ----------
     folder : Path
         Model folder to write.
-    regions, exclude : Path, optional
-        BED files: draw windows only from these intervals, and never from those.
-    heldout : sequence of str
-        Contigs that are kept for measuring and never trained on.
+    resume : bool
+        Continue the run that the folder holds.
+    force : bool
+        Replace what the folder holds.
     note, licence : str
         For the model card: a sentence, and the licence of the weights.
-    probe : Path, optional
-        Labelled sequences, intervals of ``fasta`` included, on which the frozen teacher is probed
-        at each evaluation.
     report : Path, optional
         The curves of the run, drawn when it ends (`findna.pretraining.curves`).
+    """
+
+    folder: Path
+    resume: bool = False
+    force: bool = False
+    note: str = ""
+    licence: str = ""
+    report: Path | None = None
+
+    @property
+    def state(self) -> Path:
+        """The file that a resumed run continues from."""
+        return self.folder / STATE
+
+    def prepare_folder(self) -> None:
+        """Make the folder, or clear it of what a killed run left.
+
+        Raises
+        ------
+        OutputError
+            The folder is not empty, and neither ``resume`` nor ``force`` applies.
+        """
+        if self.resume and not self.state.exists() and (self.folder / CONFIG).exists():
+            raise OutputError(
+                f"{self.folder}: holds a model but no {STATE} to resume from; name another"
+            )
+        begun = self.resume and (self.state.exists() or _only_leftovers(self.folder))
+        check_model_folder(self.folder, self.force or begun)
+        if begun:
+            _clear(self.folder)
+
+    def draw_report(self, settings: Mapping[str, Any] | None = None) -> None:
+        """Draw the curves of the run, which has ended, if they are wanted.
+
+        ``settings`` are those of a run that failed; otherwise they are in the folder.
+        """
+        if self.report is not None:
+            logger.info("drawing %s", self.report)
+            write_report(read_history(self.folder, settings), self.report)
+
+
+def pretrain_genome(
+    data: TrainingData, run: TrainingRun, config: PretrainConfig, device: str = "auto"
+) -> str:
+    """Pretrain on the sequence of a FASTA file; returns the digest of the weights.
 
     Raises
     ------
     OutputError
         The folder is not empty, and neither ``resume`` nor ``force`` applies.
+    CollapseError
+        The run diverged or collapsed.
     """
     torch_device = resolve_device(device)
     if torch_device.type == "cpu":
         keep_freed_memory()
     if collective.rank():
-        tokens, stretches, known = from_first()
-        corpus = Corpus.mapped(tokens, stretches).to(torch_device)
-        torch.distributed.barrier()  # the first process removes the file at its end
-        return pretrain(
-            config, corpus, corpus, folder,
-            device=torch_device, resume=resume, provenance=known,
-        )  # fmt: skip
-    if report is not None:
-        need_curves(report)
-    state = folder / STATE
-    if resume and not state.exists() and (folder / CONFIG).exists():
-        raise OutputError(f"{folder}: holds a model but no {STATE} to resume from; name another")
-    begun = resume and (state.exists() or _only_leftovers(folder))
-    check_model_folder(folder, force or begun)
-    new = not folder.exists()
-    if begun:
-        _clear(folder)
-    with Genome(fasta) as genome:
-        for contig in heldout:
-            if contig not in genome.contigs:
-                raise RegionError(f"--holdout: {genome.unknown(contig)}")
-        include = list(read_intervals(regions, genome)) if regions else None
-        removed = list(read_intervals(exclude, genome)) if exclude else None
-        frozen, probed = _probe(probe, genome)
-        folder.mkdir(parents=True, exist_ok=True)
-        if not resume:
-            state.unlink(missing_ok=True)  # of the run that --force replaces
-        logger.info("reading %s", fasta)
-        tokens = folder / f"{_SEQUENCE}{os.getpid()}"
+        return _train_beside_first(run, config, torch_device)
+    if run.report is not None:
+        need_curves(run.report)
+    new = not run.folder.exists()
+    run.prepare_folder()
+    with Genome(data.fasta) as genome:
+        include, exclude = _intervals(data, genome)
+        probe, probe_facts = _probe(data.probe, genome)
+        run.folder.mkdir(parents=True, exist_ok=True)
+        if not run.resume:
+            run.state.unlink(missing_ok=True)  # of the run that --force replaces
+        logger.info("reading %s", data.fasta)
+        tokens = run.folder / f"{_SEQUENCE}{os.getpid()}"
         try:
-            if report is not None:
-                check_output(report, force or resume, [fasta])
+            if run.report is not None:
+                check_output(run.report, run.force or run.resume, [data.fasta])
             corpus = Corpus.build(genome, tokens).to(torch_device)
-            if include is not None or removed is not None:
-                from findna.genome.intervals import select
-
-                corpus = corpus.within(select(genome.contigs, include, removed), genome)
-            train, held = corpus.only(heldout, keep=False), corpus.only(heldout)
-            if not train.stretches:
-                raise ConfigError("no sequence is left to train on")
-            if heldout and not any(s.end - s.start >= min(config.lengths) for s in held.stretches):
-                raise ConfigError("the held-out contigs hold no window of the shortest length")
-            data = {
-                "file": fasta.name,
-                "sha256": _sha256(fasta),
-                "bases": train.n_bases,
-                "contigs": len({s.contig for s in train.stretches}),
-                "heldout": ", ".join(heldout),
-            }
-            data |= {
-                name: _sha256(path)
-                for name, path in (("regions", regions), ("exclude", exclude))
-                if path
-            }
-            provenance: dict[str, Any] = {
-                "data": [data],
-                "heldout": list(heldout),
+            if include is not None or exclude is not None:
+                corpus = corpus.within(select(genome.contigs, include, exclude), genome)
+            train, heldout = _split(corpus, data.heldout, min(config.lengths))
+            provenance = {
+                "data": [_data_facts(data, train)],
+                "heldout": list(data.heldout),
                 "hardware": _processes() + describe(torch_device),
                 "torch": torch.__version__.split("+")[0],
-                "note": _text(note),
-                "licence": _text(licence),
-            } | probed
+                "note": _text(run.note),
+                "licence": _text(run.licence),
+                **probe_facts,
+            }
             logger.info("%s bp to draw windows from", f"{train.n_bases:,}")
             if collective.size() > 1:
                 from_first((tokens, train.stretches, provenance))
@@ -156,31 +179,85 @@ def pretrain_genome(
                 digest = pretrain(
                     config,
                     train,
-                    held if heldout else train,
-                    folder,
+                    heldout,
+                    run.folder,
                     device=torch_device,
-                    resume=resume,
+                    resume=run.resume,
                     provenance=provenance,
-                    probe=frozen,
+                    probe=probe,
                 )
             except CollapseError:
-                _report(report, folder, {"recipe": to_dict(config), **provenance})
+                run.draw_report({"recipe": to_dict(config), **provenance})
                 raise
-            _report(report, folder)
+            run.draw_report()
             return digest
         finally:
             tokens.unlink(missing_ok=True)
-            if new and not any(folder.iterdir()):
-                folder.rmdir()
+            if new and not any(run.folder.iterdir()):
+                run.folder.rmdir()
+
+
+def _train_beside_first(run: TrainingRun, config: PretrainConfig, device: torch.device) -> str:
+    """Train in a process that is not the first, on the sequence that the first one has read."""
+    tokens, stretches, provenance = from_first()
+    corpus = Corpus.mapped(tokens, stretches).to(device)
+    torch.distributed.barrier()  # the first process removes the file at its end
+    return pretrain(
+        config,
+        corpus,
+        corpus,
+        run.folder,
+        device=device,
+        resume=run.resume,
+        provenance=provenance,
+    )
+
+
+def _intervals(data: TrainingData, genome: Genome) -> tuple[list[Interval] | None, ...]:
+    """Read the BED files of what to draw from and what to exclude, if there are such files."""
+    for contig in data.heldout:
+        if contig not in genome.contigs:
+            raise RegionError(f"--holdout: {genome.unknown(contig)}")
+    return tuple(
+        list(read_intervals(path, genome)) if path else None
+        for path in (data.regions, data.exclude)
+    )
+
+
+def _split(corpus: Corpus, heldout: Sequence[str], shortest: int) -> tuple[Corpus, Corpus]:
+    """Return what to train on and what to measure on: the same, unless contigs are held out."""
+    train = corpus.only(heldout, keep=False)
+    if not train.stretches:
+        raise ConfigError("no sequence is left to train on")
+    if not heldout:
+        return train, train
+    measured = corpus.only(heldout)
+    if not measured.fits(shortest):
+        raise ConfigError("the held-out contigs hold no window of the shortest length")
+    return train, measured
+
+
+def _data_facts(data: TrainingData, train: Corpus) -> dict[str, Any]:
+    """Return what config.json and the card say of the sequence."""
+    lists = {"regions": data.regions, "exclude": data.exclude}
+    return {
+        "file": data.fasta.name,
+        "sha256": _sha256(data.fasta),
+        "bases": train.n_bases,
+        "contigs": len({stretch.contig for stretch in train.stretches}),
+        "heldout": ", ".join(data.heldout),
+        **{name: _sha256(path) for name, path in lists.items() if path},
+    }
 
 
 def _processes() -> str:
+    """Return how many processes train together, if they are several."""
     n = collective.size()
     return f"{n} processes, each on " if n > 1 else ""
 
 
 def _probe(path: Path | None, genome: Genome) -> tuple[FrozenProbe | None, dict[str, Any]]:
-    """A probe on a labelled set, and what config.json says of it."""
+    """Return a probe on a labelled set, and what config.json says of it."""
     if path is None:
         return None, {}
     data = read_labelled(path, genome)
@@ -191,15 +268,8 @@ def _probe(path: Path | None, genome: Genome) -> tuple[FrozenProbe | None, dict[
     }
 
 
-def _report(path: Path | None, folder: Path, settings: Mapping[str, Any] | None = None) -> None:
-    """Draw the curves of a run that has ended; its settings are in the folder if it went well."""
-    if path is not None:
-        logger.info("drawing %s", path)
-        write_report(read_history(folder, settings), path)
-
-
 def _only_leftovers(folder: Path) -> bool:
-    """Whether a folder holds only what a run writes before its first checkpoint."""
+    """Return whether a folder holds only what a run writes before its first checkpoint."""
     return folder.is_dir() and all(
         path.name == METRICS or path.name.startswith(".") for path in folder.iterdir()
     )
@@ -213,5 +283,5 @@ def _clear(folder: Path) -> None:
 
 
 def _text(argument: str) -> str:
-    """A command-line argument as text that can be stored."""
+    """Return a command-line argument as text that can be stored."""
     return argument.encode("utf-8", "replace").decode()

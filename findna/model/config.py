@@ -1,4 +1,4 @@
-"""model.config."""
+"""Sizes of the encoder, with their limits, and the sizes that have names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Learning rate, momentum and temperature as pure functions of the step."""
+"""Learning rate and momentum as pure functions of the step."""
 
 from __future__ import annotations
 
@@ -9,12 +9,6 @@ def cosine(step: int, steps: int, start: float, end: float) -> float:
     """Half a cosine wave from ``start`` at step 0 to ``end`` at step ``steps``."""
     progress = min(step / max(steps, 1), 1.0)
     return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
-
-
-def linear(step: int, steps: int, start: float, end: float, share: float) -> float:
-    """Straight from ``start`` to ``end`` over the first ``share`` of the steps; then ``end``."""
-    rise = int(steps * share)
-    return end if step >= rise else start + (end - start) * step / rise
 
 
 def warmup_cosine(step: int, steps: int, peak: float, warmup: float) -> float:

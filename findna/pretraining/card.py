@@ -13,7 +13,7 @@ from findna.model.encoder import n_parameters
 
 
 def model_card(name: str, model: Model, training: Mapping[str, Any]) -> str:
-    """Markdown text of a model folder's README.md; ``{digest}`` is left to be filled in."""
+    """Return the text of a model folder's README.md; ``{digest}`` is left to be filled in."""
     config = model.encoder.config
     recipe = yaml.safe_dump(dict(training["recipe"]), sort_keys=False, default_flow_style=None)
     hours = training["seconds"] / 3600

@@ -37,26 +37,28 @@ class Windows(NamedTuple):
     tokens : Tensor, uint8
     repeats : Tensor, bool
         Where the genome is soft-masked.
-    nearby : Tensor, uint8
-        What the teacher sees in their place: windows nearby, or the same ones.
     """
 
     tokens: Tensor
     repeats: Tensor
-    nearby: Tensor
 
 
 @dataclass(frozen=True)
-class Stretch:
+class UngappedStretch:
     """Part of a contig without long runs of N, as positions in the flat array."""
 
     contig: str
     start: int
     end: int
 
+    @property
+    def length(self) -> int:
+        """Its length, bp."""
+        return self.end - self.start
 
-def _stretches(tokens: Tokens, contig: str, base: int) -> list[Stretch]:
-    """Maximal stretches of one contig without ``LONGEST_N_RUN`` consecutive N."""
+
+def _stretches(tokens: Tokens, contig: str, base: int) -> list[UngappedStretch]:
+    """Return the maximal stretches of one contig without ``LONGEST_N_RUN`` consecutive N."""
     is_n = np.concatenate(([False], tokens & ~np.uint8(SOFT_MASK) == N, [False]))
     edges = np.flatnonzero(np.diff(is_n.astype(np.int8)))
     runs = edges.reshape(-1, 2)
@@ -64,14 +66,14 @@ def _stretches(tokens: Tokens, contig: str, base: int) -> list[Stretch]:
     starts = np.concatenate(([0], runs[:, 1]))
     ends = np.concatenate((runs[:, 0], [len(tokens)]))
     return [
-        Stretch(contig, base + int(start), base + int(end))
+        UngappedStretch(contig, base + int(start), base + int(end))
         for start, end in zip(starts, ends, strict=True)
         if end > start
     ]
 
 
 def _sent(values: Tensor, device: torch.device) -> Tensor:
-    """Values on a device; a copy to a GPU is pinned, so that nothing waits for it."""
+    """Return values on a device; a copy to a GPU is pinned, so that nothing waits for it."""
     if values.device.type == "cpu" and device.type == "cuda":
         values = values.pin_memory()
     return values.to(device, non_blocking=True)
@@ -84,13 +86,16 @@ class Corpus:
     ----------
     tokens : Tensor, shape (total,), uint8
         Each with its soft mask (`findna.genome.encoding.SOFT_MASK`).
-    stretches : list of Stretch
+    stretches : list of UngappedStretch
     device : torch.device, optional
         Where windows are wanted; where the tokens are by default.
     """
 
     def __init__(
-        self, tokens: Tensor, stretches: Sequence[Stretch], device: torch.device | None = None
+        self,
+        tokens: Tensor,
+        stretches: Sequence[UngappedStretch],
+        device: torch.device | None = None,
     ) -> None:
         self.tokens = tokens
         self.stretches = list(stretches)
@@ -121,7 +126,7 @@ class Corpus:
         return cls.mapped(path, stretches)
 
     @classmethod
-    def mapped(cls, path: Path, stretches: Sequence[Stretch]) -> Corpus:
+    def mapped(cls, path: Path, stretches: Sequence[UngappedStretch]) -> Corpus:
         """Map the file that `build` wrote, in this process or another."""
         # "c" maps the file privately and writable, which torch asks for; nothing writes to it
         tokens: npt.NDArray[np.uint8] = np.memmap(path, np.uint8, "c")
@@ -130,16 +135,16 @@ class Corpus:
     @property
     def n_bases(self) -> int:
         """Positions in all stretches, bp."""
-        return sum(stretch.end - stretch.start for stretch in self.stretches)
+        return sum(stretch.length for stretch in self.stretches)
 
     def only(self, contigs: Iterable[str], keep: bool = True) -> Corpus:
-        """The stretches of these contigs, or (``keep=False``) of all others."""
+        """Return the stretches of these contigs, or (``keep=False``) of all others."""
         chosen = set(contigs)
         kept = [s for s in self.stretches if (s.contig in chosen) == keep]
         return Corpus(self.tokens, kept, self.device)
 
     def within(self, intervals: Iterable[tuple[str, int, int]], genome: Sequences) -> Corpus:
-        """The parts of the stretches that lie in these intervals (sorted, not overlapping)."""
+        """Return what of the stretches lies in these intervals (sorted, not overlapping)."""
         base, bases = 0, {}
         for contig, length in genome.contigs.items():
             bases[contig] = base
@@ -148,7 +153,7 @@ class Corpus:
         for contig, start, end in intervals:
             by_contig.setdefault(contig, []).append((bases[contig] + start, bases[contig] + end))
         kept = [
-            Stretch(stretch.contig, max(start, stretch.start), min(end, stretch.end))
+            UngappedStretch(stretch.contig, max(start, stretch.start), min(end, stretch.end))
             for stretch in self.stretches
             for start, end in by_contig.get(stretch.contig, [])
             if max(start, stretch.start) < min(end, stretch.end)
@@ -156,7 +161,7 @@ class Corpus:
         return Corpus(self.tokens, kept, self.device)
 
     def to(self, device: torch.device) -> Corpus:
-        """The same corpus with its windows on a device.
+        """Return the same corpus with its windows on a device.
 
         So are all tokens if they fit; of a GPU's free memory they may take a third. Otherwise
         windows are gathered here and copied.
@@ -164,21 +169,25 @@ class Corpus:
         fits = device.type != "cuda" or 3 * len(self.tokens) <= torch.cuda.mem_get_info(device)[0]
         return Corpus(self.tokens.to(device) if fits else self.tokens, self.stretches, device)
 
+    def fits(self, length: int) -> bool:
+        """Return whether a window of this length (bp) fits somewhere."""
+        return any(stretch.length >= length for stretch in self.stretches)
+
     def check_length(self, length: int) -> None:
         """Raise ConfigError unless a window of this length (bp) fits somewhere."""
-        if not any(s.end - s.start >= length for s in self.stretches):
-            longest = max((s.end - s.start for s in self.stretches), default=0)
+        if not self.fits(length):
+            longest = max((stretch.length for stretch in self.stretches), default=0)
             raise ConfigError(
                 f"no stretch of sequence is {length} bp long (longest: {longest}); "
                 "draw shorter windows (lengths) or give more sequence"
             )
 
     def _weights(self, length: int, sampling: str) -> tuple[Tensor, Tensor]:
-        """First position and cumulated probability of each stretch for one window length."""
+        """Return first position and cumulated probability of each stretch for one window length."""
         key = (length, sampling)
         if key not in self._starts:
-            fits = [s for s in self.stretches if s.end - s.start >= length]
-            places = np.array([s.end - s.start - length + 1 for s in fits], dtype=np.float64)
+            fits = [s for s in self.stretches if s.length >= length]
+            places = np.array([s.length - length + 1 for s in fits], dtype=np.float64)
             if sampling == "contig":
                 names, contig = np.unique([s.contig for s in fits], return_inverse=True)
                 per_contig = np.bincount(contig, weights=places, minlength=len(names))
@@ -189,15 +198,8 @@ class Corpus:
             self._starts[key] = (starts, torch.from_numpy(places).cumsum(0))
         return self._starts[key]
 
-    def draw(
-        self,
-        n: int,
-        length: int,
-        sampling: str,
-        generator: torch.Generator,
-        distance: tuple[int, int] = (0, 0),
-    ) -> Windows:
-        """Windows drawn at random, each field of shape (n, length).
+    def draw(self, n: int, length: int, sampling: str, generator: torch.Generator) -> Windows:
+        """Return windows drawn at random, each field of shape (n, length).
 
         Parameters
         ----------
@@ -205,8 +207,6 @@ class Corpus:
             Any position alike, or a contig first and then a position in it.
         generator : torch.Generator
             One of the CPU draws the same windows for every device, which need not wait for it.
-        distance : tuple of int
-            Least and greatest distance, in bp between starts, of the window nearby.
         """
         bounds, cumulated = self._weights(length, sampling)
         u = torch.rand(2, n, generator=generator, device=generator.device, dtype=torch.float64)
@@ -214,38 +214,11 @@ class Corpus:
         stretch = torch.searchsorted(cumulated, u[0] * cumulated[-1]).clamp(max=len(bounds) - 1)
         first, end = bounds[stretch].unbind(1)
         start = first + (u[1] * (end - first)).long()
-        tokens, repeats = self._at(start, length)
-        nearby = tokens
-        if distance[1]:
-            nearby, _ = self._at(_nearby(start, first, end - 1, distance, generator), length)
-        return Windows(tokens, repeats, nearby)
+        return self._at(start, length)
 
-    def _at(self, start: Tensor, length: int) -> tuple[Tensor, Tensor]:
-        """Token ids and soft mask of the windows from these positions on, each (n, length)."""
+    def _at(self, start: Tensor, length: int) -> Windows:
+        """Return the windows that begin at these positions."""
         start = _sent(start, self.tokens.device)
         position = start[:, None] + torch.arange(length, device=start.device)
         drawn = _sent(self.tokens[position], self.device)
-        return drawn & (SOFT_MASK - 1), drawn >= SOFT_MASK
-
-
-def _nearby(
-    start: Tensor,
-    first: Tensor,
-    last: Tensor,
-    distance: tuple[int, int],
-    generator: torch.Generator,
-) -> Tensor:
-    """Starts that lie so far before or after others, from first to last; all of shape (n,).
-
-    A stretch too short for that gives the end of it that is further away.
-    """
-    device = generator.device
-    least, most = distance
-    size = torch.randint(least, most + 1, start.shape, generator=generator, device=device).cpu()
-    sign = torch.randint(2, start.shape, generator=generator, device=device).cpu() * 2 - 1
-    there, opposite = start + sign * size, start - sign * size
-    further = torch.where(start - first > last - start, first, last)
-    for candidate in (opposite, there):
-        fits = (candidate >= first) & (candidate <= last)
-        further = torch.where(fits, candidate, further)
-    return further
+        return Windows(drawn & (SOFT_MASK - 1), drawn >= SOFT_MASK)

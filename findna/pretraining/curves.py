@@ -86,12 +86,12 @@ def draw_panel(axes: Any, panel: Panel, history: History) -> None:
             axes.plot(at, height, color=colour, alpha=0.25, linewidth=0.8)
             height = _running_mean(height, len(height) // 30)
         marker = "o" if len(height) <= 30 else None
-        axes.plot(at, height, color=colour, linewidth=1.6, marker=marker, markersize=2.5,
-                  label=word)  # fmt: skip
+        axes.plot(
+            at, height, color=colour, linewidth=1.6, marker=marker, markersize=2.5, label=word
+        )
     bound = history.last(panel.bound) if panel.bound else panel.chance
     if bound is not None:
-        axes.axhline(bound, color=_GREY, linewidth=1, linestyle=(0, (4, 3)),
-                     label=panel.limit)  # fmt: skip
+        axes.axhline(bound, color=_GREY, linewidth=1, linestyle=(0, (4, 3)), label=panel.limit)
     if history.ended is not None:
         axes.axvline(history.ended["step"], color="#c0392b", linewidth=1.2)
     if panel.log and any(value > 0 for _, _, values in shown for value in values):
@@ -103,7 +103,7 @@ def draw_panel(axes: Any, panel: Panel, history: History) -> None:
 
 
 def _running_mean(values: Any, width: int) -> Any:
-    """Mean over a window that is cut at the ends; NaN counts as absent."""
+    """Return the mean over a window that is cut at the ends; NaN counts as absent."""
     finite = np.isfinite(values)
     kernel = np.ones(2 * (width // 2) + 1)
     total = np.convolve(np.where(finite, values, 0.0), kernel, "same")
@@ -113,14 +113,14 @@ def _running_mean(values: Any, width: int) -> Any:
 
 
 def _logged(history: History) -> list[Panel]:
-    """The panels for which a run has values."""
+    """Return the panels for which a run has values."""
     return [
         panel for panel in PANELS if any(history.last(name) is not None for name, _ in panel.curves)
     ]
 
 
 def _figure(history: History, panels: list[Panel]) -> Any:
-    """One picture of several panels, three in a row."""
+    """Draw one picture of several panels, three in a row."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -151,7 +151,7 @@ def _save(figure: Any, to: Any, kind: str, salt: str = "") -> None:
 
 
 def _inline(history: History, panel: Panel) -> str:
-    """A panel as an element of a page; its ids differ from those of the others."""
+    """Return a panel as an element of a page; its ids differ from those of the others."""
     buffer = io.StringIO()
     _save(_figure(history, [panel]), buffer, "svg", salt=panel.title)
     text = buffer.getvalue()
@@ -192,14 +192,16 @@ footer { margin-top: 24px; color: #5c6873; font-size: 12.5px; }
 
 
 def _page(history: History) -> str:
-    """The report as one HTML file that needs nothing else."""
+    """Return the report as one HTML file that needs nothing else."""
     from findna import __version__
 
     failed = history.ended
     escape = html.escape
-    remedy = f'<p class="remedy">What to change: {escape(str(failed.get("remedy", "")))}.</p>' if (
-        failed is not None and failed.get("remedy")
-    ) else ""  # fmt: skip
+    remedy = (
+        f'<p class="remedy">What to change: {escape(str(failed.get("remedy", "")))}.</p>'
+        if (failed is not None and failed.get("remedy"))
+        else ""
+    )
     tiles = "".join(
         f'<div class="tile"><b>{form.format(value)}</b><span>{word}</span></div>'
         for name, word, form in _TILES
@@ -232,7 +234,7 @@ masks and views at every evaluation. docs/training.md says how to read the curve
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Names and values of nested settings; figures that are curves already are left out."""
+    """Yield names and values of nested settings; figures that are curves already are left out."""
     curves = {name for panel in PANELS for name, _ in panel.curves} - {"lr"}
     curves |= {panel.bound for panel in PANELS}
     for name, value in values.items():

@@ -1,4 +1,8 @@
-"""The teacher and the student, measured on windows that are the same at every evaluation."""
+"""Figures of teacher and student on held-out windows, the same at every evaluation.
+
+`HeldOut` draws windows, masks and views once and measures on them; below it are the figures that
+tell a healthy encoder from a collapsed one: spread, effective rank, alignment, uniformity, entropy.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ from findna.pretraining.distillation import Network, SelfDistillation
 from findna.pretraining.losses import UNIFORM_MNM
 from findna.pretraining.views import teacher_view
 
-Probe = Callable[[Encoder], dict[str, float]]
+EncoderProbe = Callable[[Encoder], dict[str, float]]
 """Figures of a frozen encoder on labelled sequences, by name."""
 
 MASKED = 0.15
@@ -41,16 +45,18 @@ class HeldOut:
         Further figures of the teacher's encoder.
     """
 
-    def __init__(self, model: SelfDistillation, corpus: Corpus, probe: Probe | None = None) -> None:
+    def __init__(
+        self, model: SelfDistillation, corpus: Corpus, probe: EncoderProbe | None = None
+    ) -> None:
         config = model.config
         device = corpus.device
-        fits = [n for n in config.lengths if any(s.end - s.start >= n for s in corpus.stretches)]
+        fits = [length for length in config.lengths if corpus.fits(length)]
         length = sorted(fits)[len(fits) // 2]
         # batches of the size trained on: a head may standardise or balance over its batch
         self._batch = max(config.batch_tokens // length, 2)
         n = self._batch * math.ceil(_TOKENS / (self._batch * length))
         generator = torch.Generator(device).manual_seed(_SEED)
-        self._tokens, self._repeats, _ = corpus.draw(n, length, "position", generator)
+        self._tokens, self._repeats = corpus.draw(n, length, "position", generator)
         drawn = torch.rand(self._tokens.shape, generator=generator, device=device)
         self._selected = (drawn < MASKED) & (self._tokens != N)
         self._first = teacher_view(self._tokens, config.views, generator)
@@ -58,7 +64,7 @@ class HeldOut:
         self._model, self._probe = model, probe
 
     def measure(self) -> dict[str, float]:
-        """Student and teacher as they are now, by the names of metrics.jsonl."""
+        """Return figures of student and teacher as they are now, by the names of metrics.jsonl."""
         model, training = self._model, self._model.training
         model.eval()  # the running centre stays where it is
         with torch.no_grad():
@@ -72,7 +78,6 @@ class HeldOut:
         model, teacher, student = self._model, self._model.teacher, self._model.student
         hits, losses, first, second, targets, agreed = ([] for _ in range(6))
         contrast = model.config.contrast != "none"
-        centred = contrast and model.config.centring == "mean"
         batches = (self._tokens, self._selected, self._first, self._second)
         for tokens, selected, one, other in zip(
             *(torch.split(tensor, self._batch) for tensor in batches), strict=True
@@ -87,20 +92,20 @@ class HeldOut:
             if contrast:
                 asked = teacher.contrast_outputs(bases, cls)  # (m, windows, k)
                 answer = student.contrast_outputs(*student.encode(masked))
-                if model.config.contrast == "infonce":
-                    own = torch.arange(len(bases), device=bases.device)
-                    agreed.append(((answer @ asked.mT).argmax(-1) == own).flatten())
-                else:
-                    rows = model.balanced(asked.flatten(0, 1), model.config.teacher_temp)
+                if model.config.has_targets:
+                    rows = model.balanced(asked.flatten(0, 1))
                     targets.append(rows)
                     agreed.append(answer.flatten(0, 1).argmax(-1) == rows.argmax(-1))
+                else:
+                    own = torch.arange(len(bases), device=bases.device)
+                    agreed.append(((answer @ asked.mT).argmax(-1) == own).flatten())
         repeats = self._repeats[self._selected]
         return {
-            **_restoration(torch.cat(hits).double(), torch.cat(losses).double(), repeats),
-            **_vectors(torch.cat(first), torch.cat(second)),
+            **_restoration_figures(torch.cat(hits).double(), torch.cat(losses).double(), repeats),
+            **_vector_figures(torch.cat(first), torch.cat(second)),
             **({"agreement": torch.cat(agreed).double().mean().item()} if contrast else {}),
-            **(_targets(torch.cat(targets)) if targets else {}),
-            **({"centre_norm": model.centre.norm().item()} if centred else {}),
+            **(_target_figures(torch.cat(targets)) if targets else {}),
+            **({"centre_norm": model.centre.norm().item()} if model.config.has_centre else {}),
             "weight_norm": parameters_to_vector(student.parameters()).norm().item(),
             "mnm_bound": UNIFORM_MNM[model.config.mnm_loss],
         }
@@ -109,7 +114,7 @@ class HeldOut:
 def _restore(
     network: Network, masked: Tensor, tokens: Tensor, selected: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Of each blanked base: is the likeliest of A, C, G, T right, and its nats; (selected,)."""
+    """Return of each blanked base if the likeliest of A, C, G, T is right, and its nats."""
     bases, _ = network.encode(masked)
     outputs = network.masked_nucleotide(bases[selected]).float()  # (selected, 5)
     outputs[:, N] = -torch.inf
@@ -117,8 +122,8 @@ def _restore(
     return outputs.argmax(-1) == wanted, F.cross_entropy(outputs, wanted, reduction="none")
 
 
-def _restoration(hits: Tensor, losses: Tensor, repeats: Tensor) -> dict[str, float]:
-    """Masked accuracy and perplexity: of all bases, and of repeats and others if both are known."""
+def _restoration_figures(hits: Tensor, losses: Tensor, repeats: Tensor) -> dict[str, float]:
+    """Return masked accuracy and perplexity; of repeats and others too, if both are known."""
     parts = {"": torch.ones_like(repeats)}
     if bool(repeats.any()) and not bool(repeats.all()):
         parts |= {"_repeat": repeats, "_unique": ~repeats}
@@ -132,8 +137,8 @@ def _restoration(hits: Tensor, losses: Tensor, repeats: Tensor) -> dict[str, flo
     }
 
 
-def _vectors(first: Tensor, second: Tensor) -> dict[str, float]:
-    """How the mean hidden states of windows differ, and those of two views of a window."""
+def _vector_figures(first: Tensor, second: Tensor) -> dict[str, float]:
+    """Return how the mean vectors of windows differ, and those of two views of a window."""
     return {
         "std": first.std(0).mean().item(),
         "spread": relative_spread(first),
@@ -143,8 +148,8 @@ def _vectors(first: Tensor, second: Tensor) -> dict[str, float]:
     }
 
 
-def _targets(target: Tensor) -> dict[str, float]:
-    """What the teacher asks of the student."""
+def _target_figures(target: Tensor) -> dict[str, float]:
+    """Return how much the teacher's targets tell of a window."""
     return {
         "contrast_bound": math.log(target.shape[-1]),
         "target_entropy": entropy(target).mean().item(),
@@ -153,7 +158,7 @@ def _targets(target: Tensor) -> dict[str, float]:
 
 
 def shown(figures: Mapping[str, float]) -> str:
-    """The figures of an evaluation that tell most, in one line."""
+    """Return the figures of an evaluation that tell most, in one line."""
     words = {
         "accuracy": "masked accuracy {:.4f}",
         "accuracy_repeat": "in repeats {:.4f}",
@@ -166,7 +171,7 @@ def shown(figures: Mapping[str, float]) -> str:
 
 
 def relative_spread(vectors: Tensor) -> float:
-    """Standard deviation between vectors, relative to their size; 0 if all are the same.
+    """Return the standard deviation between vectors, relative to their size; 0 if all are the same.
 
     Parameters
     ----------
@@ -177,7 +182,7 @@ def relative_spread(vectors: Tensor) -> float:
 
 
 def effective_rank(vectors: Tensor) -> float:
-    """Exponential of the entropy of the singular values, from 1 to dim.
+    """Return the exponential of the entropy of the singular values, from 1 to dim.
 
     Parameters
     ----------
@@ -194,12 +199,12 @@ def effective_rank(vectors: Tensor) -> float:
 
 
 def _directions(vectors: Tensor) -> Tensor:
-    """Vectors less their mean, of length 1; (n, dim), float64."""
+    """Return vectors less their mean, of length 1; (n, dim), float64."""
     return F.normalize((vectors - vectors.mean(0)).double(), dim=-1)
 
 
 def alignment(first: Tensor, second: Tensor) -> float:
-    """Mean squared distance between two views of one window, from 0 to 4; 2 if unrelated.
+    """Return the mean squared distance of two views of a window, from 0 to 4; 2 if unrelated.
 
     Parameters
     ----------
@@ -212,7 +217,7 @@ def alignment(first: Tensor, second: Tensor) -> float:
 
 
 def uniformity(vectors: Tensor) -> float:
-    """Logarithm of the mean of exp(-2 d^2) over pairs of windows; 0 if all are one, down to -4.
+    """Return the log of the mean of exp(-2 d^2) over pairs of windows; 0 for one point, down to -4.
 
     Parameters
     ----------
@@ -225,6 +230,6 @@ def uniformity(vectors: Tensor) -> float:
 
 
 def entropy(probabilities: Tensor) -> Tensor:
-    """Entropy of each row, nats; (..., k) -> (...)."""
+    """Return the entropy of each row, nats; (..., k) -> (...)."""
     wide = probabilities.double()
     return -torch.xlogy(wide, wide).sum(-1)

@@ -1,4 +1,8 @@
-"""What a run has logged: its curves, how it ended, and both as text."""
+"""The log of a run: written line by line, read again, and shown as text.
+
+`Metrics` writes metrics.jsonl, `read_history` reads it, `PANELS` names its curves and says what
+each of them tells.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,48 @@ from typing import Any, NamedTuple
 
 from findna.errors import CheckpointError
 from findna.model.checkpoint import CONFIG, read_config
+
+METRICS = "metrics.jsonl"
+"""Name of the log in a model folder (docs/formats.md)."""
+
+
+class Metrics:
+    """Writer of ``metrics.jsonl``: one line per record, in the order of steps."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        """Open for writing after ``step``; lines a resumed run will write again are dropped."""
+        kept = []
+        if step and path.exists():
+            lines = path.read_text("utf-8", "surrogateescape").split("\n")
+            kept = [line for line in lines if _step_of(line) <= step]
+        self._file = path.open("w", encoding="utf-8", errors="surrogateescape")
+        for line in kept:
+            self._file.write(line + "\n")
+        self._file.flush()
+
+    def write(self, **values: float | str) -> None:
+        """Append one record; what is not finite is null, as JSON has it."""
+        record = {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in values.items()
+        }
+        self._file.write(json.dumps(record) + "\n")
+        self._file.flush()
+
+    def __enter__(self) -> Metrics:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def _step_of(line: str) -> float:
+    """Return the step of a line of metrics; that of a damaged one is after every other."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return math.inf
+
 
 Series = tuple[list[int], list[float]]
 
@@ -33,19 +79,24 @@ class Panel(NamedTuple):
 
 PANELS = (
     Panel(
-        "Masked-nucleotide loss, nats", (("mnm", "training"),),
+        "Masked-nucleotide loss, nats",
+        (("mnm", "training"),),
         "Falls below the dashed bound of outputs all alike within some hundred steps.",
-        bound="mnm_bound", limit="bound",
+        bound="mnm_bound",
+        limit="bound",
     ),
     Panel(
-        "Contrastive loss, nats", (("contrast", "training"),),
+        "Contrastive loss, nats",
+        (("contrast", "training"),),
         "At the dashed bound, ln k, the student knows nothing of the teacher's choice.",
-        bound="contrast_bound", limit="bound, ln k",
+        bound="contrast_bound",
+        limit="bound, ln k",
     ),
     Panel(
         "Masked accuracy, held out",
         (("accuracy_repeat", "repeats"), ("accuracy_unique", "other bases"), ("accuracy", "all")),
-        "If only repeats rise, repeats are learned by heart.", chance=0.25,
+        "If only repeats rise, repeats are learned by heart.",
+        chance=0.25,
     ),
     Panel(
         "Masked perplexity, held out",
@@ -54,25 +105,30 @@ PANELS = (
             ("perplexity_unique", "other bases"),
             ("perplexity", "all"),
         ),
-        "4 is chance; below it the model has learned something.", chance=4.0,
+        "4 is chance; below it the model has learned something.",
+        chance=4.0,
     ),
     Panel(
         "Entropy of the teacher's target, nats",
         (("target_entropy", "of each window"), ("mean_target_entropy", "of their mean")),
         "The gap is what a target tells of its window; no gap is a collapse.",
-        bound="contrast_bound", limit="bound, ln k",
+        bound="contrast_bound",
+        limit="bound, ln k",
     ),
     Panel(
-        "Agreement of student and teacher", (("agreement", "same choice"),),
+        "Agreement of student and teacher",
+        (("agreement", "same choice"),),
         "Share of windows; rises as the student follows. 1 is too easy, or a collapse.",
     ),
     Panel(
         "Spread of the teacher's vectors",
         (("spread", "relative to their size"), ("std", "per dimension")),
-        "Falling towards 0.001: vectors become constant.", log=True,
+        "Falling towards 0.001: vectors become constant.",
+        log=True,
     ),
     Panel(
-        "Effective rank", (("rank", "directions in use"),),
+        "Effective rank",
+        (("rank", "directions in use"),),
         "Near 1, windows differ in one direction alone.",
     ),
     Panel(
@@ -87,11 +143,13 @@ PANELS = (
     ),
     Panel("Learning rate", (("lr", "learning rate"),), "Warm-up, then cosine."),
     Panel(
-        "Norms", (("grad_norm", "gradient"), ("weight_norm", "weights"), ("centre_norm", "centre")),
-        "Spikes of the gradient come before a divergence.", log=True,
+        "Norms",
+        (("grad_norm", "gradient"), ("weight_norm", "weights"), ("centre_norm", "centre")),
+        "Spikes of the gradient come before a divergence.",
+        log=True,
     ),
     Panel("Speed, nucleotides per second", (("tokens_per_second", "training and evaluations"),)),
-)  # fmt: skip
+)
 """Every curve there is, in the order of reports."""
 
 
@@ -114,13 +172,13 @@ class History:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def series(self, name: str) -> Series:
-        """Steps and values of a field; what is null is NaN, and left out at the ends."""
-        found = [(int(r["step"]), r[name]) for r in self.records if name in r]
-        values = [float("nan") if value is None else float(value) for _, value in found]
-        return [step for step, _ in found], values
+        """Return steps and values of a field; what is null is NaN, and left out at the ends."""
+        pairs = [(int(r["step"]), r[name]) for r in self.records if name in r]
+        values = [float("nan") if value is None else float(value) for _, value in pairs]
+        return [step for step, _ in pairs], values
 
     def last(self, name: str) -> float | None:
-        """The last finite value of a field."""
+        """Return the last finite value of a field."""
         finite = [value for value in self.series(name)[1] if math.isfinite(value)]
         return finite[-1] if finite else None
 
@@ -174,11 +232,12 @@ def read_history(path: Path, settings: Mapping[str, Any] | None = None) -> Histo
 
 
 def _record(line: str) -> dict[str, Any] | None:
-    """A line of metrics; None if it is damaged."""
+    """Return the record of a line of metrics; None if it is damaged."""
     try:
         record = json.loads(line)
-        plain = all(value is None or isinstance(value, int | float | str)
-                    for value in record.values())  # fmt: skip
+        plain = all(
+            value is None or isinstance(value, int | float | str) for value in record.values()
+        )
         if not plain or not 0 <= int(record["step"]) <= 2**62:
             return None
         for name, value in record.items():
@@ -190,18 +249,18 @@ def _record(line: str) -> dict[str, Any] | None:
 
 
 def _settings(folder: Path) -> Mapping[str, Any]:
-    """``training`` of a model folder's config.json, if there is one."""
+    """Return ``training`` of a model folder's config.json, if there is one."""
     if not (folder / CONFIG).is_file():
         return {}
-    found = read_config(folder).get("training", {})
-    return found if isinstance(found, Mapping) else {}
+    training = read_config(folder).get("training", {})
+    return training if isinstance(training, Mapping) else {}
 
 
 _BARS = "▁▂▃▄▅▆▇█"
 
 
 def sparkline(values: list[float], width: int = 24) -> str:
-    """A curve in one line of text; each letter is the mean of its share of the values."""
+    """Return a curve in one line of text; each letter is the mean of its share of the values."""
     finite = [value for value in values if math.isfinite(value)]
     if not finite:
         return ""
@@ -216,7 +275,7 @@ def sparkline(values: list[float], width: int = 24) -> str:
 
 
 def curve_rows(history: History, with_curve: bool) -> tuple[tuple[str, ...], list[list[str]]]:
-    """Header and rows of a table: first, last, lowest and highest value of every curve."""
+    """Return header and rows of a table: first, last, lowest and highest value of every curve."""
     header = ("metric", "first", "last", "lowest", "highest")
     rows = []
     for panel in PANELS:
@@ -228,44 +287,3 @@ def curve_rows(history: History, with_curve: bool) -> tuple[tuple[str, ...], lis
                 row = [name, *(f"{value:.4g}" for value in shown)]
                 rows.append([*row, sparkline(values)] if with_curve else row)
     return (*header, "curve") if with_curve else header, rows
-
-
-METRICS = "metrics.jsonl"
-
-
-class Metrics:
-    """``metrics.jsonl``: one line per record, in the order of steps."""
-
-    def __init__(self, path: Path, step: int) -> None:
-        """Open for writing after ``step``; lines a resumed run will write again are dropped."""
-        kept = []
-        if step and path.exists():
-            lines = path.read_text("utf-8", "surrogateescape").split("\n")
-            kept = [line for line in lines if _step_of(line) <= step]
-        self._file = path.open("w", encoding="utf-8", errors="surrogateescape")
-        for line in kept:
-            self._file.write(line + "\n")
-        self._file.flush()
-
-    def write(self, **values: float | str) -> None:
-        """Append one record; what is not finite is null, as JSON has it."""
-        record = {
-            name: None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in values.items()
-        }
-        self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
-
-    def __enter__(self) -> Metrics:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-
-def _step_of(line: str) -> float:
-    """Step of a line of metrics; one that is cut off or damaged comes after every step."""
-    try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        return math.inf

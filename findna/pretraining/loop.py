@@ -1,4 +1,4 @@
-"""One loop, top to bottom, in the order things happen.
+"""The loop of pretraining, top to bottom, in the order things happen.
 
 What a step draws depends on the seed and the step's number alone, so a resumed run needs no
 random state and ends in the weights of an uninterrupted one.
@@ -16,17 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from findna.console import progress
 from findna.model import collective
 from findna.model.checkpoint import Model, save_checkpoint
 from findna.model.encoder import n_parameters
-from findna.model.schedules import cosine, linear, warmup_cosine
+from findna.model.schedules import cosine, warmup_cosine
 from findna.pretraining.card import model_card
-from findna.pretraining.corpus import Corpus
+from findna.pretraining.corpus import Corpus, Windows
 from findna.pretraining.distillation import Losses, compile_layers
 from findna.pretraining.guard import Guard
-from findna.pretraining.heldout import HeldOut, Probe, shown
+from findna.pretraining.heldout import EncoderProbe, HeldOut, shown
 from findna.pretraining.history import METRICS, Metrics
 from findna.pretraining.recipe import PretrainConfig
 from findna.pretraining.state import STATE, TrainingState
@@ -34,29 +35,68 @@ from findna.settings import to_dict
 
 logger = logging.getLogger(__name__)
 
-_LOSSES = ("loss", "mnm", "contrast", "token", "koleo")
+_LOSSES = ("loss", "mnm", "contrast", "koleo")
 """Names of `Losses` in metrics.jsonl."""
 
 
-def _generator(device: torch.device, *key: object) -> torch.Generator:
-    """Random numbers that depend on nothing but the key."""
+def seeded_generator(device: torch.device, *key: object) -> torch.Generator:
+    """Return random numbers that depend on nothing but the key."""
     digest = hashlib.sha256(":".join(map(str, key)).encode()).digest()
     return torch.Generator(device).manual_seed(int.from_bytes(digest[:7], "big"))
 
 
 def step_length(config: PretrainConfig, step: int) -> int:
-    """Window length of a step (bp); each occurs with equal chance."""
-    draw = torch.rand((), generator=_generator(torch.device("cpu"), config.seed, "length", step))
+    """Return the window length of a step (bp); each occurs with equal chance."""
+    draw = torch.rand(
+        (), generator=seeded_generator(torch.device("cpu"), config.seed, "length", step)
+    )
     return config.lengths[int(draw.item() * len(config.lengths))]
 
 
 def parts(n: int, accumulate: int) -> Iterator[slice]:
-    """Rows of a step's n windows that this process computes at a time."""
+    """Yield the rows of a step's n windows that this process computes at a time."""
     for i in range(accumulate):
         yield collective.share(slice(i * n // accumulate, (i + 1) * n // accumulate))
 
 
+def _windows(config: PretrainConfig, corpus: Corpus, length: int, step: int) -> Windows:
+    """Draw the windows of a step; the same in all processes and on all devices."""
+    generator = seeded_generator(torch.device("cpu"), config.seed, "windows", step)
+    return corpus.draw(config.batch_tokens // length, length, config.sampling, generator)
+
+
+def _optimise(
+    state: TrainingState, windows: Windows, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Take one optimiser step on a step's windows.
+
+    Returns
+    -------
+    losses : Tensor, shape (len(Losses._fields),), float32
+        This process's share of each of the `Losses`.
+    norm : Tensor, scalar
+        Of the gradients of all processes, before they were clipped.
+    """
+    config, model = state.model.config, state.model
+    amp = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")
+    views = model.views(windows, seeded_generator(device, config.seed, "step", state.step))
+    losses = torch.zeros(len(Losses._fields), device=device)
+    for rows in parts(len(windows.tokens), config.accumulate):
+        with amp:
+            shares = model(views.rows(rows), views)
+        shares.total.backward()
+        losses += torch.stack(shares).detach()
+    student = list(model.student.parameters())
+    collective.sum_gradients(student)
+    norm = torch.nn.utils.clip_grad_norm_(student, config.clip)
+    for optimizer in state.optimizers:
+        optimizer.step()
+        optimizer.zero_grad()
+    return losses, norm
+
+
 def _rounded(figures: Mapping[str, float]) -> dict[str, float]:
+    """Return figures as config.json and the card give them."""
     return {name: round(value, 4) for name, value in figures.items()}
 
 
@@ -85,7 +125,7 @@ def pretrain(
     device: torch.device,
     resume: bool = False,
     provenance: Mapping[str, Any] | None = None,
-    probe: Probe | None = None,
+    probe: EncoderProbe | None = None,
 ) -> str:
     """Pretrain an encoder and write its teacher to a model folder.
 
@@ -124,13 +164,13 @@ def pretrain(
         compile_layers(state.model, device)
     logger.info(
         "%s parameters, %d steps of %d nucleotides from step %d",
-        f"{n_parameters(state.model.student.encoder):,}", config.steps, config.batch_tokens,
+        f"{n_parameters(state.model.student.encoder):,}",
+        config.steps,
+        config.batch_tokens,
         state.step,
-    )  # fmt: skip
+    )
     measured = HeldOut(state.model, heldout, probe)
     before, started, tokens = state.seconds, time.monotonic(), 0
-    amp = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")
-    student = list(state.model.student.parameters())
     state.model.train()
     with (
         Metrics(folder / METRICS if first else Path(os.devnull), state.step) as metrics,
@@ -141,31 +181,13 @@ def pretrain(
             lr = warmup_cosine(state.step, config.steps, 1.0, config.warmup)
             momentum = cosine(state.step, config.steps, config.ema_start, config.ema_end)
             state.set_lr(lr)
-            temp = linear(
-                state.step, config.steps, config.teacher_temp_start, config.teacher_temp,
-                config.teacher_temp_warmup,
-            )  # fmt: skip
 
             length = step_length(config, state.step)
-            n = config.batch_tokens // length
-            where = _generator(torch.device("cpu"), config.seed, "windows", state.step)
-            distance = config.views.min_distance, config.views.max_distance
-            windows = corpus.draw(n, length, config.sampling, where, distance)
-            views = state.model.views(windows, _generator(device, config.seed, "step", state.step))
-            losses = torch.zeros(len(Losses._fields), device=device)
-            for rows in parts(n, config.accumulate):
-                with amp:
-                    shares = state.model(views.rows(rows), views, temp)
-                shares.total.backward()
-                losses += torch.stack(shares).detach()
-            collective.sum_gradients(student)
-            norm = torch.nn.utils.clip_grad_norm_(student, config.clip)
-            for optimizer in state.optimizers:
-                optimizer.step()
-                optimizer.zero_grad()
+            windows = _windows(config, corpus, length, state.step)
+            losses, norm = _optimise(state, windows, device)
             state.model.update_teacher(momentum)
             state.step += 1
-            tokens += n * length
+            tokens += windows.tokens.numel()
 
             bar.update(1)
             last = state.step == config.steps
@@ -179,9 +201,13 @@ def pretrain(
             values = dict(zip(_LOSSES, collective.total(losses).tolist(), strict=True))
             values["grad_norm"] = norm.item()
             metrics.write(
-                step=state.step, length=length, lr=lr * config.lr, ema=momentum, **values,
+                step=state.step,
+                length=length,
+                lr=lr * config.lr,
+                ema=momentum,
+                **values,
                 tokens_per_second=round(rate),
-            )  # fmt: skip
+            )
             # a bad state never replaces a good one: it is found out before anything is kept
             guard.check_step(state.step, values)
             if not first:

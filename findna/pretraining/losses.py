@@ -16,16 +16,10 @@ UNIFORM_MNM = {"softmax": math.log(4), "binary": math.log(2)}
 """Masked-nucleotide loss of outputs that are all alike, nats."""
 
 
-def _weighted_mean(values: Tensor, weight: Tensor, count: Tensor | None) -> Tensor:
-    """Sum of values times weights of the same shape, over ``count`` or the sum of weights."""
-    count = weight.sum() if count is None else count
-    return (values * weight).sum() / count.clamp(min=1)
-
-
 def masked_nucleotide_loss(
     outputs: Tensor, tokens: Tensor, weight: Tensor, kind: str, count: Tensor | None = None
 ) -> Tensor:
-    """How badly the selected nucleotides are restored (`L_MNM`); a scalar, in nats.
+    """Return how badly the selected nucleotides are restored (`L_MNM`); a scalar, in nats.
 
     Parameters
     ----------
@@ -50,11 +44,13 @@ def masked_nucleotide_loss(
         classes = (tokens - (tokens >= N).to(tokens.dtype)).long()  # A, C, G, T: 0 to 3
         loss = F.cross_entropy(outputs.flatten(0, -2), classes.flatten(), reduction="none")
         loss = loss.view(tokens.shape)
-    return _weighted_mean(loss, weight.to(loss.dtype), count)
+    weight = weight.to(loss.dtype)
+    count = weight.sum() if count is None else count
+    return (loss * weight).sum() / count.clamp(min=1)
 
 
 def contrastive_loss(student: Tensor, target: Tensor, temperature: float) -> Tensor:
-    """Cross-entropy of the student's outputs against the teacher's targets (`L_CL`); a scalar.
+    """Return the cross-entropy of the student's outputs and the targets (`L_CL`); a scalar.
 
     Parameters
     ----------
@@ -66,7 +62,7 @@ def contrastive_loss(student: Tensor, target: Tensor, temperature: float) -> Ten
 
 
 def infonce_loss(student: Tensor, teacher: Tensor, first: int, temperature: float) -> Tensor:
-    """Cross-entropy of finding one's own window among those of the batch; a scalar, in nats.
+    """Return the cross-entropy of finding one's own window in the batch; a scalar, in nats.
 
     Source: InfoNCE, van den Oord et al., 2018, against a momentum encoder as in Chen et al.,
     MoCo v3, 2021.
@@ -83,27 +79,8 @@ def infonce_loss(student: Tensor, teacher: Tensor, first: int, temperature: floa
     return -right.mean()
 
 
-def token_loss(
-    predicted: Tensor, target: Tensor, selected: Tensor, count: Tensor | None = None
-) -> Tensor:
-    """Mean square error of predicted hidden states at the selected positions; a scalar.
-
-    Source: data2vec, Baevski et al., 2022.
-
-    Parameters
-    ----------
-    predicted, target : Tensor, shape (..., dim), float
-        The target is standardised: 1 is the loss of predicting its mean.
-    selected : Tensor, shape (...), bool
-    count : Tensor, scalar, optional
-        Selected positions that the loss is a mean over, if these are some of more.
-    """
-    error = (predicted.float() - target).square().mean(-1)
-    return _weighted_mean(error, selected.to(error.dtype), count)
-
-
 def koleo_loss(vectors: Tensor, everyone: Tensor, first: int) -> Tensor:
-    """Minus the mean logarithm of the distance to the nearest other vector; a scalar.
+    """Return minus the mean log distance to the nearest other vector; a scalar.
 
     Source: Sablayrolles et al., "Spreading vectors for similarity search", 2019; Oquab et al.,
     DINOv2, 2023.
@@ -126,14 +103,14 @@ def koleo_loss(vectors: Tensor, everyone: Tensor, first: int) -> Tensor:
 
 
 def centre_and_sharpen(teacher: Tensor, centre: Tensor, temperature: float) -> Tensor:
-    """Softmax of the teacher's outputs less their running centre; (n, k), rows sum to 1."""
+    """Return the softmax of outputs less their running centre; (n, k), rows sum to 1."""
     return F.softmax((teacher - centre) / temperature, dim=-1)
 
 
 def sinkhorn(teacher: Tensor, temperature: float, iterations: int = 3) -> Tensor:
-    """Teacher's probabilities with all outputs used alike over the batch; (n, k), rows sum to 1.
+    """Return probabilities with all outputs used alike over the batch; (n, k), rows sum to 1.
 
-    A row that is minus infinity throughout takes no part; what it gets is 0.
+    A row too far below the others for its exponentials to be told from 0 gets 0 throughout.
 
     Source: Sinkhorn-Knopp centring, Caron et al., SwAV, 2020; Oquab et al., DINOv2, 2023.
     """

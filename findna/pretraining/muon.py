@@ -15,7 +15,7 @@ _A, _B, _C = 3.4445, -4.7750, 2.0315
 
 
 def orthogonalise(matrix: Tensor) -> Tensor:
-    """About the nearest matrix with all singular values 1; same shape, float32.
+    """Return about the nearest matrix with all singular values 1; same shape, float32.
 
     Newton-Schulz iterations in bfloat16: singular values end between 0.7 and 1.2, which is
     enough here.

@@ -1,4 +1,7 @@
-"""pretraining.processes."""
+"""Processes that train one model together: how they join, fail and end, and what they tell.
+
+`findna.model.collective` computes over them.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,7 @@ from typing import Any
 import torch.distributed
 from torch.distributed.rendezvous import rendezvous
 
-from findna import console as log
-from findna import console as progress
+from findna import console
 from findna.model.collective import PATIENCE, current_job
 
 
@@ -31,13 +33,16 @@ def training_job(device: str) -> Iterator[str]:
         device = f"cuda:{job.local_rank}"
         torch.cuda.set_device(job.local_rank)
     if job.rank:
-        progress.set_quiet(True)
-        log.set_up(quiet=True)
+        console.set_quiet(True)
+        console.set_up(quiet=True)
     store, rank, size = next(rendezvous("env://"))
     torch.distributed.init_process_group(
         "cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo",
-        store=store, rank=rank, world_size=size, timeout=PATIENCE,
-    )  # fmt: skip
+        store=store,
+        rank=rank,
+        world_size=size,
+        timeout=PATIENCE,
+    )
     try:
         yield device
         torch.distributed.barrier()  # the first process writes for longer
@@ -55,7 +60,7 @@ def training_job(device: str) -> Iterator[str]:
 
 
 def from_first(value: Any = None) -> Any:
-    """What the first process of a training job gave here, in every process."""
+    """Return in every process what the first one gave."""
     values = [value]
     torch.distributed.broadcast_object_list(values)
     return values[0]

@@ -1,12 +1,20 @@
-"""pretraining.recipe."""
+"""The recipe of a pretraining run: its settings, the presets, and what goes together.
+
+A setting that does nothing under the others keeps its default, so two recipes that train alike
+are equal. A user who gives such a setting is told so; a preset or a stored recipe that holds one
+loses it (`from_preset`, `from_stored`).
+"""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from findna.errors import ConfigError
 from findna.model.config import EncoderConfig
-from findna.settings import check, check_values, setting
+from findna.settings import check, check_values, from_dict, merge, setting
 
 
 @dataclass(frozen=True)
@@ -16,16 +24,11 @@ class ViewConfig:
     mask_fraction: float = setting(0.3, "share of nucleotides the student must restore")
     mask_blank: float = setting(0.8, "share of those replaced by a blank")
     mask_random: float = setting(0.1, "share of those replaced by a random base; the rest stay")
-    mask_span: float = setting(1.0, "mean length of masked spans (bp); 1: each position by itself")
     student_noise: float = setting(0.2, "s.d. of Gaussian noise on the student's one-hot input")
     student_rc: float = setting(0.5, "chance that the student sees the reverse complement")
     teacher_rc: float = setting(0.0, "chance that the teacher sees the reverse complement")
     max_indel: int = setting(20, "longest deletion and insertion in the teacher's view (bp)")
     max_shift: int = setting(20, "largest translocation of the teacher's view (bp)")
-    max_distance: int = setting(0, "furthest that the teacher's window starts from the student's")
-    min_distance: int = setting(0, "and nearest (bp); from the window's length on, none overlap")
-    local_crops: int = setting(0, "crops of each window that the student sees in addition")
-    local_share: float = setting(0.5, "length of such a crop, as a share of the window's")
 
     def __post_init__(self) -> None:
         for name in ("mask_fraction", "mask_blank", "mask_random", "student_rc", "teacher_rc"):
@@ -36,31 +39,9 @@ class ViewConfig:
         for name, most in _VIEW_LIMITS.items():
             value = getattr(self, name)
             check(0 <= value <= most, f"{name} must lie between 0 and {most:.0f}, not {value!r}")
-        check(self.mask_span >= 1, f"mask_span must be at least 1, not {self.mask_span!r}")
-        check(
-            self.mask_span == 1 or self.mask_span * (1 - self.mask_fraction) >= self.mask_fraction,
-            f"mask_span ({self.mask_span:g}) is too short to mask {self.mask_fraction:g} of a "
-            "window in spans with a gap between them; raise it, or lower mask_fraction",
-        )
-        check(
-            self.min_distance <= self.max_distance,
-            f"min_distance ({self.min_distance}) exceeds max_distance ({self.max_distance})",
-        )
-        check(
-            0 < self.local_share <= 1,
-            f"local_share must be above 0 and at most 1, not {self.local_share!r}",
-        )
 
 
-_VIEW_LIMITS = {
-    "student_noise": 1e3,
-    "mask_span": 1e6,
-    "max_indel": 1e6,
-    "max_shift": 1e6,
-    "max_distance": 1e9,
-    "min_distance": 1e9,
-    "local_crops": 256,
-}
+_VIEW_LIMITS = {"student_noise": 1e3, "max_indel": 1e6, "max_shift": 1e6}
 
 
 @dataclass(frozen=True)
@@ -81,42 +62,34 @@ class PretrainConfig:
     )
 
     mnm_loss: str = setting(
-        "binary", "masked-nucleotide loss: binary (5 outputs) or softmax (A, C, G, T)",
+        "binary",
+        "masked-nucleotide loss: binary (5 outputs) or softmax (A, C, G, T)",
         ("binary", "softmax"),
-    )  # fmt: skip
+    )
     repeat_weight: float = setting(1.0, "weight of soft-masked positions in that loss")
     contrast: str = setting(
-        "cls", "contrastive loss: on the outputs at CLS, on prototypes, infonce (the batch's other "
+        "cls",
+        "contrastive loss: on the outputs at CLS, on prototypes, infonce (the batch's other "
         "windows are negatives), or none",
         ("cls", "prototypes", "infonce", "none"),
-    )  # fmt: skip
-    contrast_on: str = setting(
-        "mean", "vector that prototypes or infonce compare: of the bases, of CLS, or each",
-        ("mean", "cls", "both"),
-    )  # fmt: skip
+    )
     contrast_weight: float = setting(1.0, "weight of the contrastive loss")
     centring: str = setting("mean", "how teacher outputs are balanced", ("mean", "sinkhorn"))
     center_momentum: float = setting(0.9, "momentum of the running centre (centring: mean)")
     student_temp: float = setting(0.1, "temperature of the student's outputs")
     teacher_temp: float = setting(0.04, "temperature of the teacher's outputs")
-    teacher_temp_start: float = setting(0.04, "the same at the start, while it warms up")
-    teacher_temp_warmup: float = setting(0.0, "share of the steps over which it does")
-    queue: int = setting(0, "earlier teacher outputs balanced with the batch's (sinkhorn)")
     prototypes: int = setting(1024, "prototypes of the projection head")
     projection_hidden: int = setting(256, "hidden width of the projection head")
     projection_dim: int = setting(64, "dimension in which vectors are compared")
-    token_weight: float = setting(
-        0.0, "weight of predicting the teacher's hidden states, of the window without mask, at "
-        "masked positions",
-    )  # fmt: skip
     koleo_weight: float = setting(0.0, "weight of spreading the mean vectors of a batch (KoLeo)")
 
     ema_start: float = setting(0.996, "teacher's momentum at the start; rises to ema_end")
     ema_end: float = setting(1.0, "teacher's momentum at the end")
     optimizer: str = setting(
-        "adamw", "adamw, or muon for the layers' matrices and adamw for the rest",
+        "adamw",
+        "adamw, or muon for the layers' matrices and adamw for the rest",
         ("adamw", "muon"),
-    )  # fmt: skip
+    )
     lr: float = setting(3e-4, "highest learning rate (AdamW)")
     muon_lr: float = setting(0.02, "highest learning rate of Muon")
     weight_decay: float = setting(3e-4, "weight decay")
@@ -147,41 +120,45 @@ class PretrainConfig:
         )
         check(self.accumulate > 0, f"accumulate must be greater than 0, not {self.accumulate!r}")
         self.check_windows()
-        projected = self.contrast in ("prototypes", "infonce")
-        for name in ("prototypes", "projection_hidden", "projection_dim", "queue"):
+        for name in ("prototypes", "projection_hidden", "projection_dim"):
             check(getattr(self, name) <= 2**20, f"{name} must be at most {2**20}")
-        for name in ("student_temp", "teacher_temp", "teacher_temp_start"):
+        for name in ("student_temp", "teacher_temp"):
             check(getattr(self, name) >= 1e-4, f"{name} must be at least 1e-4")
         check(self.seed >= 0, "seed must not be negative")
-        for name, reads_cls in (
-            ("contrast 'cls'", self.contrast == "cls"),
-            (f"contrast_on {self.contrast_on!r}", projected and self.contrast_on != "mean"),
-        ):
-            check(not reads_cls or self.encoder.n_cls > 0, f"{name} needs n_cls of at least 1")
         check(
-            self.queue == 0 or (self.contrast == "prototypes" and self.centring == "sinkhorn"),
-            "queue needs contrast 'prototypes' and centring 'sinkhorn': it is balanced with them",
+            self.contrast != "cls" or self.encoder.n_cls > 0,
+            "contrast 'cls' needs n_cls of at least 1",
         )
-        for name in ("local_crops", "max_distance"):
-            check(
-                self.contrast != "none" or getattr(self.views, name) == 0,
-                f"{name} does nothing with contrast 'none'",
-            )
         for name in _POSITIVE:
             value = getattr(self, name)
             check(value > 0, f"{name} must be greater than 0, not {value!r}")
-        for name in ("center_momentum", "ema_start", "ema_end", "warmup", "teacher_temp_warmup"):
+        for name in ("center_momentum", "ema_start", "ema_end", "warmup"):
             value = getattr(self, name)
             check(0 <= value <= 1, f"{name} must lie between 0 and 1, not {value!r}")
         for name in _NOT_NEGATIVE:
             check(getattr(self, name) >= 0, f"{name} must not be negative")
+        for name, reason in idle_settings(vars(self)).items():
+            check(
+                getattr(self, name) == _DEFAULTS[name],
+                f"{name} does nothing with {reason}; leave it out",
+            )
+
+    @property
+    def has_targets(self) -> bool:
+        """Whether the teacher gives probabilities, which are balanced, for the student to meet."""
+        return self.contrast in _TARGETS
+
+    @property
+    def has_centre(self) -> bool:
+        """Whether the teacher's outputs are balanced by their running mean."""
+        return self.has_targets and self.centring == "mean"
 
     def check_windows(self, processes: int = 1) -> None:
         """Raise ConfigError unless there are windows for all parts of a step, in all processes."""
         n, longest = self.batch_tokens // max(self.lengths), max(self.lengths)
         compares = (
             f"contrast {self.contrast!r}"
-            if self.contrast in ("prototypes", "infonce")
+            if self.contrast in _PROJECTED
             else ("koleo_weight" if self.koleo_weight else "")
         )
         together = max(processes, 2 if compares else 1)
@@ -201,14 +178,43 @@ RESUMABLE = ("compile", "recompute", "log_every", "evaluate_every", "checkpoint_
 """Fields of `PretrainConfig` that do not change what is learned: a resumed run may change them,
 and `EncoderConfig.readout`."""
 
-_NOT_NEGATIVE = (
-    "contrast_weight", "repeat_weight", "token_weight", "koleo_weight", "queue", "weight_decay",
-)  # fmt: skip
+_NOT_NEGATIVE = ("contrast_weight", "repeat_weight", "koleo_weight", "weight_decay")
 
 _POSITIVE = (
-    "steps", "batch_tokens", "student_temp", "teacher_temp", "prototypes", "projection_hidden",
-    "projection_dim", "lr", "muon_lr", "clip", "log_every", "evaluate_every", "checkpoint_every",
-)  # fmt: skip
+    "steps",
+    "batch_tokens",
+    "student_temp",
+    "teacher_temp",
+    "prototypes",
+    "projection_hidden",
+    "projection_dim",
+    "lr",
+    "muon_lr",
+    "clip",
+    "log_every",
+    "evaluate_every",
+    "checkpoint_every",
+)
+
+_DEFAULTS = {item.name: item.default for item in dataclasses.fields(PretrainConfig)}
+
+_TARGETS = ("cls", "prototypes")  # kinds of contrast: with targets that are probabilities,
+
+_PROJECTED = ("prototypes", "infonce")  # and of vectors that are projected and compared
+
+REMOVED: dict[str, Any] = {
+    "contrast_on": "mean",
+    "teacher_temp_start": 0.04,
+    "teacher_temp_warmup": 0.0,
+    "queue": 0,
+    "token_weight": 0.0,
+    "mask_span": 1.0,
+    "max_distance": 0,
+    "min_distance": 0,
+    "local_crops": 0,
+    "local_share": 0.5,
+}
+"""Settings of earlier versions and the defaults they had, under which they changed nothing."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
@@ -222,8 +228,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "mnm_loss": "softmax",
         "contrast": "infonce",
         "contrast_weight": 0.1,
-        "centring": "sinkhorn",
-        "prototypes": 128,
         "koleo_weight": 0.1,
         "ema_start": 0.99,
         "optimizer": "muon",
@@ -234,3 +238,73 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 """Recipes by name, as differences from the defaults: the published one, and findna's own."""
+
+
+def from_preset(preset: str, *changes: Mapping[str, Any]) -> PretrainConfig:
+    """Return the recipe of a preset with the changes of a user; later ones win.
+
+    Settings of the preset that do nothing under the changes fall back to their defaults.
+
+    Raises
+    ------
+    ConfigError
+        A change is unknown, was removed, has a bad value, or does nothing under the others.
+    """
+    given = merge(*changes)
+    for name in removed_settings(given):
+        raise ConfigError(removal(name))
+    idle = idle_settings(merge(PRESETS[preset], given))
+    kept = {name: value for name, value in PRESETS[preset].items() if name not in idle}
+    return from_dict(PretrainConfig, merge(kept, given))
+
+
+def from_stored(values: Mapping[str, Any]) -> PretrainConfig:
+    """Return the recipe that a run of this or an earlier version has stored.
+
+    Removed settings are ignored, as are values of settings that do nothing.
+
+    Raises
+    ------
+    ConfigError
+        The values are damaged.
+    """
+    check(isinstance(values, Mapping), f"a recipe is a mapping, not {type(values).__name__}")
+    ignored = {*idle_settings(values), *REMOVED}
+    kept = {name: value for name, value in values.items() if name not in ignored}
+    if isinstance(views := values.get("views"), Mapping):
+        kept["views"] = {name: value for name, value in views.items() if name not in REMOVED}
+    return from_dict(PretrainConfig, kept)
+
+
+def idle_settings(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return the settings that do nothing under these values, with what makes them idle."""
+    contrast, centring, optimizer = (
+        values.get(name, _DEFAULTS[name]) for name in ("contrast", "centring", "optimizer")
+    )
+    idle = []
+    if contrast == "none":
+        idle += ["contrast_weight", "student_temp"]
+    if contrast not in _TARGETS:
+        idle += ["centring", "center_momentum", "teacher_temp"]
+    if contrast not in _PROJECTED:
+        idle += ["projection_hidden", "projection_dim"]
+    if contrast != "prototypes":
+        idle.append("prototypes")
+    reasons = dict.fromkeys(idle, f"contrast {contrast!r}")
+    if centring != "mean":
+        reasons.setdefault("center_momentum", f"centring {centring!r}")
+    if optimizer != "muon":
+        reasons["muon_lr"] = f"optimizer {optimizer!r}"
+    return reasons
+
+
+def removed_settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of earlier versions among these values, by name."""
+    views = values.get("views")
+    flat = {**values, **(views if isinstance(views, Mapping) else {})}
+    return {name: flat[name] for name in REMOVED if name in flat}
+
+
+def removal(name: str) -> str:
+    """Return what a user is told who gives a setting that was removed."""
+    return f"{name} was removed: it was measured and made no better model; leave it out"

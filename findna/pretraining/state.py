@@ -15,13 +15,31 @@ from findna.errors import CheckpointError, ConfigError
 from findna.model.checkpoint import save_tensors
 from findna.pretraining.distillation import SelfDistillation
 from findna.pretraining.muon import Muon
-from findna.pretraining.recipe import RESUMABLE, PretrainConfig
-from findna.settings import from_dict, to_dict
+from findna.pretraining.recipe import (
+    REMOVED,
+    RESUMABLE,
+    PretrainConfig,
+    from_stored,
+    removed_settings,
+)
+from findna.settings import to_dict
 
 STATE = "training.safetensors"
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq", "momentum")
 """What AdamW and Muon keep of each parameter."""
+
+
+_DAMAGE = (
+    SafetensorError,
+    OSError,
+    LookupError,
+    ValueError,
+    TypeError,
+    RecursionError,
+    ConfigError,
+)
+"""What reading a file raises that is not a training state."""
 
 
 @dataclass
@@ -36,7 +54,7 @@ class TrainingState:
 
     @classmethod
     def start(cls, config: PretrainConfig, data: Any, device: torch.device) -> TrainingState:
-        """Initial weights, from the seed; ``data`` says what sequence they are trained on."""
+        """Return initial weights, from the seed; ``data`` says what they are trained on."""
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
             model = SelfDistillation(config).to(device)
@@ -59,7 +77,7 @@ class TrainingState:
         return cls(model, optimizers, data)
 
     def moments(self, parameter: Tensor) -> dict[str, Tensor]:
-        """What the optimiser of a parameter keeps of earlier steps."""
+        """Return what the optimiser of a parameter keeps of earlier steps."""
         for optimizer in self.optimizers:
             if any(p is parameter for group in optimizer.param_groups for p in group["params"]):
                 kept: dict[str, Tensor] = optimizer.state[parameter]
@@ -106,15 +124,21 @@ class TrainingState:
             with safe_open(path, "pt", device=str(device)) as file:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
-            saved = from_dict(PretrainConfig, json.loads(metadata["config"]))
+            stored = json.loads(metadata["config"])
+            saved = from_stored(stored)
             read = replace(saved.encoder, readout=config.encoder.readout)
             same = {name: getattr(config, name) for name in RESUMABLE}
             saved = replace(saved, encoder=read, **same)
             step, seconds = int(metadata["step"]), float(metadata["seconds"])
             saved_data = json.loads(metadata["data"])
-        except (SafetensorError, OSError, LookupError, ValueError, TypeError, RecursionError,
-                ConfigError) as error:  # fmt: skip
+        except _DAMAGE as error:
             raise CheckpointError(f"{path}: not a training state: {error}") from error
+        used = [k for k, v in removed_settings(stored).items() if v != REMOVED[k]]
+        if used:
+            raise ConfigError(
+                f"{path}: the run to resume used {', '.join(used)}, since removed; resume it with "
+                "the version of findna that began it, or start anew in another folder"
+            )
         if saved != config:
             changed = [k for k, v in to_dict(config).items() if v != to_dict(saved)[k]]
             raise ConfigError(
@@ -130,6 +154,7 @@ class TrainingState:
         state.step, state.seconds = step, seconds
         prefix = "model."
         weights = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+        weights.pop("queue", None)  # of earlier versions, and empty (`REMOVED`)
         try:
             state.model.load_state_dict(weights)
         except RuntimeError as error:  # which names every tensor that does not fit

@@ -1,9 +1,9 @@
-"""Augmented views of a batch of windows, all windows at once.
+"""Views of a step's windows: augmented for the teacher, masked for the student.
 
-Every view is drawn anew at each step. The augmentations are applied one after another, each to
-the result of the one before, and a reverse complement takes its labels along: the student's
-labels are the tokens of its own view (docs/training.md says where this departs from the
-released code).
+All windows are treated at once, and every view is drawn anew at each step. The augmentations are
+applied one after another, each to the result of the one before, and a reverse complement takes its
+labels along: the student's labels are the tokens of its own view (docs/training.md says where this
+departs from the released code).
 """
 
 from __future__ import annotations
@@ -20,66 +20,17 @@ from findna.pretraining.recipe import ViewConfig
 
 @cache
 def _complement(device: torch.device) -> Tensor:
-    """Complement of each token id; kept, as a copy to a GPU makes it wait."""
+    """Return the complement of each token id; kept, as a copy to a GPU makes it wait."""
     return torch.from_numpy(COMPLEMENT).to(device)
 
 
-def draw_strands(n: int, chance: float, generator: torch.Generator) -> Tensor:
-    """Which windows are read from the minus strand; shape (n, 1), bool."""
-    if chance == 0:
-        return torch.zeros(n, 1, dtype=torch.bool, device=generator.device)
-    return torch.rand(n, 1, generator=generator, device=generator.device) < chance
-
-
-def reverse(values: Tensor, minus: Tensor) -> Tensor:
-    """Values of each position, read backwards on the minus strand; shape (n, length)."""
-    return torch.where(minus, values.flip(1), values)
-
-
-def reverse_complement(tokens: Tensor, minus: Tensor) -> Tensor:
-    """Windows read on their strand; shape (n, length), uint8."""
-    return torch.where(minus, _complement(tokens.device)[tokens.flip(1).int()], tokens)
-
-
-def _draw(n: int, low: int, high: int, generator: torch.Generator) -> Tensor:
-    """Whole numbers from low to high inclusive; shape (n, 1)."""
-    return torch.randint(low, high + 1, (n, 1), generator=generator, device=generator.device)
-
-
-def delete(tokens: Tensor, longest: int, generator: torch.Generator) -> Tensor:
-    """Remove up to ``longest`` bp from each window and refill its end with random bases."""
-    n, length = tokens.shape
-    size = _draw(n, 0, min(longest, length - 1), generator)  # (n, 1)
-    start = (torch.rand(n, 1, generator=generator, device=tokens.device) * (length - size)).long()
-    position = torch.arange(length, device=tokens.device)
-    source = position + torch.where(position >= start, size, 0)  # (n, length)
-    kept = tokens.gather(1, source.clamp(max=length - 1))
-    return torch.where(source < length, kept, random_bases(tokens.shape, generator))
-
-
-def insert(tokens: Tensor, longest: int, generator: torch.Generator) -> Tensor:
-    """Insert up to ``longest`` random bp into each window; what is pushed past its end is lost."""
-    n, length = tokens.shape
-    size = _draw(n, 0, min(longest, length - 1), generator)  # (n, 1)
-    start = (torch.rand(n, 1, generator=generator, device=tokens.device) * (length - size)).long()
-    position = torch.arange(length, device=tokens.device)
-    kept = tokens.gather(1, torch.where(position >= start + size, position - size, position))
-    inserted = (position >= start) & (position < start + size)
-    return torch.where(inserted, random_bases(tokens.shape, generator), kept)
-
-
-def translocate(tokens: Tensor, furthest: int, generator: torch.Generator) -> Tensor:
-    """Roll each window circularly by up to ``furthest`` bp either way."""
-    n, length = tokens.shape
-    shift = _draw(n, -furthest, furthest, generator)
-    position = torch.arange(length, device=tokens.device)
-    return tokens.gather(1, (position + shift).remainder(length))
-
-
 def teacher_view(tokens: Tensor, views: ViewConfig, generator: torch.Generator) -> Tensor:
-    """Reverse complement, deletion, insertion, translocation; (n, length), uint8."""
+    """Return the teacher's view of each window; shape (n, length), uint8.
+
+    Reverse complement, deletion, insertion and translocation follow each other.
+    """
     minus = draw_strands(len(tokens), views.teacher_rc, generator)
-    tokens = reverse_complement(tokens, minus)
+    tokens = reverse_complement_rows(tokens, minus)
     if views.max_indel:
         tokens = delete(tokens, views.max_indel, generator)
         tokens = insert(tokens, views.max_indel, generator)
@@ -88,44 +39,13 @@ def teacher_view(tokens: Tensor, views: ViewConfig, generator: torch.Generator) 
     return tokens
 
 
-def local_crops(tokens: Tensor, views: ViewConfig, generator: torch.Generator) -> Tensor:
-    """Crops at random places of each window.
-
-    Source: multi-crop, Caron et al., SwAV, 2020, and DINO, 2021.
-
-    Returns
-    -------
-    Tensor, shape (n, local_crops, local_share * length), uint8
-    """
-    n, length = tokens.shape
-    size = max(round(views.local_share * length), 1)
-    start = _draw(n * views.local_crops, 0, length - size, generator)
-    position = start + torch.arange(size, device=tokens.device)  # (n * local_crops, size)
-    return tokens.gather(1, position.view(n, -1)).view(n, views.local_crops, size)
-
-
-def noisy_one_hot(tokens: Tensor, noise: float, generator: torch.Generator) -> Tensor:
-    """One-hot rows (BLANK is all zero) plus Gaussian noise; (..., 5), float32."""
-    one_hot = F.one_hot(tokens.long(), len(ALPHABET) + 1)[..., : len(ALPHABET)].float()
-    shape, device = one_hot.shape, one_hot.device
-    return one_hot + noise * torch.randn(shape, generator=generator, device=device)
-
-
-def random_bases(shape: torch.Size, generator: torch.Generator) -> Tensor:
-    """Token ids of uniformly random A, C, G, T; uint8."""
-    device = generator.device
-    draw = torch.randint(4, shape, generator=generator, device=device, dtype=torch.uint8)
-    return draw + (draw >= N)  # N lies between G and T
-
-
 def mask_tokens(
     tokens: Tensor, views: ViewConfig, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Masked tokens and where the student must restore them.
+    """Mask tokens, and say where the student must restore them.
 
     Of the selected positions a share ``mask_blank`` becomes BLANK, ``mask_random`` a random base,
-    the rest stays as it is. N is never selected: it has no base to restore. Of a span
-    (``mask_span`` above 1) all positions share one fate.
+    the rest stays as it is. N is never selected: it has no base to restore.
 
     Parameters
     ----------
@@ -137,13 +57,8 @@ def mask_tokens(
     selected : Tensor, shape (n, length), bool
     """
     device = tokens.device
-    if views.mask_span > 1:
-        selected, run = _spans(tokens.shape, views, generator)
-        fate = torch.rand(tokens.shape, generator=generator, device=device).gather(1, run)
-    else:
-        drawn = torch.rand(tokens.shape, generator=generator, device=device)
-        selected = drawn < views.mask_fraction
-        fate = torch.rand(tokens.shape, generator=generator, device=device)
+    selected = torch.rand(tokens.shape, generator=generator, device=device) < views.mask_fraction
+    fate = torch.rand(tokens.shape, generator=generator, device=device)
     selected &= tokens != N
     blank = selected & (fate < views.mask_blank)
     replaced = selected & ~blank & (fate < views.mask_blank + views.mask_random)
@@ -151,29 +66,72 @@ def mask_tokens(
     return masked.masked_fill(blank, BLANK), selected
 
 
-def _spans(
-    shape: torch.Size, views: ViewConfig, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Positions selected in spans of mean length ``mask_span``, and the run that each is in.
+def noisy_one_hot(tokens: Tensor, noise: float, generator: torch.Generator) -> Tensor:
+    """Return one-hot rows (BLANK is all zero) plus Gaussian noise; (..., 5), float32."""
+    one_hot = F.one_hot(tokens.long(), len(ALPHABET) + 1)[..., : len(ALPHABET)].float()
+    shape, device = one_hot.shape, one_hot.device
+    return one_hot + noise * torch.randn(shape, generator=generator, device=device)
 
-    Selected and other runs take turns. Their lengths are geometric and their means in proportion
-    to their shares; as geometric lengths have no memory, a window may begin within a run, and the
-    share is ``mask_fraction`` at every position.
 
-    Source: spans of geometric length, Joshi et al., SpanBERT, 2020.
+def draw_strands(n: int, chance: float, generator: torch.Generator) -> Tensor:
+    """Draw which windows are read from the minus strand; shape (n, 1), bool."""
+    if chance == 0:
+        return torch.zeros(n, 1, dtype=torch.bool, device=generator.device)
+    return torch.rand(n, 1, generator=generator, device=generator.device) < chance
 
-    Returns
-    -------
-    selected : Tensor, shape (n, length), bool
-    run : Tensor, shape (n, length), int64
-    """
-    n, length = shape
-    share, device = views.mask_fraction, generator.device
-    first = torch.rand(n, 1, generator=generator, device=device) < share
-    turn = torch.arange(length, device=device) % 2 == 0
-    mean = torch.where(turn == first, views.mask_span, views.mask_span * (1 - share) / share)
-    u = 1 - torch.rand(shape, generator=generator, device=device)  # above 0
-    runs = 1 + (u.log() / torch.log1p(-1 / mean)).long()  # as many as could be needed
-    position = torch.arange(length, device=device).expand(n, length).contiguous()
-    run = torch.searchsorted(runs.cumsum(1), position, right=True)  # (n, length)
-    return turn[run] == first, run
+
+def reverse_rows(values: Tensor, minus: Tensor) -> Tensor:
+    """Return values of each position, backwards on the minus strand; shape (n, length)."""
+    return torch.where(minus, values.flip(1), values)
+
+
+def reverse_complement_rows(tokens: Tensor, minus: Tensor) -> Tensor:
+    """Return windows read on their strand; shape (n, length), uint8."""
+    return torch.where(minus, _complement(tokens.device)[tokens.flip(1).int()], tokens)
+
+
+def delete(tokens: Tensor, longest: int, generator: torch.Generator) -> Tensor:
+    """Remove up to ``longest`` bp from each window and refill its end with random bases."""
+    length = tokens.shape[1]
+    start, size, position = _draw_place(tokens, longest, generator)
+    source = position + torch.where(position >= start, size, 0)  # (n, length)
+    kept = tokens.gather(1, source.clamp(max=length - 1))
+    return torch.where(source < length, kept, random_bases(tokens.shape, generator))
+
+
+def insert(tokens: Tensor, longest: int, generator: torch.Generator) -> Tensor:
+    """Insert up to ``longest`` random bp into each window; what is pushed past its end is lost."""
+    start, size, position = _draw_place(tokens, longest, generator)
+    kept = tokens.gather(1, torch.where(position >= start + size, position - size, position))
+    inserted = (position >= start) & (position < start + size)
+    return torch.where(inserted, random_bases(tokens.shape, generator), kept)
+
+
+def translocate(tokens: Tensor, furthest: int, generator: torch.Generator) -> Tensor:
+    """Roll each window circularly by up to ``furthest`` bp either way."""
+    n, length = tokens.shape
+    shift = _draw_numbers(n, -furthest, furthest, generator)
+    position = torch.arange(length, device=tokens.device)
+    return tokens.gather(1, (position + shift).remainder(length))
+
+
+def random_bases(shape: torch.Size, generator: torch.Generator) -> Tensor:
+    """Draw token ids of uniformly random A, C, G, T; uint8."""
+    device = generator.device
+    draw = torch.randint(4, shape, generator=generator, device=device, dtype=torch.uint8)
+    return draw + (draw >= N)  # N lies between G and T
+
+
+def _draw_numbers(n: int, low: int, high: int, generator: torch.Generator) -> Tensor:
+    """Draw whole numbers from low to high inclusive; shape (n, 1)."""
+    return torch.randint(low, high + 1, (n, 1), generator=generator, device=generator.device)
+
+
+def _draw_place(
+    tokens: Tensor, longest: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw start and size, each (n, 1), of a stretch of each window; and all its positions."""
+    n, length = tokens.shape
+    size = _draw_numbers(n, 0, min(longest, length - 1), generator)
+    start = (torch.rand(n, 1, generator=generator, device=tokens.device) * (length - size)).long()
+    return start, size, torch.arange(length, device=tokens.device)

@@ -15,16 +15,38 @@ from findna.pretraining import loop
 from findna.pretraining.corpus import Windows
 from findna.pretraining.distillation import SelfDistillation
 from findna.pretraining.history import Metrics
-from findna.pretraining.recipe import PRESETS, PretrainConfig
-from findna.settings import from_dict, merge, to_dict
+from findna.pretraining.recipe import PRESETS, REMOVED, PretrainConfig, from_preset
+from findna.settings import from_dict, to_dict
 from tests.conftest import random_sequence
 
 LITTLE = [
-    "--dim", 16, "--track-size", 4, "--hidden", 16, "--n-blocks", 1, "--layers-per-block", 4,
-    "--max-length", 100, "--lengths", 50, "--lengths", 100, "--batch-tokens", 800,
-    "--prototypes", 8, "--projection-hidden", 8, "--projection-dim", 4,
-    "--log-every", 2, "--evaluate-every", 4, "--checkpoint-every", 4,
-]  # fmt: skip
+    "--dim",
+    16,
+    "--track-size",
+    4,
+    "--hidden",
+    16,
+    "--n-blocks",
+    1,
+    "--layers-per-block",
+    4,
+    "--max-length",
+    100,
+    "--lengths",
+    50,
+    "--lengths",
+    100,
+    "--batch-tokens",
+    800,
+    "--log-every",
+    2,
+    "--evaluate-every",
+    4,
+    "--checkpoint-every",
+    4,
+    "-@",
+    1,  # more threads would wait for each other
+]
 
 
 @pytest.fixture
@@ -97,6 +119,42 @@ def test_resume_after_the_end_and_with_other_settings(pretrain, tmp_path):
     assert "is not empty; --force" in pretrain(tmp_path / "m", "--steps", 4, code=1).stderr
     pretrain(tmp_path / "m", "--steps", 2, "--force")
     assert load_checkpoint(str(tmp_path / "m")).training["steps_done"] == 2
+
+
+def as_of_earlier_version(path, **removed):
+    """Rewrite a training state as the version did that had settings since removed."""
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    stored = json.loads(metadata["config"]) | {"centring": "sinkhorn", "prototypes": 128}
+    former = REMOVED | removed
+    for name in ("mask_span", "max_distance", "min_distance", "local_crops", "local_share"):
+        stored["views"][name] = former.pop(name)
+    tensors = load_file(path) | {"model.queue": torch.zeros(removed.get("queue", 0), 64)}
+    save_file(tensors, path, metadata | {"config": json.dumps(stored | former)})
+
+
+def test_resume_of_a_run_that_an_earlier_version_began(pretrain, tmp_path, monkeypatch):
+    pretrain(tmp_path / "whole", "--steps", 6)
+    folder, state = tmp_path / "parts", tmp_path / "parts" / "training.safetensors"
+    ordinary, calls = SelfDistillation.update_teacher, []
+
+    def stop_at_step_six(self, momentum):
+        calls.append(momentum)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        ordinary(self, momentum)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SelfDistillation, "update_teacher", stop_at_step_six)
+        pretrain(folder, "--steps", 6, code=130)
+    before = state.read_bytes()
+    as_of_earlier_version(state, queue=9, local_crops=2)
+    error = pretrain(folder, "--steps", 6, "--resume", code=2).stderr
+    assert "the run to resume used queue, local_crops, since removed" in error
+    state.write_bytes(before)
+    as_of_earlier_version(state)
+    pretrain(folder, "--steps", 6, "--resume")
+    assert load_checkpoint(str(folder)).digest == load_checkpoint(str(tmp_path / "whole")).digest
 
 
 def test_a_finished_run_is_read_after_another_layer(pretrain, run, example, tmp_path):
@@ -187,8 +245,23 @@ def test_the_seed_decides_everything(pretrain, tmp_path):
 
 def test_training_learns_something(run, tmp_path, write):
     genome = write("g.fa", ">a\n" + "ACGGT" * 2000 + "\n>b\n" + "ACGGT" * 100 + "\n")
-    run("pretrain", genome, "-o", tmp_path / "m", *LITTLE, "--steps", 120, "--lr", 0.02,
-        "--ema-start", 0.8, "--contrast", "none", "--holdout", "b")  # fmt: skip
+    run(
+        "pretrain",
+        genome,
+        "-o",
+        tmp_path / "m",
+        *LITTLE,
+        "--steps",
+        120,
+        "--lr",
+        0.02,
+        "--ema-start",
+        0.8,
+        "--contrast",
+        "none",
+        "--holdout",
+        "b",
+    )
     accuracy = [line["accuracy"] for line in metrics(tmp_path / "m") if "accuracy" in line]
     assert accuracy[-1] > 0.8 > accuracy[0]
 
@@ -227,12 +300,12 @@ def test_a_constant_teacher_ends_with_3(pretrain, tmp_path, monkeypatch):
 
 
 def test_the_teacher_gets_no_gradient_and_stays_in_eval_mode():
-    config = from_dict(PretrainConfig, merge(PRESETS["findna"], {"encoder": SIZES["tiny"]}))
+    config = from_preset("findna", {"encoder": SIZES["tiny"]})
     model = SelfDistillation(config).train()
     assert model.student.training
     assert not model.teacher.training
     tokens = torch.randint(0, 3, (6, 64), dtype=torch.uint8)
-    windows = Windows(tokens, tokens == 0, tokens)
+    windows = Windows(tokens, tokens == 0)
     model(model.views(windows, torch.Generator().manual_seed(1))).total.backward()
     assert all(p.grad is None for p in model.teacher.parameters())
     assert all(p.grad is not None for p in model.student.encoder.parameters())
@@ -277,6 +350,9 @@ def test_yaml_then_options(pretrain, tmp_path, write):
         ("seed: 99999999999999999999", "seed must be a finite number"),
         ("views: {max_shift: 10000000}", "max_shift must lie between"),
         ("mnm_loss: other", "mnm_loss must be one of binary, softmax"),
+        ("queue: 0", "queue was removed: it was measured"),
+        ("views: {local_crops: 2}", "local_crops was removed: it was measured"),
+        ("prototypes: 8", "prototypes does nothing with contrast 'infonce'"),
     ],
 )
 def test_settings_that_are_wrong(pretrain, tmp_path, write, text, message):
@@ -296,6 +372,8 @@ def test_settings_that_are_wrong(pretrain, tmp_path, write, text, message):
         (["--accumulate", 5], 2, "10 windows of 100 bp, for 5 parts (accumulate) of contrast"),
         (["--device", "cuda:99"], 2, "cuda:99"),
         (["--device", "abacus"], 2, "unknown device"),
+        (["--mask-span", 3], 2, "mask_span was removed: it was measured"),
+        (["--muon-lr", 0.1, "--optimizer", "adamw"], 2, "muon_lr does nothing with optimizer"),
     ],
 )
 def test_options_that_are_wrong(pretrain, tmp_path, options, code, message):
@@ -350,8 +428,16 @@ def test_a_damaged_state_is_one_line(pretrain, tmp_path):
 def test_damaged_lines_of_metrics_are_left_out(tmp_path):
     path = tmp_path / "metrics.jsonl"
     good = b'{"step": 1, "note": "\xff"}'
-    bad = [b'{"step": 1', b'{"step": 1' + b"0" * 400 + b"}", b"[" * 100_000, b"[]", b"\xff", b"7",
-           b'{"step": NaN}', b'{"step": 3}']  # fmt: skip
+    bad = [
+        b'{"step": 1',
+        b'{"step": 1' + b"0" * 400 + b"}",
+        b"[" * 100_000,
+        b"[]",
+        b"\xff",
+        b"7",
+        b'{"step": NaN}',
+        b'{"step": 3}',
+    ]
     path.write_bytes(b"\n".join([good, *bad]))
     with Metrics(path, 2):
         pass

@@ -20,8 +20,7 @@ from findna.pretraining.guard import FIRST_STEP, LOOKS, Guard
 from findna.pretraining.heldout import alignment, entropy, uniformity
 from findna.pretraining.history import METRICS, PANELS, Metrics, read_history, sparkline
 from findna.pretraining.probe import LEAST_ROWS, MOST_ROWS, FrozenProbe
-from findna.pretraining.recipe import PRESETS, PretrainConfig
-from findna.settings import from_dict, merge
+from findna.pretraining.recipe import from_preset
 from tests.commands.test_pretrain import LITTLE
 from tests.conftest import make_model, random_sequence
 
@@ -63,7 +62,7 @@ def pretrain(run, tmp_path):
         ["--preset", "findna"],
         ["--preset", "paper", "--n-cls", 2],
         ["--contrast", "none"],
-        ["--contrast-weight", 0, "--centring", "mean"],
+        ["--contrast", "prototypes", "--prototypes", 8, "--contrast-weight", 0],
         ["--lr", 0.02, "--log-every", 1, "--evaluate-every", 1],
     ],
 )
@@ -117,9 +116,25 @@ def test_a_run_that_diverges(pretrain, genome, options, reason):
 def test_a_target_that_is_the_same_for_every_window(pretrain, genome):
     # no balancing, as the centre stays 0; a teacher that follows at once; contrast over all else
     error, folder = pretrain(
-        genome, "--contrast", "cls", "--centring", "mean", "--center-momentum", 1, "--n-cls", 2,
-        "--contrast-weight", 50, "--ema-start", 0.5, "--lr", 0.01, "--steps", 200, code=3,
-    )  # fmt: skip
+        genome,
+        "--contrast",
+        "cls",
+        "--centring",
+        "mean",
+        "--center-momentum",
+        1,
+        "--n-cls",
+        2,
+        "--contrast-weight",
+        50,
+        "--ema-start",
+        0.5,
+        "--lr",
+        0.01,
+        "--steps",
+        200,
+        code=3,
+    )
     assert re.search(r"training collapsed at step \d+: the teacher asks the same of every", error)
     assert "centring sinkhorn" in error
     last = evaluations(folder)[-1]
@@ -130,10 +145,25 @@ def test_a_target_that_is_the_same_for_every_window(pretrain, genome):
 
 def test_vectors_that_become_constant(pretrain, genome):
     error, folder = pretrain(
-        genome, "--contrast", "none", "--koleo-weight", 0, "--optimizer", "adamw",
-        "--weight-decay", 300, "--lr", 1e-3, "--warmup", 0, "--ema-start", 0.5, "--steps", 200,
+        genome,
+        "--contrast",
+        "none",
+        "--koleo-weight",
+        0,
+        "--optimizer",
+        "adamw",
+        "--weight-decay",
+        300,
+        "--lr",
+        1e-3,
+        "--warmup",
+        0,
+        "--ema-start",
+        0.5,
+        "--steps",
+        200,
         code=3,
-    )  # fmt: skip
+    )
     assert "the teacher gives every window the same vector" in error
     assert "lower lr or weight_decay" in error
     assert evaluations(folder)[-1]["spread"] < 1e-3
@@ -141,8 +171,18 @@ def test_vectors_that_become_constant(pretrain, genome):
 
 # two kinds of windows, as they are: whatever is learned, their vectors are two points
 TWO = ">a\n" + "A" * 3000 + "\n>c\n" + "C" * 3000 + "\n"
-ONE_LINE = ["--contrast", "none", "--teacher-rc", 0, "--max-indel", 0, "--max-shift", 0,
-            "--steps", 200]  # fmt: skip
+ONE_LINE = [
+    "--contrast",
+    "none",
+    "--teacher-rc",
+    0,
+    "--max-indel",
+    0,
+    "--max-shift",
+    0,
+    "--steps",
+    200,
+]
 
 
 def test_vectors_along_one_line(pretrain, write):
@@ -162,7 +202,7 @@ def test_while_a_sign_stands_nothing_is_kept(pretrain, write):
 
 @pytest.fixture
 def guard(tmp_path):
-    config = from_dict(PretrainConfig, merge(PRESETS["findna"], {"steps": 1000}))
+    config = from_preset("findna", {"steps": 1000})
     with Metrics(tmp_path / METRICS, 0) as metrics:
         yield lambda: Guard(config, metrics, tmp_path / "none")
 
@@ -243,13 +283,23 @@ def test_probe_wants_classes():
 
 
 def test_a_run_with_a_probe_and_a_report(pretrain, run, genome, write, tmp_path):
-    rows = "".join(f"a\t{i * 90}\t{i * 90 + 60}\tpoor\nb\t{i * 90}\t{i * 90 + 60}\trich\n"
-                   for i in range(30))  # fmt: skip
+    rows = "".join(
+        f"a\t{i * 90}\t{i * 90 + 60}\tpoor\nb\t{i * 90}\t{i * 90 + 60}\trich\n" for i in range(30)
+    )
     report = tmp_path / "r.html"
     _, folder = pretrain(
-        genome, "--contrast", "prototypes", "--steps", 20, "--probe", write("p.bed", rows),
-        "--report", report,
-    )  # fmt: skip
+        genome,
+        "--contrast",
+        "prototypes",
+        "--prototypes",
+        8,
+        "--steps",
+        20,
+        "--probe",
+        write("p.bed", rows),
+        "--report",
+        report,
+    )
     assert [e["probe_auroc"] > 0.8 for e in evaluations(folder)] == [True, True]
     training = load_checkpoint(str(folder)).training
     assert training["probe"]["file"] == "p.bed"

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from findna.model.checkpoint import load_checkpoint
-from findna.pretraining import distillation as compilation
+from findna.pretraining import distillation
 from findna.pretraining.distillation import SelfDistillation
 from tests.commands.test_pretrain import LITTLE, metrics, pretrain  # noqa: F401  a fixture
 from tests.test_cluster import torchrun
@@ -16,6 +16,7 @@ from tests.test_cluster import torchrun
 STEPS = 8
 ALONE = ["--contrast", "none", "--koleo-weight", 0]
 """Windows are not compared with each other."""
+PROTOTYPES = ["--contrast", "prototypes", "--centring", "sinkhorn", "--prototypes", 8]
 
 
 def together(example, folder, *options):
@@ -42,12 +43,13 @@ def same_bytes(one, other):
     assert metrics(one) == metrics(other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("preset", "more", "tolerance"),
     [
         ("paper", [], 1e-4),
         ("findna", ["--optimizer", "adamw"], 1e-4),
-        ("findna", ["--contrast", "prototypes", "--optimizer", "adamw", "--queue", 20], 1e-4),
+        ("findna", [*PROTOTYPES, "--optimizer", "adamw"], 1e-4),
         ("findna", [], 5e-3),  # the iterations of Muon, in bfloat16, enlarge what is rounding
     ],
 )
@@ -64,6 +66,7 @@ def test_two_processes_train_as_one(pretrain, example, tmp_path, preset, more, t
     same_run(tmp_path / "one", tmp_path / "two", tolerance)
 
 
+@pytest.mark.slow
 def test_resumed_by_another_number_of_processes(pretrain, example, tmp_path, monkeypatch):  # noqa: F811
     options = ["--optimizer", "adamw", "--steps", STEPS, "--lr", 1e-3, "--accumulate", 2]
     pretrain(tmp_path / "whole", *options)
@@ -88,6 +91,7 @@ def test_resumed_by_another_number_of_processes(pretrain, example, tmp_path, mon
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
@@ -153,6 +157,7 @@ def test_less_memory_gives_the_same_weights(pretrain, tmp_path):  # noqa: F811
     pretrain(tmp_path / "less", "--steps", 4, "--no-recompute", "--resume")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # torch's own, of its compiler
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no compiler is installed")
 def test_compiled(pretrain, tmp_path):  # noqa: F811
@@ -167,13 +172,25 @@ def test_without_a_compiler(pretrain, tmp_path, monkeypatch):  # noqa: F811
     def missing(_):
         raise RuntimeError("no gcc\nlong story")
 
-    monkeypatch.setattr(compilation.torch, "compile", missing)
+    monkeypatch.setattr(distillation.torch, "compile", missing)
     said = pretrain(tmp_path / "m", "--steps", 2, "--compile").stderr
     assert said.count("no working compiler: no gcc\n") == 1
     assert load_checkpoint(str(tmp_path / "m")).training["steps_done"] == 2
 
 
 def test_windows_of_8_kb(pretrain, tmp_path):  # noqa: F811
-    pretrain(tmp_path / "m", "--lengths", 8000, "--lengths", 64, "--max-length", 8000,
-             "--batch-tokens", 16_000, "--steps", 2, "--recompute")  # fmt: skip
+    pretrain(
+        tmp_path / "m",
+        "--lengths",
+        8000,
+        "--lengths",
+        64,
+        "--max-length",
+        8000,
+        "--batch-tokens",
+        16_000,
+        "--steps",
+        2,
+        "--recompute",
+    )
     assert load_checkpoint(str(tmp_path / "m")).config.max_length == 8000

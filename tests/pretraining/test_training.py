@@ -9,11 +9,9 @@ import torch
 
 from findna.errors import ConfigError, GenomeError
 from findna.genome.encoding import BLANK, N, encode, encode_soft_masked, reverse_complement
-from findna.model.heads import standardise
-from findna.model.schedules import cosine, linear, warmup_cosine
+from findna.model.schedules import cosine, warmup_cosine
 from findna.pretraining import losses, views
 from findna.pretraining.corpus import Corpus
-from findna.pretraining.distillation import update_teacher
 from findna.pretraining.heldout import effective_rank, relative_spread
 from findna.pretraining.muon import Muon, orthogonalise
 from findna.pretraining.recipe import ViewConfig
@@ -42,39 +40,19 @@ def test_masking_shares():
     assert changed == pytest.approx(0.8 + 0.1 * 3 / 4, abs=0.01)  # a random base may be the same
 
 
-@pytest.mark.parametrize(("span", "share"), [(6, 0.3), (1.5, 0.5), (3, 0.7)])
-def test_masking_in_spans(span, share):
-    tokens = windows(300, 400, "ACGT")
-    config = ViewConfig(mask_fraction=share, mask_span=span)
-    masked, selected = mask_tokens(tokens, config, generator())
-    assert selected.float().mean().item() == pytest.approx(share, abs=0.02)
-    for column in (selected[:, 0], selected[:, -1]):  # the ends are no exception
-        assert column.float().mean().item() == pytest.approx(share, abs=0.1)
-    starts = (selected[:, 1:] & ~selected[:, :-1]).sum().item()
-    assert selected[:, 1:].sum().item() / starts == pytest.approx(span, rel=0.05)
-    blank = masked == BLANK
-    assert blank[selected].float().mean().item() == pytest.approx(0.8, abs=0.02)
-    neighbours = selected[:, 1:] & selected[:, :-1]
-    assert torch.equal(blank[:, 1:][neighbours], blank[:, :-1][neighbours]), "one fate for a span"
-
-
-def test_a_span_keeps_clear_of_n():
-    tokens = windows(50, 100)
-    _, selected = mask_tokens(tokens, ViewConfig(mask_span=5), generator())
-    assert not selected[tokens == N].any()
-
-
 def test_reverse_complement_view_takes_all_or_nothing():
     tokens = windows()
     expected = torch.stack([torch.from_numpy(reverse_complement(t.numpy()).copy()) for t in tokens])
     for chance, seen in ((1.0, expected), (0.0, tokens)):
         minus = views.draw_strands(len(tokens), chance, generator())
-        assert torch.equal(views.reverse_complement(tokens, minus), seen)
+        assert torch.equal(views.reverse_complement_rows(tokens, minus), seen)
     minus = views.draw_strands(len(tokens), 0.5, generator())
     assert 0 < minus.sum() < len(tokens)
-    mixed = views.reverse_complement(tokens, minus)
+    mixed = views.reverse_complement_rows(tokens, minus)
     assert torch.equal(mixed, torch.where(minus, expected, tokens))
-    assert torch.equal(views.reverse(tokens, minus), torch.where(minus, tokens.flip(1), tokens))
+    assert torch.equal(
+        views.reverse_rows(tokens, minus), torch.where(minus, tokens.flip(1), tokens)
+    )
 
 
 def subsequence(short, long):
@@ -108,19 +86,6 @@ def test_translocation_is_a_roll():
         for old, new in zip(tokens, moved, strict=True)
     ]
     assert min(shifts) < 0 < max(shifts)
-
-
-def test_local_crops_are_parts_of_their_windows():
-    tokens = windows(20, 100)
-    config = ViewConfig(local_crops=3, local_share=0.25)
-    crops = views.local_crops(tokens, config, generator())
-    assert crops.shape == (20, 3, 25)
-    places = set()
-    for row, crop in enumerate(crops.flatten(0, 1)):
-        at = [i for i in range(76) if torch.equal(tokens[row // 3, i : i + 25], crop)]
-        assert at
-        places.add(at[0])
-    assert len(places) > 20
 
 
 def test_views_are_drawn_anew_and_repeatably():
@@ -177,9 +142,9 @@ def test_centring_and_sinkhorn():
     for probabilities in (centred, balanced):
         torch.testing.assert_close(probabilities.sum(1), torch.ones(64))
     torch.testing.assert_close(balanced.sum(0), torch.full((8,), 8.0), rtol=1e-3, atol=1e-3)
-    none_yet = torch.full((10, 8), -torch.inf)
-    with_none = losses.sinkhorn(torch.cat((outputs, none_yet)), 0.5, iterations=50)
-    torch.testing.assert_close(with_none[:64], balanced)
+    far_below = losses.sinkhorn(torch.cat((outputs, torch.full((1, 8), -1e6))), 0.5, iterations=50)
+    torch.testing.assert_close(far_below[:64], balanced)
+    assert (far_below[64] == 0).all()
 
 
 def test_infonce_is_a_cross_entropy():
@@ -194,17 +159,6 @@ def test_infonce_is_a_cross_entropy():
     assert (2 * last + 6 * rest).item() / 8 == pytest.approx(expected.item())
 
 
-def test_token_loss_counts_selected_positions():
-    target = standardise(torch.randn(60, 4)).view(3, 20, 4)
-    everywhere = torch.ones(3, 20, dtype=torch.bool)
-    selected = torch.arange(20).expand(3, 20) < 5
-    assert losses.token_loss(target, target, everywhere).item() == 0
-    assert losses.token_loss(target * 0, target, everywhere).item() == pytest.approx(1, rel=1e-3)
-    wrong_elsewhere = torch.where(selected[..., None], target, target + 9)
-    assert losses.token_loss(wrong_elsewhere, target, selected).item() == 0
-    assert losses.token_loss(target + 2, target, selected).item() == pytest.approx(4, rel=1e-3)
-
-
 def test_koleo_spreads_vectors():
     right_angle = torch.tensor([[3.0, 0], [0, 1]])
     assert losses.koleo_loss(right_angle, right_angle, 0).item() == pytest.approx(
@@ -212,8 +166,10 @@ def test_koleo_spreads_vectors():
     )
     vectors = torch.randn(16, 4).add_(3).requires_grad_()
     before = losses.koleo_loss(vectors, vectors, 0)
-    parts = [losses.koleo_loss(part, vectors, first) for part, first in
-             ((vectors[:4], 0), (vectors[4:], 4))]  # fmt: skip
+    parts = [
+        losses.koleo_loss(part, vectors, first)
+        for part, first in ((vectors[:4], 0), (vectors[4:], 4))
+    ]
     assert (4 * parts[0] + 12 * parts[1]).item() / 16 == pytest.approx(before.item())
     before.backward()
     moved = vectors - 0.1 * vectors.grad
@@ -221,17 +177,6 @@ def test_koleo_spreads_vectors():
     same = torch.ones(4, 3, requires_grad=True)
     losses.koleo_loss(same, same, 0).backward()
     assert torch.isfinite(same.grad).all()
-
-
-def test_teacher_momentum():
-    teacher, student = torch.nn.Linear(3, 3), torch.nn.Linear(3, 3)
-    before = teacher.weight.clone()
-    update_teacher(teacher, student, 1.0)
-    assert torch.equal(teacher.weight, before)
-    update_teacher(teacher, student, 0.75)
-    torch.testing.assert_close(teacher.weight, 0.75 * before + 0.25 * student.weight)
-    update_teacher(teacher, student, 0.0)
-    assert torch.equal(teacher.weight, student.weight)
 
 
 @pytest.mark.parametrize("shape", [(24, 16), (16, 24), (5, 5)])
@@ -259,9 +204,6 @@ def test_muon_finds_a_matrix():
 
 
 def test_schedules():
-    temperatures = [linear(step, 10, 0.04, 0.07, 0.5) for step in range(10)]
-    assert temperatures == pytest.approx([0.04, 0.046, 0.052, 0.058, 0.064] + [0.07] * 5)
-    assert linear(0, 10, 0.04, 0.07, 0.0) == 0.07
     assert cosine(0, 10, 0.9, 1.0) == pytest.approx(0.9)
     assert cosine(5, 10, 0.9, 1.0) == pytest.approx(0.95)
     assert cosine(10, 10, 0.9, 1.0) == pytest.approx(1.0)
@@ -333,32 +275,6 @@ def test_every_window_of_a_stretch_can_be_drawn(tmp_path):
     made = corpus(tmp_path, a="ACGTACGTAC")
     starts = {tuple(w.tolist()) for w in made.draw(500, 7, "position", generator()).tokens}
     assert len(starts) == 4
-
-
-def starts_of(tokens, text):
-    return torch.tensor([text.find("".join("ACGNT"[t] for t in row)) for row in tokens.tolist()])
-
-
-def test_windows_nearby(tmp_path):
-    text = random_sequence(3000)
-    made = corpus(tmp_path, a=text)
-    same = made.draw(20, 50, "position", generator())
-    assert same.nearby is same.tokens
-    drawn = made.draw(500, 50, "position", generator(), (60, 200))
-    first, second = starts_of(drawn.tokens, text), starts_of(drawn.nearby, text)
-    assert min(first.min(), second.min()) >= 0
-    distance = second - first
-    assert distance.abs().min() >= 60
-    assert distance.abs().max() <= 200
-    assert 150 < (distance > 0).sum() < 350
-    assert len(distance.unique()) > 150
-
-
-def test_windows_nearby_in_a_short_stretch(tmp_path):
-    text = random_sequence(100)
-    drawn = corpus(tmp_path, a=text).draw(200, 60, "position", generator(), (60, 200))
-    first, second = starts_of(drawn.tokens, text), starts_of(drawn.nearby, text)
-    assert torch.equal(second, torch.where(first > 20, 0, 40)), "the end that is further away"
 
 
 def test_corpus_of_some_contigs_and_intervals(tmp_path):
