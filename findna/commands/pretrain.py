@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -19,7 +18,7 @@ from findna.labelled.sets import read_labelled
 from findna.model import collective
 from findna.model.checkpoint import CONFIG
 from findna.model.devices import describe, keep_freed_memory, resolve_device
-from findna.outputs.files import check_model_folder, check_output
+from findna.outputs.files import check_model_folder, check_output, file_digest
 from findna.pretraining.corpus import Corpus
 from findna.pretraining.curves import need_curves, write_report
 from findna.pretraining.history import METRICS, read_history
@@ -33,14 +32,6 @@ from findna.settings import to_dict
 logger = logging.getLogger(__name__)
 
 _SEQUENCE = ".sequence."  # and the process that reads it
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def pretrain_genome(
@@ -130,13 +121,13 @@ def pretrain_genome(
                 raise ConfigError("the held-out contigs hold no window of the shortest length")
             data = {
                 "file": fasta.name,
-                "sha256": _sha256(fasta),
+                "sha256": file_digest(fasta),
                 "bases": train.n_bases,
                 "contigs": len({s.contig for s in train.stretches}),
                 "heldout": ", ".join(heldout),
             }
             data |= {
-                name: _sha256(path)
+                name: file_digest(path)
                 for name, path in (("regions", regions), ("exclude", exclude))
                 if path
             }

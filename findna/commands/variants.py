@@ -19,10 +19,10 @@ from findna.errors import ConfigError
 from findna.genome.fasta import Genome
 from findna.model.checkpoint import Checkpoint, load_checkpoint, training_length
 from findna.model.devices import Compute
-from findna.outputs.files import check_output, is_device, is_live, is_stdout, published
+from findna.outputs.files import check_output, file_digest, is_device, is_live, is_stdout, published
 from findna.outputs.hdf5 import EmbeddingWriter
 from findna.outputs.provenance import run_facts
-from findna.outputs.shards import Shard, check_parts, file_digest, write_note
+from findna.outputs.shards import Shard, check_parts, write_note
 from findna.outputs.unfinished import Counts, kept, write_text
 from findna.tasks.task import load_tasks
 from findna.variants.alleles import (
