@@ -108,30 +108,7 @@ def _refuse(names: tuple[str, ...], why: str) -> None:
 @_options.force
 @_options.verbosity
 @setting_options(FineTuneConfig)
-def evaluate(
-    genome: Path | None,
-    suite: str,
-    data: Path,
-    model: str,
-    mode: str,
-    seeds: int,
-    draws: int | None,
-    baseline: tuple[str, ...],
-    sets: tuple[str, ...],
-    most: int,
-    kmers: bool,
-    remove_leaks: bool,
-    task: tuple[str, ...],
-    tss: Path | None,
-    window: int | None,
-    label: str,
-    output: Path | None,
-    resume: bool,
-    device: str,
-    precision: str,
-    force: bool,
-    **settings: Any,
-) -> None:
+def evaluate(genome: Path | None, suite: str, output: Path | None, **options: Any) -> None:
     """Measure a model and its baselines on labelled sets: a table with intervals and seeds.
 
     Choices are made on validation sequences (a set without dev holds out part of train; one
@@ -149,10 +126,10 @@ def evaluate(
       findna evaluate hg38.fa --suite variants --data vcfs/ --tss tss.bed --task promoter
       findna evaluate --data my_sets/ --model my_model/ --mode full -o mine/ --resume
     """
-    if resume and output is None:
+    if options["resume"] and output is None:
         raise click.UsageError("--resume needs -o FOLDER")
-    given = settings_of(FineTuneConfig, settings)
-    if given and mode != "full":
+    given = settings_of(FineTuneConfig, options)
+    if given and options["mode"] != "full":
         name = next(iter(given)).replace("_", "-")
         raise click.UsageError(f"--{name} needs --mode full")
 
@@ -165,9 +142,11 @@ def evaluate(
 
     from contextlib import ExitStack
 
-    from findna.evaluation.protocol import EvaluateOptions, evaluate_variants
-    from findna.evaluation.protocol import evaluate as run
+    from findna.evaluation.protocol import EvaluateOptions
+    from findna.evaluation.protocol import evaluate as run_suite
     from findna.evaluation.report import summary_rows, to_markdown
+    from findna.evaluation.runs import Run
+    from findna.evaluation.variant_protocol import VariantOptions, evaluate_variants
     from findna.evaluation.variant_report import variant_markdown, variant_rows
     from findna.genome.fasta import Genome
     from findna.model.devices import Compute
@@ -175,45 +154,41 @@ def evaluate(
     from findna.settings import from_dict
 
     _options.begin()
-    chosen = () if "none" in baseline else baseline or _BASELINES
     with ExitStack() as stack:
         fasta = stack.enter_context(Genome(genome)) if genome is not None else None
-        common: dict[str, Any] = {
-            "model": model, "only": sets, "compute": Compute.on(device, precision),
-            "resume": resume, "force": force,
-        }  # fmt: skip
+        run = Run(
+            options["data"],
+            Compute.on(options["device"], options["precision"]),
+            model=options["model"],
+            only=options["sets"],
+            folder=output,
+            resume=options["resume"],
+            force=options["force"],
+        )
         if suite == "variants":
             assert fasta is not None
-            report = evaluate_variants(
-                fasta,
-                data,
-                output,
-                tasks=_options.listed(task),
-                tss=tss,
-                window=window,
-                label=label,
-                draws=draws or 5,
-                **common,
+            of_variants = VariantOptions(
+                tasks=_options.listed(options["task"]),
+                tss=options["tss"],
+                window=options["window"],
+                label=options["label"],
+                draws=options["draws"] or 5,
             )
+            report = evaluate_variants(fasta, run, of_variants)
             text, table = variant_markdown(report), variant_rows(report["sets"])
         else:
-            report = run(
-                suite,
-                data,
-                output,
-                options=EvaluateOptions(
-                    mode=mode,
-                    baselines=tuple(name for name in _BASELINES if name in chosen),
-                    seeds=seeds,
-                    draws=draws or seeds,
-                    most=most,
-                    kmers=kmers,
-                    remove_leaks=remove_leaks,
-                    config=from_dict(FineTuneConfig, given),
-                ),
-                genome=fasta,
-                **common,
+            chosen = () if "none" in options["baseline"] else options["baseline"] or _BASELINES
+            of_sequences = EvaluateOptions(
+                mode=options["mode"],
+                baselines=tuple(name for name in _BASELINES if name in chosen),
+                seeds=options["seeds"],
+                draws=options["draws"] or options["seeds"],
+                most=options["most"],
+                kmers=options["kmers"],
+                remove_leaks=options["remove_leaks"],
+                config=from_dict(FineTuneConfig, given),
             )
+            report = run_suite(suite, run, of_sequences, fasta)
             text, table = to_markdown(report), summary_rows(report["sets"])
     if output is not None:
         for name, content in (

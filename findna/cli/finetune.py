@@ -82,33 +82,7 @@ _DATA = click.Path(path_type=Path, exists=True)
 @_options.force
 @_options.verbosity
 @setting_options(FineTuneConfig)
-def finetune(
-    genome: Path | None,
-    task: str,
-    train: Path,
-    valid: Path | None,
-    test: Path | None,
-    mode: str,
-    output: Path | None,
-    model: str,
-    kind: str,
-    label_column: str | None,
-    class_names: str | None,
-    kmers: bool,
-    balanced: bool,
-    stranded: bool,
-    window: int | None,
-    on_overlap: str,
-    chrom_alias: Path | None,
-    seed: int,
-    note: str,
-    licence: str,
-    device: str,
-    precision: str,
-    max_tokens: int | None,
-    force: bool,
-    **settings: Any,
-) -> None:
+def finetune(genome: Path | None, task: str, output: Path | None, **options: Any) -> None:
     """Train a task on labelled sequences, for findna predict.
 
     What of a sequence the head reads (layer, strands, poolings, k-mers) and its regularisation are
@@ -129,13 +103,13 @@ def finetune(
         raise click.UsageError(
             f"--task {task}: a name of letters, digits, '.', '_' and '-'; -o names the folder"
         )
-    given = settings_of(FineTuneConfig, settings)
-    if given and mode == "probe":
+    given = settings_of(FineTuneConfig, options)
+    if given and options["mode"] == "probe":
         name = next(iter(given)).replace("_", "-")
         raise click.UsageError(f"--{name} needs --mode full")
 
-    from findna.commands.finetune import finetune as run
-    from findna.commands.finetune import read_splits
+    from findna.commands.finetune import FineTuneOptions, SplitOptions, read_splits
+    from findna.commands.finetune import finetune as train_task
     from findna.genome.fasta import Genome, read_aliases
     from findna.model.devices import Compute
     from findna.outputs.files import check_model_folder
@@ -144,40 +118,47 @@ def finetune(
 
     _options.begin()
     folder = output or tasks_home() / task
-    check_model_folder(folder, force)
-    config = from_dict(FineTuneConfig, given)
+    check_model_folder(folder, options["force"])
+    names = options["class_names"]
+    how = FineTuneOptions(
+        mode=options["mode"],
+        class_names=names.split(",") if names else None,
+        kmers=options["kmers"],
+        balanced=options["balanced"],
+        config=from_dict(FineTuneConfig, given),
+        seed=options["seed"],
+    )
     with ExitStack() as stack:
         fasta = None
         if genome is not None:
-            aliases = read_aliases(chrom_alias) if chrom_alias else None
-            fasta = stack.enter_context(Genome(genome, aliases))
-        splits = read_splits(
-            train, valid, test, fasta,
-            kind=kind, label_column=label_column, stranded=stranded, window=window,
-            on_overlap=on_overlap, seed=seed,
-        )  # fmt: skip
-    summary = run(
+            alias = options["chrom_alias"]
+            fasta = stack.enter_context(Genome(genome, read_aliases(alias) if alias else None))
+        reading = SplitOptions(
+            kind=options["kind"],
+            label_column=options["label_column"],
+            stranded=options["stranded"],
+            window=options["window"],
+            on_overlap=options["on_overlap"],
+            seed=options["seed"],
+        )
+        splits = read_splits(options["train"], options["valid"], options["test"], fasta, reading)
+    summary = train_task(
         splits,
         folder,
-        model=model,
-        mode=mode,
-        class_names=class_names.split(",") if class_names else None,
-        kmers=kmers,
-        config=config,
-        balanced=balanced,
-        compute=Compute.on(device, precision, max_tokens),
-        seed=seed,
-        note=note,
-        licence=licence,
-        force=force,
+        how,
+        model=options["model"],
+        compute=Compute.on(options["device"], options["precision"], options["max_tokens"]),
+        note=options["note"],
+        licence=options["licence"],
+        force=options["force"],
     )
-    where = "test" if "test" in summary.metrics else "valid"
+    split = "test" if "test" in summary.metrics else "valid"
     shown = ", ".join(
         f"{name.upper() if name in ('mcc', 'auroc') else name} {value:.3f}"
-        for name, value in summary.metrics[where].items()
+        for name, value in summary.metrics[split].items()
         if value is not None and name in ("accuracy", "mcc", "auroc", "r2", "pearson")
     )
-    named = {"test": "test set", "valid": "validation set"}[where]
+    named = {"test": "test set", "valid": "validation set"}[split]
     _options.say(
         f"{task}: {shown} on the {named}; reads {summary.features}; "
         f"{summary.seconds:.0f} s -> {folder} ({summary.digest[:12]})"

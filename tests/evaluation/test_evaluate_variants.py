@@ -7,12 +7,14 @@ import shutil
 import numpy as np
 import pysam
 import pytest
+import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from findna.errors import LabelError, VariantError
-from findna.evaluation import protocol as evaluation
-from findna.evaluation.protocol import evaluate_variants
+from findna.evaluation import variant_protocol
 from findna.evaluation.report import markdown
+from findna.evaluation.runs import Run
+from findna.evaluation.variant_protocol import VariantOptions, evaluate_variants
 from findna.evaluation.variant_report import variant_markdown, variant_rows
 from findna.evaluation.variant_sets import (
     distances,
@@ -22,6 +24,9 @@ from findna.evaluation.variant_sets import (
 )
 from findna.evaluation.variants import APART, TSS, folds, held_out
 from findna.genome.fasta import Genome
+from findna.model.devices import Compute
+
+CPU = Compute(torch.device("cpu"))
 
 HEADER = """\
 ##fileformat=VCFv4.2
@@ -79,10 +84,10 @@ def data(record, tmp_path_factory):
 def measured(data, example, model_folder, tasks, tmp_path_factory):
     folder = tmp_path_factory.mktemp("evaluated") / "out"
     with Genome(example / "genome.fa") as fasta:
-        return evaluate_variants(
-            fasta, data, folder, model=str(model_folder), tss=data / "tss.bed", draws=2,
-            tasks=[str(tasks["binary"]), str(tasks["three"])],
-        ), folder  # fmt: skip
+        run = Run(data, CPU, model=str(model_folder), folder=folder)
+        names = [str(tasks["binary"]), str(tasks["three"])]
+        options = VariantOptions(names, data / "tss.bed", draws=2)
+        return evaluate_variants(fasta, run, options), folder
 
 
 @pytest.fixture
@@ -207,7 +212,8 @@ def test_lengths_of_indels_are_a_baseline_where_they_differ(data, record, exampl
     rows += [record("chrA", 20_000 + 500 * i) for i in range(6)]
     (tmp_path / SET).write_text(HEADER + "".join(rows))
     with Genome(example / "genome.fa") as fasta:
-        report = evaluate_variants(fasta, tmp_path, None, model=str(model_folder), draws=1)
+        run = Run(tmp_path, CPU, model=str(model_folder))
+        report = evaluate_variants(fasta, run, VariantOptions(draws=1))
     (result,) = report["sets"]
     assert result["methods"]["bases inserted or deleted"][0]["metrics"]["auroc"] == 1
     assert TSS not in result["methods"]
@@ -428,7 +434,7 @@ def test_a_table_in_a_pipe_and_reports_in_a_folder(command, data, tmp_path, monk
     assert report["about"]["window"] == 60
     assert report["about"]["draws"] == 1
     assert "holds results already" in command(data, "-o", out, code=1).stderr
-    monkeypatch.setattr(evaluation, "measure_variants", None)  # nothing is measured again
+    monkeypatch.setattr(variant_protocol, "measure_variants", None)  # nothing is measured again
     command(data, "-o", out, "--tss", data / "tss.bed", "--window", 60, "--resume")
     for other in ([], ["--window", 60], ["--tss", data / "tss.bed"]):
         assert "other options" in command(data, "-o", out, *other, "--resume", code=1).stderr
@@ -462,7 +468,7 @@ def test_inputs_are_checked_before_the_model_is_loaded(
     def must_not(*_):
         raise AssertionError("loaded")
 
-    monkeypatch.setattr(evaluation, "load_checkpoint", must_not)
+    monkeypatch.setattr(variant_protocol, "load_checkpoint", must_not)
     (tmp_path / "x").mkdir()
     wrong = record("chrA", 5, "1", ref="A" * 30, alt="C")
     (tmp_path / "x" / "x.vcf").write_text(HEADER + wrong)
