@@ -36,74 +36,118 @@ def _refuse(names: tuple[str, ...], why: str) -> None:
 )
 @click.argument("genome", type=click.Path(path_type=Path), required=False)
 @click.option(
-    "--suite", type=click.Choice(["gue", "genomic-benchmarks", "mtcdna", "folder", "variants"]),
-    default="folder", show_default=True,
+    "--suite",
+    type=click.Choice(["gue", "genomic-benchmarks", "mtcdna", "folder", "variants"]),
+    default="folder",
+    show_default=True,
     help="Sets to look for; folder: every sub-folder that holds splits; variants: every VCF with "
     "labels.",
-)  # fmt: skip
+)
 @click.option(
-    "--data", type=click.Path(path_type=Path, exists=True, file_okay=False), required=True,
-    metavar="FOLDER", help="Where the suite lies, in the layout it is published in.",
-)  # fmt: skip
+    "--data",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    required=True,
+    metavar="FOLDER",
+    help="Where the suite lies, in the layout it is published in.",
+)
 @click.option(
-    "-m", "--model", default="tiny", show_default=True, metavar="NAME|FOLDER",
+    "-m",
+    "--model",
+    default="tiny",
+    show_default=True,
+    metavar="NAME|FOLDER",
     help="Model to evaluate; see findna models list.",
-)  # fmt: skip
+)
 @click.option(
-    "--mode", type=click.Choice(["probe", "full", "knn"]), default="probe", show_default=True,
+    "--mode",
+    type=click.Choice(["probe", "full", "knn"]),
+    default="probe",
+    show_default=True,
     help="Linear head on the frozen encoder, encoder trained too, or nearest neighbours.",
-)  # fmt: skip
-@click.option("--seeds", type=click.IntRange(1, 1000), default=5, show_default=True,
-              help="Repetitions: other training sequences, other draws.")  # fmt: skip
+)
 @click.option(
-    "--draws", type=click.IntRange(1), metavar="N",
+    "--seeds",
+    type=click.IntRange(1, 1000),
+    default=5,
+    show_default=True,
+    help="Repetitions: other training sequences, other draws.",
+)
+@click.option(
+    "--draws",
+    type=click.IntRange(1),
+    metavar="N",
     help="Different random encoders, used by the seeds in turn.  [default: one per seed; 5 of "
     "variants]",
-)  # fmt: skip
+)
 @click.option(
-    "--baseline", type=click.Choice([*_BASELINES, "none"]), multiple=True,
+    "--baseline",
+    type=click.Choice([*_BASELINES, "none"]),
+    multiple=True,
     help="Baseline in the same table; repeatable.  [default: all: the encoder with random "
     "weights, k-mer regression, the GenomicBenchmarks CNN]",
-)  # fmt: skip
+)
 @click.option("--set", "sets", multiple=True, metavar="NAME", help="Only this set; repeatable.")
 @click.option(
-    "--most", type=click.IntRange(0), default=0, metavar="N",
+    "--most",
+    type=click.IntRange(0),
+    default=0,
+    metavar="N",
     help="Use at most N sequences of a split, drawn once.  [default: all]",
-)  # fmt: skip
+)
 @click.option(
-    "--kmers/--no-kmers", default=True, show_default=True,
+    "--kmers/--no-kmers",
+    default=True,
+    show_default=True,
     help="Let validation append k-mer frequencies to the embedding.",
-)  # fmt: skip
+)
 @click.option(
-    "--remove-leaks", is_flag=True,
+    "--remove-leaks",
+    is_flag=True,
     help="Leave out training sequences that occur in the test split, on either strand.",
-)  # fmt: skip
+)
 @click.option(
-    "-t", "--task", "task", multiple=True, metavar="NAME[,NAME]",
+    "-t",
+    "--task",
+    "task",
+    multiple=True,
+    metavar="NAME[,NAME]",
     help="Variants: also what each changes in the log-odds of a task; repeatable.",
-)  # fmt: skip
+)
 @click.option(
-    "--tss", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="BED",
+    "--tss",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="BED",
     help="Variants: starts of transcription; the distance to the nearest one is a baseline.",
-)  # fmt: skip
+)
 @click.option(
-    "--window", type=click.IntRange(1, 1_000_000_000), metavar="N",
+    "--window",
+    type=click.IntRange(1, 1_000_000_000),
+    metavar="N",
     help="Variants: length of the model's windows, bp.  [default: as findna variants]",
-)  # fmt: skip
+)
 @click.option(
-    "--label", default="LABEL", show_default=True, metavar="FIELD",
+    "--label",
+    default="LABEL",
+    show_default=True,
+    metavar="FIELD",
     help="Variants: INFO field that is 1 with an effect, 0 without.",
-)  # fmt: skip
+)
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FOLDER",
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
     help="Keep the figures of each set, report.json and report.md here.",
-)  # fmt: skip
+)
 @click.option("--resume", is_flag=True, help="Go on: sets that -o holds are not measured again.")
 @_options.device
 @click.option(
-    "--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True,
+    "--precision",
+    type=click.Choice(["fp32", "bf16"]),
+    default="fp32",
+    show_default=True,
     help="Arithmetic of the encoder.",
-)  # fmt: skip
+)
 @_options.threads
 @_options.force
 @_options.verbosity

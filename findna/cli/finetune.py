@@ -21,61 +21,100 @@ _DATA = click.Path(path_type=Path, exists=True)
 )
 @click.argument("genome", type=click.Path(path_type=Path), required=False)
 @click.option(
-    "-t", "--task", "task", required=True, metavar="NAME", help="Name of the task.",
-)  # fmt: skip
+    "-t",
+    "--task",
+    "task",
+    required=True,
+    metavar="NAME",
+    help="Name of the task.",
+)
 @click.option(
-    "--train", type=_DATA, required=True, metavar="FILE|FOLDER",
+    "--train",
+    type=_DATA,
+    required=True,
+    metavar="FILE|FOLDER",
     help="Labelled sequences: CSV, TSV, BED (with GENOME), FASTA, or a folder of splits.",
-)  # fmt: skip
+)
 @click.option(
-    "--valid", type=_DATA, metavar="FILE",
+    "--valid",
+    type=_DATA,
+    metavar="FILE",
     help="To choose by.  [default: a fifth of --train, whole contigs where known]",
-)  # fmt: skip
+)
 @click.option("--test", type=_DATA, metavar="FILE", help="To measure on, once, at the end.")
 @click.option(
-    "--mode", type=click.Choice(["probe", "full"]), default="probe", show_default=True,
+    "--mode",
+    type=click.Choice(["probe", "full"]),
+    default="probe",
+    show_default=True,
     help="Train a linear head on the frozen encoder, or the encoder along with the head.",
-)  # fmt: skip
+)
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FOLDER",
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
     help="Task folder to write.  [default: $FINDNA_HOME/tasks/NAME]",
-)  # fmt: skip
+)
 @click.option(
-    "-m", "--model", default="tiny", show_default=True, metavar="NAME|FOLDER",
+    "-m",
+    "--model",
+    default="tiny",
+    show_default=True,
+    metavar="NAME|FOLDER",
     help="Encoder to start from; see findna models list.",
-)  # fmt: skip
+)
 @click.option(
-    "--kind", type=click.Choice(["auto", "classes", "multilabel", "regression"]), default="auto",
-    show_default=True, help="Of the labels; auto: numbers that are not whole are a regression.",
-)  # fmt: skip
+    "--kind",
+    type=click.Choice(["auto", "classes", "multilabel", "regression"]),
+    default="auto",
+    show_default=True,
+    help="Of the labels; auto: numbers that are not whole are a regression.",
+)
 @click.option(
-    "--label-column", metavar="NAME",
+    "--label-column",
+    metavar="NAME",
     help="Column of the label; a,b,c are several targets.  [default: label; of BED the name]",
-)  # fmt: skip
+)
 @click.option(
-    "--class-names", metavar="A,B,...",
+    "--class-names",
+    metavar="A,B,...",
     help="Names for the classes, in their order; of two the second is the positive one.",
-)  # fmt: skip
+)
 @click.option(
-    "--kmers/--no-kmers", default=True, show_default=True,
+    "--kmers/--no-kmers",
+    default=True,
+    show_default=True,
     help="Let validation append k-mer frequencies to the embedding.",
-)  # fmt: skip
+)
 @click.option("--balanced", is_flag=True, help="Weight classes by the inverse of their frequency.")
 @click.option(
-    "-s", "--stranded", is_flag=True,
+    "-s",
+    "--stranded",
+    is_flag=True,
     help="Read intervals on the minus strand as reverse complement.",
-)  # fmt: skip
+)
 @click.option(
-    "--window", type=click.IntRange(1, 1_000_000_000), metavar="N",
+    "--window",
+    type=click.IntRange(1, 1_000_000_000),
+    metavar="N",
     help="Read N bp about the middle of each interval or sequence instead of the whole.",
-)  # fmt: skip
+)
 @click.option(
-    "--on-overlap", type=click.Choice(["stop", "drop", "keep"]), default="stop", show_default=True,
+    "--on-overlap",
+    type=click.Choice(["stop", "drop", "keep"]),
+    default="stop",
+    show_default=True,
     help="Sequences of --train that are also in --valid or --test, on either strand.",
-)  # fmt: skip
+)
 @_options.chrom_alias
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
-              help="Of the validation split and of training.")  # fmt: skip
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Of the validation split and of training.",
+)
 @click.option("--note", default="", help="A sentence for the card.")
 @click.option("--licence", default="", help="Licence of the weights, for the card.")
 @_options.inference_options

@@ -101,8 +101,12 @@ def _drop_overlap(name: str, train: LabelledSet, other: LabelledSet, policy: str
     kept = np.setdiff1d(np.arange(len(train)), np.concatenate((same, flipped)))
     if len(kept) == 0:
         raise LabelError(f"{train.name}: every sequence also occurs in {other.name}; give others")
-    logger.warning("%d sequences of %s left out: they occur in %s", len(train) - len(kept),
-                   train.name, other.name)  # fmt: skip
+    logger.warning(
+        "%d sequences of %s left out: they occur in %s",
+        len(train) - len(kept),
+        train.name,
+        other.name,
+    )
     return train.take(kept)
 
 
@@ -239,8 +243,10 @@ def finetune(
         )
     for name in classes:
         if not is_class_name(name):
-            raise ConfigError(f"class name {name!r}: must be printable and hold no comma; "
-                              "--class-names gives others")  # fmt: skip
+            raise ConfigError(
+                f"class name {name!r}: must be printable and hold no comma; "
+                "--class-names gives others"
+            )
     if options.balanced and train.kind == REGRESSION:
         raise ConfigError("--balanced weights classes or labels; a regression has neither")
     if warning := length_warning(train, valid):

@@ -211,9 +211,14 @@ def _kmers(
     for seed in range(options.seeds):
         train, valid = data.split(seed)
         found = kmer_regression(
-            table.take(train), data.labels[train], table.take(valid), data.labels[valid],
-            data.kind, len(data.classes), seed=seed,
-        )  # fmt: skip
+            table.take(train),
+            data.labels[train],
+            table.take(valid),
+            data.labels[valid],
+            data.kind,
+            len(data.classes),
+            seed=seed,
+        )
         yield np.asarray(found.predict(table.take(data.test)), np.float32), found.choice
 
 
@@ -225,9 +230,14 @@ def _cnn(
         train, valid = data.split(seed)
         parts = [[data.sequences[row] for row in rows] for rows in (train, valid, data.test)]
         found = train_cnn(
-            parts[0], data.labels[train], parts[1], data.labels[valid], len(data.classes),
-            seed=seed, device=str(compute.device),
-        )  # fmt: skip
+            parts[0],
+            data.labels[train],
+            parts[1],
+            data.labels[valid],
+            len(data.classes),
+            seed=seed,
+            device=str(compute.device),
+        )
         yield np.asarray(found.predict(parts[2]), np.float32), found.choice
 
 
@@ -267,8 +277,14 @@ def evaluate_set(
             )
             logger.info(
                 "%s, %s, seed %d: %s %.4f (%s), %.0f s",
-                chosen.name, name, seed, main, found[main], choice, seconds,
-            )  # fmt: skip
+                chosen.name,
+                name,
+                seed,
+                main,
+                found[main],
+                choice,
+                seconds,
+            )
             started = time.monotonic()
     train, valid = data.split(0)
     sizes = {"train": len(train), "valid": len(valid), "test": len(data.test)}

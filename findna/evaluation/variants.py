@@ -140,8 +140,12 @@ def plain_rankings(
     far : ndarray, shape (n,), optional
         Distance to the nearest start of transcription, bp.
     """
-    windows = [[haplotype.tokens for haplotype in found[0][0]] for item in items
-               for found in item.windows if found]  # fmt: skip
+    windows = [
+        [haplotype.tokens for haplotype in found[0][0]]
+        for item in items
+        for found in item.windows
+        if found
+    ]
     letters = [[decode(tokens) for tokens in pair] for pair in windows]
     cpg = [ref.count("CG") != alt.count("CG") for ref, alt in letters]
     gc = [(ref.count("G") + ref.count("C")) / len(ref) for ref, _ in letters]

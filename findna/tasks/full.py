@@ -261,8 +261,11 @@ def fine_tune(
         elif epoch - trained_epoch >= config.patience:
             break
         if not np.isfinite(total):
-            logger.warning("training diverged in epoch %d; epoch %d is kept: lower the learning "
-                           "rate (--lr)", epoch, best.epoch)  # fmt: skip
+            logger.warning(
+                "training diverged in epoch %d; epoch %d is kept: lower the learning rate (--lr)",
+                epoch,
+                best.epoch,
+            )
             break
     best.model.requires_grad_(False).eval()
     best.head.requires_grad_(False).eval()

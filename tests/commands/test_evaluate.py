@@ -112,10 +112,16 @@ def test_every_method_is_measured_on_every_set_and_seed(measured):
 
 def test_what_a_report_is_about(measured, model_folder):
     expected = {
-        "model": "little", "digest": load_checkpoint(str(model_folder)).digest, "mode": "probe",
-        "seeds": 2, "draws": 2, "baselines": list(ALL), "suite": "folder", "most": 0,
+        "model": "little",
+        "digest": load_checkpoint(str(model_folder)).digest,
+        "mode": "probe",
+        "seeds": 2,
+        "draws": 2,
+        "baselines": list(ALL),
+        "suite": "folder",
+        "most": 0,
         "remove_leaks": False,
-    }  # fmt: skip
+    }
     about = measured[0]["about"]
     assert {key: about[key] for key in expected} == expected
 
@@ -442,9 +448,16 @@ def fake(name, ours, others=(), starred=False, leaks=(0, 0, 0), kind="classes", 
 
 def report_of(*sets, missing=()):
     about = {
-        "findna_version": "1", "model": "little", "digest": "0" * 64, "mode": "probe", "seeds": 2,
-        "draws": 2, "most": 5000, "suite": "folder", "hardware": "a computer",
-    }  # fmt: skip
+        "findna_version": "1",
+        "model": "little",
+        "digest": "0" * 64,
+        "mode": "probe",
+        "seeds": 2,
+        "draws": 2,
+        "most": 5000,
+        "suite": "folder",
+        "hardware": "a computer",
+    }
     return {"about": about, "sets": list(sets), "missing": list(missing)}
 
 
@@ -481,9 +494,14 @@ def test_means_differences_and_exceptions():
     )
     table = rows_of(text[: text.index("### Other")])
     assert table["a"] == [
-        "AUROC", "75, 25, 50", "0.800 ± 0.010 (0.780-0.820)", "0.700 ± 0.010", "0.850 ± 0.010",
-        "+0.100", "-0.050",
-    ]  # fmt: skip
+        "AUROC",
+        "75, 25, 50",
+        "0.800 ± 0.010 (0.780-0.820)",
+        "0.700 ± 0.010",
+        "0.850 ± 0.010",
+        "+0.100",
+        "-0.050",
+    ]
     assert table["c"][-3:] == ["", "+0.200", ""]
     assert table["mean of 2"][2:] == ["0.850", "0.650", "0.860", "+0.200", "-0.010"]
     assert "- Against random weights: +0.200 in the mean of 3 sets; above it on all." in text

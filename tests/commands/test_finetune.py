@@ -210,12 +210,15 @@ def test_the_first_layer_is_read_where_the_last_says_nothing(data):
 
 def test_another_layer_is_only_read_where_it_is_surely_better(data, monkeypatch):
     """Where the layers are level the encoder's own stays, though the other may score higher."""
-    alone = [probe_of(data, "presence", readouts=(readout,)).features for readout in (0, 1, 2)]
-    assert [features.readout for features in alone] == [0, 1, 2]
+    alone = [probe_of(data, "presence", readouts=(readout,)) for readout in (0, 1, 2)]
+    assert [probe.features.readout for probe in alone] == [0, 1, 2]
     for order in ((0, 1), (1, 0), (2, 0), (1, 2)):
-        assert probe_of(data, "presence", readouts=order).features == alone[order[0]]
+        assert probe_of(data, "presence", readouts=order).features == alone[order[0]].features
+    worse, better = sorted((0, 1), key=lambda readout: alone[readout].valid_score)
+    assert alone[worse].valid_score < alone[better].valid_score
     monkeypatch.setattr(probes, "bootstrap_difference", lambda *_: {"auroc": (0.01, 0.02)})
-    assert probe_of(data, "presence", readouts=(0, 1)).features == alone[1]
+    found = probe_of(data, "presence", readouts=(worse, better))
+    assert found.features == alone[better].features
 
 
 def fit_side(model, one, train, valid, **space):
@@ -592,9 +595,17 @@ def test_task_json(folders, mode, model_folder):
         (folders[mode].folder / "task.json").read_text(), parse_constant=pytest.fail
     )
     assert list(values) == [
-        "format", "findna_version", "task", "digest", "data", "metrics", "calibration", "training",
-        "note", "licence",
-    ]  # fmt: skip
+        "format",
+        "findna_version",
+        "task",
+        "digest",
+        "data",
+        "metrics",
+        "calibration",
+        "training",
+        "note",
+        "licence",
+    ]
     task = values["task"]
     assert task["mode"] == mode
     assert task["kind"] == "classes"
@@ -624,8 +635,11 @@ def test_task_json(folders, mode, model_folder):
     tensors = load_file(folders[mode].folder / "head.safetensors")
     n = folders[mode].features.size(TINY.dim)
     assert {name: tuple(tensor.shape) for name, tensor in tensors.items()} == {
-        "mean": (n,), "scale": (n,), "linear.weight": (3, n), "linear.bias": (3,),
-    }  # fmt: skip
+        "mean": (n,),
+        "scale": (n,),
+        "linear.weight": (3, n),
+        "linear.bias": (3,),
+    }
 
 
 @pytest.mark.parametrize("mode", ["probe", "full"])
@@ -634,15 +648,23 @@ def test_the_card_says_what_to_know(folders, mode):
     values = json.loads((folders[mode].folder / "task.json").read_text())
     splits = splits_of("three")
     for text in (
-        f"# {mode}\n", "one of the classes none, tata, sp1", f"{LENGTH} bp", "Made by hand.",
-        "Licence of the weights: MIT", "`train.csv`", "90 sequences (neither 30, at 30, gc 30)",
-        splits.train.digest[:16], splits.test.digest[:16], "AUROC", "macro-F1",
+        f"# {mode}\n",
+        "one of the classes none, tata, sp1",
+        f"{LENGTH} bp",
+        "Made by hand.",
+        "Licence of the weights: MIT",
+        "`train.csv`",
+        "90 sequences (neither 30, at 30, gc 30)",
+        splits.train.digest[:16],
+        splits.test.digest[:16],
+        "AUROC",
+        "macro-F1",
         "Expected calibration error on the test set",
         f"{values['calibration']['ece_before']:.3f} before",
         f"{values['calibration']['ece_after']:.3f} after",
         f"| {values['metrics']['test']['accuracy']:.3f} (",
         {"probe": "a linear head on the frozen encoder", "full": "best epoch"}[mode],
-    ):  # fmt: skip
+    ):
         assert text in card, text
 
 

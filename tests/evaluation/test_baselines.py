@@ -210,8 +210,10 @@ def test_network_is_the_published_one() -> None:
         torch.testing.assert_close(network(tokens), x, rtol=1e-4, atol=1e-5)
     assert network.embedding.weight.shape == (BLANK + 1, 100)
     assert [c.weight.shape for c in (network.conv1, network.conv2, network.conv3)] == [
-        (16, 100, 8), (8, 16, 8), (4, 8, 8)
-    ]  # fmt: skip
+        (16, 100, 8),
+        (8, 16, 8),
+        (4, 8, 8),
+    ]
     assert network.dense.out_features == 512
 
 
