@@ -22,7 +22,7 @@ from findna.model.checkpoint import load_checkpoint
 from findna.model.devices import Compute
 from findna.model.encoder import Encoder
 from findna.tasks.features import FeatureTable
-from findna.tasks.probe import fit_probe
+from findna.tasks.probe import Problem, SearchSpace, fit_probe
 
 SETS = ("prom/prom_core_tata", "prom/prom_300_tata", "tf/3", "mouse/4")
 
@@ -67,16 +67,8 @@ def main() -> None:
         sequences = train.sequences + valid.sequences
         table = FeatureTable(encoder, sequences, Compute(torch.device("cpu")))
         for n_layers in layers:
-            probe = fit_probe(
-                table,
-                labels,
-                *split,
-                kind="classes",
-                n_outputs=2,
-                readouts=(n_layers,),
-                poolings=[pooling],
-                ks=(0,),
-            )
+            space = SearchSpace((n_layers,), (pooling,), (0,))
+            probe = fit_probe(table, Problem("classes", 2, labels, *split), space)
             rows[-1].append(probe.valid_score)
         print(f"| {name} | " + " | ".join(f"{x:.3f}" for x in rows[-1]) + " |", flush=True)
     print("| mean | " + " | ".join(f"{x:.3f}" for x in np.mean(rows, axis=0)) + " |")

@@ -36,102 +36,123 @@ def _refuse(names: tuple[str, ...], why: str) -> None:
 )
 @click.argument("genome", type=click.Path(path_type=Path), required=False)
 @click.option(
-    "--suite", type=click.Choice(["gue", "genomic-benchmarks", "mtcdna", "folder", "variants"]),
-    default="folder", show_default=True,
+    "--suite",
+    type=click.Choice(["gue", "genomic-benchmarks", "mtcdna", "folder", "variants"]),
+    default="folder",
+    show_default=True,
     help="Sets to look for; folder: every sub-folder that holds splits; variants: every VCF with "
     "labels.",
-)  # fmt: skip
+)
 @click.option(
-    "--data", type=click.Path(path_type=Path, exists=True, file_okay=False), required=True,
-    metavar="FOLDER", help="Where the suite lies, in the layout it is published in.",
-)  # fmt: skip
+    "--data",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    required=True,
+    metavar="FOLDER",
+    help="Where the suite lies, in the layout it is published in.",
+)
 @click.option(
-    "-m", "--model", default="tiny", show_default=True, metavar="NAME|FOLDER",
+    "-m",
+    "--model",
+    default="tiny",
+    show_default=True,
+    metavar="NAME|FOLDER",
     help="Model to evaluate; see findna models list.",
-)  # fmt: skip
+)
 @click.option(
-    "--mode", type=click.Choice(["probe", "full", "knn"]), default="probe", show_default=True,
+    "--mode",
+    type=click.Choice(["probe", "full", "knn"]),
+    default="probe",
+    show_default=True,
     help="Linear head on the frozen encoder, encoder trained too, or nearest neighbours.",
-)  # fmt: skip
-@click.option("--seeds", type=click.IntRange(1, 1000), default=5, show_default=True,
-              help="Repetitions: other training sequences, other draws.")  # fmt: skip
+)
 @click.option(
-    "--draws", type=click.IntRange(1), metavar="N",
+    "--seeds",
+    type=click.IntRange(1, 1000),
+    default=5,
+    show_default=True,
+    help="Repetitions: other training sequences, other draws.",
+)
+@click.option(
+    "--draws",
+    type=click.IntRange(1),
+    metavar="N",
     help="Different random encoders, used by the seeds in turn.  [default: one per seed; 5 of "
     "variants]",
-)  # fmt: skip
+)
 @click.option(
-    "--baseline", type=click.Choice([*_BASELINES, "none"]), multiple=True,
+    "--baseline",
+    type=click.Choice([*_BASELINES, "none"]),
+    multiple=True,
     help="Baseline in the same table; repeatable.  [default: all: the encoder with random "
     "weights, k-mer regression, the GenomicBenchmarks CNN]",
-)  # fmt: skip
+)
 @click.option("--set", "sets", multiple=True, metavar="NAME", help="Only this set; repeatable.")
 @click.option(
-    "--most", type=click.IntRange(0), default=0, metavar="N",
+    "--most",
+    type=click.IntRange(0),
+    default=0,
+    metavar="N",
     help="Use at most N sequences of a split, drawn once.  [default: all]",
-)  # fmt: skip
+)
 @click.option(
-    "--kmers/--no-kmers", default=True, show_default=True,
+    "--kmers/--no-kmers",
+    default=True,
+    show_default=True,
     help="Let validation append k-mer frequencies to the embedding.",
-)  # fmt: skip
+)
 @click.option(
-    "--remove-leaks", is_flag=True,
+    "--remove-leaks",
+    is_flag=True,
     help="Leave out training sequences that occur in the test split, on either strand.",
-)  # fmt: skip
+)
 @click.option(
-    "-t", "--task", "task", multiple=True, metavar="NAME[,NAME]",
+    "-t",
+    "--task",
+    "task",
+    multiple=True,
+    metavar="NAME[,NAME]",
     help="Variants: also what each changes in the log-odds of a task; repeatable.",
-)  # fmt: skip
+)
 @click.option(
-    "--tss", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="BED",
+    "--tss",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="BED",
     help="Variants: starts of transcription; the distance to the nearest one is a baseline.",
-)  # fmt: skip
+)
 @click.option(
-    "--window", type=click.IntRange(1, 1_000_000_000), metavar="N",
+    "--window",
+    type=click.IntRange(1, 1_000_000_000),
+    metavar="N",
     help="Variants: length of the model's windows, bp.  [default: as findna variants]",
-)  # fmt: skip
+)
 @click.option(
-    "--label", default="LABEL", show_default=True, metavar="FIELD",
+    "--label",
+    default="LABEL",
+    show_default=True,
+    metavar="FIELD",
     help="Variants: INFO field that is 1 with an effect, 0 without.",
-)  # fmt: skip
+)
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FOLDER",
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
     help="Keep the figures of each set, report.json and report.md here.",
-)  # fmt: skip
+)
 @click.option("--resume", is_flag=True, help="Go on: sets that -o holds are not measured again.")
 @_options.device
 @click.option(
-    "--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True,
+    "--precision",
+    type=click.Choice(["fp32", "bf16"]),
+    default="fp32",
+    show_default=True,
     help="Arithmetic of the encoder.",
-)  # fmt: skip
+)
 @_options.threads
 @_options.force
 @_options.verbosity
 @setting_options(FineTuneConfig)
-def evaluate(
-    genome: Path | None,
-    suite: str,
-    data: Path,
-    model: str,
-    mode: str,
-    seeds: int,
-    draws: int | None,
-    baseline: tuple[str, ...],
-    sets: tuple[str, ...],
-    most: int,
-    kmers: bool,
-    remove_leaks: bool,
-    task: tuple[str, ...],
-    tss: Path | None,
-    window: int | None,
-    label: str,
-    output: Path | None,
-    resume: bool,
-    device: str,
-    precision: str,
-    force: bool,
-    **settings: Any,
-) -> None:
+def evaluate(genome: Path | None, suite: str, output: Path | None, **options: Any) -> None:
     """Measure a model and its baselines on labelled sets: a table with intervals and seeds.
 
     Choices are made on validation sequences (a set without dev holds out part of train; one
@@ -149,10 +170,10 @@ def evaluate(
       findna evaluate hg38.fa --suite variants --data vcfs/ --tss tss.bed --task promoter
       findna evaluate --data my_sets/ --model my_model/ --mode full -o mine/ --resume
     """
-    if resume and output is None:
+    if options["resume"] and output is None:
         raise click.UsageError("--resume needs -o FOLDER")
-    given = settings_of(FineTuneConfig, settings)
-    if given and mode != "full":
+    given = settings_of(FineTuneConfig, options)
+    if given and options["mode"] != "full":
         name = next(iter(given)).replace("_", "-")
         raise click.UsageError(f"--{name} needs --mode full")
 
@@ -165,9 +186,11 @@ def evaluate(
 
     from contextlib import ExitStack
 
-    from findna.evaluation.protocol import EvaluateOptions, evaluate_variants
-    from findna.evaluation.protocol import evaluate as run
+    from findna.evaluation.protocol import EvaluateOptions
+    from findna.evaluation.protocol import evaluate as run_suite
     from findna.evaluation.report import summary_rows, to_markdown
+    from findna.evaluation.runs import Run
+    from findna.evaluation.variant_protocol import VariantOptions, evaluate_variants
     from findna.evaluation.variant_report import variant_markdown, variant_rows
     from findna.genome.fasta import Genome
     from findna.model.devices import Compute
@@ -175,45 +198,41 @@ def evaluate(
     from findna.settings import from_dict
 
     _options.begin()
-    chosen = () if "none" in baseline else baseline or _BASELINES
     with ExitStack() as stack:
         fasta = stack.enter_context(Genome(genome)) if genome is not None else None
-        common: dict[str, Any] = {
-            "model": model, "only": sets, "compute": Compute.on(device, precision),
-            "resume": resume, "force": force,
-        }  # fmt: skip
+        run = Run(
+            options["data"],
+            Compute.on(options["device"], options["precision"]),
+            model=options["model"],
+            only=options["sets"],
+            folder=output,
+            resume=options["resume"],
+            force=options["force"],
+        )
         if suite == "variants":
             assert fasta is not None
-            report = evaluate_variants(
-                fasta,
-                data,
-                output,
-                tasks=_options.listed(task),
-                tss=tss,
-                window=window,
-                label=label,
-                draws=draws or 5,
-                **common,
+            of_variants = VariantOptions(
+                tasks=_options.listed(options["task"]),
+                tss=options["tss"],
+                window=options["window"],
+                label=options["label"],
+                draws=options["draws"] or 5,
             )
+            report = evaluate_variants(fasta, run, of_variants)
             text, table = variant_markdown(report), variant_rows(report["sets"])
         else:
-            report = run(
-                suite,
-                data,
-                output,
-                options=EvaluateOptions(
-                    mode=mode,
-                    baselines=tuple(name for name in _BASELINES if name in chosen),
-                    seeds=seeds,
-                    draws=draws or seeds,
-                    most=most,
-                    kmers=kmers,
-                    remove_leaks=remove_leaks,
-                    config=from_dict(FineTuneConfig, given),
-                ),
-                genome=fasta,
-                **common,
+            chosen = () if "none" in options["baseline"] else options["baseline"] or _BASELINES
+            of_sequences = EvaluateOptions(
+                mode=options["mode"],
+                baselines=tuple(name for name in _BASELINES if name in chosen),
+                seeds=options["seeds"],
+                draws=options["draws"] or options["seeds"],
+                most=options["most"],
+                kmers=options["kmers"],
+                remove_leaks=options["remove_leaks"],
+                config=from_dict(FineTuneConfig, given),
             )
+            report = run_suite(suite, run, of_sequences, fasta)
             text, table = to_markdown(report), summary_rows(report["sets"])
     if output is not None:
         for name, content in (

@@ -21,94 +21,107 @@ _DATA = click.Path(path_type=Path, exists=True)
 )
 @click.argument("genome", type=click.Path(path_type=Path), required=False)
 @click.option(
-    "-t", "--task", "task", required=True, metavar="NAME", help="Name of the task.",
-)  # fmt: skip
+    "-t",
+    "--task",
+    "task",
+    required=True,
+    metavar="NAME",
+    help="Name of the task.",
+)
 @click.option(
-    "--train", type=_DATA, required=True, metavar="FILE|FOLDER",
+    "--train",
+    type=_DATA,
+    required=True,
+    metavar="FILE|FOLDER",
     help="Labelled sequences: CSV, TSV, BED (with GENOME), FASTA, or a folder of splits.",
-)  # fmt: skip
+)
 @click.option(
-    "--valid", type=_DATA, metavar="FILE",
+    "--valid",
+    type=_DATA,
+    metavar="FILE",
     help="To choose by.  [default: a fifth of --train, whole contigs where known]",
-)  # fmt: skip
+)
 @click.option("--test", type=_DATA, metavar="FILE", help="To measure on, once, at the end.")
 @click.option(
-    "--mode", type=click.Choice(["probe", "full"]), default="probe", show_default=True,
+    "--mode",
+    type=click.Choice(["probe", "full"]),
+    default="probe",
+    show_default=True,
     help="Train a linear head on the frozen encoder, or the encoder along with the head.",
-)  # fmt: skip
+)
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FOLDER",
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
     help="Task folder to write.  [default: $FINDNA_HOME/tasks/NAME]",
-)  # fmt: skip
+)
 @click.option(
-    "-m", "--model", default="tiny", show_default=True, metavar="NAME|FOLDER",
+    "-m",
+    "--model",
+    default="tiny",
+    show_default=True,
+    metavar="NAME|FOLDER",
     help="Encoder to start from; see findna models list.",
-)  # fmt: skip
+)
 @click.option(
-    "--kind", type=click.Choice(["auto", "classes", "multilabel", "regression"]), default="auto",
-    show_default=True, help="Of the labels; auto: numbers that are not whole are a regression.",
-)  # fmt: skip
+    "--kind",
+    type=click.Choice(["auto", "classes", "multilabel", "regression"]),
+    default="auto",
+    show_default=True,
+    help="Of the labels; auto: numbers that are not whole are a regression.",
+)
 @click.option(
-    "--label-column", metavar="NAME",
+    "--label-column",
+    metavar="NAME",
     help="Column of the label; a,b,c are several targets.  [default: label; of BED the name]",
-)  # fmt: skip
+)
 @click.option(
-    "--class-names", metavar="A,B,...",
+    "--class-names",
+    metavar="A,B,...",
     help="Names for the classes, in their order; of two the second is the positive one.",
-)  # fmt: skip
+)
 @click.option(
-    "--kmers/--no-kmers", default=True, show_default=True,
+    "--kmers/--no-kmers",
+    default=True,
+    show_default=True,
     help="Let validation append k-mer frequencies to the embedding.",
-)  # fmt: skip
+)
 @click.option("--balanced", is_flag=True, help="Weight classes by the inverse of their frequency.")
 @click.option(
-    "-s", "--stranded", is_flag=True,
+    "-s",
+    "--stranded",
+    is_flag=True,
     help="Read intervals on the minus strand as reverse complement.",
-)  # fmt: skip
+)
 @click.option(
-    "--window", type=click.IntRange(1, 1_000_000_000), metavar="N",
+    "--window",
+    type=click.IntRange(1, 1_000_000_000),
+    metavar="N",
     help="Read N bp about the middle of each interval or sequence instead of the whole.",
-)  # fmt: skip
+)
 @click.option(
-    "--on-overlap", type=click.Choice(["stop", "drop", "keep"]), default="stop", show_default=True,
+    "--on-overlap",
+    type=click.Choice(["stop", "drop", "keep"]),
+    default="stop",
+    show_default=True,
     help="Sequences of --train that are also in --valid or --test, on either strand.",
-)  # fmt: skip
+)
 @_options.chrom_alias
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
-              help="Of the validation split and of training.")  # fmt: skip
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Of the validation split and of training.",
+)
 @click.option("--note", default="", help="A sentence for the card.")
 @click.option("--licence", default="", help="Licence of the weights, for the card.")
 @_options.inference_options
 @_options.force
 @_options.verbosity
 @setting_options(FineTuneConfig)
-def finetune(
-    genome: Path | None,
-    task: str,
-    train: Path,
-    valid: Path | None,
-    test: Path | None,
-    mode: str,
-    output: Path | None,
-    model: str,
-    kind: str,
-    label_column: str | None,
-    class_names: str | None,
-    kmers: bool,
-    balanced: bool,
-    stranded: bool,
-    window: int | None,
-    on_overlap: str,
-    chrom_alias: Path | None,
-    seed: int,
-    note: str,
-    licence: str,
-    device: str,
-    precision: str,
-    max_tokens: int | None,
-    force: bool,
-    **settings: Any,
-) -> None:
+def finetune(genome: Path | None, task: str, output: Path | None, **options: Any) -> None:
     """Train a task on labelled sequences, for findna predict.
 
     What of a sequence the head reads (layer, strands, poolings, k-mers) and its regularisation are
@@ -129,13 +142,13 @@ def finetune(
         raise click.UsageError(
             f"--task {task}: a name of letters, digits, '.', '_' and '-'; -o names the folder"
         )
-    given = settings_of(FineTuneConfig, settings)
-    if given and mode == "probe":
+    given = settings_of(FineTuneConfig, options)
+    if given and options["mode"] == "probe":
         name = next(iter(given)).replace("_", "-")
         raise click.UsageError(f"--{name} needs --mode full")
 
-    from findna.commands.finetune import finetune as run
-    from findna.commands.finetune import read_splits
+    from findna.commands.finetune import FineTuneOptions, SplitOptions, read_splits
+    from findna.commands.finetune import finetune as train_task
     from findna.genome.fasta import Genome, read_aliases
     from findna.model.devices import Compute
     from findna.outputs.files import check_model_folder
@@ -144,40 +157,47 @@ def finetune(
 
     _options.begin()
     folder = output or tasks_home() / task
-    check_model_folder(folder, force)
-    config = from_dict(FineTuneConfig, given)
+    check_model_folder(folder, options["force"])
+    names = options["class_names"]
+    how = FineTuneOptions(
+        mode=options["mode"],
+        class_names=names.split(",") if names else None,
+        kmers=options["kmers"],
+        balanced=options["balanced"],
+        config=from_dict(FineTuneConfig, given),
+        seed=options["seed"],
+    )
     with ExitStack() as stack:
         fasta = None
         if genome is not None:
-            aliases = read_aliases(chrom_alias) if chrom_alias else None
-            fasta = stack.enter_context(Genome(genome, aliases))
-        splits = read_splits(
-            train, valid, test, fasta,
-            kind=kind, label_column=label_column, stranded=stranded, window=window,
-            on_overlap=on_overlap, seed=seed,
-        )  # fmt: skip
-    summary = run(
+            alias = options["chrom_alias"]
+            fasta = stack.enter_context(Genome(genome, read_aliases(alias) if alias else None))
+        reading = SplitOptions(
+            kind=options["kind"],
+            label_column=options["label_column"],
+            stranded=options["stranded"],
+            window=options["window"],
+            on_overlap=options["on_overlap"],
+            seed=options["seed"],
+        )
+        splits = read_splits(options["train"], options["valid"], options["test"], fasta, reading)
+    summary = train_task(
         splits,
         folder,
-        model=model,
-        mode=mode,
-        class_names=class_names.split(",") if class_names else None,
-        kmers=kmers,
-        config=config,
-        balanced=balanced,
-        compute=Compute.on(device, precision, max_tokens),
-        seed=seed,
-        note=note,
-        licence=licence,
-        force=force,
+        how,
+        model=options["model"],
+        compute=Compute.on(options["device"], options["precision"], options["max_tokens"]),
+        note=options["note"],
+        licence=options["licence"],
+        force=options["force"],
     )
-    where = "test" if "test" in summary.metrics else "valid"
+    split = "test" if "test" in summary.metrics else "valid"
     shown = ", ".join(
         f"{name.upper() if name in ('mcc', 'auroc') else name} {value:.3f}"
-        for name, value in summary.metrics[where].items()
+        for name, value in summary.metrics[split].items()
         if value is not None and name in ("accuracy", "mcc", "auroc", "r2", "pearson")
     )
-    named = {"test": "test set", "valid": "validation set"}[where]
+    named = {"test": "test set", "valid": "validation set"}[split]
     _options.say(
         f"{task}: {shown} on the {named}; reads {summary.features}; "
         f"{summary.seconds:.0f} s -> {folder} ({summary.digest[:12]})"

@@ -1,11 +1,11 @@
-"""Labelled sequences in, a task folder out."""
+"""Train a task: labelled sequences in, a task folder out."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from findna.tasks.calibration import fit_temperature
 from findna.tasks.card import task_card
 from findna.tasks.features import Features, FeatureTable, Matrix
 from findna.tasks.full import fine_tune
-from findna.tasks.probe import Labels, Probe, Rows, fit_probe, logits_of, search_space
+from findna.tasks.probe import Labels, Probe, Problem, Rows, fit_probe, logits_of, search_space
 from findna.tasks.recipe import FineTuneConfig
 from findna.tasks.task import TaskConfig, is_class_name, save_task, to_probabilities
 
@@ -54,6 +54,28 @@ class Splits:
 
 
 @dataclass(frozen=True)
+class SplitOptions:
+    """How the sets of a run are read.
+
+    Parameters
+    ----------
+    kind, label_column, stranded, window
+        As in `findna.labelled.sets.read_labelled`.
+    on_overlap : {"stop", "drop", "keep"}
+        What becomes of training sequences that also occur in another set, on either strand.
+    seed : int
+        Decides what is held out where there is no validation set.
+    """
+
+    kind: str = "auto"
+    label_column: str | None = None
+    stranded: bool = True
+    window: int | None = None
+    on_overlap: str = "stop"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class FineTuneSummary:
     """What a run made."""
 
@@ -65,37 +87,35 @@ class FineTuneSummary:
 
 
 def _drop_overlap(name: str, train: LabelledSet, other: LabelledSet, policy: str) -> LabelledSet:
-    """The training set without what also occurs in another one, or an error that says so."""
+    """Return the training set without what also occurs in another set, or raise LabelError."""
     same, flipped = overlap(other, train)  # rows of train
     if len(same) + len(flipped) == 0 or policy == "keep":
         return train
     if policy == "stop":
-        found = f"{len(same)} identical, {len(flipped)} as reverse complement"
+        counts = f"{len(same)} identical, {len(flipped)} as reverse complement"
         raise LabelError(
             f"{train.name}: {len(same) + len(flipped)} sequences also occur in {other.name} "
-            f"({found}), so that the {name} figures would flatter; --on-overlap drop leaves them "
+            f"({counts}), so that the {name} figures would flatter; --on-overlap drop leaves them "
             f"out of {train.name}"
         )
     kept = np.setdiff1d(np.arange(len(train)), np.concatenate((same, flipped)))
     if len(kept) == 0:
         raise LabelError(f"{train.name}: every sequence also occurs in {other.name}; give others")
-    logger.warning("%d sequences of %s left out: they occur in %s", len(train) - len(kept),
-                   train.name, other.name)  # fmt: skip
+    logger.warning(
+        "%d sequences of %s left out: they occur in %s",
+        len(train) - len(kept),
+        train.name,
+        other.name,
+    )
     return train.take(kept)
 
 
 def read_splits(
     train: Path,
-    valid: Path | None,
-    test: Path | None,
-    genome: Genome | None,
-    *,
-    kind: str = "auto",
-    label_column: str | None = None,
-    stranded: bool = True,
-    window: int | None = None,
-    on_overlap: str = "stop",
-    seed: int = 0,
+    valid: Path | None = None,
+    test: Path | None = None,
+    genome: Genome | None = None,
+    options: SplitOptions = SplitOptions(),
 ) -> Splits:
     """Read what a run trains on, chooses by and is measured on.
 
@@ -107,36 +127,34 @@ def read_splits(
     LabelError
         A set cannot be used, or shares sequences with another (``on_overlap`` stop).
     """
-    found = find_splits(train) if train.is_dir() else {}
-    if found:
-        if "train" not in found:
-            raise LabelError(f"{train}: holds {', '.join(found)} but no train split; name files")
-        train, valid, test = (
-            found["train"], valid or found.get("dev"), test or found.get("test"),
-        )  # fmt: skip
-    options: dict[str, Any] = {
-        "label_column": label_column, "stranded": stranded, "window": window
-    }  # fmt: skip
-    data = read_labelled(train, genome, kind=kind, **options)
+    files = find_splits(train) if train.is_dir() else {}
+    if files:
+        if "train" not in files:
+            raise LabelError(f"{train}: holds {', '.join(files)} but no train split; name files")
+        train, valid, test = files["train"], valid or files.get("dev"), test or files.get("test")
+    how: dict[str, Any] = {
+        "label_column": options.label_column,
+        "stranded": options.stranded,
+        "window": options.window,
+    }
+    data = read_labelled(train, genome, kind=options.kind, **how)
     check_trainable(data)
     others: dict[str, LabelledSet] = {}
     for name, path in (("test", test), ("valid", valid)):
         if path is not None:
-            others[name] = read_labelled(
-                path, genome, kind=data.kind, classes=data.classes, **options
-            )
-            data = _drop_overlap(name, data, others[name], on_overlap)
+            others[name] = read_labelled(path, genome, kind=data.kind, classes=data.classes, **how)
+            data = _drop_overlap(name, data, others[name], options.on_overlap)
     if "test" in others and "valid" in others:
-        others["valid"] = _drop_overlap("test", others["valid"], others["test"], on_overlap)
+        others["valid"] = _drop_overlap("test", others["valid"], others["test"], options.on_overlap)
     check_trainable(data)
     if "valid" in others:
         return Splits(data, others["valid"], others.get("test"), "its own file")
-    rows, held = hold_out(data, VALID_FRACTION, seed)
+    rows, held = hold_out(data, VALID_FRACTION, options.seed)
     by_contig = data.contigs is not None and not (
         {data.contigs[i] for i in rows} & {data.contigs[i] for i in held}
     )
-    where = "whole contigs" if by_contig else "drawn at random, by class"
-    share = f"{len(held) / len(data):.0%} of the training set, {where}"
+    drawn = "whole contigs" if by_contig else "drawn at random, by class"
+    share = f"{len(held) / len(data):.0%} of the training set, {drawn}"
     valid_set = replace(data.take(held), name=f"{data.name} (held-out part)")
     train_set = data.take(rows)
     if not by_contig:
@@ -145,7 +163,7 @@ def read_splits(
     return Splits(train_set, valid_set, others.get("test"), share)
 
 
-def _describe_set(data: LabelledSet, **more: Any) -> dict[str, Any]:
+def _describe_set(data: LabelledSet, **extra: Any) -> dict[str, Any]:
     described: dict[str, Any] = {
         "file": Path(data.name).name,
         "sha256": data.digest,
@@ -154,32 +172,18 @@ def _describe_set(data: LabelledSet, **more: Any) -> dict[str, Any]:
     if data.kind == CLASSES:
         counts = np.bincount(data.labels, minlength=len(data.classes)).tolist()
         described["classes"] = dict(zip(data.classes, counts, strict=True))
-    return described | more
+    return described | extra
 
 
 def _window(data: LabelledSet) -> int:
-    """The length of every sequence, or 0 where they differ."""
+    """Return the length of every sequence, or 0 where they differ."""
     lengths = {len(sequence) for sequence in data.sequences}
     return lengths.pop() if len(lengths) == 1 else 0
 
 
-def finetune(
-    splits: Splits,
-    folder: Path,
-    *,
-    model: str = "tiny",
-    mode: str = "probe",
-    class_names: Sequence[str] | None = None,
-    kmers: bool = True,
-    config: FineTuneConfig = FineTuneConfig(),
-    balanced: bool = False,
-    compute: Compute,
-    seed: int = 0,
-    note: str = "",
-    licence: str = "",
-    force: bool = False,
-) -> FineTuneSummary:
-    """Train a task and write its folder.
+@dataclass(frozen=True)
+class FineTuneOptions:
+    """What decides a task, beside data and model.
 
     Parameters
     ----------
@@ -191,6 +195,35 @@ def finetune(
         Let validation append k-mer frequencies to the embedding, in mode ``probe``.
     balanced : bool
         Weight classes by the inverse of their frequency in training.
+    config : FineTuneConfig
+        Training in mode ``full``.
+    """
+
+    mode: str = "probe"
+    class_names: Sequence[str] | None = None
+    kmers: bool = True
+    balanced: bool = False
+    config: FineTuneConfig = field(default_factory=FineTuneConfig)
+    seed: int = 0
+
+
+def finetune(
+    splits: Splits,
+    folder: Path,
+    options: FineTuneOptions = FineTuneOptions(),
+    *,
+    model: str = "tiny",
+    compute: Compute,
+    note: str = "",
+    licence: str = "",
+    force: bool = False,
+) -> FineTuneSummary:
+    """Train a task and write its folder.
+
+    Parameters
+    ----------
+    note, licence : str
+        For the card: a sentence, and the licence of the weights.
 
     Raises
     ------
@@ -200,7 +233,7 @@ def finetune(
     started = time.monotonic()
     check_model_folder(folder, force)
     train, valid, test = splits.train, splits.valid, splits.test
-    classes = tuple(class_names or train.classes)
+    classes = tuple(options.class_names or train.classes)
     if len(classes) != len(train.classes) or len(set(classes)) != len(classes):
         raise ConfigError(
             f"--class-names: {len(classes)} different names wanted for the classes "
@@ -210,30 +243,34 @@ def finetune(
         )
     for name in classes:
         if not is_class_name(name):
-            raise ConfigError(f"class name {name!r}: must be printable and hold no comma; "
-                              "--class-names gives others")  # fmt: skip
-    if balanced and train.kind == REGRESSION:
+            raise ConfigError(
+                f"class name {name!r}: must be printable and hold no comma; "
+                "--class-names gives others"
+            )
+    if options.balanced and train.kind == REGRESSION:
         raise ConfigError("--balanced weights classes or labels; a regression has neither")
     if warning := length_warning(train, valid):
         logger.warning("%s", warning)
     checkpoint = load_checkpoint(model)
     measured_sets = [valid] if test is None else [valid, test]
 
-    chosen_by = [train, valid] if mode == "full" else [train, *measured_sets]
+    chosen_by = [train, valid] if options.mode == "full" else [train, *measured_sets]
     table, labels, parts = _join(chosen_by, checkpoint.model, compute)
-    probe = fit_probe(
-        table, labels, parts[0], parts[1],
-        kind=train.kind, n_outputs=len(classes), seed=seed, balanced=balanced,
-        **search_space(mode, kmers),
-    )  # fmt: skip
+    problem = Problem(train.kind, len(classes), labels, parts[0], parts[1], options.balanced)
+    space = search_space(options.mode, options.kmers)
+    probe = fit_probe(table, problem, space, seed=options.seed)
     network, head, training = checkpoint.model, probe.head, _probe_record(probe)
     rows = parts[1:]
-    if mode == "full":
+    if options.mode == "full":
         tuned = fine_tune(
-            checkpoint.model, probe, table.sequences, labels, parts[0], parts[1],
-            kind=train.kind, n_outputs=len(classes), config=config, compute=compute,
-            balanced=balanced, seed=seed,
-        )  # fmt: skip
+            checkpoint.model,
+            probe,
+            table.sequences,
+            problem,
+            options.config,
+            compute,
+            seed=options.seed,
+        )
         head, network = tuned.head, tuned.model.half().float()  # as it will be stored
         history = [{k: _finite(v) for k, v in epoch.items()} for epoch in tuned.history]
         training |= {"best_epoch": tuned.epoch, "history": history}
@@ -241,10 +278,10 @@ def finetune(
         table, labels, rows = _join(measured_sets, network, replace(compute, precision="fp32"))
     logits = [logits_of(head, probe.features, table, part) for part in rows]
     temperature = fit_temperature(valid.labels, logits[0], train.kind)
-    metrics, calibration = _measure(measured_sets, logits, train.kind, temperature, seed)
-    named = mode == "full" or checkpoint.folder.parent == SHIPPED
+    metrics, calibration = _measure(measured_sets, logits, train.kind, temperature, options.seed)
+    named = options.mode == "full" or checkpoint.folder.parent == SHIPPED
     settings = TaskConfig(
-        mode=mode,
+        mode=options.mode,
         kind=train.kind,
         classes=classes,
         window=_window(train),
@@ -266,8 +303,8 @@ def finetune(
         "calibration": calibration,
         "training": training
         | {
-            "seed": seed,
-            "balanced": balanced,
+            "seed": options.seed,
+            "balanced": options.balanced,
             "hardware": describe(compute.device),
             "seconds": round(seconds, 1),
         },
@@ -275,14 +312,15 @@ def finetune(
         "licence": licence,
     }
     card = task_card(folder.resolve().name, settings, record)
-    digest = save_task(folder, settings, head, record, card, network if mode == "full" else None)
+    stored = network if options.mode == "full" else None
+    digest = save_task(folder, settings, head, record, card, stored)
     return FineTuneSummary(folder, digest, probe.features, metrics, time.monotonic() - started)
 
 
 def _join(
     sets: list[LabelledSet], model: Model, compute: Compute
 ) -> tuple[FeatureTable, Labels, list[Rows]]:
-    """One table of all sets, their labels, and the rows of each."""
+    """Return one table of all sets, their labels, and the rows of each."""
     sequences = [sequence for data in sets for sequence in data.sequences]
     labels = np.concatenate([data.labels for data in sets])
     edges = np.cumsum([0, *map(len, sets)])
@@ -300,14 +338,14 @@ def _probe_record(probe: Probe) -> dict[str, Any]:
 
 
 def _finite(value: float) -> float | None:
-    """None for what JSON has no number for."""
+    """Return None for what JSON has no number for."""
     return value if np.isfinite(value) else None
 
 
 def _measure(
     sets: list[LabelledSet], logits: list[Matrix], kind: str, temperature: float, seed: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Metrics of validation and test set, and calibration on the last of them."""
+    """Return metrics of validation and test set, and calibration on the last of them."""
     metrics: dict[str, Any] = {}
     probabilities: Matrix = logits[0]
     for name, data, values in zip(("valid", "test"), sets, logits, strict=False):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,7 @@ from findna.labelled.sets import read_labelled
 from findna.model import collective
 from findna.model.checkpoint import CONFIG
 from findna.model.devices import describe, keep_freed_memory, resolve_device
-from findna.outputs.files import check_model_folder, check_output
+from findna.outputs.files import check_model_folder, check_output, file_digest
 from findna.pretraining.corpus import Corpus
 from findna.pretraining.curves import need_curves, write_report
 from findna.pretraining.history import METRICS, read_history
@@ -35,15 +34,6 @@ from findna.settings import to_dict
 logger = logging.getLogger(__name__)
 
 _SEQUENCE = ".sequence."  # and the process that reads it
-
-
-def _sha256(path: Path) -> str:
-    """Return the digest of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -242,11 +232,11 @@ def _data_facts(data: TrainingData, train: Corpus) -> dict[str, Any]:
     lists = {"regions": data.regions, "exclude": data.exclude}
     return {
         "file": data.fasta.name,
-        "sha256": _sha256(data.fasta),
+        "sha256": file_digest(data.fasta),
         "bases": train.n_bases,
         "contigs": len({stretch.contig for stretch in train.stretches}),
         "heldout": ", ".join(data.heldout),
-        **{name: _sha256(path) for name, path in lists.items() if path},
+        **{name: file_digest(path) for name, path in lists.items() if path},
     }
 
 

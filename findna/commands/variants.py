@@ -19,10 +19,10 @@ from findna.errors import ConfigError
 from findna.genome.fasta import Genome
 from findna.model.checkpoint import load_checkpoint, training_length
 from findna.model.devices import Compute
-from findna.outputs.files import Destination
+from findna.outputs.files import Destination, file_digest
 from findna.outputs.hdf5 import EmbeddingWriter
 from findna.outputs.provenance import origin, run_facts
-from findna.outputs.shards import file_digest, write_note
+from findna.outputs.shards import write_note
 from findna.tasks.task import Task, load_tasks
 from findna.variants.alleles import (
     SCORED,

@@ -1,4 +1,4 @@
-"""What an embedding has to beat: k-mer regression, a small CNN, and nearest neighbours.
+"""Baselines of a model: random weights, k-mer regression, a small CNN, and nearest neighbours.
 
 Every choice is made on validation sequences; none of these functions is given a test set. A
 prediction is one row per sequence: the probability of each class or label, or the value of each
@@ -7,7 +7,6 @@ target.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,16 +15,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy import sparse
-from sklearn.dummy import DummyClassifier
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 from findna.genome.encoding import BLANK, Tokens
 from findna.labelled.metrics import measure
-from findna.labelled.sets import CLASSES, MULTILABEL, REGRESSION
+from findna.labelled.sets import CLASSES, REGRESSION
+from findna.model.checkpoint import Model
+from findna.model.config import EncoderConfig
 from findna.tasks.kmers import kmer_counts
+from findna.tasks.regression import Regression
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[Any]
@@ -40,10 +39,10 @@ MOST_FOR_CHOICE = 5000
 
 
 def validation_score(labels: Labels, predictions: Floats, kind: str) -> float:
-    """What choices maximise: AUROC, or R2 of a regression.
+    """Return what choices maximise: AUROC, or R2 of a regression.
 
-    With a single class in validation, where neither exists, the mean log-probability of the
-    right class.
+    Where neither is defined, as with a single class in validation: the mean log-probability of the
+    right class, or less the mean squared error.
     """
     score = measure(labels, predictions, kind)["r2" if kind == REGRESSION else "auroc"]
     if not np.isnan(score):
@@ -55,6 +54,13 @@ def validation_score(labels: Labels, predictions: Floats, kind: str) -> float:
     else:
         right = np.where(labels == 1, predictions, 1 - predictions)
     return float(np.log(right.clip(1e-12)).mean())
+
+
+def random_model(config: EncoderConfig, seed: int) -> Model:
+    """Return a model of the same sizes with weights as before any training."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return Model(config).requires_grad_(False).eval()
 
 
 class KmerTable:
@@ -73,7 +79,7 @@ class KmerTable:
         return len(self._rows)
 
     def take(self, rows: Rows) -> KmerTable:
-        """The table of some rows, by index."""
+        """Return the table of some rows, by index."""
         whole = self if self._whole is None else self._whole
         rows = self._rows[rows]
         part = KmerTable([whole.sequences[row] for row in rows])
@@ -81,9 +87,9 @@ class KmerTable:
         return part
 
     def counts(self, k: int, both_strands: bool) -> sparse.csr_matrix:
-        """``kmer_counts`` of the sequences."""
+        """Return ``kmer_counts`` of the sequences."""
         key = (k, both_strands)
-        # most of a table is counted as a whole, for the sake of its other parts
+        # a large part counts the whole table, whose other parts then need not
         if self._whole is not None and (
             key in self._whole._counts or 2 * len(self) >= len(self._whole)
         ):
@@ -97,49 +103,39 @@ def _table(sequences: KmerTable | Sequence[Tokens]) -> KmerTable:
     return sequences if isinstance(sequences, KmerTable) else KmerTable(sequences)
 
 
-class _Regression:
-    """Logistic or ridge regression on scaled features, for one C after another.
+class CountRegression:
+    """Logistic or ridge regression on scaled k-mer counts, for one C after another.
 
-    Fits with growing C start from one another.
+    Parameters
+    ----------
+    counts : csr_matrix, shape (n, n_kmers)
+    labels, kind, n_classes
+        As in `kmer_regression`.
     """
 
-    def __init__(self, features: Any, labels: Labels, kind: str, n_classes: int) -> None:
+    def __init__(
+        self, counts: sparse.csr_matrix, labels: Labels, kind: str, n_classes: int
+    ) -> None:
         self.kind, self.n_classes = kind, n_classes
         # the mean stays: taking it away would fill the zeros of a sparse matrix
         self.scaler = StandardScaler(with_mean=False)
-        self.features = self.scaler.fit_transform(features)
-        self.targets = list(labels.T) if kind == MULTILABEL else [labels]
-        self.models = [self._model(target) for target in self.targets]
+        self.regression = Regression(self.scaler.fit_transform(counts), labels, kind)
 
-    def _model(self, target: Labels) -> Any:
-        if self.kind == REGRESSION:
-            return Ridge(solver="sparse_cg")
-        if len(np.unique(target)) == 1:
-            return DummyClassifier()
-        return LogisticRegression(max_iter=1000, warm_start=True)
-
-    def fit(self, strength: float) -> _Regression:
-        for model, target in zip(self.models, self.targets, strict=True):
-            if isinstance(model, Ridge):
-                model.set_params(alpha=1 / strength)
-            elif isinstance(model, LogisticRegression):
-                model.set_params(C=strength)
-            with warnings.catch_warnings():
-                # the last digits of the weights do not matter, and validation judges the rest
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                model.fit(self.features, target)
+    def fit(self, strength: float) -> CountRegression:
+        """Fit with this C."""
+        self.regression.fit(1 / strength if self.kind == REGRESSION else strength)
         return self
 
-    def predict(self, features: Any) -> Floats:
-        """Shape (n, n_classes)."""
-        features = self.scaler.transform(features)
+    def predict(self, counts: sparse.csr_matrix) -> Floats:
+        """Return predictions, shape (n, n_classes)."""
+        features, models = self.scaler.transform(counts), self.regression.models
         predictions = np.zeros((features.shape[0], self.n_classes))
         if self.kind == REGRESSION:
-            predictions[:] = self.models[0].predict(features).reshape(len(predictions), -1)
+            predictions[:] = models[0].predict(features).reshape(len(predictions), -1)
         elif self.kind == CLASSES:
-            predictions[:, self.models[0].classes_] = self.models[0].predict_proba(features)
+            predictions[:, models[0].classes_] = models[0].predict_proba(features)
         else:
-            for column, model in enumerate(self.models):
+            for column, model in enumerate(models):
                 predictions[:, column] = model.predict_proba(features) @ model.classes_
         return predictions
 
@@ -155,10 +151,10 @@ class KmerModel:
     """
 
     choice: dict[str, Any]
-    _regression: _Regression
+    _regression: CountRegression
 
     def predict(self, sequences: KmerTable | Sequence[Tokens]) -> Floats:
-        """Predictions of sequences or of a table of them; shape (n, n_classes)."""
+        """Return predictions of sequences or of a table of them; shape (n, n_classes)."""
         counts = _table(sequences).counts(self.choice["k"], self.choice["both_strands"])
         return self._regression.predict(counts)
 
@@ -173,7 +169,7 @@ def kmer_regression(
     *,
     seed: int,
 ) -> KmerModel:
-    """Logistic regression, or ridge regression of numbers, on k-mer frequencies.
+    """Fit logistic regression, or ridge regression of numbers, on k-mer frequencies.
 
     k, strand handling and C are those best on validation sequences, with at most
     MOST_FOR_CHOICE sequences of either split; the fit that is kept uses every training
@@ -196,12 +192,13 @@ def kmer_regression(
     rows, valid_rows = (
         np.sort(rng.permutation(len(table))[:MOST_FOR_CHOICE]) for table in (train, valid)
     )
-    some, judges = train.take(rows), valid.take(valid_rows)
+    few, judges = train.take(rows), valid.take(valid_rows)
     best = -np.inf
     choice: dict[str, Any] = {}
     for k in KS:
         for both_strands in (True, False):
-            regression = _Regression(some.counts(k, both_strands), y_train[rows], kind, n_classes)
+            counts = few.counts(k, both_strands)
+            regression = CountRegression(counts, y_train[rows], kind, n_classes)
             counts = judges.counts(k, both_strands)
             for strength in STRENGTHS:
                 predictions = regression.fit(strength).predict(counts)
@@ -210,8 +207,8 @@ def kmer_regression(
                     best = score
                     choice = {"k": k, "both_strands": both_strands, "C": strength}
     counts = train.counts(choice["k"], choice["both_strands"])
-    final = _Regression(counts, y_train, kind, n_classes).fit(choice["C"])
-    final.features = None  # a model may be kept, its training data need not
+    final = CountRegression(counts, y_train, kind, n_classes).fit(choice["C"])
+    final.regression.forget()
     return KmerModel(choice, final)
 
 
@@ -248,7 +245,7 @@ class GenomicBenchmarksCNN(nn.Module):
         self.output = nn.Linear(512, n_classes)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Logits, shape (n, n_classes); ``tokens`` has shape (n, length), uint8."""
+        """Return logits, shape (n, n_classes); ``tokens`` has shape (n, length), uint8."""
         one_hot = nn.functional.one_hot(tokens.long(), BLANK + 1).transpose(1, 2)
         # the embedding times the first weights, once per token id instead of once per position
         weight = torch.einsum("oew,ve->ovw", self.conv1.weight, self.embedding.weight)
@@ -265,7 +262,7 @@ def _pool(hidden: Tensor) -> Tensor:
 
 
 def _padded(sequences: Sequence[Tokens], length: int) -> Tensor:
-    """Tokens cut or padded at the end; shape (n, length), uint8."""
+    """Return tokens cut or padded at the end; shape (n, length), uint8."""
     tokens = np.full((len(sequences), length), BLANK, dtype=np.uint8)
     for row, sequence in zip(tokens, sequences, strict=True):
         row[: len(sequence)] = sequence[:length]
@@ -288,7 +285,7 @@ class CNNModel:
 
     @torch.inference_mode()
     def predict(self, sequences: Sequence[Tokens]) -> Floats:
-        """Probabilities, shape (n, n_classes)."""
+        """Return probabilities, shape (n, n_classes)."""
         return _probabilities(self._network, _padded(sequences, self._length))
 
 
@@ -303,6 +300,25 @@ def _probabilities(network: GenomicBenchmarksCNN, tokens: Tensor) -> Floats:
     return probabilities
 
 
+@dataclass(frozen=True)
+class CNNTraining:
+    """How long the network is trained.
+
+    Parameters
+    ----------
+    epochs : int
+        At most.
+    batch_size : int
+        Sequences of a step.
+    patience : int
+        Epochs without a better one after which training stops.
+    """
+
+    epochs: int = 30
+    batch_size: int = 64
+    patience: int = 5
+
+
 def train_cnn(
     train: Sequence[Tokens],
     y_train: Labels,
@@ -311,15 +327,13 @@ def train_cnn(
     n_classes: int,
     *,
     seed: int,
-    epochs: int = 30,
-    batch_size: int = 64,
-    patience: int = 5,
+    training: CNNTraining = CNNTraining(),
     device: torch.device | str = "cpu",
 ) -> CNNModel:
     """Train ``GenomicBenchmarksCNN`` with Adam at its default rate, as its authors do.
 
-    The epoch best on validation is kept; training stops after ``patience`` epochs without a
-    better one. Sequences are padded at the end to the longest of training, longer ones cut.
+    The epoch best on validation is kept. Sequences are padded at the end to the longest of
+    training, longer ones cut.
 
     Parameters
     ----------
@@ -339,9 +353,9 @@ def train_cnn(
     network.to(device)
     optimizer = torch.optim.Adam(network.parameters())
     best, best_epoch, kept = -np.inf, 0, {}
-    for epoch in range(1, epochs + 1):
+    for epoch in range(1, training.epochs + 1):
         network.train()
-        for rows in torch.split(torch.randperm(len(tokens), generator=order), batch_size):
+        for rows in torch.split(torch.randperm(len(tokens), generator=order), training.batch_size):
             logits = network(tokens[rows].to(device))
             loss = nn.functional.cross_entropy(logits, labels[rows].to(device))
             optimizer.zero_grad()
@@ -351,7 +365,7 @@ def train_cnn(
         if score > best:
             best, best_epoch = score, epoch
             kept = {name: value.clone() for name, value in network.state_dict().items()}
-        if epoch - best_epoch >= patience:
+        if epoch - best_epoch >= training.patience:
             break
     network.load_state_dict(kept)
     return CNNModel({"epoch": best_epoch}, network, length)
@@ -359,7 +373,7 @@ def train_cnn(
 
 @dataclass(frozen=True)
 class NearestNeighbours:
-    """Mean label of the nearest training vectors, by cosine of standardised vectors.
+    """Predicts the mean label of the nearest training vectors, by cosine of standardised vectors.
 
     Parameters
     ----------
@@ -373,7 +387,7 @@ class NearestNeighbours:
     _targets: Floats
 
     def predict(self, vectors: npt.NDArray[np.float32]) -> Floats:
-        """Predictions of vectors, shape (n, dim); shape (n, n_classes)."""
+        """Return predictions of vectors, shape (n, dim); shape (n, n_classes)."""
         k = self.choice["k"]
         return _neighbour_means(_unit(self._scaler, vectors), self._vectors, self._targets, [k])[k]
 
@@ -392,7 +406,7 @@ def _neighbour_means(
     targets: Floats,
     ks: Sequence[int],
 ) -> dict[int, Floats]:
-    """Mean target of the k nearest vectors by k; each of shape (n, n_targets)."""
+    """Return the mean target of the k nearest vectors by k; each of shape (n, n_targets)."""
     means = {k: np.empty((len(queries), targets.shape[1])) for k in ks}
     most = max(ks)
     for start in range(0, len(queries), 512):
@@ -413,7 +427,7 @@ def knn(
     kind: str,
     n_classes: int,
 ) -> NearestNeighbours:
-    """Nearest neighbours; their number k is that of NEIGHBOURS best on validation.
+    """Fit nearest neighbours; their number k is that of NEIGHBOURS best on validation.
 
     Parameters
     ----------

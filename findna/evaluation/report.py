@@ -13,8 +13,10 @@ from findna.labelled.metrics import METRICS, NAMES, PRIMARY
 MODEL = "findna"
 """What the evaluated model is called among the methods."""
 BASELINES = {
-    "random": "random weights", "k-mers": "k-mers", "cnn": "CNN",
-}  # fmt: skip
+    "random": "random weights",
+    "k-mers": "k-mers",
+    "cnn": "CNN",
+}
 
 
 def mean_of(result: dict[str, Any], method: str, metric: str) -> float | None:
@@ -90,9 +92,10 @@ def _primary_table(sets: Sequence[dict[str, Any]]) -> list[str]:
             row.append("" if ours is None or other is None else f"{ours - other:+.3f}")
         rows.append(row)
     complete = [
-        result for result in sets
+        result
+        for result in sets
         if all(mean_of(result, m, PRIMARY[result["kind"]]) is not None for m in methods)
-    ]  # fmt: skip
+    ]
     if len(complete) > 1:
         means = [
             float(np.mean([mean_of(r, m, PRIMARY[r["kind"]]) for r in complete])) for m in methods

@@ -93,7 +93,7 @@ def _verdicts(result: dict[str, Any]) -> list[str]:
 
 
 def variant_markdown(report: dict[str, Any]) -> str:
-    """The report of `findna.evaluation.protocol.evaluate_variants` as Markdown."""
+    """The report of `findna.evaluation.variant_protocol.evaluate_variants` as Markdown."""
     about, sets, missing = report["about"], report["sets"], report["missing"]
     tasks = "".join(
         f", task {name} `{task['digest'][:12]}` (windows of {task['window']} bp)"

@@ -1,25 +1,21 @@
 """How well scores of variants tell labelled variants with an effect from those without.
 
-What is high or low in a variant with an effect is said beforehand, never chosen by the labels. The
-regressions are the only rows that see labels, and never those of the variants they score or of
-their neighbourhood.
+Whether a variant with an effect has a high or a low score is fixed beforehand, never chosen by the
+labels. Only regressions see labels, and never those of the variants they score or of the
+neighbourhood of these.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from findna.console import progress
-from findna.evaluation.baselines import STRENGTHS
+from findna.evaluation.baselines import STRENGTHS, random_model
 from findna.evaluation.variant_sets import Floats, Ints, LabelledVariants, Starts, distances
 from findna.genome.encoding import A, G, decode, encode
 from findna.genome.fasta import Genome
@@ -28,6 +24,7 @@ from findna.labelled.sets import CLASSES
 from findna.model.checkpoint import Checkpoint
 from findna.model.devices import Compute
 from findna.tasks.kmers import kmer_counts
+from findna.tasks.regression import Regression, Solver
 from findna.tasks.task import Task
 from findna.variants.alleles import Examined, Examiner
 from findna.variants.haplotypes import Change, trim
@@ -42,12 +39,15 @@ K = 3
 """Length of the k-mers; 3 for an SNV is its trinucleotide context, before and after."""
 
 _FOLDS = 5
+_BALANCED = Solver(balanced=True)
+"""Log-odds of different folds are compared: without it they would hold the share of positives in
+training, which is low where it is high in the test fold."""
 _PURINES = (A, G)
 
 
 @dataclass(frozen=True)
-class Reading:
-    """One number per variant, and what it is said to be in variants with an effect.
+class Ranking:
+    """One number per variant, by which variants are ranked.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class Reading:
 
 
 def folds(places: Ints, n: int = _FOLDS) -> Iterator[tuple[Ints, Ints]]:
-    """Training and test rows: n contiguous stretches of the genome are tested in turn.
+    """Yield training and test rows: n contiguous stretches of the genome are tested in turn.
 
     Training rows are all others that lie at least APART from every test row.
 
@@ -86,7 +86,7 @@ def folds(places: Ints, n: int = _FOLDS) -> Iterator[tuple[Ints, Ints]]:
 
 
 def held_out(features: Floats, labels: Ints, places: Ints, strength: float | None = None) -> Floats:
-    """Log-odds of each row by a logistic regression on the training rows of its fold; (n,).
+    """Return log-odds of each row by a logistic regression on the training rows of its fold; (n,).
 
     Where a fold leaves no row of one class to learn from, 0.
 
@@ -106,26 +106,21 @@ def held_out(features: Floats, labels: Ints, places: Ints, strength: float | Non
         chosen = strength
         if chosen is None:
             chosen = max(STRENGTHS, key=lambda c: _measures(seen[1], held_out(*seen, c))["auroc"])
-        # balanced: else the share of positives in training, low where it is high in the test
-        # fold, would be part of what is compared between folds
-        model = make_pipeline(
-            StandardScaler(),
-            LogisticRegression(C=chosen, class_weight="balanced", max_iter=1000),
-        )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits do not matter
-            model.fit(seen[0], seen[1])
-        found[test] = model.decision_function(features[test])
+        scaler = StandardScaler()
+        regression = Regression(scaler.fit_transform(seen[0]), seen[1], CLASSES, _BALANCED)
+        regression.fit(chosen)
+        (model,) = regression.models
+        found[test] = model.decision_function(scaler.transform(features[test]))
     return found
 
 
-def _regression(name: str, features: Floats, data: LabelledVariants) -> Reading:
+def _regression(name: str, features: Floats, data: LabelledVariants) -> Ranking:
     values = held_out(features, data.labels, data.places)
-    return Reading(f"regression on {name}", "fitted", values)
+    return Ranking(f"regression on {name}", "fitted", values)
 
 
 def _change(before: Floats, after: Floats) -> Floats:
-    """Features of a change: its direction, and its size whatever the direction."""
+    """Return features of a change: its direction, and its size whatever the direction."""
     change = after - before
     return np.hstack((change, abs(change)))
 
@@ -133,10 +128,10 @@ def _change(before: Floats, after: Floats) -> Floats:
 # scores
 
 
-def plain_readings(
+def plain_rankings(
     items: Sequence[Examined], data: LabelledVariants, far: Floats | None
-) -> list[Reading]:
-    """What needs no model.
+) -> list[Ranking]:
+    """Return rankings that need no model.
 
     Parameters
     ----------
@@ -145,8 +140,12 @@ def plain_readings(
     far : ndarray, shape (n,), optional
         Distance to the nearest start of transcription, bp.
     """
-    windows = [[haplotype.tokens for haplotype in found[0][0]] for item in items
-               for found in item.windows if found]  # fmt: skip
+    windows = [
+        [haplotype.tokens for haplotype in found[0][0]]
+        for item in items
+        for found in item.windows
+        if found
+    ]
     letters = [[decode(tokens) for tokens in pair] for pair in windows]
     cpg = [ref.count("CG") != alt.count("CG") for ref, alt in letters]
     gc = [(ref.count("G") + ref.count("C")) / len(ref) for ref, _ in letters]
@@ -163,52 +162,52 @@ def plain_readings(
     before, after = (
         kmer_counts([pair[i] for pair in windows], K).toarray().astype(np.float64) for i in (0, 1)
     )
-    readings = []
+    rankings = []
     if far is not None:
         both = np.column_stack((gc, np.log1p(far)))
-        readings = [
-            Reading(TSS, "low", -far),
+        rankings = [
+            Ranking(TSS, "low", -far),
             _regression(f"GC content and {TSS}", both, data),
         ]
     return [
-        *readings,
-        Reading("transversion", "yes", np.array(transversion, float)),
-        Reading("CpG made or lost", "yes", np.array(cpg, float)),
-        Reading("bases inserted or deleted", "high", np.array(size, float)),
-        Reading("GC content of the window", "high", np.array(gc)),
+        *rankings,
+        Ranking("transversion", "yes", np.array(transversion, float)),
+        Ranking("CpG made or lost", "yes", np.array(cpg, float)),
+        Ranking("bases inserted or deleted", "high", np.array(size, float)),
+        Ranking("GC content of the window", "high", np.array(gc)),
         _regression(f"{K}-mers of the window", before, data),
         _regression(f"the change of {K}-mers", _change(before, after), data),
     ]
 
 
-def model_readings(
+def model_rankings(
     effects: Sequence[Effect], data: LabelledVariants, far: Floats | None
-) -> list[Reading]:
-    """Scores of a model, and regressions on its embeddings."""
+) -> list[Ranking]:
+    """Return scores of a model, and regressions on its embeddings."""
     dist, llr = np.array([effect.values for effect in effects]).T
     before, after = (
         np.array([getattr(effect, name) for effect in effects], np.float64)
         for name in ("ref", "alt")
     )
     change = _change(before, after)
-    readings = [
-        Reading("FINDNA_DIST", "high", dist),
-        Reading("FINDNA_LLR, absolute", "high", abs(llr)),
-        Reading("FINDNA_LLR", "low", -llr),
+    rankings = [
+        Ranking("FINDNA_DIST", "high", dist),
+        Ranking("FINDNA_LLR, absolute", "high", abs(llr)),
+        Ranking("FINDNA_LLR", "low", -llr),
         _regression("the embedding of the window", before, data),
         _regression("the change of embedding", change, data),
     ]
     if far is not None:
         both = np.column_stack((change, np.log1p(far)))
-        readings.append(_regression(f"the change of embedding and {TSS}", both, data))
-    return readings
+        rankings.append(_regression(f"the change of embedding and {TSS}", both, data))
+    return rankings
 
 
-def task_readings(scorer: Scorer, effects: Sequence[Effect]) -> list[Reading]:
-    """How far each output of a task is moved."""
+def task_rankings(scorer: Scorer, effects: Sequence[Effect]) -> list[Ranking]:
+    """Return how far each output of a task moves."""
     columns = np.array([effect.values for effect in effects]).T
     return [
-        Reading(f"{score.id}, absolute", "high", abs(column))
+        Ranking(f"{score.id}, absolute", "high", abs(column))
         for score, column in zip(scorer.scores, columns, strict=True)
         if score.id.endswith("_DELTA")
     ]
@@ -223,60 +222,71 @@ def _effects(scorer: Scorer, items: Sequence[Examined], tokens: int, what: str) 
     return found
 
 
-def measure_variants(
-    name: str,
-    data: LabelledVariants,
-    genome: Genome,
-    checkpoint: Checkpoint,
-    random: Iterator[Checkpoint],
-    tasks: Sequence[tuple[Task, int]],
-    *,
-    window: int,
-    starts: Starts | None,
-    compute: Compute,
-) -> dict[str, Any]:
-    """Every figure of one set.
+@dataclass(frozen=True)
+class Scorers:
+    """What scores variants.
 
     Parameters
     ----------
-    random : iterator of Checkpoint
-        The same encoder with random weights, drawn anew.
+    checkpoint : Checkpoint
+    draws : int
+        Encoders of the same sizes with random weights, for comparison.
     tasks : sequence of (Task, int)
         Tasks, and the length of the window that each reads, bp.
+    window : int
+        Length of the window that the model reads, bp.
+    """
+
+    checkpoint: Checkpoint
+    draws: int
+    tasks: Sequence[tuple[Task, int]]
+    window: int
+    compute: Compute
+
+
+def measure_variants(
+    name: str, data: LabelledVariants, genome: Genome, scorers: Scorers, starts: Starts | None
+) -> dict[str, Any]:
+    """Return every figure of one set.
+
+    Parameters
+    ----------
     starts : dict of str to ndarray, optional
         As from `read_starts`.
     """
+    compute, checkpoint = scorers.compute, scorers.checkpoint
+    tokens = 4 * compute.budget
 
-    def examined(size: int) -> list[Examined]:
-        examiner = Examiner(genome, size)
+    def examined(window: int) -> list[Examined]:
+        examiner = Examiner(genome, window)
         return [examiner.examine(record) for record in data.records]
 
-    tokens = 4 * compute.budget
-    items = examined(window)
+    items = examined(scorers.window)
     far = None if starts is None else distances(starts, list(genome.contigs), data.places)
 
-    def of_model(one: Checkpoint, what: str) -> list[Reading]:
-        effects = _effects(Scorer(one, SCORES, vectors=True, compute=compute), items, tokens, what)
-        return model_readings(effects, data, far)
+    def of_model(model: Checkpoint, title: str) -> list[Ranking]:
+        scorer = Scorer(model, SCORES, vectors=True, compute=compute)
+        return model_rankings(_effects(scorer, items, tokens, title), data, far)
 
-    readings = plain_readings(items, data, far) + of_model(checkpoint, name)
-    for task, size in tasks:
+    rankings = plain_rankings(items, data, far) + of_model(checkpoint, name)
+    for task, window in scorers.tasks:
         scorer = Scorer(None, (), [task], compute=compute)
-        readings += task_readings(scorer, _effects(scorer, examined(size), tokens, task.name))
-    for one in random:
-        readings += [
-            replace(reading, name=f"{reading.name}, random weights")
-            for reading in of_model(one, f"{name}, random weights")
+        rankings += task_rankings(scorer, _effects(scorer, examined(window), tokens, task.name))
+    for draw in range(scorers.draws):
+        random = replace(checkpoint, model=random_model(checkpoint.config, draw))
+        rankings += [
+            replace(ranking, name=f"{ranking.name}, random weights")
+            for ranking in of_model(random, f"{name}, random weights")
         ]
-    # what is the same of all, as the length of SNVs, says nothing
-    readings = [reading for reading in readings if np.ptp(reading.values) > 0]
-    reference = next((reading.values for reading in readings if reading.name == TSS), None)
+    # a value that all variants share, as the length of SNVs, tells nothing
+    rankings = [ranking for ranking in rankings if np.ptp(ranking.values) > 0]
+    reference = next((ranking.values for ranking in rankings if ranking.name == TSS), None)
     methods: dict[str, list[dict[str, Any]]] = {}
     effect_if: dict[str, str] = {}
-    for reading in readings:
-        effect_if[reading.name] = reading.effect_if
-        runs = methods.setdefault(reading.name, [])
-        runs.append(_figures(data.labels, reading.values, reference))
+    for ranking in rankings:
+        effect_if[ranking.name] = ranking.effect_if
+        runs = methods.setdefault(ranking.name, [])
+        runs.append(_figures(data.labels, ranking.values, reference))
     return {
         "name": name,
         "records": data.n_records,
@@ -297,7 +307,7 @@ def _measures(labels: Ints, values: Floats) -> dict[str, float]:
 
 
 def _figures(labels: Ints, values: Floats, reference: Floats | None) -> dict[str, Any]:
-    """Measures with intervals; and intervals of what they exceed those of ``reference`` by."""
+    """Return measures with intervals, and how far they exceed those of ``reference``."""
     found = _measures(labels, values)
     figures: dict[str, Any] = {
         "metrics": {metric: round(found[metric], 5) for metric in METRICS},

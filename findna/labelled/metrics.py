@@ -30,10 +30,18 @@ targets. Accuracy is the share of rows whose most probable class is right, ``exa
 share whose labels are all right at a threshold of 0.5."""
 
 NAMES = {
-    "accuracy": "accuracy", "mcc": "MCC", "auroc": "AUROC", "auprc": "AUPRC",
-    "macro_f1": "macro-F1", "micro_f1": "micro-F1", "exact_match": "exact match", "r2": "R2",
-    "pearson": "Pearson r", "spearman": "Spearman rho", "rmse": "RMSE",
-}  # fmt: skip
+    "accuracy": "accuracy",
+    "mcc": "MCC",
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
+    "macro_f1": "macro-F1",
+    "micro_f1": "micro-F1",
+    "exact_match": "exact match",
+    "r2": "R2",
+    "pearson": "Pearson r",
+    "spearman": "Spearman rho",
+    "rmse": "RMSE",
+}
 """How metrics are written for people."""
 
 PRIMARY = {"classes": "auroc", "multilabel": "auroc", "regression": "r2"}

@@ -263,8 +263,9 @@ def _header_columns(
     sequence = _find(names, _SEQUENCE_NAMES)
     if len(sequence) != 1:
         count = "no column" if not sequence else f"{len(sequence)} columns"
-        if any(len(n) >= 10 and not n.encode("utf-8", "replace").translate(None, _IUPAC)
-               for n in names):  # fmt: skip
+        if any(
+            len(n) >= 10 and not n.encode("utf-8", "replace").translate(None, _IUPAC) for n in names
+        ):
             remedy = "the first line looks like data: put the line sequence,label above it"
         elif all(_matches(names, name) for name in _INTERVAL_NAMES):
             remedy = "for intervals give the folder with one file per class, and GENOME"

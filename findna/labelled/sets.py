@@ -47,9 +47,13 @@ KINDS = (CLASSES, MULTILABEL, REGRESSION)
 Rows = npt.NDArray[np.int64]
 
 _SPLITS = {
-    "train": "train", "dev": "dev", "valid": "dev", "val": "dev", "validation": "dev",
+    "train": "train",
+    "dev": "dev",
+    "valid": "dev",
+    "val": "dev",
+    "validation": "dev",
     "test": "test",
-}  # fmt: skip
+}
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -148,9 +152,14 @@ def read_labelled(
         A file is not text, or a line is not BED.
     """
     raw, kind = read_rows(
-        path, genome,
-        kind=kind, classes=classes, label_column=label_column, stranded=stranded, window=window,
-    )  # fmt: skip
+        path,
+        genome,
+        kind=kind,
+        classes=classes,
+        label_column=label_column,
+        stranded=stranded,
+        window=window,
+    )
     return labelled_set(raw, display_name(path), kind, classes)
 
 

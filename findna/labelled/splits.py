@@ -1,4 +1,4 @@
-"""labelled.splits."""
+"""Divide labelled sets: hold validation rows out, and find sequences that two sets share."""
 
 from __future__ import annotations
 

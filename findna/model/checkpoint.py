@@ -15,27 +15,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from findna import __version__
-from findna.errors import CheckpointError, ConfigError
+from findna.errors import CheckpointError
 from findna.model.config import EncoderConfig
 from findna.model.encoder import Encoder
+from findna.model.folders import FORMAT, own_tensors, read_settings, read_tensors, save_tensors
 from findna.model.heads import MaskedNucleotideHead
 from findna.outputs.files import replaced
 from findna.settings import from_dict, to_dict
-
-FORMAT = 1
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 
 SHIPPED = Path(__file__).parents[1] / "shipped" / "models"
 
 DEFAULT_MODEL = "tiny"
-
-_LARGEST_CONFIG = 1 << 20  # bytes
 
 
 class Model(nn.Module):
@@ -81,15 +76,6 @@ def digest_of(config: EncoderConfig, weights: Mapping[str, Tensor]) -> str:
 def _write_text(path: Path, text: str) -> None:
     with replaced(path) as temporary:
         temporary.write_text(text)
-
-
-def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    """Replace a safetensors file in one step; equal tensors give equal bytes."""
-    with replaced(path) as temporary:
-        temporary.touch()
-        mode = temporary.stat().st_mode  # of an ordinary new file; safetensors makes it private
-        save_file({k: v.detach().contiguous() for k, v in tensors.items()}, temporary, metadata)
-        temporary.chmod(mode)
 
 
 def save_checkpoint(
@@ -167,22 +153,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     CheckpointError
         It is not JSON, of a newer format, or names impossible sizes.
     """
-    path = folder / CONFIG
-    try:
-        if path.stat().st_size > _LARGEST_CONFIG:
-            raise CheckpointError(f"{path}: larger than 1 MiB; not a model's configuration")
-        values = json.loads(path.read_text())
-        if not isinstance(values, dict) or "encoder" not in values:
-            raise CheckpointError(f"{path}: not a model's configuration: no encoder in it")
-        if values.get("format") != FORMAT:
-            raise CheckpointError(
-                f"{path}: format {values.get('format')!r}; this findna reads format {FORMAT}: "
-                "upgrade findna"
-            )
-        from_dict(EncoderConfig, values["encoder"])
-    except (ValueError, RecursionError, ConfigError) as error:
-        raise CheckpointError(f"{path}: {' '.join(str(error).split())}") from error
-    return values
+    return read_settings(folder / CONFIG, "model", "encoder", EncoderConfig)[1]
 
 
 def training_length(model: str) -> int:
@@ -199,15 +170,9 @@ def load_checkpoint(model: str) -> Checkpoint:
         The model is missing or malformed, or its weights do not fit its sizes.
     """
     folder = find_model(model)
-    values = read_config(folder)
-    config = from_dict(EncoderConfig, values["encoder"])
+    config, values = read_settings(folder / CONFIG, "model", "encoder", EncoderConfig)
     path = folder / WEIGHTS
-    try:
-        weights = load_file(path)
-    except (SafetensorError, OSError, ValueError, MemoryError) as error:
-        raise CheckpointError(
-            f"{path}: not a readable safetensors file: {' '.join(str(error).split())}"
-        ) from error
+    weights = read_tensors(path)
     with torch.device("meta"):
         network = Model(config)
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
@@ -218,10 +183,7 @@ def load_checkpoint(model: str) -> Checkpoint:
                 f"{path}: tensor {name} has shape {found.get(name, 'missing')}; "
                 f"the sizes in {CONFIG} ask for {expected.get(name, 'none')}"
             )
-    # copied: the file stays mapped otherwise, and must then not change while the model is used
-    weights = {name: tensor.to(torch.float32, copy=True) for name, tensor in weights.items()}
-    if not all(bool(torch.isfinite(tensor).all()) for tensor in weights.values()):
-        raise CheckpointError(f"{path}: holds values that are not finite")
+    weights = own_tensors(weights, path)
     network.load_state_dict(weights, assign=True)
     network.requires_grad_(False).eval()
     name = model if folder.parent == SHIPPED else folder.resolve().name

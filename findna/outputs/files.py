@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -351,3 +352,12 @@ def index_variants(path: Path, longest: int) -> None:
         ) from error
     finally:
         pysam.set_verbosity(before)
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, hexadecimal."""
+    sha = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            sha.update(block)
+    return sha.hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from findna.errors import ConfigError, OutputError
-from findna.outputs.files import Destination, replaced
+from findna.outputs.files import Destination, file_digest, replaced
 
 Facts = Mapping[str, Any]
 """What decides the content of an output: plain values, nested."""
@@ -18,8 +17,6 @@ Facts = Mapping[str, Any]
 FORMAT = 1
 
 _LARGEST_JSON = 1 << 26  # bytes
-
-_BLOCK = 1 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -102,15 +99,6 @@ class Note:
 def note_path(output: Path) -> Path:
     """Where the note of a shard's output is."""
     return output.with_name(output.name + ".shard.json")
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    sha = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            sha.update(block)
-    return sha.hexdigest()
 
 
 def write_note(

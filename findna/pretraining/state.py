@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from findna.errors import CheckpointError, ConfigError
-from findna.model.checkpoint import save_tensors
+from findna.model.folders import save_tensors
 from findna.pretraining.distillation import SelfDistillation
 from findna.pretraining.muon import Muon
 from findna.pretraining.recipe import (

@@ -1,4 +1,4 @@
-"""Training the encoder along with the head, from the head that was fitted on it frozen.
+"""Train the encoder along with the head, from a head fitted on the frozen encoder.
 
 A head fitted first keeps the pretrained features from being spoiled by the gradients of a random
 one (Kumar et al., "Fine-Tuning can Distort Pretrained Features", 2022). Lower layers change less
@@ -30,7 +30,7 @@ from findna.model.heads import TaskHead
 from findna.model.schedules import warmup_cosine
 from findna.tasks.features import Features, FeatureTable
 from findna.tasks.kmers import kmer_counts
-from findna.tasks.probe import Labels, Probe, Rows, score
+from findna.tasks.probe import Labels, Probe, Problem, Rows, score
 from findna.tasks.recipe import FineTuneConfig
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class FineTuned:
 def _minibatches(
     sequences: list[Tokens], rows: Rows, budget: int, rng: np.random.Generator
 ) -> list[Rows]:
-    """Rows in random order, cut into groups of at most ``budget`` nucleotides."""
+    """Return rows in random order, cut into groups of at most ``budget`` nucleotides."""
     order = rng.permutation(rows)
     groups: list[list[int]] = [[]]
     total = 0
@@ -66,7 +66,7 @@ def _minibatches(
 def _overlaps(
     batch: Batch[int], features: Features
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Which positions of a batch are averaged into which vector, as (row, column, weight).
+    """Return which positions of a batch make which vector, as (rows, columns, weights).
 
     Vectors of a region: mean over all of it, its center if wanted, its bins.
     """
@@ -95,7 +95,7 @@ def _overlaps(
 def differentiable_features(
     hidden: Tensor, batch: Batch[int], features: Features, n_rows: int
 ) -> Tensor:
-    """What `findna.tasks.features.Features.of` gives of a batch, k-mers apart, with gradients.
+    """Return features of a batch with gradients: as `Features.of`, without k-mers.
 
     Parameters
     ----------
@@ -135,10 +135,10 @@ def differentiable_features(
     return torch.cat([*(vectors[pool] for pool in features.pools), bins], dim=1)
 
 
-def _parameter_groups(
+def parameter_groups(
     encoder: Encoder, head: TaskHead, config: FineTuneConfig
 ) -> list[dict[str, Any]]:
-    """What is read of the encoder, by layer, each with its learning rate relative to the head's."""
+    """Return the layers that are read, each with its learning rate relative to the head's."""
     blocks = [layer for block in encoder.mixer.blocks for layer in block]  # type: ignore[attr-defined]  # ModuleList has no type of its items
     used = blocks[: encoder.config.readout or len(blocks)]
     modules: list[nn.Module] = [encoder.embedding, *used]
@@ -171,7 +171,7 @@ def _loss(
 
 
 def _class_weights(labels: Labels, kind: str, n_outputs: int) -> Tensor:
-    """Inverse frequencies: (n_classes,), or of each label (2, n_labels) absent and present."""
+    """Return inverse frequencies: (n_classes,), or (2, n_labels) of absent and present labels."""
     if kind == CLASSES:
         counts = np.bincount(labels, minlength=n_outputs)
     else:
@@ -184,15 +184,10 @@ def fine_tune(
     model: Model,
     probe: Probe,
     sequences: list[Tokens],
-    labels: Labels,
-    train: Rows,
-    valid: Rows,
-    *,
-    kind: str,
-    n_outputs: int,
+    problem: Problem,
     config: FineTuneConfig,
     compute: Compute,
-    balanced: bool = False,
+    *,
     seed: int = 0,
 ) -> FineTuned:
     """Train encoder and head on training rows; the best epoch on validation rows is kept.
@@ -206,6 +201,8 @@ def fine_tune(
         Copied, not changed.
     probe : Probe
         Head to begin with, and what it reads.
+    sequences : list of Tokens
+        Of every row of the problem.
     """
     device = compute.device
     torch.manual_seed(seed)
@@ -213,21 +210,22 @@ def fine_tune(
     model = copy.deepcopy(model).to(device)
     encoder, features = model.encoder, probe.features
     head = copy.deepcopy(probe.head).to(device)
-    groups = _parameter_groups(encoder, head, config)
+    groups = parameter_groups(encoder, head, config)
     for group in groups:
         for parameter in group["params"]:
             parameter.requires_grad_(True)
     optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.99))
+    labels, train, kind = problem.labels, problem.train, problem.kind
     n_steps = config.epochs * len(_minibatches(sequences, train, config.batch_tokens, rng))
     weights = spread = None
-    if balanced and kind != REGRESSION:
-        weights = _class_weights(labels[train], kind, n_outputs).to(device)
+    if problem.balanced and kind != REGRESSION:
+        weights = _class_weights(labels[train], kind, problem.n_outputs).to(device)
     if kind == REGRESSION:
         spread = torch.from_numpy(np.maximum(labels[train].std(0), 1e-6)).to(device)
     best = FineTuned(copy.deepcopy(model).cpu(), copy.deepcopy(head).cpu(), 0, [])
     best_score = probe.valid_score
     history: list[dict[str, float]] = [{"epoch": 0, "valid": best_score}]
-    # epochs may rise for a while below the probe that they begin with: patience is with them
+    # epochs may rise below the probe for a while: patience counts from the best of them
     trained_score, trained_epoch = -np.inf, 0
     step = 0
     for epoch in range(1, config.epochs + 1):
@@ -252,7 +250,7 @@ def fine_tune(
                 total += float(loss.detach()) * len(rows)
                 step += 1
                 bar.update(len(rows))
-        value = _valid_score(encoder, head, sequences, labels, valid, features, kind, compute)
+        value = valid_score(encoder, head, features, sequences, problem, compute)
         history.append({"epoch": epoch, "loss": total / len(train), "valid": value})
         logger.info("epoch %d: loss %.4f, validation %.4f", epoch, total / len(train), value)
         if value > best_score:
@@ -263,8 +261,11 @@ def fine_tune(
         elif epoch - trained_epoch >= config.patience:
             break
         if not np.isfinite(total):
-            logger.warning("training diverged in epoch %d; epoch %d is kept: lower the learning "
-                           "rate (--lr)", epoch, best.epoch)  # fmt: skip
+            logger.warning(
+                "training diverged in epoch %d; epoch %d is kept: lower the learning rate (--lr)",
+                epoch,
+                best.epoch,
+            )
             break
     best.model.requires_grad_(False).eval()
     best.head.requires_grad_(False).eval()
@@ -279,7 +280,7 @@ def _train_features(
     rng: np.random.Generator,
     compute: Compute,
 ) -> Tensor:
-    """Features of some rows with gradients; a random strand of each where both are used."""
+    """Return features of some rows with gradients; a random strand of each where both are used."""
     n_cls = encoder.config.n_cls
     chosen = [sequences[row] for row in rows]
     turned = rng.random(len(chosen)) < (0.5 if features.both_strands else 0.0)
@@ -304,24 +305,19 @@ def _train_features(
     return x
 
 
-def _valid_score(
+def valid_score(
     encoder: Encoder,
     head: TaskHead,
-    sequences: list[Tokens],
-    labels: Labels,
-    valid: Rows,
     features: Features,
-    kind: str,
+    sequences: list[Tokens],
+    problem: Problem,
     compute: Compute,
 ) -> float:
-    """The score that inference would reach: the same code reads the sequences."""
+    """Return the score on validation rows, read by the code that predicts."""
     encoder.eval()
-    strands = 2 if features.both_strands else 1
-    table = FeatureTable(
-        encoder, [sequences[row] for row in valid],
-        compute, strands=strands,
-    )  # fmt: skip
-    x = table.matrix(features, np.arange(len(valid)))
+    chosen = [sequences[row] for row in problem.valid]
+    table = FeatureTable(encoder, chosen, compute, strands=2 if features.both_strands else 1)
+    x = table.matrix(features, np.arange(len(chosen)))
     with torch.inference_mode():
         logits = head(torch.from_numpy(x).to(compute.device)).cpu().numpy()
-    return score(labels[valid], logits, kind)
+    return score(problem.labels[problem.valid], logits, problem.kind)

@@ -1,4 +1,4 @@
-"""tasks.recipe."""
+"""What a training of an encoder along with a head may vary."""
 
 from __future__ import annotations
 

@@ -19,8 +19,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from findna import __version__
 from findna.errors import CheckpointError, ConfigError
@@ -30,26 +28,21 @@ from findna.model.checkpoint import (
     Model,
     load_checkpoint,
     save_checkpoint,
-    save_tensors,
 )
 from findna.model.encoder import Encoder
+from findna.model.folders import FORMAT, own_tensors, read_settings, read_tensors, save_tensors
 from findna.model.heads import TaskHead
 from findna.outputs.files import (
     replaced,
 )
 from findna.outputs.results import TaskColumns
-from findna.settings import from_dict
 from findna.tasks.features import MOST_BINS, POOLS, Features, Matrix
-
-FORMAT = 1
 
 TASK, HEAD, CARD, ENCODER = "task.json", "head.safetensors", "README.md", "encoder"
 
 SHIPPED = Path(__file__).parents[1] / "shipped" / "tasks"
 
 MODES = ("probe", "full")
-
-_LARGEST_JSON = 1 << 20  # bytes
 
 _MOST_CLASSES = 10_000
 
@@ -61,7 +54,7 @@ def is_class_name(name: str) -> bool:
 
 @dataclass(frozen=True)
 class TaskConfig:
-    """What decides a task's output, beside its weights. Stored: never rename a field.
+    """Everything but weights that decides a task's output. Stored: never rename a field.
 
     Parameters
     ----------
@@ -90,8 +83,9 @@ class TaskConfig:
         if self.mode not in MODES or self.kind not in KINDS:
             raise ConfigError(f"unknown mode {self.mode!r} or kind {self.kind!r}")
         if not least[self.kind] <= len(self.classes) <= _MOST_CLASSES:
-            raise ConfigError(f"{len(self.classes)} classes; a {self.kind} task has at least "
-                              f"{least[self.kind]}")  # fmt: skip
+            raise ConfigError(
+                f"{len(self.classes)} classes; a {self.kind} task has at least {least[self.kind]}"
+            )
         if not all(map(is_class_name, self.classes)):
             raise ConfigError("a class name is empty, not printable or holds a comma")
         if not 0 <= self.window < 2**31:
@@ -114,7 +108,7 @@ class TaskConfig:
         return self.classes[1] if self.kind == CLASSES and len(self.classes) == 2 else None
 
     def output(self, name: str | None = None) -> int:
-        """Number of one output: of the class that is named, or of the one there is to report.
+        """Return the index of an output: of the class that is named, or of the only one to report.
 
         Raises
         ------
@@ -134,12 +128,12 @@ class TaskConfig:
 
 
 def to_probabilities(logits: Matrix, kind: str, temperature: float) -> Matrix:
-    """Calibrated probabilities of logits; (n, n_outputs) in and out; a regression is left as is."""
+    """Return calibrated probabilities; (n, n_outputs) in and out; a regression is left as is."""
     if kind == REGRESSION:
         return logits
     scaled = torch.from_numpy(logits.astype(np.float64) / temperature)
-    found = scaled.softmax(1) if kind == CLASSES else scaled.sigmoid()
-    return found.numpy().astype(np.float32)
+    probabilities = scaled.softmax(1) if kind == CLASSES else scaled.sigmoid()
+    return probabilities.numpy().astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -194,7 +188,7 @@ class Task:
 
     @property
     def columns(self) -> TaskColumns:
-        """What names the task's columns in an output."""
+        """Names of the task's columns in an output."""
         return TaskColumns(
             self.name, self.digest, self.config.classes, self.config.kind == REGRESSION
         )
@@ -205,7 +199,7 @@ class Task:
         return _digest(self.config, self.head)
 
     def probabilities(self, features: Matrix) -> Matrix:
-        """Probabilities, or values of a regression; (n, n_features) -> (n, n_outputs)."""
+        """Return probabilities, or values of a regression; (n, n_features) -> (n, n_outputs)."""
         with torch.inference_mode():
             logits = self.head(torch.from_numpy(features)).numpy()
         return to_probabilities(logits, self.config.kind, self.config.temperature)
@@ -265,12 +259,9 @@ def _write(
     encoder: Model | None,
 ) -> None:
     if encoder is not None:
-        note = {**record, "note": f"Encoder of a task, trained from {config.encoder}."}
-        name = folder.resolve().name
-        save_checkpoint(
-            folder / ENCODER, encoder, note, f"# Encoder of the task {name}\n\n{{digest}}\n",
-            dtype=torch.float16,
-        )  # fmt: skip
+        training = {**record, "note": f"Encoder of a task, trained from {config.encoder}."}
+        title = f"# Encoder of the task {folder.resolve().name}\n\n{{digest}}\n"
+        save_checkpoint(folder / ENCODER, encoder, training, title, dtype=torch.float16)
     save_tensors(folder / HEAD, head.state_dict(), {"format": "pt"})
     values = {
         "format": FORMAT,
@@ -288,7 +279,7 @@ def _write(
 
 
 def tasks_home() -> Path:
-    """Where tasks of the user's own are kept: ``$FINDNA_HOME/tasks``."""
+    """Return the folder of the user's own tasks: ``$FINDNA_HOME/tasks``."""
     home = os.environ.get("FINDNA_HOME")
     if home:
         return Path(home) / "tasks"
@@ -300,7 +291,7 @@ def tasks_home() -> Path:
 
 
 def known_tasks() -> dict[str, Path]:
-    """Folders of the tasks that can be named: one's own first, then those that ship."""
+    """Return folders by name; a task of the user goes before one that ships."""
     found: dict[str, Path] = {}
     for base in (tasks_home(), SHIPPED):
         for path in sorted(base.glob(f"*/{TASK}")):
@@ -309,7 +300,7 @@ def known_tasks() -> dict[str, Path]:
 
 
 def find_task(task: str) -> Path:
-    """Folder of a task given by name or path.
+    """Return the folder of a task given by name or path.
 
     Raises
     ------
@@ -333,28 +324,14 @@ def find_task(task: str) -> Path:
 
 
 def read_task(folder: Path) -> tuple[TaskConfig, dict[str, Any]]:
-    """Configuration and whole content of a folder's task.json.
+    """Read a folder's task.json: configuration and whole content.
 
     Raises
     ------
     CheckpointError
         It is not JSON, of a newer format, or holds impossible values.
     """
-    path = folder / TASK
-    try:
-        if path.stat().st_size > _LARGEST_JSON:
-            raise CheckpointError(f"{path}: larger than 1 MiB; not a task's configuration")
-        values = json.loads(path.read_text())
-        if not isinstance(values, dict) or not isinstance(values.get("task"), dict):
-            raise CheckpointError(f"{path}: not a task's configuration: no task in it")
-        if values.get("format") != FORMAT:
-            raise CheckpointError(
-                f"{path}: format {values.get('format')!r}; this findna reads format {FORMAT}: "
-                "upgrade findna"
-            )
-        return from_dict(TaskConfig, values["task"]), values
-    except (ValueError, TypeError, RecursionError, ConfigError) as error:
-        raise CheckpointError(f"{path}: {' '.join(str(error).split())}") from error
+    return read_settings(folder / TASK, "task", "task", TaskConfig)
 
 
 def load_task(task: str) -> Task:
@@ -368,12 +345,7 @@ def load_task(task: str) -> Task:
     folder = find_task(task)
     config, record = read_task(folder)
     path = folder / HEAD
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError, ValueError, MemoryError) as error:
-        raise CheckpointError(
-            f"{path}: not a readable safetensors file: {' '.join(str(error).split())}"
-        ) from error
+    tensors = read_tensors(path)
     mean = tensors.get("mean")
     n_features, n_outputs = mean.numel() if mean is not None else 0, len(config.classes)
     expected = {
@@ -385,9 +357,7 @@ def load_task(task: str) -> Task:
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if expected != found or not n_features:
         raise CheckpointError(f"{path}: its tensors do not fit {n_outputs} classes")
-    tensors = {name: tensor.to(torch.float32, copy=True) for name, tensor in tensors.items()}
-    if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
-        raise CheckpointError(f"{path}: holds values that are not finite")
+    tensors = own_tensors(tensors, path)
     if not bool((tensors["scale"] > 0).all()):
         raise CheckpointError(f"{path}: holds a scale that is not above 0")
     head = TaskHead(n_features, n_outputs)
@@ -396,7 +366,7 @@ def load_task(task: str) -> Task:
 
 
 def load_tasks(names: Sequence[str]) -> list[Task]:
-    """Tasks by name or folder.
+    """Load tasks by name or folder.
 
     Raises
     ------
@@ -406,7 +376,7 @@ def load_tasks(names: Sequence[str]) -> list[Task]:
         One is missing or malformed.
     """
     for name in names:
-        read_task(find_task(name))  # all of them, before the first is loaded
+        read_task(find_task(name))  # refuses a bad one before any is loaded
     tasks = [load_task(name) for name in names]
     for i, task in enumerate(tasks):
         if task.name in (other.name for other in tasks[:i]):

@@ -9,19 +9,25 @@ import torch
 
 from findna.errors import ConfigError, LabelError, OutputError
 from findna.evaluation import protocol as evaluation
-from findna.evaluation.protocol import EvaluateOptions, evaluate, random_model
+from findna.evaluation.baselines import random_model
+from findna.evaluation.protocol import EvaluateOptions, evaluate
 from findna.evaluation.published import FROZEN
 from findna.evaluation.report import to_markdown, verdict
+from findna.evaluation.runs import Run
 from findna.genome.encoding import reverse_complement
 from findna.labelled.metrics import METRICS, NAMES
 from findna.labelled.sets import read_labelled
 from findna.model.checkpoint import load_checkpoint
 from findna.tasks.recipe import FineTuneConfig
-from tests.commands.test_finetune import csv_of, made, write_set
+from tests.commands.test_finetune import CPU, csv_of, made, write_set
 from tests.conftest import TINY
 
 ALL = ("random", "k-mers", "cnn")
 QUICK = EvaluateOptions(seeds=1, draws=1, baselines=(), kmers=False)
+
+
+def evaluated(suite, data, folder, options, **run):
+    return evaluate(suite, Run(data, CPU, folder=folder, **run), options)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +57,7 @@ def measured(suite, model_folder, tmp_path_factory):
     """Report of everything, and the folder it is kept in."""
     folder = tmp_path_factory.mktemp("evaluated") / "out"
     options = EvaluateOptions(seeds=2, draws=2)
-    return evaluate("folder", suite, folder, model=str(model_folder), options=options), folder
+    return evaluated("folder", suite, folder, model=str(model_folder), options=options), folder
 
 
 @pytest.fixture
@@ -60,7 +66,7 @@ def one(suite, model_folder):
 
     def get(name, data=suite, **options):
         settings = EvaluateOptions(**{**vars(QUICK), **options})
-        report = evaluate(
+        report = evaluated(
             "folder", data, None, model=str(model_folder), options=settings, only=(name,)
         )
         return report["sets"][0]
@@ -106,10 +112,16 @@ def test_every_method_is_measured_on_every_set_and_seed(measured):
 
 def test_what_a_report_is_about(measured, model_folder):
     expected = {
-        "model": "little", "digest": load_checkpoint(str(model_folder)).digest, "mode": "probe",
-        "seeds": 2, "draws": 2, "baselines": list(ALL), "suite": "folder", "most": 0,
+        "model": "little",
+        "digest": load_checkpoint(str(model_folder)).digest,
+        "mode": "probe",
+        "seeds": 2,
+        "draws": 2,
+        "baselines": list(ALL),
+        "suite": "folder",
+        "most": 0,
         "remove_leaks": False,
-    }  # fmt: skip
+    }
     about = measured[0]["about"]
     assert {key: about[key] for key in expected} == expected
 
@@ -232,10 +244,14 @@ def must_not(*_, **__):
 
 def test_a_resumed_run_measures_nothing_again(measured, copied, suite, model_folder, monkeypatch):
     monkeypatch.setattr(evaluation, "evaluate_set", must_not)
-    again = evaluate(
-        "folder", suite, copied, model=str(model_folder),
-        options=EvaluateOptions(seeds=2, draws=2), resume=True,
-    )  # fmt: skip
+    again = evaluated(
+        "folder",
+        suite,
+        copied,
+        EvaluateOptions(seeds=2, draws=2),
+        model=str(model_folder),
+        resume=True,
+    )
     before = json.loads(json.dumps(measured[0]))
     assert again["about"].pop("seconds") <= before["about"].pop("seconds")
     assert json.loads(json.dumps(again)) == before
@@ -253,9 +269,9 @@ def test_an_interrupted_run_goes_on_where_it_was(suite, model_folder, tmp_path, 
     monkeypatch.setattr(evaluation, "evaluate_set", stop_at_the_second)
     options = {"model": str(model_folder), "options": QUICK}
     with pytest.raises(KeyboardInterrupt):
-        evaluate("folder", suite, tmp_path / "o", **options)
+        evaluated("folder", suite, tmp_path / "o", **options)
     assert [path.name for path in (tmp_path / "o").iterdir()] == ["half.only.json"]
-    report = evaluate("folder", suite, tmp_path / "o", resume=True, **options)
+    report = evaluated("folder", suite, tmp_path / "o", resume=True, **options)
     assert calls == ["half/only", "leaky", "leaky", "plain", "value"]
     assert len(report["sets"]) == 4
 
@@ -265,10 +281,10 @@ def test_results_are_not_mixed(copied, suite, model_folder, monkeypatch):
     options = EvaluateOptions(seeds=2, draws=2)
     words = {"model": str(model_folder), "options": options}
     with pytest.raises(OutputError, match="holds results already; --resume"):
-        evaluate("folder", suite, copied, **words)
+        evaluated("folder", suite, copied, **words)
     for other in ({"options": QUICK}, {"model": "tiny"}):
         with pytest.raises(OutputError, match="another model or other options"):
-            evaluate("folder", suite, copied, **{**words, **other}, resume=True)
+            evaluated("folder", suite, copied, **{**words, **other}, resume=True)
 
 
 @pytest.mark.parametrize("result", ["5", "{}", '{"name": []}'])
@@ -279,14 +295,14 @@ def test_a_result_of_another_make(tmp_path, suite, model_folder, monkeypatch, re
     (tmp_path / "o" / "y.json").write_text("[" * 100_000)
     words = {"model": str(model_folder), "options": QUICK, "resume": True}
     with pytest.raises(OutputError, match="not a result of this findna"):
-        evaluate("folder", suite, tmp_path / "o", **words)
+        evaluated("folder", suite, tmp_path / "o", **words)
 
 
 def test_force_begins_anew_and_leaves_files_of_others(copied, suite, model_folder):
     for name in ("mine", "settings"):
         (copied / f"{name}.json").write_text(json.dumps({name: 1}))
     options = {"model": str(model_folder), "options": QUICK, "only": ("plain",)}
-    evaluate("folder", suite, copied, force=True, **options)
+    evaluated("folder", suite, copied, force=True, **options)
     left = ["mine.json", "plain.json", "settings.json"]
     assert sorted(path.name for path in copied.iterdir()) == left
 
@@ -296,28 +312,28 @@ def test_a_set_that_cannot_be_read_is_left_out(suite, model_folder, tmp_path):
         shutil.copytree(suite / "plain", tmp_path / name)
     (tmp_path / "a" / "train.csv").write_text("sequence,label\nACGT,0\nACXT,1\n")
     options = {"model": str(model_folder), "options": QUICK}
-    report = evaluate("folder", tmp_path, None, **options)
+    report = evaluated("folder", tmp_path, None, **options)
     assert [result["name"] for result in report["sets"]] == ["b"]
     (missing,) = report["missing"]
     assert missing.startswith("a (")
     assert "train.csv:3" in missing
     shutil.rmtree(tmp_path / "b")
     with pytest.raises(LabelError, match=r"no set could be measured: a \("):
-        evaluate("folder", tmp_path, None, **options)
+        evaluated("folder", tmp_path, None, **options)
 
 
 def test_sets_of_a_suite_that_are_not_there_are_named(suite, model_folder, tmp_path):
     shutil.copytree(suite / "plain", tmp_path / "GUE" / "tf" / "0")
     options = {"model": str(model_folder), "options": QUICK}
-    report = evaluate("gue", tmp_path, None, **options)
+    report = evaluated("gue", tmp_path, None, **options)
     assert [result["name"] for result in report["sets"]] == ["gue/tf/0"]
     assert len(report["missing"]) == 27
     assert "gue/virus/covid" in report["missing"]
     assert "gue/virus/covid" in to_markdown(report)
     for name in ("tf/0", "gue/tf/0"):
-        assert evaluate("gue", tmp_path, None, only=(name,), **options)["missing"] == []
+        assert evaluated("gue", tmp_path, None, only=(name,), **options)["missing"] == []
     with pytest.raises(ConfigError, match="--set tf/1: not among the sets found: gue/tf/0"):
-        evaluate("gue", tmp_path, None, only=("tf/1",), **options)
+        evaluated("gue", tmp_path, None, only=("tf/1",), **options)
 
 
 # the command line
@@ -432,9 +448,16 @@ def fake(name, ours, others=(), starred=False, leaks=(0, 0, 0), kind="classes", 
 
 def report_of(*sets, missing=()):
     about = {
-        "findna_version": "1", "model": "little", "digest": "0" * 64, "mode": "probe", "seeds": 2,
-        "draws": 2, "most": 5000, "suite": "folder", "hardware": "a computer",
-    }  # fmt: skip
+        "findna_version": "1",
+        "model": "little",
+        "digest": "0" * 64,
+        "mode": "probe",
+        "seeds": 2,
+        "draws": 2,
+        "most": 5000,
+        "suite": "folder",
+        "hardware": "a computer",
+    }
     return {"about": about, "sets": list(sets), "missing": list(missing)}
 
 
@@ -471,9 +494,14 @@ def test_means_differences_and_exceptions():
     )
     table = rows_of(text[: text.index("### Other")])
     assert table["a"] == [
-        "AUROC", "75, 25, 50", "0.800 ± 0.010 (0.780-0.820)", "0.700 ± 0.010", "0.850 ± 0.010",
-        "+0.100", "-0.050",
-    ]  # fmt: skip
+        "AUROC",
+        "75, 25, 50",
+        "0.800 ± 0.010 (0.780-0.820)",
+        "0.700 ± 0.010",
+        "0.850 ± 0.010",
+        "+0.100",
+        "-0.050",
+    ]
     assert table["c"][-3:] == ["", "+0.200", ""]
     assert table["mean of 2"][2:] == ["0.850", "0.650", "0.860", "+0.200", "-0.010"]
     assert "- Against random weights: +0.200 in the mean of 3 sets; above it on all." in text

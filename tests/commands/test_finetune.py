@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from findna.commands import finetune as runs
-from findna.commands.finetune import Splits, finetune, read_splits
+from findna.commands.finetune import FineTuneOptions, SplitOptions, Splits, finetune, read_splits
 from findna.errors import CheckpointError, ConfigError, LabelError
 from findna.genome.batching import Sequences, batches
 from findna.genome.encoding import decode, encode, reverse_complement
@@ -32,8 +32,8 @@ from findna.tasks import probe as probes
 from findna.tasks import task as tasks_module
 from findna.tasks.calibration import fit_temperature, log_loss
 from findna.tasks.features import POOLS, Features, FeatureTable
-from findna.tasks.full import _parameter_groups, differentiable_features, fine_tune
-from findna.tasks.probe import fit_probe, score, search_space
+from findna.tasks.full import differentiable_features, fine_tune, parameter_groups
+from findna.tasks.probe import Problem, SearchSpace, fit_probe, score, search_space
 from findna.tasks.recipe import FineTuneConfig
 from findna.tasks.task import load_task, to_probabilities
 from tests.conftest import TINY, make_model, random_sequence
@@ -42,6 +42,7 @@ CPU = Compute(torch.device("cpu"))
 LENGTH = 60
 MOTIFS = ("TATAAATATA", "GGCGGGGCGG")
 MEAN_ONLY = ((("mean",), 0),)
+NO_KMERS = SearchSpace(ks=(0,))
 SHORT = FineTuneConfig(epochs=2, batch_tokens=600)
 
 
@@ -148,12 +149,13 @@ def data(model):
     return get
 
 
-def probe_of(data, which, **options):
+def problem_of(one, train, valid, balanced=False):
+    return Problem(one.kind, len(one.classes), one.labels, train, valid, balanced)
+
+
+def probe_of(data, which, balanced=False, **space):
     one, table, train, valid, _ = data(which)
-    options = {"ks": (0,), **options}
-    return fit_probe(
-        table, one.labels, train, valid, kind=one.kind, n_outputs=len(one.classes), **options
-    )
+    return fit_probe(table, problem_of(one, train, valid, balanced), replace(NO_KMERS, **space))
 
 
 def measured(data, which, probe):
@@ -182,7 +184,7 @@ def test_a_probe_learns_a_planted_motif(data, which, metric, least):
 def test_a_probe_of_labels_that_mean_nothing_is_near_chance(data):
     one, table, train, valid, test = data("presence")
     labels = np.random.default_rng(0).permutation(one.labels)
-    probe = fit_probe(table, labels, train, valid, kind="classes", n_outputs=2, ks=(0,))
+    probe = fit_probe(table, Problem("classes", 2, labels, train, valid), NO_KMERS)
     assert 0.3 < score(labels[test], probe.logits(table, test), "classes") < 0.7
 
 
@@ -208,32 +210,31 @@ def test_the_first_layer_is_read_where_the_last_says_nothing(data):
 
 def test_another_layer_is_only_read_where_it_is_surely_better(data, monkeypatch):
     """Where the layers are level the encoder's own stays, though the other may score higher."""
-    alone = [probe_of(data, "presence", readouts=(readout,)).features for readout in (0, 1, 2)]
-    assert [features.readout for features in alone] == [0, 1, 2]
+    alone = [probe_of(data, "presence", readouts=(readout,)) for readout in (0, 1, 2)]
+    assert [probe.features.readout for probe in alone] == [0, 1, 2]
     for order in ((0, 1), (1, 0), (2, 0), (1, 2)):
-        assert probe_of(data, "presence", readouts=order).features == alone[order[0]]
-    monkeypatch.setattr(probes._Search, "surely_better", lambda self, *probes: True)
-    assert probe_of(data, "presence", readouts=(0, 1)).features == alone[1]
+        assert probe_of(data, "presence", readouts=order).features == alone[order[0]].features
+    worse, better = sorted((0, 1), key=lambda readout: alone[readout].valid_score)
+    assert alone[worse].valid_score < alone[better].valid_score
+    monkeypatch.setattr(probes, "bootstrap_difference", lambda *_: {"auroc": (0.01, 0.02)})
+    found = probe_of(data, "presence", readouts=(worse, better))
+    assert found.features == alone[better].features
 
 
-def fit_side(model, one, train, valid, **options):
+def fit_side(model, one, train, valid, **space):
     table = FeatureTable(model.encoder, one.sequences, compute=CPU)
-    options = {"kind": one.kind, "n_outputs": len(one.classes), "ks": (0,), **options}
-    return fit_probe(table, one.labels, train, valid, **options)
+    return fit_probe(table, problem_of(one, train, valid), replace(NO_KMERS, **space))
 
 
 def test_kmers_are_appended_where_they_help(data, monkeypatch):
     assert probe_of(data, "presence", ks=probes.KS).features.k > 0
-    monkeypatch.setattr(probes, "_MOST_VALUES", 10_000)  # a matrix with them would not fit
+    monkeypatch.setattr(probes, "MOST_VALUES", 10_000)  # a matrix with them would not fit
     assert probe_of(data, "presence", ks=probes.KS).features.k == 0
-    assert search_space("probe", kmers=True) == {}
-    assert search_space("probe", kmers=False) == {"ks": (0,)}
-    assert search_space("full", kmers=True) == {
-        "readouts": (0,),
-        "poolings": probes.TRAINED_POOLINGS,
-        "ks": (0,),
-        "strengths": probes.TRAINED_STRENGTHS,
-    }
+    assert search_space("probe", kmers=True) == SearchSpace()
+    assert search_space("probe", kmers=False) == NO_KMERS
+    assert search_space("full", kmers=True) == SearchSpace(
+        (0,), probes.TRAINED_POOLINGS, (0,), probes.TRAINED_STRENGTHS
+    )
 
 
 def standardised(data, which, probe):
@@ -280,7 +281,7 @@ def test_the_strength_is_the_best_on_validation_rows(data):
 def test_a_class_that_is_not_in_training_is_never_chosen(data, absent):
     one, table, train, valid, test = data("three")
     train, valid = (rows[one.labels[rows] != absent] for rows in (train, valid))
-    probe = fit_probe(table, one.labels, train, valid, kind="classes", n_outputs=3, ks=(0,))
+    probe = fit_probe(table, problem_of(one, train, valid), NO_KMERS)
     rows = test[one.labels[test] != absent]
     chosen = probe.logits(table, rows).argmax(1)
     assert absent not in chosen
@@ -290,7 +291,7 @@ def test_a_class_that_is_not_in_training_is_never_chosen(data, absent):
 def test_a_single_class_in_training_is_always_chosen(data):
     one, table, train, valid, test = data("three")
     train = train[one.labels[train] == 2]
-    probe = fit_probe(table, one.labels, train, valid, kind="classes", n_outputs=3, ks=(0,))
+    probe = fit_probe(table, problem_of(one, train, valid), NO_KMERS)
     assert set(probe.logits(table, test).argmax(1)) == {2}
 
 
@@ -298,15 +299,15 @@ def test_a_class_that_is_not_among_the_rows_of_the_search(data, monkeypatch):
     one, table, train, valid, _ = data("three")
     rare = np.flatnonzero(one.labels[train] == 1)[:2]
     train = np.concatenate((train[one.labels[train] != 1], train[rare]))
-    monkeypatch.setattr(probes, "_SEARCH_ROWS", 12)
-    probe = fit_probe(table, one.labels, train, valid, kind="classes", n_outputs=3, ks=(0,), seed=1)
+    monkeypatch.setattr(probes, "SEARCH_ROWS", 12)
+    probe = fit_probe(table, problem_of(one, train, valid), NO_KMERS, seed=1)
     assert np.isfinite(probe.valid_score)
 
 
 def test_a_label_that_never_varies_in_training(data):
     one, table, train, valid, test = data("several")
     labels = np.concatenate((one.labels, np.ones((len(one), 1)), np.zeros((len(one), 1))), axis=1)
-    probe = fit_probe(table, labels, train, valid, kind="multilabel", n_outputs=4, ks=(0,))
+    probe = fit_probe(table, Problem("multilabel", 4, labels, train, valid), NO_KMERS)
     probabilities = to_probabilities(probe.logits(table, test), "multilabel", 1.0)
     assert (probabilities[:, 2] > 0.999).all()
     assert (probabilities[:, 3] < 0.001).all()
@@ -317,12 +318,9 @@ def test_balanced_classes(data):
     positive = np.flatnonzero(one.labels[train] == 1)
     train = np.delete(train, positive[8:])  # 8 against 45
     found = [
-        fit_probe(
-            table, one.labels, train, valid,
-            kind="classes", n_outputs=2, ks=(0,), balanced=balanced,
-        ).logits(table, test)
+        fit_probe(table, problem_of(one, train, valid, balanced), NO_KMERS).logits(table, test)
         for balanced in (False, True)
-    ]  # fmt: skip
+    ]
     plain, balanced = (to_probabilities(logits, "classes", 1.0)[:, 1].mean() for logits in found)
     assert plain < 0.35
     assert balanced > plain + 0.1
@@ -331,14 +329,14 @@ def test_balanced_classes(data):
 def test_without_reverse_complements_the_forward_strand_is_read(model, data):
     one, _, train, valid, _ = data("presence")
     table = FeatureTable(model.encoder, one.sequences, compute=CPU, strands=1)
-    probe = fit_probe(table, one.labels, train, valid, kind="classes", n_outputs=2, ks=(0,))
+    probe = fit_probe(table, problem_of(one, train, valid), NO_KMERS)
     assert not probe.features.both_strands
 
 
 def test_one_class_in_validation_leaves_the_first_choice(data):
     one, table, train, valid, _ = data("presence")
     valid = valid[one.labels[valid] == 1]
-    probe = fit_probe(table, one.labels, train, valid, kind="classes", n_outputs=2, ks=(0,))
+    probe = fit_probe(table, problem_of(one, train, valid), NO_KMERS)
     assert probe.valid_score == -np.inf
     assert probe.features == Features(("mean",))
 
@@ -418,10 +416,8 @@ def tune(model, data, which="presence", config=SHORT, poolings=MEAN_ONLY, forget
     if forget:
         probe.head.linear.weight.zero_()
         probe = replace(probe, valid_score=0.5)
-    return probe, fine_tune(
-        model, probe, one.sequences, one.labels, train, valid,
-        kind=one.kind, n_outputs=len(one.classes), config=config, compute=CPU, **options,
-    )  # fmt: skip
+    problem = problem_of(one, train, valid)
+    return probe, fine_tune(model, probe, one.sequences, problem, config, CPU, **options)
 
 
 def test_full_training_keeps_the_best_epoch(model, data):
@@ -449,7 +445,7 @@ def test_epoch_0_is_the_probe(model, data):
 
 def test_patience_is_with_epochs_that_rise_below_the_probe(model, data, monkeypatch):
     scores = iter([0.1, 0.2, 0.3, 1.1, 0.5, 0.4, 0.6])
-    monkeypatch.setattr(full, "_valid_score", lambda *arguments: next(scores))
+    monkeypatch.setattr(full, "valid_score", lambda *arguments: next(scores))
     _, tuned = tune(model, data, config=replace(SHORT, epochs=7, patience=2))
     assert [line["valid"] for line in tuned.history[1:]] == [0.1, 0.2, 0.3, 1.1, 0.5, 0.4]
     assert tuned.epoch == 4
@@ -480,7 +476,7 @@ def test_only_what_is_read_is_trained(data):
 
 def test_learning_rates_fall_from_layer_to_layer():
     model, head = make_model(replace(TINY, readout=3)), TaskHead(4, 2)
-    groups = _parameter_groups(model.encoder, head, FineTuneConfig(layer_decay=0.5))
+    groups = parameter_groups(model.encoder, head, FineTuneConfig(layer_decay=0.5))
     scale = {id(p): group["scale"] for group in groups for p in group["params"]}
     layers = [layer for block in model.encoder.mixer.blocks for layer in block]
     found = [scale.get(id(layer.fc1.weight)) for layer in layers]
@@ -517,22 +513,31 @@ def test_training_that_diverges_keeps_what_was_good(model, data, caplog, monkeyp
 # what a task folder holds
 
 
+def short_run(splits, folder, model_folder, **options):
+    how = FineTuneOptions(**{"config": SHORT, **options})
+    return finetune(splits, folder, how, model=str(model_folder), compute=CPU)
+
+
 @pytest.fixture(scope="module")
 def folders(model_folder, tmp_path_factory):
     """Summary of a run by mode."""
     folder = tmp_path_factory.mktemp("finetuned")
     return {
         name: finetune(
-            splits_of("three"), folder / name,
-            model=str(model_folder), config=SHORT, class_names=("none", "tata", "sp1"),
-            note="Made by hand.", licence="MIT", **options,
+            splits_of("three"),
+            folder / name,
+            FineTuneOptions(mode, ("none", "tata", "sp1"), config=SHORT),
+            model=str(model_folder),
+            compute=Compute(torch.device("cpu"), precision),
+            note="Made by hand.",
+            licence="MIT",
         )
-        for name, options in (
-            ("probe", {"mode": "probe"}),
-            ("full", {"mode": "full"}),
-            ("trained in bf16", {"mode": "full", "precision": "bf16"}),
+        for name, mode, precision in (
+            ("probe", "probe", "fp32"),
+            ("full", "full", "fp32"),
+            ("trained in bf16", "full", "bf16"),
         )
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("mode", ["probe", "full", "trained in bf16"])
@@ -590,9 +595,17 @@ def test_task_json(folders, mode, model_folder):
         (folders[mode].folder / "task.json").read_text(), parse_constant=pytest.fail
     )
     assert list(values) == [
-        "format", "findna_version", "task", "digest", "data", "metrics", "calibration", "training",
-        "note", "licence",
-    ]  # fmt: skip
+        "format",
+        "findna_version",
+        "task",
+        "digest",
+        "data",
+        "metrics",
+        "calibration",
+        "training",
+        "note",
+        "licence",
+    ]
     task = values["task"]
     assert task["mode"] == mode
     assert task["kind"] == "classes"
@@ -622,8 +635,11 @@ def test_task_json(folders, mode, model_folder):
     tensors = load_file(folders[mode].folder / "head.safetensors")
     n = folders[mode].features.size(TINY.dim)
     assert {name: tuple(tensor.shape) for name, tensor in tensors.items()} == {
-        "mean": (n,), "scale": (n,), "linear.weight": (3, n), "linear.bias": (3,),
-    }  # fmt: skip
+        "mean": (n,),
+        "scale": (n,),
+        "linear.weight": (3, n),
+        "linear.bias": (3,),
+    }
 
 
 @pytest.mark.parametrize("mode", ["probe", "full"])
@@ -632,21 +648,29 @@ def test_the_card_says_what_to_know(folders, mode):
     values = json.loads((folders[mode].folder / "task.json").read_text())
     splits = splits_of("three")
     for text in (
-        f"# {mode}\n", "one of the classes none, tata, sp1", f"{LENGTH} bp", "Made by hand.",
-        "Licence of the weights: MIT", "`train.csv`", "90 sequences (neither 30, at 30, gc 30)",
-        splits.train.digest[:16], splits.test.digest[:16], "AUROC", "macro-F1",
+        f"# {mode}\n",
+        "one of the classes none, tata, sp1",
+        f"{LENGTH} bp",
+        "Made by hand.",
+        "Licence of the weights: MIT",
+        "`train.csv`",
+        "90 sequences (neither 30, at 30, gc 30)",
+        splits.train.digest[:16],
+        splits.test.digest[:16],
+        "AUROC",
+        "macro-F1",
         "Expected calibration error on the test set",
         f"{values['calibration']['ece_before']:.3f} before",
         f"{values['calibration']['ece_after']:.3f} after",
         f"| {values['metrics']['test']['accuracy']:.3f} (",
         {"probe": "a linear head on the frozen encoder", "full": "best epoch"}[mode],
-    ):  # fmt: skip
+    ):
         assert text in card, text
 
 
 @pytest.mark.parametrize("which", ["several", "counted"])
 def test_tasks_of_other_kinds(which, model_folder, tmp_path):
-    summary = finetune(splits_of(which), tmp_path / which, model=str(model_folder), kmers=False)
+    summary = short_run(splits_of(which), tmp_path / which, model_folder, kmers=False)
     task = load_task(str(summary.folder))
     assert task.config.kind == MAKERS[which][1]
     assert task.record["calibration"] == {}
@@ -674,7 +698,7 @@ def test_the_test_set_decides_nothing(mode, model_folder, tmp_path):
     splits = splits_of("presence", (40, 20, 20))
     flipped = replace(splits, test=replace(splits.test, labels=1 - splits.test.labels))
     for name, one in (("a", splits), ("b", flipped), ("c", replace(splits, test=None))):
-        finetune(one, tmp_path / name, model=str(model_folder), mode=mode, config=SHORT)
+        short_run(one, tmp_path / name, model_folder, mode=mode)
     a, b, c = (load_task(str(tmp_path / name)) for name in "abc")
     assert a.digest == b.digest == c.digest
     heads = [(tmp_path / name / "head.safetensors").read_bytes() for name in "abc"]
@@ -690,7 +714,7 @@ def test_a_validation_set_of_one_class(model_folder, tmp_path):
     ones = np.flatnonzero(splits.valid.labels == 1)
     splits = replace(splits, valid=splits.valid.take(ones))
     for mode in ("probe", "full"):
-        finetune(splits, tmp_path / mode, model=str(model_folder), mode=mode, config=SHORT)
+        short_run(splits, tmp_path / mode, model_folder, mode=mode)
         text = (tmp_path / mode / "task.json").read_text()
         values = json.loads(text, parse_constant=pytest.fail)  # no NaN and no infinity in JSON
         assert values["training"]["probe_valid_score"] is None
@@ -709,13 +733,13 @@ def test_a_validation_set_of_one_class(model_folder, tmp_path):
 )
 def test_class_names_that_are_wrong(names, message, model_folder, tmp_path):
     with pytest.raises(ConfigError, match=message):
-        finetune(splits_of("presence"), tmp_path / "t", model=str(model_folder), class_names=names)
+        short_run(splits_of("presence"), tmp_path / "t", model_folder, class_names=names)
     assert not (tmp_path / "t").exists()
 
 
 def test_a_regression_cannot_be_balanced(model_folder, tmp_path):
     with pytest.raises(ConfigError, match="--balanced"):
-        finetune(splits_of("counted"), tmp_path / "t", model=str(model_folder), balanced=True)
+        short_run(splits_of("counted"), tmp_path / "t", model_folder, balanced=True)
 
 
 @pytest.mark.parametrize("fails", ["save_tensors", "replaced"])
@@ -724,9 +748,11 @@ def test_a_failed_run_leaves_no_folder(fails, model_folder, tmp_path, monkeypatc
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(tasks_module, fails, full_disk)
-    options = {"model": str(model_folder), "mode": "full", "config": replace(SHORT, epochs=1)}
+    splits = splits_of("presence", (30, 20, 20))
     with pytest.raises(OSError, match="No space left"):
-        finetune(splits_of("presence", (30, 20, 20)), tmp_path / "t", **options)
+        short_run(
+            splits, tmp_path / "t", model_folder, mode="full", config=replace(SHORT, epochs=1)
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -753,38 +779,38 @@ def sizes(splits):
 
 
 def test_a_folder_gives_all_splits(files):
-    splits = read_splits(files, None, None, None)
+    splits = read_splits(files)
     assert sizes(splits) == (60, 20, 30)
     assert splits.valid_from == "its own file"
     (files / "valid.csv").unlink()
-    splits = read_splits(files, None, None, None)
+    splits = read_splits(files)
     assert sizes(splits) == (48, 12, 30)
     (files / "train.csv").rename(files / "dev.csv")
     with pytest.raises(LabelError, match="holds dev, test but no train split; name files"):
-        read_splits(files, None, None, None)
+        read_splits(files)
 
 
 def test_files_that_are_named_go_before_those_of_the_folder(files):
     other = write_set(files.parent / "other.csv", made("presence", 8, seed=9))
-    assert sizes(read_splits(files, other, None, None)) == (60, 8, 30)
-    assert sizes(read_splits(files, None, other, None)) == (60, 20, 8)
+    assert sizes(read_splits(files, other)) == (60, 8, 30)
+    assert sizes(read_splits(files, test=other)) == (60, 20, 8)
 
 
 def test_a_part_of_one_file_is_held_out(files):
-    splits = read_splits(files / "train.csv", None, None, None, seed=3)
+    splits = read_splits(files / "train.csv", options=SplitOptions(seed=3))
     assert sizes(splits) == (48, 12, 0)
     assert splits.valid_from == "20% of the training set, drawn at random, by class"
     assert np.bincount(splits.valid.labels).tolist() == [6, 6]
-    same = read_splits(files / "train.csv", None, None, None, seed=3)
+    same = read_splits(files / "train.csv", options=SplitOptions(seed=3))
     assert same.valid.digest == splits.valid.digest
-    other = read_splits(files / "train.csv", None, None, None, seed=4)
+    other = read_splits(files / "train.csv", options=SplitOptions(seed=4))
     assert other.valid.digest != splits.valid.digest
 
 
 def test_repeated_sequences_are_not_on_both_sides_of_a_held_out_part(files):
     train = made("presence", 60)
     doubled = train.take(np.repeat(np.arange(60), 2))
-    splits = read_splits(write_set(files / "doubled.csv", doubled), None, None, None)
+    splits = read_splits(write_set(files / "doubled.csv", doubled))
     seen = {s.tobytes() for s in splits.train.sequences}
     assert not any(s.tobytes() in seen for s in splits.valid.sequences)
     assert len(splits.valid) == 24
@@ -798,11 +824,14 @@ def test_whole_contigs_are_held_out(genome, write):
         for start in range(0, 100 * n, 100)
     ]
     bed = write("x.bed", "".join(rows))
-    splits = read_splits(bed, None, None, genome)
+    splits = read_splits(bed, genome=genome)
     assert splits.valid_from == "23% of the training set, whole contigs"
     assert set(splits.train.contigs) == {"chrA"}
     assert set(splits.valid.contigs) == {"chrB"}
-    stranded, plain = (read_splits(bed, None, None, genome, stranded=s) for s in (True, False))
+    stranded, plain = (
+        read_splits(bed, genome=genome, options=SplitOptions(stranded=stranded))
+        for stranded in (True, False)
+    )
     assert stranded.train.digest != plain.train.digest
 
 
@@ -820,20 +849,20 @@ def shared_rows(files):
 
 def test_rows_in_two_sets_stop_a_run(files, shared_rows):
     with pytest.raises(LabelError, match=r"2 sequences also occur in .*test.csv") as caught:
-        read_splits(files, None, None, None)
+        read_splits(files)
     assert "1 identical, 1 as reverse complement" in str(caught.value)
     assert "--on-overlap drop" in str(caught.value)
     with pytest.raises(LabelError, match=r"1 sequences also occur in .*valid.csv"):
-        read_splits(files / "train.csv", files / "valid.csv", None, None)
+        read_splits(files / "train.csv", files / "valid.csv")
 
 
 def test_rows_in_two_sets_are_dropped_or_kept(files, shared_rows):
     train, valid, test = shared_rows
-    dropped = read_splits(files, None, None, None, on_overlap="drop")
+    dropped = read_splits(files, options=SplitOptions(on_overlap="drop"))
     assert dropped.train.digest == train.take(np.delete(np.arange(60), [0, 1, 4])).digest
     assert dropped.valid.digest == valid.take(np.delete(np.arange(20), [1])).digest
     assert dropped.test.digest == test.digest
-    kept = read_splits(files, None, None, None, on_overlap="keep")
+    kept = read_splits(files, options=SplitOptions(on_overlap="keep"))
     assert [kept.train.digest, kept.valid.digest] == [train.digest, valid.digest]
 
 
@@ -841,30 +870,31 @@ def test_dropping_may_leave_nothing_to_train_on(files):
     train = made("presence", 60)
     write_set(files / "test.csv", train)
     with pytest.raises(LabelError, match=r"train.csv: every sequence also occurs in .*test.csv"):
-        read_splits(files, None, None, None, on_overlap="drop")
+        read_splits(files, options=SplitOptions(on_overlap="drop"))
     write_set(files / "test.csv", train.take(np.flatnonzero(train.labels == 1)))
     with pytest.raises(LabelError, match=r"class '?1'? has 0 rows"):
-        read_splits(files, None, None, None, on_overlap="drop")
+        read_splits(files, options=SplitOptions(on_overlap="drop"))
 
 
 def test_labels_of_other_sets_must_be_known(files):
     text = (files / "test.csv").read_text()
     (files / "test.csv").write_text(text[:-2] + "7\n")
     with pytest.raises(LabelError, match=r"test.csv:31: label '?7'? is not one of the known"):
-        read_splits(files, None, None, None)
+        read_splits(files)
 
 
 def test_one_class_is_not_enough(files):
     train = made("presence", 60)
     write_set(files / "train.csv", train.take(np.flatnonzero(train.labels == 1)))
     with pytest.raises(LabelError, match="at least two classes"):
-        read_splits(files, None, None, None)
+        read_splits(files)
 
 
 @pytest.mark.parametrize("which", ["several", "counted"])
 def test_kinds_of_labels(which, tmp_path):
     path = write_set(tmp_path / "x.csv", made(which, 40))
-    splits = read_splits(path, None, None, None, label_column=",".join(MAKERS[which][2]))
+    column = ",".join(MAKERS[which][2])
+    splits = read_splits(path, options=SplitOptions(label_column=column))
     assert splits.train.kind == MAKERS[which][1]
     assert sizes(splits) == (32, 8, 0)
 

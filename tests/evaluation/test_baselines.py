@@ -9,6 +9,7 @@ from sklearn.preprocessing import StandardScaler
 
 from findna.evaluation import baselines
 from findna.evaluation.baselines import (
+    CNNTraining,
     GenomicBenchmarksCNN,
     KmerTable,
     kmer_regression,
@@ -83,7 +84,7 @@ def test_choice_is_the_best_on_validation() -> None:
     for k, both_strands, strength in itertools.product(
         baselines.KS, (True, False), baselines.STRENGTHS
     ):
-        other = baselines._Regression(
+        other = baselines.CountRegression(
             kmer_counts(train[0], k, both_strands), train[1], "classes", 2
         )
         predictions = other.fit(strength).predict(kmer_counts(valid[0], k, both_strands))
@@ -131,13 +132,13 @@ def test_choice_uses_few_and_the_fit_uses_all(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(baselines, "MOST_FOR_CHOICE", 50)
     train, valid = with_motif(300, 1, MOTIF), with_motif(200, 2, MOTIF)
     sizes = []
-    fit = baselines._Regression.fit
+    fit = baselines.CountRegression.fit
 
-    def counted(self: baselines._Regression, strength: float) -> baselines._Regression:
-        sizes.append(self.features.shape[0])
+    def counted(self: baselines.CountRegression, strength: float) -> baselines.CountRegression:
+        sizes.append(self.regression.features.shape[0])
         return fit(self, strength)
 
-    monkeypatch.setattr(baselines._Regression, "fit", counted)
+    monkeypatch.setattr(baselines.CountRegression, "fit", counted)
     kmer_regression(*train, *valid, "classes", 2, seed=0)
     assert sizes[-1] == 300
     assert set(sizes[:-1]) == {50}
@@ -209,8 +210,10 @@ def test_network_is_the_published_one() -> None:
         torch.testing.assert_close(network(tokens), x, rtol=1e-4, atol=1e-5)
     assert network.embedding.weight.shape == (BLANK + 1, 100)
     assert [c.weight.shape for c in (network.conv1, network.conv2, network.conv3)] == [
-        (16, 100, 8), (8, 16, 8), (4, 8, 8)
-    ]  # fmt: skip
+        (16, 100, 8),
+        (8, 16, 8),
+        (4, 8, 8),
+    ]
     assert network.dense.out_features == 512
 
 
@@ -228,15 +231,15 @@ def test_network_learns_and_is_decided_by_its_seed() -> None:
         for n, seed in ((600, 1), (150, 2), (150, 3))
     )
     state = torch.get_rng_state()
-    model = train_cnn(*train, *valid, 3, seed=0, epochs=12)
+    model = train_cnn(*train, *valid, 3, seed=0, training=CNNTraining(12))
     assert torch.equal(torch.get_rng_state(), state)
     probabilities = model.predict(test[0])
     np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-9)
     assert measure(test[1], probabilities, "classes")["auroc"] > 0.8
-    same = train_cnn(*train, *valid, 3, seed=0, epochs=12)
+    same = train_cnn(*train, *valid, 3, seed=0, training=CNNTraining(12))
     np.testing.assert_array_equal(same.predict(test[0]), probabilities)
     assert same.choice == model.choice
-    other = train_cnn(*train, *valid, 3, seed=1, epochs=2)
+    other = train_cnn(*train, *valid, 3, seed=1, training=CNNTraining(2))
     assert not np.array_equal(other.predict(test[0]), probabilities)
 
 
@@ -250,7 +253,9 @@ def test_network_keeps_the_best_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(baselines, "validation_score", score)
     sequences, labels = with_motif(40, 1, MOTIF)
-    model = train_cnn(sequences, labels, sequences, labels, 2, seed=0, patience=3)
+    model = train_cnn(
+        sequences, labels, sequences, labels, 2, seed=0, training=CNNTraining(patience=3)
+    )
     assert model.choice == {"epoch": 2}
     assert len(seen) == 5  # stopped before the sixth
     np.testing.assert_array_equal(model.predict(sequences), seen[1])
@@ -261,12 +266,14 @@ def test_network_pads_and_cuts() -> None:
     lengths = (1, 20, 57, 60)
     sequences = [encode(random_sequence(n, n)) for n in lengths]
     labels = np.array([0, 1, 0, 1])
-    model = train_cnn(sequences, labels, sequences, labels, 2, seed=0, epochs=1, batch_size=3)
+    model = train_cnn(sequences, labels, sequences, labels, 2, seed=0, training=CNNTraining(1, 3))
     longer = [*sequences, encode(random_sequence(60, 60) + "ACGT" * 30)]
     probabilities = model.predict(longer)
     np.testing.assert_array_equal(probabilities[:4], model.predict(sequences))
     np.testing.assert_allclose(probabilities[4], probabilities[3], rtol=1e-6)
-    short = train_cnn(sequences[:2], labels[:2], sequences[:2], labels[:2], 2, seed=0, epochs=1)
+    short = train_cnn(
+        sequences[:2], labels[:2], sequences[:2], labels[:2], 2, seed=0, training=CNNTraining(1)
+    )
     assert short.predict(sequences).shape == (4, 2)
 
 

@@ -7,12 +7,14 @@ import shutil
 import numpy as np
 import pysam
 import pytest
+import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from findna.errors import LabelError, VariantError
-from findna.evaluation import protocol as evaluation
-from findna.evaluation.protocol import evaluate_variants
+from findna.evaluation import variant_protocol
 from findna.evaluation.report import markdown
+from findna.evaluation.runs import Run
+from findna.evaluation.variant_protocol import VariantOptions, evaluate_variants
 from findna.evaluation.variant_report import variant_markdown, variant_rows
 from findna.evaluation.variant_sets import (
     distances,
@@ -22,6 +24,9 @@ from findna.evaluation.variant_sets import (
 )
 from findna.evaluation.variants import APART, TSS, folds, held_out
 from findna.genome.fasta import Genome
+from findna.model.devices import Compute
+
+CPU = Compute(torch.device("cpu"))
 
 HEADER = """\
 ##fileformat=VCFv4.2
@@ -79,10 +84,10 @@ def data(record, tmp_path_factory):
 def measured(data, example, model_folder, tasks, tmp_path_factory):
     folder = tmp_path_factory.mktemp("evaluated") / "out"
     with Genome(example / "genome.fa") as fasta:
-        return evaluate_variants(
-            fasta, data, folder, model=str(model_folder), tss=data / "tss.bed", draws=2,
-            tasks=[str(tasks["binary"]), str(tasks["three"])],
-        ), folder  # fmt: skip
+        run = Run(data, CPU, model=str(model_folder), folder=folder)
+        names = [str(tasks["binary"]), str(tasks["three"])]
+        options = VariantOptions(names, data / "tss.bed", draws=2)
+        return evaluate_variants(fasta, run, options), folder
 
 
 @pytest.fixture
@@ -115,11 +120,13 @@ def test_rows_and_what_they_are_said_to_be(measured):
     report, _ = measured
     (result,) = report["sets"]
     of_model = {
-        "FINDNA_DIST": "high", "FINDNA_LLR, absolute": "high", "FINDNA_LLR": "low",
+        "FINDNA_DIST": "high",
+        "FINDNA_LLR, absolute": "high",
+        "FINDNA_LLR": "low",
         "regression on the embedding of the window": "fitted",
         "regression on the change of embedding": "fitted",
         f"regression on the change of embedding and {TSS}": "fitted",
-    }  # fmt: skip
+    }
     assert result["effect_if"] == {
         TSS: "low",
         f"regression on GC content and {TSS}": "fitted",
@@ -130,10 +137,12 @@ def test_rows_and_what_they_are_said_to_be(measured):
         "regression on the change of 3-mers": "fitted",
         **of_model,
         "FINDNA_BINARY_DELTA, absolute": "high",
-        **{f"FINDNA_THREE_{name}_DELTA, absolute": "high"
-           for name in ("DONOR", "ACCEPTOR", "NEITHER")},
+        **{
+            f"FINDNA_THREE_{name}_DELTA, absolute": "high"
+            for name in ("DONOR", "ACCEPTOR", "NEITHER")
+        },
         **{f"{name}, random weights": word for name, word in of_model.items()},
-    }  # fmt: skip
+    }
     assert result["methods"].keys() == result["effect_if"].keys()
     for name, runs in result["methods"].items():
         assert len(runs) == (2 if "random" in name else 1)
@@ -163,9 +172,16 @@ def test_what_separates_perfectly_has_an_auroc_of_1(measured):
 
 def test_scores_are_those_of_findna_variants(measured, data, run, example, model_folder, tasks):
     table = run(
-        "variants", example / "genome.fa", data / SET, "-m", model_folder, "-O", "tsv",
-        "--task", tasks["binary"],
-    ).stdout  # fmt: skip
+        "variants",
+        example / "genome.fa",
+        data / SET,
+        "-m",
+        model_folder,
+        "-O",
+        "tsv",
+        "--task",
+        tasks["binary"],
+    ).stdout
     header, *rows = [line.split("\t") for line in table.splitlines()]
     columns = dict(zip(header, zip(*rows, strict=True), strict=True))
     text = (data / SET).read_text()
@@ -201,13 +217,15 @@ def test_composition_is_measured(measured, data, letters):
         assert methods[name][0]["metrics"]["auroc"] == pytest.approx(expected, abs=1e-5)
 
 
-def test_lengths_of_indels_are_a_baseline_where_they_differ(data, record, example, model_folder,
-                                                            tmp_path):  # fmt: skip
+def test_lengths_of_indels_are_a_baseline_where_they_differ(
+    data, record, example, model_folder, tmp_path
+):
     rows = [record("chrA", 1_000 + 500 * i, "1", alt="ACGTACGT", ref=None) for i in range(6)]
     rows += [record("chrA", 20_000 + 500 * i) for i in range(6)]
     (tmp_path / SET).write_text(HEADER + "".join(rows))
     with Genome(example / "genome.fa") as fasta:
-        report = evaluate_variants(fasta, tmp_path, None, model=str(model_folder), draws=1)
+        run = Run(tmp_path, CPU, model=str(model_folder))
+        report = evaluate_variants(fasta, run, VariantOptions(draws=1))
     (result,) = report["sets"]
     assert result["methods"]["bases inserted or deleted"][0]["metrics"]["auroc"] == 1
     assert TSS not in result["methods"]
@@ -223,9 +241,14 @@ def test_an_allele_is_one_row_with_the_label_that_all_give(read, record):
     again = record("chrA", 100, "1", alt="acg")
     other_allele = record("chrA", 100, "0", alt="ACGT")
     found = read(
-        several, again, other_allele, record("chrA", 200, "0,1"), record("chrB", 5, "0,."),
-        record("chrB", 7, "."), record("chrB", 8, None),
-    )  # fmt: skip
+        several,
+        again,
+        other_allele,
+        record("chrA", 200, "0,1"),
+        record("chrB", 5, "0,."),
+        record("chrB", 7, "."),
+        record("chrB", 8, None),
+    )
     assert found.n_records == 7
     assert [(r.start, r.alts) for r in found.records[:2]] == [(100, ("ACG",)), (100, ("ACGT",))]
     assert found.places[2].tolist() == [1, 5]
@@ -247,9 +270,13 @@ def test_what_cannot_be_scored_is_counted(read, record):
     odd = [record("chrA", 100, alt=alt) for alt in ("<DEL>", ".", "*", "C,G", "A" * 120, "N")]
     found = read(*known, *odd)
     assert found.left_out == {
-        "symbolic": 1, "no_alt": 1, "overlapping_deletion": 1, "several_alleles": 1, "too_long": 1,
+        "symbolic": 1,
+        "no_alt": 1,
+        "overlapping_deletion": 1,
+        "several_alleles": 1,
+        "too_long": 1,
         "not_acgt": 1,
-    }  # fmt: skip
+    }
     assert len(found.records) == 2
 
 
@@ -286,8 +313,11 @@ def test_sets_are_files_with_labels(data, write, tmp_path):
 
 
 def test_distance_to_the_nearest_start(example, write):
-    bed = write("t.bed", "track x\nchrA\t100\t200\ta\t0\t+\nchrA\t300\t400\tb\t0\t-\n"
-                         "chrA\t99000\t99001\nchrZ\t1\t2\n")  # fmt: skip
+    bed = write(
+        "t.bed",
+        "track x\nchrA\t100\t200\ta\t0\t+\nchrA\t300\t400\tb\t0\t-\n"
+        "chrA\t99000\t99001\nchrZ\t1\t2\n",
+    )
     with Genome(example / "genome.fa") as fasta:
         starts = read_starts(bed, fasta)
         contigs = list(fasta.contigs)
@@ -364,14 +394,18 @@ def test_with_nothing_to_learn_from_all_scores_are_0():
 def test_a_report_in_markdown(measured):
     text = variant_markdown(measured[0])
     assert text.startswith("# little on variants\n")
-    for words in ("windows of 100 bp, task binary", "2 random encoders", f"## {SET}",
-                  "90 variants of 90 records, 40 with an effect; left out: none.",
-                  "| chance |  | 0.500 | 0.444 |  |",
-                  f"| {TSS} | low | 1.000 (1.000-1.000) | 1.000 (1.000-1.000) |  |",
-                  "| transversion | yes | 1.000 (1.000-1.000) | 1.000 (1.000-1.000) | "
-                  "+0.000 (+0.000 to +0.000) |",
-                  f"- Better than {TSS} (interval of the difference above 0): none;",
-                  "Not measured: other.vcf (its header defines no INFO/LABEL)."):  # fmt: skip
+    for words in (
+        "windows of 100 bp, task binary",
+        "2 random encoders",
+        f"## {SET}",
+        "90 variants of 90 records, 40 with an effect; left out: none.",
+        "| chance |  | 0.500 | 0.444 |  |",
+        f"| {TSS} | low | 1.000 (1.000-1.000) | 1.000 (1.000-1.000) |  |",
+        "| transversion | yes | 1.000 (1.000-1.000) | 1.000 (1.000-1.000) | "
+        "+0.000 (+0.000 to +0.000) |",
+        f"- Better than {TSS} (interval of the difference above 0): none;",
+        "Not measured: other.vcf (its header defines no INFO/LABEL).",
+    ):
         assert words in text
     assert f"(interval above .5): {TSS}; " in text
     assert " ± " in next(line for line in text.splitlines() if "DIST, random" in line)
@@ -381,25 +415,45 @@ def test_a_report_in_markdown(measured):
 
 def test_verdicts_follow_the_intervals():
     def runs(value, beyond):
-        return [{
-            "metrics": {"auroc": value, "auprc": value},
-            "intervals": {"auroc": [value - 0.04, value + 0.04], "auprc": [0, 1]},
-            "beyond_tss": {"auroc": beyond}, "beyond_tss_intervals":
-            {"auroc": [beyond - 0.04, beyond + 0.04]},
-        }]  # fmt: skip
+        return [
+            {
+                "metrics": {"auroc": value, "auprc": value},
+                "intervals": {"auroc": [value - 0.04, value + 0.04], "auprc": [0, 1]},
+                "beyond_tss": {"auroc": beyond},
+                "beyond_tss_intervals": {"auroc": [beyond - 0.04, beyond + 0.04]},
+            }
+        ]
 
     methods = {
-        TSS: runs(0.6, 0), "more": runs(0.7, 0.1), "alike": runs(0.53, -0.02),
+        TSS: runs(0.6, 0),
+        "more": runs(0.7, 0.1),
+        "alike": runs(0.53, -0.02),
         "less": runs(0.4, -0.2),
-    }  # fmt: skip
+    }
     report = {
-        "about": {"findna_version": "1", "model": "m", "digest": "0" * 64, "suite": "variants",
-                  "tasks": {}, "window": 5, "draws": 1, "hardware": "a computer"},
-        "sets": [{"name": "a", "records": 9, "variants": 8, "positives": 2,
-                  "left_out": {"no_label": 1}, "methods": methods,
-                  "effect_if": dict.fromkeys(methods, "high")}],
+        "about": {
+            "findna_version": "1",
+            "model": "m",
+            "digest": "0" * 64,
+            "suite": "variants",
+            "tasks": {},
+            "window": 5,
+            "draws": 1,
+            "hardware": "a computer",
+        },
+        "sets": [
+            {
+                "name": "a",
+                "records": 9,
+                "variants": 8,
+                "positives": 2,
+                "left_out": {"no_label": 1},
+                "methods": methods,
+                "effect_if": dict.fromkeys(methods, "high"),
+            }
+        ],
         "missing": [],
-    }  # fmt: skip
+    }
     text = variant_markdown(report)
     assert f"- AUROC above chance (interval above .5): {TSS}; more.\n" in text
     assert "- Below chance (interval below .5): less.\n" in text
@@ -428,7 +482,7 @@ def test_a_table_in_a_pipe_and_reports_in_a_folder(command, data, tmp_path, monk
     assert report["about"]["window"] == 60
     assert report["about"]["draws"] == 1
     assert "holds results already" in command(data, "-o", out, code=1).stderr
-    monkeypatch.setattr(evaluation, "measure_variants", None)  # nothing is measured again
+    monkeypatch.setattr(variant_protocol, "measure_variants", None)  # nothing is measured again
     command(data, "-o", out, "--tss", data / "tss.bed", "--window", 60, "--resume")
     for other in ([], ["--window", 60], ["--tss", data / "tss.bed"]):
         assert "other options" in command(data, "-o", out, *other, "--resume", code=1).stderr
@@ -462,7 +516,7 @@ def test_inputs_are_checked_before_the_model_is_loaded(
     def must_not(*_):
         raise AssertionError("loaded")
 
-    monkeypatch.setattr(evaluation, "load_checkpoint", must_not)
+    monkeypatch.setattr(variant_protocol, "load_checkpoint", must_not)
     (tmp_path / "x").mkdir()
     wrong = record("chrA", 5, "1", ref="A" * 30, alt="C")
     (tmp_path / "x" / "x.vcf").write_text(HEADER + wrong)
@@ -510,10 +564,13 @@ def test_a_genome_is_needed(command, data):
 @pytest.mark.realdata
 def test_variants_with_effects_in_human_tissues(command, shared_data, tmp_path):
     result = command(
-        shared_data / "variants", "-o", tmp_path / "o",
-        "--tss", shared_data / "regions" / "epdnew_human_tss.no_chr19.hg38.bed.gz",
+        shared_data / "variants",
+        "-o",
+        tmp_path / "o",
+        "--tss",
+        shared_data / "regions" / "epdnew_human_tss.no_chr19.hg38.bed.gz",
         genome=[shared_data / "human-hg38" / "hg38.chr2_chr20_chr21.fa.gz"],
-    )  # fmt: skip
+    )
     report = json.loads((tmp_path / "o" / "report.json").read_text())
     (found,) = report["sets"]
     assert found["records"] == 401

@@ -21,8 +21,10 @@ def make(folder: Path, *files: str) -> Path:
 
 def test_sizes_of_the_suites() -> None:
     assert {suite: len(names) for suite, names in SETS.items()} == {
-        "gue": 28, "genomic-benchmarks": 8, "mtcdna": 4
-    }  # fmt: skip
+        "gue": 28,
+        "genomic-benchmarks": 8,
+        "mtcdna": 4,
+    }
     assert all(len(set(names)) == len(names) for names in SETS.values())
 
 

@@ -532,8 +532,10 @@ def test_splits(tmp_path):
         return {split: path.name for split, path in find_splits(folder).items()}
 
     assert names("test.csv.gz", "dev.csv", "train.tsv", "notes.md", "other.csv") == {
-        "train": "train.tsv", "dev": "dev.csv", "test": "test.csv.gz",
-    }  # fmt: skip
+        "train": "train.tsv",
+        "dev": "dev.csv",
+        "test": "test.csv.gz",
+    }
     assert list(names("test.csv", "dev.csv", "train.csv")) == ["train", "dev", "test"]
     assert names("train/a/1.txt", "test/a/1.txt") == {"train": "train", "test": "test"}
     for dev in ("valid", "val", "validation", "Valid"):
@@ -742,9 +744,11 @@ def test_real_iupac_codes_and_words(shared_data):
 def test_real_intervals(shared_data, tmp_path):
     fasta = shared_data / "human-hg38" / "hg38.chr2_chr20_chr21.fa.gz"
     bed = (
-        shared_data / "genomic_benchmarks" / "intervals"
+        shared_data
+        / "genomic_benchmarks"
+        / "intervals"
         / "human_nontata_promoters.chr2_chr20_chr21.hg38.bed.gz"
-    )  # fmt: skip
+    )
     with Genome(fasta) as genome:
         data = read_labelled(bed, genome)
         assert Counter(named(data)) == {"negative": 9, "positive": 106}

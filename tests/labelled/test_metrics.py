@@ -42,26 +42,30 @@ def regression(n: int, m: int, seed: int = 0) -> tuple:
 def test_two_classes(levels: int, seed: int) -> None:
     labels, probabilities = classes(200, 2, seed, levels)
     guesses = probabilities.argmax(1)
-    assert measure(labels, probabilities, "classes") == pytest.approx({
-        "accuracy": reference.accuracy_score(labels, guesses),
-        "mcc": reference.matthews_corrcoef(labels, guesses),
-        "auroc": reference.roc_auc_score(labels, probabilities[:, 1]),
-        "auprc": reference.average_precision_score(labels, probabilities[:, 1]),
-        "macro_f1": reference.f1_score(labels, guesses, average="macro"),
-    })  # fmt: skip
+    assert measure(labels, probabilities, "classes") == pytest.approx(
+        {
+            "accuracy": reference.accuracy_score(labels, guesses),
+            "mcc": reference.matthews_corrcoef(labels, guesses),
+            "auroc": reference.roc_auc_score(labels, probabilities[:, 1]),
+            "auprc": reference.average_precision_score(labels, probabilities[:, 1]),
+            "macro_f1": reference.f1_score(labels, guesses, average="macro"),
+        }
+    )
 
 
 @pytest.mark.parametrize("levels", [0, 3])
 def test_several_classes(levels: int) -> None:
     labels, probabilities = classes(300, 4, 1, levels)
     guesses, one_hot = probabilities.argmax(1), np.eye(4)[labels]
-    assert measure(labels, probabilities, "classes") == pytest.approx({
-        "accuracy": reference.accuracy_score(labels, guesses),
-        "mcc": reference.matthews_corrcoef(labels, guesses),
-        "auroc": reference.roc_auc_score(labels, probabilities, multi_class="ovr"),
-        "auprc": reference.average_precision_score(one_hot, probabilities, average="macro"),
-        "macro_f1": reference.f1_score(labels, guesses, average="macro"),
-    })  # fmt: skip
+    assert measure(labels, probabilities, "classes") == pytest.approx(
+        {
+            "accuracy": reference.accuracy_score(labels, guesses),
+            "mcc": reference.matthews_corrcoef(labels, guesses),
+            "auroc": reference.roc_auc_score(labels, probabilities, multi_class="ovr"),
+            "auprc": reference.average_precision_score(one_hot, probabilities, average="macro"),
+            "macro_f1": reference.f1_score(labels, guesses, average="macro"),
+        }
+    )
 
 
 def test_absent_class_is_left_out() -> None:
@@ -72,11 +76,13 @@ def test_absent_class_is_left_out() -> None:
     columns = [0, 1, 3]
     one_hot = np.eye(4)[labels][:, columns]
     assert found["auroc"] == pytest.approx(
-        np.mean([
-            reference.roc_auc_score(y, s)
-            for y, s in zip(one_hot.T, probabilities[:, columns].T, strict=True)
-        ])
-    )  # fmt: skip
+        np.mean(
+            [
+                reference.roc_auc_score(y, s)
+                for y, s in zip(one_hot.T, probabilities[:, columns].T, strict=True)
+            ]
+        )
+    )
     assert found["auprc"] == pytest.approx(
         reference.average_precision_score(one_hot, probabilities[:, columns], average="macro")
     )
@@ -98,12 +104,14 @@ def test_one_class_alone() -> None:
 def test_multilabel() -> None:
     labels, probabilities = multilabel(150, 5)
     guesses = (probabilities >= 0.5).astype(int)
-    assert measure(labels, probabilities, "multilabel") == pytest.approx({
-        "auroc": reference.roc_auc_score(labels, probabilities, average="macro"),
-        "auprc": reference.average_precision_score(labels, probabilities, average="macro"),
-        "micro_f1": reference.f1_score(labels, guesses, average="micro"),
-        "exact_match": reference.accuracy_score(labels, guesses),
-    })  # fmt: skip
+    assert measure(labels, probabilities, "multilabel") == pytest.approx(
+        {
+            "auroc": reference.roc_auc_score(labels, probabilities, average="macro"),
+            "auprc": reference.average_precision_score(labels, probabilities, average="macro"),
+            "micro_f1": reference.f1_score(labels, guesses, average="micro"),
+            "exact_match": reference.accuracy_score(labels, guesses),
+        }
+    )
 
 
 def test_constant_label_is_left_out() -> None:
@@ -120,12 +128,14 @@ def test_constant_label_is_left_out() -> None:
 def test_regression(m: int) -> None:
     labels, guesses = regression(150, m)
     pairs = list(zip(labels.T, guesses.T, strict=True))
-    assert measure(labels, guesses, "regression") == pytest.approx({
-        "r2": reference.r2_score(labels, guesses),
-        "pearson": np.mean([stats.pearsonr(a, b)[0] for a, b in pairs]),
-        "spearman": np.mean([stats.spearmanr(a, b)[0] for a, b in pairs]),
-        "rmse": np.mean([np.sqrt(np.mean((a - b) ** 2)) for a, b in pairs]),
-    })  # fmt: skip
+    assert measure(labels, guesses, "regression") == pytest.approx(
+        {
+            "r2": reference.r2_score(labels, guesses),
+            "pearson": np.mean([stats.pearsonr(a, b)[0] for a, b in pairs]),
+            "spearman": np.mean([stats.spearmanr(a, b)[0] for a, b in pairs]),
+            "rmse": np.mean([np.sqrt(np.mean((a - b) ** 2)) for a, b in pairs]),
+        }
+    )
 
 
 def test_constant_target_is_undefined() -> None:
@@ -199,9 +209,9 @@ def test_intervals_cover_the_truth() -> None:
 def test_resamples_without_a_class_are_left_out() -> None:
     labels = np.array([0] * 29 + [1])
     score = np.linspace(0, 1, 30)
-    low, high = bootstrap(
-        labels, np.stack((1 - score, score), 1), "classes", ["auroc"], n=50
-    )["auroc"]  # fmt: skip
+    low, high = bootstrap(labels, np.stack((1 - score, score), 1), "classes", ["auroc"], n=50)[
+        "auroc"
+    ]
     assert low == high == 1
     labels[:] = 0
     found = bootstrap(labels, np.stack((1 - score, score), 1), "classes", ["auroc"], n=10)

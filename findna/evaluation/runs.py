@@ -1,0 +1,202 @@
+"""One run over the sets of a suite: which sets, where results are kept, what is measured again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from findna import __version__
+from findna.console import progress
+from findna.errors import ConfigError, FindnaError, LabelError, OutputError
+from findna.model.checkpoint import Checkpoint
+from findna.model.devices import Compute, describe
+from findna.outputs.files import replaced
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is evaluated, and where the results go.
+
+    Parameters
+    ----------
+    data : Path
+        Folder of the suite.
+    compute : Compute
+    model : str
+        Name or folder.
+    only : tuple of str
+        Names of the sets to take; all if empty.
+    folder : Path, optional
+        Where the result of each set is kept as soon as there is one.
+    resume, force : bool
+        Keep the results that the folder holds and measure only other sets, or replace them.
+    """
+
+    data: Path
+    compute: Compute
+    model: str = "tiny"
+    only: tuple[str, ...] = ()
+    folder: Path | None = None
+    resume: bool = False
+    force: bool = False
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+Set = TypeVar("Set", bound=_Named)
+
+
+def choose_sets(
+    run: Run, suite: str, sets: list[Set], missing: list[str], form: str
+) -> tuple[list[Set], list[str]]:
+    """Return the sets to measure, and what is missing of those that were asked for.
+
+    Parameters
+    ----------
+    form : str
+        What a set looks like, for the message where there is none.
+
+    Raises
+    ------
+    ConfigError
+        There is no set, or none of a name that was asked for.
+    """
+    if not sets:
+        hint = f"; unusable: {', '.join(missing[:3])}" if missing else ""
+        raise ConfigError(f"{run.data}: no set of the suite {suite} in it{hint}; {form}")
+    if not run.only:
+        return sets, missing
+    names = {chosen.name for chosen in sets}
+    wanted = {name if name in names else f"{suite}/{name}": name for name in run.only}
+    for name, given in wanted.items():
+        if name not in names:
+            raise ConfigError(
+                f"--set {given}: not among the sets found: "
+                f"{', '.join(sorted(names)[:5])}{', ...' * (len(names) > 5)}"
+            )
+    return [chosen for chosen in sets if chosen.name in wanted], []
+
+
+def leave_out(name: str, error: FindnaError, missing: list[str]) -> None:
+    """Warn of a set that cannot be measured and add it to those that are missing."""
+    logger.warning("%s left out: %s", name, error)
+    missing.append(f"{name} ({error})")
+
+
+def nothing_measured(run: Run, missing: list[str]) -> LabelError:
+    """Return the error of a run in which every set was left out."""
+    return LabelError(f"{run.data}: no set could be measured: {missing[-1]}")
+
+
+def measure_sets(
+    run: Run,
+    suite: str,
+    sets: list[Set],
+    missing: list[str],
+    measure: Callable[[Set], dict[str, Any]],
+    checkpoint: Checkpoint,
+    settings: dict[str, Any],
+) -> dict[str, Any]:
+    """Measure one set after the other, and keep each result in the folder.
+
+    Parameters
+    ----------
+    missing : list of str
+        Gets the sets that cannot be measured, with the reason.
+    settings : dict
+        Whatever decides the figures, beside the model: results of others are not mixed.
+
+    Returns
+    -------
+    dict
+        ``about``, ``sets`` and ``missing``.
+    """
+    about = {
+        "findna_version": __version__,
+        "model": checkpoint.name,
+        "digest": checkpoint.digest,
+        **settings,
+    }
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+    kept = {} if run.folder is None else _open_folder(run.folder, digest, run)
+    started = time.monotonic()
+    results = []
+    with progress(len(sets), "sets", suite) as bar:
+        for chosen in sets:
+            if chosen.name in kept:
+                results.append(kept[chosen.name])
+                bar.update()
+                continue
+            try:
+                result = measure(chosen)
+            except FindnaError as error:
+                leave_out(chosen.name, error, missing)
+                continue
+            results.append(result)
+            if run.folder is not None:
+                text = json.dumps({"settings": digest, "result": result}, indent=1) + "\n"
+                with replaced(run.folder / f"{chosen.name.replace('/', '.')}.json") as temporary:
+                    temporary.write_text(text)
+            bar.update()
+    # measured before under the same settings, but not among --set now
+    others = kept.keys() - {result["name"] for result in results}
+    results += [kept[name] for name in sorted(others)]
+    if not results:
+        raise nothing_measured(run, missing)
+    about |= {
+        "suite": suite,
+        "hardware": describe(run.compute.device),
+        "seconds": round(time.monotonic() - started),
+    }
+    return {"about": about, "sets": results, "missing": missing}
+
+
+def _open_folder(folder: Path, settings: str, run: Run) -> dict[str, Any]:
+    """Make the folder and return the results to go on from, by set.
+
+    Raises
+    ------
+    OutputError
+        It holds results and neither --resume nor --force was given, or others than those to go on
+        from.
+    """
+    kept = {}
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder}: exists and is not a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in sorted(folder.glob("*.json")):
+        try:
+            before = json.loads(path.read_text())
+        except (ValueError, OSError, RecursionError):
+            before = {}
+        if not isinstance(before, dict) or not {"settings", "result"} <= before.keys():
+            continue  # a report, or a file of someone else's
+        result = before["result"]
+        if not isinstance(result, dict) or not isinstance(result.get("name"), str):
+            raise OutputError(f"{path}: not a result of this findna; remove it")
+        if not run.resume and not run.force:
+            raise OutputError(
+                f"{folder}: holds results already; --resume keeps them and goes on, --force "
+                "replaces them"
+            )
+        if run.resume and before["settings"] != settings:
+            raise OutputError(
+                f"{path}: measured with another model or other options; name another folder, or "
+                "--force to begin anew"
+            )
+        if run.resume:
+            kept[result["name"]] = result
+        else:
+            path.unlink()
+    return kept

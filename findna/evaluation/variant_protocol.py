@@ -1,0 +1,113 @@
+"""Scores of a model and its tasks on the labelled variants of a folder.
+
+Scores of variants need no training: they are measured as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from findna.errors import ConfigError, FindnaError
+from findna.evaluation.runs import Run, choose_sets, leave_out, measure_sets, nothing_measured
+from findna.evaluation.variant_sets import (
+    VARIANTS,
+    LabelledVariants,
+    VariantSet,
+    find_variant_sets,
+    read_starts,
+    read_variants,
+)
+from findna.evaluation.variants import Scorers, measure_variants
+from findna.genome.fasta import Genome
+from findna.model.checkpoint import load_checkpoint, training_length
+from findna.outputs.files import file_digest
+from findna.tasks.task import load_tasks
+from findna.variants.alleles import WINDOW
+
+
+@dataclass(frozen=True)
+class VariantOptions:
+    """What decides the figures.
+
+    Parameters
+    ----------
+    tasks : sequence of str
+        Names or folders of tasks whose change is measured too.
+    tss : Path, optional
+        BED file of starts of transcription.
+    window : int, optional
+        Length of the windows that the model reads, bp; by default that of `findna variants`. A
+        task reads what it was trained on, or this where its lengths differed.
+    label : str
+        INFO field, 0 or 1.
+    draws : int
+        Number of different random encoders.
+    """
+
+    tasks: Sequence[str] = ()
+    tss: Path | None = None
+    window: int | None = None
+    label: str = "LABEL"
+    draws: int = 5
+
+
+def evaluate_variants(
+    genome: Genome, run: Run, options: VariantOptions = VariantOptions()
+) -> dict[str, Any]:
+    """Evaluate the scores of variants on the labelled VCF files of a folder.
+
+    Returns
+    -------
+    dict
+        ``about``, ``sets`` and ``missing``: what `findna.evaluation.variant_report` writes.
+
+    Raises
+    ------
+    FindnaError
+        There is no set, a set or the BED file cannot be read, a window is longer than what the
+        model was trained on, or the folder holds results of other settings.
+    """
+    label = options.label
+    sets, missing = choose_sets(
+        run,
+        VARIANTS,
+        *find_variant_sets(run.data, label),
+        f"a set is a VCF or BCF file whose header defines INFO/{label}",
+    )
+    longest = training_length(run.model)
+    window = options.window or min(WINDOW, longest)
+    if window > longest:
+        raise ConfigError(f"--window {window}: {run.model} was trained on at most {longest} bp")
+    tasks = [
+        (task, task.config.window or min(window, training_length(task.encoder)))
+        for task in load_tasks(options.tasks)
+    ]
+    starts = None if options.tss is None else read_starts(options.tss, genome)
+    shortest = min([window, *(length for _, length in tasks)])
+    tables: dict[str, LabelledVariants] = {}
+    for chosen in sets:
+        try:
+            tables[chosen.name] = read_variants(chosen.path, genome, label, shortest)
+        except FindnaError as error:
+            leave_out(chosen.name, error, missing)
+    if not tables:
+        raise nothing_measured(run, missing)
+    checkpoint = load_checkpoint(run.model)
+    scorers = Scorers(checkpoint, options.draws, tasks, window, run.compute)
+    settings = {
+        "tasks": {task.name: {"digest": task.digest, "window": n} for task, n in tasks},
+        "tss": None if options.tss is None else file_digest(options.tss),
+        "window": window,
+        "label": label,
+        "draws": options.draws,
+        "precision": run.compute.precision,
+    }
+
+    def measure(chosen: VariantSet) -> dict[str, Any]:
+        return measure_variants(chosen.name, tables[chosen.name], genome, scorers, starts)
+
+    usable = [chosen for chosen in sets if chosen.name in tables]
+    return measure_sets(run, VARIANTS, usable, missing, measure, checkpoint, settings)

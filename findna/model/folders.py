@@ -1,0 +1,98 @@
+"""Folders of weights and settings, of models and of tasks: safetensors beside JSON.
+
+Weights and settings come from outside: whatever does not fit is refused by name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from findna.errors import CheckpointError, ConfigError
+from findna.outputs.files import replaced
+from findna.settings import from_dict
+
+FORMAT = 1
+
+_LARGEST_JSON = 1 << 20  # bytes
+
+Settings = TypeVar("Settings")
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    """Replace a safetensors file in one step; equal tensors give equal bytes."""
+    with replaced(path) as temporary:
+        temporary.touch()
+        mode = temporary.stat().st_mode  # of an ordinary new file; safetensors makes it private
+        save_file({k: v.detach().contiguous() for k, v in tensors.items()}, temporary, metadata)
+        temporary.chmod(mode)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file; its tensors stay mapped from the file, see `own_tensors`.
+
+    Raises
+    ------
+    CheckpointError
+        It is missing or not safetensors.
+    """
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError, MemoryError) as error:
+        raise CheckpointError(
+            f"{path}: not a readable safetensors file: {' '.join(str(error).split())}"
+        ) from error
+
+
+def own_tensors(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Return float32 copies of tensors, so that their file may change while they are used.
+
+    Raises
+    ------
+    CheckpointError
+        A value is not finite.
+    """
+    copies = {name: tensor.to(torch.float32, copy=True) for name, tensor in tensors.items()}
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in copies.values()):
+        raise CheckpointError(f"{path}: holds values that are not finite")
+    return copies
+
+
+def read_settings(
+    path: Path, owner: str, key: str, kind: type[Settings]
+) -> tuple[Settings, dict[str, Any]]:
+    """Read a JSON file: the settings under one of its keys, and all that it holds.
+
+    Parameters
+    ----------
+    owner : str
+        Whose configuration it is, for messages: model or task.
+    kind : type
+        Dataclass of the settings.
+
+    Raises
+    ------
+    CheckpointError
+        It is not JSON, of a newer format, or holds impossible values.
+    """
+    try:
+        if path.stat().st_size > _LARGEST_JSON:
+            raise CheckpointError(f"{path}: larger than 1 MiB; not a {owner}'s configuration")
+        values = json.loads(path.read_text())
+        if not isinstance(values, dict) or not isinstance(values.get(key), dict):
+            raise CheckpointError(f"{path}: not a {owner}'s configuration: no {key} in it")
+        if values.get("format") != FORMAT:
+            raise CheckpointError(
+                f"{path}: format {values.get('format')!r}; this findna reads format {FORMAT}: "
+                "upgrade findna"
+            )
+        return from_dict(kind, values[key]), values
+    except (ValueError, TypeError, RecursionError, ConfigError) as error:
+        raise CheckpointError(f"{path}: {' '.join(str(error).split())}") from error
