@@ -46,7 +46,6 @@ finetune -t two --train two.csv -m model -o two --test more.csv
 finetune -t three --train three.csv -m model -o three --no-kmers --balanced --seed 3
 finetune -t values --train values.csv -m model -o values --label-column gc,cpg --note N
 finetune -t labels --train labels.csv -m model -o labels --label-column rich,long --kind multilabel
-
 finetune genome.fa -t bed --train labelled.bed -m model --label-column 5 -s --window 100
 finetune -t full --train two.csv -m model --mode full --epochs 2 --class-names no,yes --licence MIT
 predict genome.fa few.bed -t bed,full -s --window 100
@@ -101,8 +100,8 @@ merge p1.h5 p2.h5 p3.h5 -o vectors.h5
 
 interrupt rest.h5.unfinished embed genome.fa many.bed -m model --window 150 -o rest.h5 --resume
 embed genome.fa many.bed -m model --window 150 -o rest.h5 --resume
-interrupt rest.bed.unfinished predict genome.fa many.bed -t two --window 90 -o rest.bed --resume
-predict genome.fa many.bed -t two --window 90 -o rest.bed --resume
+interrupt r.bed.unfinished predict genome.fa many.bed -t two --window 100 -o r.bed --resume
+predict genome.fa many.bed -t two --window 100 -o r.bed --resume
 interrupt again/training.safetensors pretrain genome.fa -o again $little $slow
 pretrain genome.fa -o again $little $slow --resume
 
