@@ -1,4 +1,4 @@
-"""model.config."""
+"""Sizes of the encoder: their limits, their defaults, and the sizes that have a name."""
 
 from __future__ import annotations
 
