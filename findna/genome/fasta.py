@@ -31,7 +31,7 @@ _LONGEST_GAP = 1 << 20  # bytes from the end of one contig to the begin of the n
 
 
 def _is_bgzf(path: Path) -> bool:
-    """Whether the file is BGZF; plain gzip is an error, anything else is plain text."""
+    """Return whether the file is BGZF; plain gzip is an error, anything else is plain text."""
     with path.open("rb") as file:
         head = file.read(18)
     if not head.startswith(_GZIP_MAGIC):
@@ -93,14 +93,14 @@ class Genome:
         self._blocks: set[int] = set()  # of BGZF, that lie where the index says
 
     def resolve(self, chrom: str) -> str | None:
-        """The FASTA's name of a contig, through the aliases; None if it has no such contig."""
+        """Return the FASTA's name of a contig, through the aliases; None if there is none."""
         if chrom in self.contigs:
             return chrom
         alias = self.aliases.get(chrom)
         return alias if alias in self.contigs else None
 
     def unknown(self, *chroms: str) -> str:
-        """One line about contigs that the FASTA does not hold, with the likely fix."""
+        """Return one line about contigs that the FASTA does not hold, with the likely fix."""
         close = next((name for chrom in chroms for name in self._alike(chrom)), None)
         hint = f"; did you mean {close}? (--chrom-alias FILE maps names)" if close else ""
         return (
@@ -117,7 +117,7 @@ class Genome:
         ]
 
     def fetch(self, chrom: str, start: int, end: int) -> Tokens:
-        """Token ids of an interval; what lies outside the contig is N.
+        """Return the token ids of an interval; what lies outside the contig is N.
 
         Parameters
         ----------
@@ -235,8 +235,9 @@ class Genome:
                 file.seek(before.cstart + size - 4)
                 length = int.from_bytes(file.read(4), "little")
             if not is_bgzf(head) or (size, length) != (
-                after.cstart - before.cstart, after.ustart - before.ustart
-            ):  # fmt: skip
+                after.cstart - before.cstart,
+                after.ustart - before.ustart,
+            ):
                 raise self._unfit("its blocks are not where the .gzi file says")
             self._blocks.add(number)
         return found
@@ -258,14 +259,14 @@ class Genome:
         return letters
 
     def chunks(self, chrom: str) -> Iterator[Tokens]:
-        """Token ids of a whole contig with its soft mask, a few megabases at a time."""
+        """Yield the token ids of a whole contig with its soft mask, a few megabases at a time."""
         self._check_index(chrom)
         for start in range(0, self.contigs[chrom], _CHUNK):
             end = min(start + _CHUNK, self.contigs[chrom])
             yield encode_soft_masked(self._letters(chrom, start, end))
 
     def digests(self, chroms: Iterable[str]) -> dict[str, str]:
-        """MD5 of each contig's upper-case letters: the M5 of ``samtools dict``.
+        """Return the MD5 of each contig's upper-case letters: the M5 of ``samtools dict``.
 
         Read once per FASTA and contig, then kept in the cache folder.
         """
@@ -311,7 +312,7 @@ class Genome:
 
 
 def read_aliases(path: Path) -> dict[str, str]:
-    """Contig aliases of a two-column, tab-separated file: other name, name in the FASTA.
+    """Read contig aliases from a two-column, tab-separated file: other name, name in the FASTA.
 
     Raises
     ------
