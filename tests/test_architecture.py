@@ -28,13 +28,13 @@ FLOORS = (
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 OWNERS = {
-    "pyfaidx": {"genome/fasta.py"},
+    "pyfaidx": {"genome/index.py"},
     "pybedtools": {"genome/intervals.py"},
     "h5py": {"outputs/hdf5.py", "outputs/stored.py"},
     "pybigtools": {"outputs/tracks.py"},
     "logomaker": {"outputs/logos.py"},
     "pysam": {
-        "genome/fasta.py", "outputs/files.py", "variants/vcf.py", "variants/annotate.py",
+        "genome/index.py", "outputs/files.py", "variants/vcf.py", "variants/annotate.py",
         "cli/__init__.py",  # for --version
     },
     "pickle": {"model/published.py"},

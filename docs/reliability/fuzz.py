@@ -100,8 +100,7 @@ from findna.pretraining.recipe import PretrainConfig
 from findna.pretraining.state import TrainingState
 from findna.settings import from_dict, read_yaml
 from findna.tasks.task import TaskConfig, load_task, save_task
-from findna.variants.alleles import Examiner, examine_all
-from findna.variants.alleles import survey as survey_variants
+from findna.variants.alleles import Examiner, examine_all, survey_alleles
 from findna.variants.annotate import InfoField, VariantTable, VcfWriter, annotated_header
 from findna.variants.vcf import VcfSource
 
@@ -309,7 +308,7 @@ def read_vcf_file(place: Workplace, folder: Path, rng: Random) -> None:
             path = stack.enter_context(from_pipe(data))
         source = stack.enter_context(VcfSource(path))
         defined = not is_harmless and rng.random() < 0.2
-        n = None if is_pipe else survey_variants(source, examiner, mismatch, defined)
+        n = None if is_pipe else survey_alleles(source, examiner, mismatch, defined)
         reader = stack.enter_context(source.open(defined))
         header = list(reader.header)
         new = annotated_header(header, [one.header for one in fields])

@@ -27,23 +27,35 @@ _MOST_CLASSES = 20  # that are listed
 @_options.placement_options
 @_options.chrom_alias
 @click.option(
-    "--labelled", is_flag=True,
+    "--labelled",
+    is_flag=True,
     help="These are labelled sequences, also if they look like BED or a FASTA.",
-)  # fmt: skip
+)
 @click.option(
-    "--kind", type=click.Choice(["auto", "classes", "multilabel", "regression"]), default="auto",
-    show_default=True, help="Of the labels, as for findna finetune.",
-)  # fmt: skip
+    "--kind",
+    type=click.Choice(["auto", "classes", "multilabel", "regression"]),
+    default="auto",
+    show_default=True,
+    help="Of the labels, as for findna finetune.",
+)
 @click.option(
-    "--label-column", metavar="NAME", help="Column of the label, as for findna finetune.",
-)  # fmt: skip
+    "--label-column",
+    metavar="NAME",
+    help="Column of the label, as for findna finetune.",
+)
 @click.option(
-    "-m", "--model", default="tiny", show_default=True, metavar="NAME|FOLDER",
+    "-m",
+    "--model",
+    default="tiny",
+    show_default=True,
+    metavar="NAME|FOLDER",
     help="Model to estimate time and memory of.",
-)  # fmt: skip
+)
 @click.option(
-    "--no-estimate", is_flag=True, help="No estimate of time and memory; loads no model.",
-)  # fmt: skip
+    "--no-estimate",
+    is_flag=True,
+    help="No estimate of time and memory; loads no model.",
+)
 @_options.device
 @_options.threads
 @click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/formats.md).")
@@ -110,7 +122,7 @@ def validate(
     if as_json:
         click.echo(json.dumps(report.facts()))
     elif sys.stdout.isatty():
-        _print_table(report)
+        print_report(report)
     else:
         for line in _lines(report):
             click.echo("\t".join(field or "." for field in line[:4]))
@@ -124,7 +136,7 @@ class _Line(NamedTuple):
     section: str
     name: str
     value: str
-    said: str = ""
+    text: str = ""
     share: float = 0.0
 
 
@@ -135,7 +147,7 @@ def _lines(report: Report) -> Iterator[_Line]:
     for status, n in report.statuses.most_common():
         reasons = [_short(said, report) for said in report.examples.get(status, [])]
         if status == "unknown_contig":
-            reasons.append(report.unknown_said)
+            reasons.append(report.unknown_reason)
         yield _Line("rows", status, str(n), reasons[0] if reasons else "", n / report.rows)
         for said in reasons[1:]:
             yield _Line("rows", status, "", said)
@@ -196,7 +208,8 @@ def _size(n: int) -> str:
     return f"{n / 1e6:.0f} MB" if n < 1e9 else f"{n / 1e9:.1f} GB"
 
 
-def _print_table(report: Report) -> None:
+def print_report(report: Report) -> None:
+    """Print a report as a table for a terminal."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -218,10 +231,10 @@ def _print_table(report: Report) -> None:
         left = "" if line.section == section else line.section
         shown = Text("" if (line.section, line.name) == (section, name) else line.name)
         section, name = line.section, line.name
-        bar = "\u2588" * max(round(_BAR * line.share), 1) if line.share else line.said
+        bar = "\u2588" * max(round(_BAR * line.share), 1) if line.share else line.text
         table.add_row(left, shown, line.value, Text(bar))
-        if line.share and line.said:
-            table.add_row("", "", "", Text(line.said))
+        if line.share and line.text:
+            table.add_row("", "", "", Text(line.text))
     console.print(table)
     console.print()
-    console.print(Text(verdict.said, style="bold red" if report.stops else "bold green"))
+    console.print(Text(verdict.text, style="bold red" if report.stops else "bold green"))

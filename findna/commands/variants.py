@@ -31,7 +31,7 @@ from findna.variants.alleles import (
     Examined,
     Examiner,
     examine_all,
-    survey,
+    survey_alleles,
 )
 from findna.variants.annotate import (
     InfoField,
@@ -193,7 +193,7 @@ def variants(
     sample, defined = scoring.haplotype, output.form == "bcf"
     total = None
     if not source.is_stream:
-        total = survey(source, examiner, ref_mismatch, defined, haplotype=sample)
+        total = survey_alleles(source, examiner, ref_mismatch, defined, haplotype=sample)
     checkpoint = load_checkpoint(scoring.model) if needs_model else None
     scorer = Scorer(
         checkpoint,

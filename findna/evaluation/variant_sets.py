@@ -17,7 +17,7 @@ from findna.errors import FindnaError, LabelError, RegionError
 from findna.genome.bed import read_bed
 from findna.genome.fasta import Genome
 from findna.genome.text import display_name
-from findna.variants.alleles import SAME_ASSEMBLY, SCORED, Examiner, survey
+from findna.variants.alleles import SAME_ASSEMBLY, SCORED, Examiner, survey_alleles
 from findna.variants.vcf import VcfRecord, VcfSource, defined_ids, info_value
 
 VARIANTS = "variants"
@@ -118,7 +118,7 @@ def read_variants(path: Path, genome: Genome, label: str, window: int) -> Labell
     contigs = {name: i for i, name in enumerate(genome.contigs)}
     examiner = Examiner(genome, window)
     with VcfSource(path) as source:
-        n_records = survey(source, examiner, "stop", remedy=SAME_ASSEMBLY)
+        n_records = survey_alleles(source, examiner, "stop", remedy=SAME_ASSEMBLY)
         with source.open() as reader:
             for record in reader.records:
                 given = _labels_of(record, label, path.name)

@@ -16,9 +16,19 @@ if TYPE_CHECKING:
     from findna.genome.fasta import Genome
 
 COLUMNS = (
-    "chrom", "start", "end", "name", "score", "strand",
-    "thickStart", "thickEnd", "itemRgb", "blockCount", "blockSizes", "blockStarts",
-)  # fmt: skip
+    "chrom",
+    "start",
+    "end",
+    "name",
+    "score",
+    "strand",
+    "thickStart",
+    "thickEnd",
+    "itemRgb",
+    "blockCount",
+    "blockSizes",
+    "blockStarts",
+)
 """Names of the standard columns; extra ones are called ``col13`` and so on."""
 
 _DIGITS = re.compile("[0-9]{1,13}")
@@ -39,7 +49,7 @@ class BedRow:
     columns: tuple[str, ...]
 
     def blocks(self) -> list[tuple[int, int]] | None:
-        """Blocks of a BED12 line as (start, end); None if they are malformed or leave the span."""
+        """Return the blocks of a BED12 line as (start, end); None if they do not fit the span."""
         interval = self.interval
         if len(self.columns) < 12:
             return [(interval.start, interval.end)]
@@ -58,12 +68,12 @@ class BedRow:
 
 
 def column_names(n: int) -> tuple[str, ...]:
-    """Names of the first ``n`` BED columns."""
+    """Return the names of the first ``n`` BED columns."""
     return COLUMNS[:n] + tuple(f"col{i}" for i in range(len(COLUMNS) + 1, n + 1))
 
 
 def is_header(line: str) -> bool:
-    """Whether a line is a comment, a track or browser line, or blank."""
+    """Return whether a line is a comment, a track or browser line, or blank."""
     return not line.strip() or line.startswith(_HEADERS) or line in ("track", "browser")
 
 
@@ -78,7 +88,7 @@ def _position(text: str, where: str, what: str, columns: list[str]) -> int:
 
 
 def parse_row(line: str, number: int, name: str) -> BedRow:
-    """One data line.
+    """Return the row of one data line.
 
     Raises
     ------
@@ -112,7 +122,7 @@ def read_bed(
     on_header: Callable[[str], object] = lambda line: None,
     on_malformed: Callable[[RegionError], object] | None = None,
 ) -> Iterator[BedRow]:
-    """Data lines of a BED file in their order; ``-`` is standard input.
+    """Yield the data lines of a BED file in their order; ``-`` is standard input.
 
     ``name`` is what messages call the file; ``on_header`` gets each header line before the first
     data line; ``on_malformed`` gets what is wrong with each line that is not BED, which is then
@@ -143,7 +153,7 @@ def read_bed(
 
 
 def problem(interval: Interval, genome: Genome, pad: bool = False) -> tuple[str, str] | None:
-    """Why an interval has no sequence: a status word and a reason; None if it has.
+    """Return why an interval has no sequence, as status and reason; None if it has.
 
     Parameters
     ----------
@@ -175,7 +185,7 @@ def problem(interval: Interval, genome: Genome, pad: bool = False) -> tuple[str,
 
 
 def read_intervals(source: str | Path, genome: Genome) -> Iterator[Interval]:
-    """Intervals of a BED file, as far as they lie in the genome.
+    """Yield the intervals of a BED file, as far as they lie in the genome.
 
     A list of regions to take or to leave out usually covers more than one FASTA: what lies on
     other contigs or past the end of one is passed over.

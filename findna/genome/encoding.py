@@ -49,7 +49,7 @@ _BYTE_OF_TOKEN = np.frombuffer(ALPHABET.encode() + b".", dtype=np.uint8)
 
 
 def encode(sequence: str | bytes) -> Tokens:
-    """Token ids of a sequence; case is ignored, U is T, any other letter is N.
+    """Return the token ids of a sequence; case is ignored, U is T, any other letter is N.
 
     Parameters
     ----------
@@ -65,15 +65,15 @@ def encode(sequence: str | bytes) -> Tokens:
 
 
 def encode_soft_masked(sequence: bytes) -> Tokens:
-    """Token ids of a sequence, plus ``SOFT_MASK`` at lower-case letters; (length,), uint8."""
+    """Return token ids, plus ``SOFT_MASK`` at lower-case letters; (length,), uint8."""
     return _SOFT_MASKED_OF_BYTE[np.frombuffer(sequence, dtype=np.uint8)]
 
 
 def decode(tokens: Tokens) -> str:
-    """Letters of token ids (uint8); BLANK is written as a dot."""
+    """Return the letters of token ids (uint8); BLANK is written as a dot."""
     return _BYTE_OF_TOKEN[tokens].tobytes().decode()
 
 
 def reverse_complement(tokens: Tokens) -> Tokens:
-    """Token ids of the opposite strand, read 5' to 3'."""
+    """Return the token ids of the opposite strand, read 5' to 3'."""
     return COMPLEMENT[tokens[::-1]]

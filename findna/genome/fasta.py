@@ -1,22 +1,20 @@
-"""Sequence of a FASTA file by coordinates. The only user of pyfaidx."""
+"""Sequence of a FASTA file by coordinates."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import struct
 import tempfile
-import zlib
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-from pyfaidx import Faidx, FastaIndexingError
 
 from findna.errors import GenomeError
 from findna.genome.encoding import N, Tokens, encode, encode_soft_masked
+from findna.genome.index import DAMAGE, cache_folder, open_faidx
 from findna.genome.text import is_bgzf, numbered_lines, open_input
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -31,21 +29,9 @@ _MOST_PACKED = 1_100  # letters per compressed byte; deflate cannot hold more
 
 _LONGEST_GAP = 1 << 20  # bytes from the end of one contig to the begin of the next
 
-_DAMAGE = (OSError, ValueError, IndexError, EOFError, RuntimeError, struct.error, zlib.error)
-"""What pyfaidx and its BGZF reader raise for damaged files."""
-
-
-def cache_folder() -> Path:
-    """Where indexes and digests go when they cannot lie beside their FASTA."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    try:
-        return (Path(base) if base else Path.home() / ".cache") / "findna"
-    except RuntimeError:  # a user without a home
-        return Path(tempfile.gettempdir()) / f"findna-{os.getuid()}"
-
 
 def _is_bgzf(path: Path) -> bool:
-    """Whether the file is BGZF; plain gzip is an error, anything else is plain text."""
+    """Return whether the file is BGZF; plain gzip is an error, anything else is plain text."""
     with path.open("rb") as file:
         head = file.read(18)
     if not head.startswith(_GZIP_MAGIC):
@@ -56,13 +42,6 @@ def _is_bgzf(path: Path) -> bool:
         f"{path}: plain gzip cannot be read by coordinates; "
         f"recompress it: gunzip -c {path.name} | bgzip > {path.stem}.bgz"
     )
-
-
-def _fresh(index: Path, fasta: Path) -> bool:
-    try:
-        return index.stat().st_size > 0 and index.stat().st_mtime >= fasta.stat().st_mtime
-    except OSError:
-        return False
 
 
 def _names(names: list[str]) -> str:
@@ -99,10 +78,7 @@ class Genome:
         self._bgzf = _is_bgzf(self.path)
         if self._bgzf and self.path.suffix not in (".gz", ".bgz"):
             raise GenomeError(f"{self.path}: BGZF file; its name must end in .gz or .bgz")
-        try:
-            self._faidx = self._open()
-        except (FastaIndexingError, *_DAMAGE) as error:
-            raise GenomeError(f"{self.path}: cannot index this FASTA: {error}") from error
+        self._faidx = open_faidx(self.path, self._bgzf)
         index = self._faidx.index
         self._order = sorted(index, key=lambda name: index[name].offset)  # as they lie in the file
         self.contigs: dict[str, int] = {name: index[name].rlen for name in self._order}
@@ -116,48 +92,15 @@ class Genome:
         self._checked: set[int] = set()  # numbers of gaps
         self._blocks: set[int] = set()  # of BGZF, that lie where the index says
 
-    def _open(self) -> Faidx:
-        suffixes = [".fai", ".gzi"] if self._bgzf else [".fai"]
-        digest = hashlib.sha256(str(self.path.resolve()).encode()).hexdigest()[:16]
-        cached = cache_folder() / "indexes" / f"{self.path.name}.{digest}"
-        for base in (self.path, cached):
-            indexes = [Path(f"{base}{suffix}") for suffix in suffixes]
-            if all(_fresh(index, self.path) for index in indexes):
-                return self._faidx_with(indexes)
-        for base in (self.path, cached):
-            indexes = [Path(f"{base}{suffix}") for suffix in suffixes]
-            try:
-                indexes[0].parent.mkdir(parents=True, exist_ok=True)
-                with tempfile.TemporaryDirectory(dir=indexes[0].parent) as folder:
-                    built = [Path(folder) / index.name for index in indexes]
-                    self._faidx_with(built).close()
-                    for source, target in zip(built, indexes, strict=True):
-                        os.replace(source, target)
-            except PermissionError:
-                continue
-            except OSError as error:
-                if base is cached or error.errno is None:  # pyfaidx's own, without a number
-                    raise
-                continue
-            return self._faidx_with(indexes)
-        raise GenomeError(
-            f"{self.path}: no index, and neither its folder nor {cached.parent} is writable; "
-            f"run: samtools faidx {self.path.name}"
-        )
-
-    def _faidx_with(self, indexes: list[Path]) -> Faidx:
-        gzi = str(indexes[1]) if self._bgzf else None
-        return Faidx(str(self.path), indexname=str(indexes[0]), gzi_indexname=gzi, as_raw=True)
-
     def resolve(self, chrom: str) -> str | None:
-        """The FASTA's name of a contig, through the aliases; None if it has no such contig."""
+        """Return the FASTA's name of a contig, through the aliases; None if there is none."""
         if chrom in self.contigs:
             return chrom
         alias = self.aliases.get(chrom)
         return alias if alias in self.contigs else None
 
     def unknown(self, *chroms: str) -> str:
-        """One line about contigs that the FASTA does not hold, with the likely fix."""
+        """Return one line about contigs that the FASTA does not hold, with the likely fix."""
         close = next((name for chrom in chroms for name in self._alike(chrom)), None)
         hint = f"; did you mean {close}? (--chrom-alias FILE maps names)" if close else ""
         return (
@@ -174,7 +117,7 @@ class Genome:
         ]
 
     def fetch(self, chrom: str, start: int, end: int) -> Tokens:
-        """Token ids of an interval; what lies outside the contig is N.
+        """Return the token ids of an interval; what lies outside the contig is N.
 
         Parameters
         ----------
@@ -225,7 +168,7 @@ class Genome:
                 and (record.rlen <= record.lenc or self._bytes(*line_end) in (b"\n", b"\r\n"))
                 and all(map(self._is_gap, missing))
             )
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise GenomeError(f"{self.path}: cannot read {chrom}: {error}") from error
         if not fits:
             raise self._unfit(f"{chrom} is not where its index says")
@@ -292,8 +235,9 @@ class Genome:
                 file.seek(before.cstart + size - 4)
                 length = int.from_bytes(file.read(4), "little")
             if not is_bgzf(head) or (size, length) != (
-                after.cstart - before.cstart, after.ustart - before.ustart
-            ):  # fmt: skip
+                after.cstart - before.cstart,
+                after.ustart - before.ustart,
+            ):
                 raise self._unfit("its blocks are not where the .gzi file says")
             self._blocks.add(number)
         return found
@@ -307,7 +251,7 @@ class Genome:
                 )
             text: str = self._faidx.fetch(chrom, start + 1, end)
             letters = text.encode("ascii")
-        except _DAMAGE as error:
+        except DAMAGE as error:
             where = f"{chrom}:{start + 1}-{end}"
             raise GenomeError(f"{self.path}: cannot read {where}: {error}") from error
         if len(letters) != end - start:
@@ -315,14 +259,14 @@ class Genome:
         return letters
 
     def chunks(self, chrom: str) -> Iterator[Tokens]:
-        """Token ids of a whole contig with its soft mask, a few megabases at a time."""
+        """Yield the token ids of a whole contig with its soft mask, a few megabases at a time."""
         self._check_index(chrom)
         for start in range(0, self.contigs[chrom], _CHUNK):
             end = min(start + _CHUNK, self.contigs[chrom])
             yield encode_soft_masked(self._letters(chrom, start, end))
 
     def digests(self, chroms: Iterable[str]) -> dict[str, str]:
-        """MD5 of each contig's upper-case letters: the M5 of ``samtools dict``.
+        """Return the MD5 of each contig's upper-case letters: the M5 of ``samtools dict``.
 
         Read once per FASTA and contig, then kept in the cache folder.
         """
@@ -368,7 +312,7 @@ class Genome:
 
 
 def read_aliases(path: Path) -> dict[str, str]:
-    """Contig aliases of a two-column, tab-separated file: other name, name in the FASTA.
+    """Read contig aliases from a two-column, tab-separated file: other name, name in the FASTA.
 
     Raises
     ------

@@ -64,7 +64,7 @@ class Checkpoint:
 
 
 def digest_of(config: EncoderConfig, weights: Mapping[str, Tensor]) -> str:
-    """SHA-256 over the encoder's sizes and every tensor's name, shape and bytes."""
+    """Return SHA-256 over the encoder's sizes and every tensor's name, shape and bytes."""
     sha = hashlib.sha256(json.dumps(to_dict(config), sort_keys=True).encode())
     for name in sorted(weights):
         tensor = weights[name].detach().cpu().contiguous()
@@ -114,12 +114,12 @@ def save_checkpoint(
 
 
 def shipped_models() -> list[str]:
-    """Names of the models that come with the package."""
+    """Return the names of the models that come with the package."""
     return sorted(path.parent.name for path in SHIPPED.glob(f"*/{CONFIG}"))
 
 
 def find_model(model: str) -> Path:
-    """Folder of a model given by name or path, checked as far as is cheap.
+    """Return the folder of a model given by name or path, checked as far as is cheap.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def find_model(model: str) -> Path:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Contents of a folder's config.json, its encoder sizes checked.
+    """Read a folder's config.json and check its encoder sizes.
 
     Raises
     ------
@@ -157,7 +157,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def training_length(model: str) -> int:
-    """Longest sequence (bp) that a model was trained on; it is not loaded for that."""
+    """Return the longest sequence (bp) a model was trained on, without loading it."""
     return from_dict(EncoderConfig, read_config(find_model(model))["encoder"]).max_length
 
 

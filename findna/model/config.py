@@ -1,4 +1,4 @@
-"""Sizes of the encoder, with their limits, and the sizes that have names."""
+"""Sizes of the encoder: their limits, their defaults, and the sizes that have a name."""
 
 from __future__ import annotations
 

@@ -60,8 +60,9 @@ class Encoder(nn.Module):
             Stop after this many layers; 0 runs all, and the last normalisation.
         """
         if inputs.dtype == torch.uint8:
-            table = torch.cat((self.embedding.weight.t() + self.embedding.bias,
-                               self.embedding.bias[None]))  # (6, dim)  # fmt: skip
+            table = torch.cat(
+                (self.embedding.weight.t() + self.embedding.bias, self.embedding.bias[None])
+            )  # (6, dim)
             hidden = nn.functional.embedding(inputs.int(), table)  # (total, dim)
         else:
             hidden = self.embedding(inputs)  # (total, dim)

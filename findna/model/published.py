@@ -24,7 +24,7 @@ _PUBLISHED_KEY = re.compile(
 
 
 def _import_weights(state: Mapping[str, Tensor]) -> tuple[EncoderConfig, dict[str, Tensor]]:
-    """Sizes and renamed tensors of a published state dict; ValueError if it is something else."""
+    """Return sizes and renamed tensors of a published state dict; else raise ValueError."""
     weights, blocks, layers = {}, set(), set()
     for name, tensor in state.items():
         match = _PUBLISHED_KEY.fullmatch(name)

@@ -129,8 +129,11 @@ class _RegionFile:
 
     def _write_var(self, names: list[str]) -> None:
         var = self._file.create_group("var")
-        _encoding(var.create_dataset("_index", data=names, dtype=h5py.string_dtype()),
-                  "string-array", "0.2.0")  # fmt: skip
+        _encoding(
+            var.create_dataset("_index", data=names, dtype=h5py.string_dtype()),
+            "string-array",
+            "0.2.0",
+        )
         _encoding(var, "dataframe", "0.2.0")
         var.attrs["_index"] = "_index"
         var.attrs.create("column-order", [], dtype=h5py.string_dtype())
@@ -171,9 +174,15 @@ class _Packed:
         group = file._mapping(name, file._uns)
         rows = max(_BASE_CHUNK // width, 1)
         self._values = group.create_dataset(
-            "values", (0, width), dtype, maxshape=(None, width), chunks=(rows, width),
-            compression="gzip", compression_opts=1, shuffle=True,
-        )  # fmt: skip
+            "values",
+            (0, width),
+            dtype,
+            maxshape=(None, width),
+            chunks=(rows, width),
+            compression="gzip",
+            compression_opts=1,
+            shuffle=True,
+        )
         _encoding(self._values, "array", "0.2.0")
         offsets = group.create_dataset("offsets", (0,), np.int64, maxshape=(None,), chunks=True)
         self._offsets = file._growing(offsets)
@@ -384,10 +393,15 @@ def _copy_empty(source: h5py.Group, target: h5py.Group) -> None:
             _copy_empty(item, target.create_group(name))
         elif item.maxshape[0] is None:
             new = target.create_dataset(
-                name, (0, *item.shape[1:]), item.dtype, maxshape=item.maxshape, chunks=item.chunks,
-                compression=item.compression, compression_opts=item.compression_opts,
+                name,
+                (0, *item.shape[1:]),
+                item.dtype,
+                maxshape=item.maxshape,
+                chunks=item.chunks,
+                compression=item.compression,
+                compression_opts=item.compression_opts,
                 shuffle=item.shuffle,
-            )  # fmt: skip
+            )
             new.attrs.update(item.attrs)
         else:
             source.copy(name, target)

@@ -104,7 +104,7 @@ class LogoWriter:
         """
         from matplotlib import rc_context
 
-        figure = _figure(title, letters, changes, importance, self._quantity)
+        figure = draw_figure(title, letters, changes, importance, self._quantity)
         if self._book is not None:
             self._book.savefig(figure)
             return
@@ -113,7 +113,9 @@ class LogoWriter:
             figure.savefig(self._temporary, format=self._format, dpi=150, metadata=metadata)
 
 
-def _figure(title: str, letters: str, changes: Changes, importance: Changes, quantity: str) -> Any:
+def draw_figure(
+    title: str, letters: str, changes: Changes, importance: Changes, quantity: str
+) -> Any:
     """Lines of 100 bases: the importance of each as a logo, and the map of all replacements."""
     import logomaker
     import pandas as pd
@@ -142,14 +144,22 @@ def _figure(title: str, letters: str, changes: Changes, importance: Changes, qua
         logo.spines[["top", "right", "bottom"]].set_visible(False)
         logo.set_xticks([])
         image = grid.imshow(
-            changes[first:last].T, cmap="RdBu_r", vmin=-strongest, vmax=strongest,
-            aspect="auto", interpolation="nearest", extent=(first + 0.5, last + 0.5, 3.5, -0.5),
-        )  # fmt: skip
+            changes[first:last].T,
+            cmap="RdBu_r",
+            vmin=-strongest,
+            vmax=strongest,
+            aspect="auto",
+            interpolation="nearest",
+            extent=(first + 0.5, last + 0.5, 3.5, -0.5),
+        )
         grid.set_facecolor("0.85")  # N
         grid.set_xlim(first + 0.5, first + _BASES_PER_LINE + 0.5)
         grid.set_yticks(range(4), _LETTERS)
-        grid.set_xticks([1, *range(10, _BASES_PER_LINE + 1, 10)] if not line else
-                        range(first + 10, first + _BASES_PER_LINE + 1, 10))  # fmt: skip
+        grid.set_xticks(
+            [1, *range(10, _BASES_PER_LINE + 1, 10)]
+            if not line
+            else range(first + 10, first + _BASES_PER_LINE + 1, 10)
+        )
         grid.spines[:].set_visible(False)
     axes[0].set_ylabel("importance")
     axes[-1].set_xlabel("base of the region, in reading direction")

@@ -1,4 +1,4 @@
-"""outputs.stored."""
+"""Embeddings read from an HDF5 file of `findna embed`, some rows at a time."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from findna.errors import EmbeddingError
 from findna.genome.bed import column_names
+from findna.outputs.hdf5 import BUFFER_ROWS, FORMAT_VERSION, read_metadata
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-from findna.outputs.hdf5 import BUFFER_ROWS, FORMAT_VERSION, read_metadata
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,16 @@ REF_MISMATCH = ("stop", "null")
 SCORED = ("snv", "mnv", "insertion", "deletion", "complex", "same")
 
 UNSCORED = (
-    "no_alt", "overlapping_deletion", "symbolic", "breakend", "not_acgt", "too_long",
-    "ref_mismatch", "unknown_contig", "out_of_bounds",
-)  # fmt: skip
+    "no_alt",
+    "overlapping_deletion",
+    "symbolic",
+    "breakend",
+    "not_acgt",
+    "too_long",
+    "ref_mismatch",
+    "unknown_contig",
+    "out_of_bounds",
+)
 """Classes of alleles with and without scores; docs/variants.md describes them."""
 
 _ACGT = re.compile("[ACGTacgt]+")
@@ -80,8 +87,8 @@ def _genome_alone(_: VcfRecord, __: int) -> Sequence[Sequence[Change]]:
     return [()]
 
 
-def kind_of(ref: str, alt: str) -> str:
-    """Class of an allele by its letters alone; of SCORED, or why it cannot be scored."""
+def class_of_allele(ref: str, alt: str) -> str:
+    """Return the class of an allele by its letters: one of SCORED, or why it has no score."""
     if alt in ("", "."):
         return "no_alt"
     if alt == "*":
@@ -110,7 +117,7 @@ class Examiner:
         self._blocks = _Blocks(genome)
 
     def problem(self, record: VcfRecord) -> tuple[str, str] | None:
-        """Why a record does not fit the genome: a class and a reason; None if it does.
+        """Return why a record does not fit the genome, as class and reason; None if it does.
 
         A record without an allele that could be scored may lie outside its contig, as
         telomeric breakends do.
@@ -119,7 +126,7 @@ class Examiner:
         n = self.genome.contigs[chrom] if chrom else 0
         end = record.start + len(record.ref)
         if chrom is None or record.start < 0 or end > n:
-            if not any(kind_of(record.ref, alt) in SCORED for alt in record.alts):
+            if not any(class_of_allele(record.ref, alt) in SCORED for alt in record.alts):
                 return None
             if chrom is None:
                 return "unknown_contig", self.genome.unknown(record.chrom)
@@ -143,7 +150,7 @@ class Examiner:
         classes: list[str] = []
         windows: list[list[Strands] | None] = []
         for i, alt in enumerate(record.alts):
-            kind, found = kind_of(record.ref, alt), None
+            kind, found = class_of_allele(record.ref, alt), None
             if kind in SCORED and problem is not None:
                 kind = problem
             elif kind in SCORED:
@@ -211,7 +218,7 @@ class _Survey:
             self.examples.append(f"line {record.number} ({where}): {reason}")
 
 
-def survey(
+def survey_alleles(
     source: VcfSource,
     examiner: Examiner,
     ref_mismatch: str,
@@ -219,7 +226,7 @@ def survey(
     remedy: str = _REMEDY,
     haplotype: str | None = None,
 ) -> int:
-    """Number of records, after each has been held against the genome.
+    """Return the number of records, after each was compared with the genome.
 
     Parameters
     ----------
@@ -236,33 +243,33 @@ def survey(
     ConfigError
         There is no such sample.
     """
-    found = _Survey()
+    survey = _Survey()
     with source.open(defined) as reader:
         if haplotype is None:
             records = reader.records
         else:
             records = (record for record, _ in genotypes(reader, haplotype))
         for record in records:
-            found.records += 1
+            survey.records += 1
             problem = examiner.problem(record)
             if problem is not None:
-                found.add(record, problem)
-    n_bad = sum(found.bad.values())
+                survey.add(record, problem)
+    n_bad = sum(survey.bad.values())
     if n_bad and ref_mismatch == "stop":
-        if found.bad["unknown_contig"] == n_bad:
-            reasons = examiner.genome.unknown(*found.unknown)
+        if survey.bad["unknown_contig"] == n_bad:
+            reasons = examiner.genome.unknown(*survey.unknown)
         else:
-            more = n_bad > len(found.examples)
-            reasons = "; ".join(found.examples) + ("; ..." if more else "")
+            more = n_bad > len(survey.examples)
+            reasons = "; ".join(survey.examples) + ("; ..." if more else "")
         raise VariantError(
-            f"{source.name}: {n_bad} of {found.records} records do not fit the genome: {reasons}; "
+            f"{source.name}: {n_bad} of {survey.records} records do not fit the genome: {reasons}; "
             f"{remedy}"
         )
-    return found.records
+    return survey.records
 
 
 def fit(record: VcfRecord, examiner: Examiner, ref_mismatch: str, name: str) -> str | None:
-    """Why a record does not fit the genome: a class; None if it does.
+    """Return the class of a record that does not fit the genome; None if it does.
 
     Raises
     ------
@@ -278,7 +285,7 @@ def fit(record: VcfRecord, examiner: Examiner, ref_mismatch: str, name: str) -> 
 
 
 def examine_all(reader: VcfReader, examiner: Examiner, ref_mismatch: str) -> Iterator[Examined]:
-    """Every record with the classes and windows of its alleles.
+    """Yield every record with the classes and windows of its alleles.
 
     Raises
     ------

@@ -1,4 +1,9 @@
-"""variants.annotate."""
+"""Scores written: into the INFO of a VCF or BCF, or as a table.
+
+A record is written as it was read, with fields put into its INFO column. Nothing else of it is
+parsed and printed again, so nothing else can change. BCF is written from that text, as by
+``bcftools view``.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +18,10 @@ from typing import BinaryIO, cast
 
 from findna.errors import OutputError
 from findna.outputs.files import MISSING, Destination
-from findna.variants.vcf import Values, VcfRecord, bcftools_view
+from findna.variants.vcf import VcfRecord, bcftools_view
+
+Values = Sequence[Sequence[float | None]]
+"""Scores of one record: per alternate allele, one value per field."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +33,13 @@ class InfoField:
 
     @property
     def header(self) -> str:
-        """Its line in the header."""
+        """Return its line in the header."""
         text = self.description.replace("\\", "\\\\").replace('"', '\\"')
         return f'##INFO=<ID={self.id},Number=A,Type=Float,Description="{text}">'
 
 
 def annotated_header(header: Sequence[str], added: Sequence[str]) -> list[str]:
-    """Header lines with new ones before the last; those that they define anew are left out."""
+    """Return header lines with new ones before the last; lines defined anew are left out."""
     defined = {line.split(",", 1)[0] for line in added if line.startswith("##INFO=<ID=")}
     kept = [line for line in header[:-1] if line.split(",", 1)[0] not in defined]
     return [*kept, *added, header[-1]]
@@ -84,7 +92,7 @@ class VcfWriter:
 
 
 def _around_info(line: str) -> list[str]:
-    """What is left of the INFO column, the column, and what is right of it if there is."""
+    """Return the columns before INFO, INFO, and the columns after it if there are any."""
     columns = line.split("\t", 8)
     return ["\t".join(columns[:7]), *columns[7:]]
 
@@ -106,9 +114,16 @@ class VariantTable:
         rows = zip(record.alts or [MISSING], classes, values or empty, strict=True)
         for alt, class_, row in rows:
             self._line(
-                [record.chrom, str(record.start + 1), record.id, record.ref, alt, class_,
-                 *map(_number, row)]
-            )  # fmt: skip
+                [
+                    record.chrom,
+                    str(record.start + 1),
+                    record.id,
+                    record.ref,
+                    alt,
+                    class_,
+                    *map(_number, row),
+                ]
+            )
 
     def _line(self, fields: Sequence[str]) -> None:
         self._file.write(("\t".join(fields) + "\n").encode("utf-8", "surrogateescape"))

@@ -1,4 +1,4 @@
-"""What else a sample carries around a variant: the backgrounds of its alleles.
+"""Backgrounds of alleles: the other variants that a sample carries around each.
 
 Records come in order, and each waits until all that lies within its reach has been read; what has
 fallen behind is forgotten. docs/variants.md has the rules.
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from findna.genome.encoding import encode
-from findna.variants.alleles import SCORED, Examined, Examiner, fit, kind_of
+from findna.variants.alleles import SCORED, Examined, Examiner, class_of_allele, fit
 from findna.variants.haplotypes import Change, core
 from findna.variants.vcf import Genotype, VcfReader, VcfRecord, genotypes
 
@@ -31,7 +31,7 @@ class _Item:
 
 
 @dataclass(eq=False)
-class _Neighbour:
+class Neighbour:
     """An allele that the sample carries.
 
     Parameters
@@ -81,9 +81,9 @@ def _gap(a: Change, b: Change) -> int:
     return max(a.start - b.end, b.start - a.end, 0)
 
 
-def _compatible(neighbours: Sequence[_Neighbour], change: Change) -> list[_Neighbour]:
+def compatible(neighbours: Sequence[Neighbour], change: Change) -> list[Neighbour]:
     """Those that overlap neither each other nor a change, in order; of equal ones the first."""
-    distinct: dict[tuple[int, int, bytes], _Neighbour] = {}
+    distinct: dict[tuple[int, int, bytes], Neighbour] = {}
     for n in neighbours:
         distinct.setdefault((n.change.start, n.change.end, n.change.alt.tobytes()), n)
     ordered = [distinct[key] for key in sorted(distinct)]
@@ -121,7 +121,7 @@ class Haplotypes:
         self.backgrounds = Counter[str]()
         self.neighbours = Counter[str]()
         self._sample, self._window = sample, window
-        self._near: deque[_Neighbour] = deque()  # in the order of their records
+        self._near: deque[Neighbour] = deque()  # in the order of their records
         self._deleted = 0  # bases, by those
 
     def examine_all(
@@ -182,13 +182,13 @@ class Haplotypes:
         record = item.record
         for i, alt in enumerate(record.alts):
             carriers = _carriers(item.genotype, i + 1)
-            kind = kind_of(record.ref, alt)
+            kind = class_of_allele(record.ref, alt)
             if carriers == () or kind == "same":
                 continue
             obstacle = kind if kind not in SCORED else item.problem or ""
             if carriers is None:
                 carriers, obstacle = _BOTH, obstacle or "unphased"
-            neighbour = _Neighbour(
+            neighbour = Neighbour(
                 record.number,
                 i,
                 core(Change(record.start, encode(record.ref), encode(alt))),
@@ -208,10 +208,11 @@ class Haplotypes:
         self.backgrounds[where] += 1
         change = core(Change(record.start, encode(record.ref), encode(record.alts[allele])))
         near = [
-            n for n in self._near
+            n
+            for n in self._near
             if (n.record, n.allele) != (record.number, allele)
             and _gap(n.change, change) <= self._reach
-        ]  # fmt: skip
+        ]
         phase_set = genotype.phase_set
         if where != "one":  # in phase with every set, of which there can be but one
             sets = [(_gap(n.change, change), n.phase_set) for n in near if n.phase_set is not None]
@@ -227,13 +228,13 @@ class Haplotypes:
         found = []
         for haplotype in carriers or _BOTH:
             carried = [n for n in fitting if haplotype in n.haplotypes]
-            kept = _compatible(carried, change)
+            kept = compatible(carried, change)
             for n in carried:
                 self._count(n, APPLIED if n in kept else "overlapping")
             found.append([n.change for n in kept])
         return found
 
-    def _count(self, neighbour: _Neighbour, what: str) -> None:
+    def _count(self, neighbour: Neighbour, what: str) -> None:
         if what not in neighbour.counted:
             neighbour.counted.add(what)
             self.neighbours[what] += 1

@@ -1,9 +1,8 @@
-"""VCF and BCF: records in, the same records out with more INFO.
+"""VCF and BCF read: a header, records, and the calls of a sample.
 
-A text record is written as it was read, with fields put into its INFO column: nothing else of it
-is parsed and printed again, so nothing else can change. BCF becomes text on its way in, and text
-BCF on its way out, as by ``bcftools view``. (pysam's own records would not do: it adds and removes
-INFO/END as it sees fit.) 1-based positions are converted here and nowhere else.
+A record keeps its line as it was, and `findna.variants.annotate` writes that line again. BCF
+becomes text first, as by ``bcftools view``: pysam's own records would not do, because pysam adds
+and removes INFO/END. 1-based positions are converted here and nowhere else.
 """
 
 from __future__ import annotations
@@ -104,7 +103,7 @@ class Genotype:
 
 
 def genotypes(reader: VcfReader, sample: str) -> Iterator[tuple[VcfRecord, Genotype]]:
-    """Records in order, each with the call of a sample.
+    """Yield records in order, each with the call of a sample.
 
     Raises
     ------
@@ -247,7 +246,7 @@ class VcfSource:
             yield record
 
     def _converted(self, file: IO[bytes]) -> Any:
-        """BCF as text, in a temporary file; a pipe is copied to another one first."""
+        """Write BCF as text to a temporary file; a pipe is copied to another one first."""
         text = tempfile.NamedTemporaryFile(prefix="findna-", suffix=".vcf")  # noqa: SIM115  closed by close()
         with tempfile.NamedTemporaryFile(prefix="findna-", suffix=".bcf") as spool:
             source = self.path
@@ -280,7 +279,7 @@ class VcfSource:
 
 
 def bcftools_view(form: str, source: Path, target: Path) -> str:
-    """Convert; what went wrong, or nothing."""
+    """Convert between VCF and BCF; return what went wrong, or an empty string."""
     before = pysam.set_verbosity(0)  # what is wrong is said once
     try:
         bcftools.view("--no-version", form, "-o", str(target), str(source), catch_stdout=False)
@@ -292,12 +291,12 @@ def bcftools_view(form: str, source: Path, target: Path) -> str:
 
 
 def defined_ids(header: Sequence[str], kind: str) -> set[str]:
-    """What header lines of a kind (contig, FILTER, INFO, FORMAT) define."""
+    """Return the ids that header lines of a kind (contig, FILTER, INFO, FORMAT) define."""
     return set(re.findall(rf"^##{kind}=<(?:.*,)?ID=([^,>]+)", "\n".join(header), re.M))
 
 
 def info_value(record: VcfRecord, id_: str) -> str | None:
-    """Text of an INFO field; empty for a flag, None where the record lacks it."""
+    """Return the text of an INFO field; empty for a flag, None where the record lacks it."""
     for item in record.line.split("\t", 8)[7].split(";"):
         name, _, value = item.partition("=")
         if name == id_:
@@ -380,7 +379,3 @@ def _check_end(path: Path) -> None:
             raise VariantError(
                 f"{path}: BGZF without its last block: the file is cut off; copy it again"
             )
-
-
-Values = Sequence[Sequence[float | None]]
-"""Of one record: per alternate allele, one value per field."""

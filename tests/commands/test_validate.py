@@ -7,12 +7,14 @@ import sys
 
 import pytest
 
-from findna.cli.validate import _print_table
+from findna.cli.validate import print_report
 from findna.commands import validate as module
 from findna.commands.estimate import estimate_embed
-from findna.commands.validate import Lengths, kind_of
+from findna.commands.validate import Lengths, kind_of_input
+from findna.commands.validate.rows import Sample
 from findna.genome.fasta import Genome
 from findna.genome.windows import Region
+from findna.model.devices import Compute
 from tests.conftest import random_sequence
 
 
@@ -53,9 +55,14 @@ def test_all_that_is_wrong_with_regions(validate, write):
     report = validate(bed, code=1)
     assert report["rows"] == 11
     assert report["statuses"] == {
-        "ok": 3, "malformed": 2, "unknown_contig": 2, "out_of_bounds": 1, "empty": 1,
-        "reversed": 1, "ragged": 1,
-    }  # fmt: skip
+        "ok": 3,
+        "malformed": 2,
+        "unknown_contig": 2,
+        "out_of_bounds": 1,
+        "empty": 1,
+        "reversed": 1,
+        "ragged": 1,
+    }
     examples = report["examples"]
     assert [said.split(": ")[0] for said in examples["malformed"]] == [f"{bed}:3", f"{bed}:11"]
     assert examples["unknown_contig"] == [f"{bed}:5: A", f"{bed}:6: chrX"]
@@ -157,7 +164,7 @@ def test_a_pipe_is_told_by_its_content(validate, example, write):
 )
 def test_what_a_file_is(write, name, content, kind):
     data = content.encode()
-    assert kind_of(write(name, gzip.compress(data) if name.endswith(".gz") else data)) == kind
+    assert kind_of_input(write(name, gzip.compress(data) if name.endswith(".gz") else data)) == kind
 
 
 HEADER = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
@@ -180,16 +187,25 @@ def test_variants(validate, genome, write):
     vcf = write("v.vcf", text)
     report = validate(vcf, code=1)
     assert report["statuses"] == {
-        "ok": 3, "malformed": 2, "unknown_contig": 1, "ref_mismatch": 1, "out_of_bounds": 1
-    }  # fmt: skip
+        "ok": 3,
+        "malformed": 2,
+        "unknown_contig": 1,
+        "ref_mismatch": 1,
+        "out_of_bounds": 1,
+    }
     assert report["alleles"] == {
-        "snv": 2, "insertion": 2, "ref_mismatch": 1, "unknown_contig": 1, "out_of_bounds": 1,
+        "snv": 2,
+        "insertion": 2,
+        "ref_mismatch": 1,
+        "unknown_contig": 1,
+        "out_of_bounds": 1,
         "symbolic": 1,
-    }  # fmt: skip
+    }
     assert report["examples"]["ref_mismatch"][0].startswith(f"{vcf}:5 (chrA:1000): REF is ")
     assert [said.split(": ")[0] for said in report["examples"]["malformed"]] == [
-        f"{vcf}:6", f"{vcf}:7",
-    ]  # fmt: skip
+        f"{vcf}:6",
+        f"{vcf}:7",
+    ]
     assert "did you mean chrA?" in report["unknown_contigs"]["said"]
     assert report["duplicates"]["rows"] == 1
     assert report["lengths"]["bins"] == [{"from": 500, "to": 999, "rows": 4}]
@@ -226,9 +242,11 @@ def test_labelled_table(validate, write):
     report = validate(table, genome=None, code=1)
     assert report["statuses"] == {"ok": 4, "malformed": 2, "no_label": 1}
     assert report["labels"] == {
-        "kind": "classes", "classes": {"0": 2, "1": 2}, "conflicts": 1,
+        "kind": "classes",
+        "classes": {"0": 2, "1": 2},
+        "conflicts": 1,
         "conflict_examples": [f"{table}:2 is 0, {table}:3 is 1"],
-    }  # fmt: skip
+    }
     assert report["duplicates"]["examples"] == [f"{table}:3 is the same as {table}:2"]
     assert report["n"]["bases"] == 0  # the row with N has no label
 
@@ -237,12 +255,18 @@ def test_other_labelled_forms(validate, write, tmp_path, example):
     fasta = write("l.fa", ">a|0\nACGT\n>b\nACGT\n>c|1\nAC*T\n>d|1\nAAAA\n>e|1\nACCC\n>f|0\nA\n")
     report = validate(fasta, code=1)
     assert report["statuses"] == {"ok": 4, "malformed": 1, "no_label": 1}
-    bed = write("l.bed", "chrA\t0\t9\tx\nA\t0\t9\tx\nchrA\t0\t9\nchrA\t5\tp\ty\nchrB\t0\t9\ty\n"
-                "chrA\t4\t9\t.\n")  # fmt: skip
+    bed = write(
+        "l.bed",
+        "chrA\t0\t9\tx\nA\t0\t9\tx\nchrA\t0\t9\nchrA\t5\tp\ty\nchrB\t0\t9\ty\nchrA\t4\t9\t.\n",
+    )
     report = validate(bed, "--labelled", code=1)
     assert report["statuses"] == {
-        "ok": 2, "ragged": 1, "malformed": 1, "unknown_contig": 1, "no_label": 1
-    }  # fmt: skip
+        "ok": 2,
+        "ragged": 1,
+        "malformed": 1,
+        "unknown_contig": 1,
+        "no_label": 1,
+    }
     folder = tmp_path / "classes"
     for label in "ab":
         (folder / label).mkdir(parents=True)
@@ -268,8 +292,9 @@ def test_labels_that_cannot_be_used(validate, write):
     assert "training needs at least two classes" in report["verdict"]
     report = validate(write("no.csv", "sequence,x\nAC,1\n"), genome=None, code=1)
     assert "no column label" in report["incomplete"]
-    assert validate(write("no.csv", "sequence,x\nAC,1\nAG,1\nA,0\nC,0\n"), "--label-column", "x",
-                    genome=None)["labels"]["classes"] == {"0": 2, "1": 2}  # fmt: skip
+    assert validate(
+        write("no.csv", "sequence,x\nAC,1\nAG,1\nA,0\nC,0\n"), "--label-column", "x", genome=None
+    )["labels"]["classes"] == {"0": 2, "1": 2}
     report = validate(write("r.csv", "sequence,label\nAC,0.5\nAG,1\n"), genome=None)
     assert report["labels"]["kind"] == "regression"
     report = validate(write("none.csv", "sequence,label\nAC,\n"), genome=None, code=1)
@@ -296,7 +321,7 @@ def test_text_has_four_columns(run, example, write):
 
 def test_a_terminal_gets_a_table(example, write, capsys):
     with Genome(example / "genome.fa") as genome:
-        _print_table(module.validate(genome, write("bad.bed", BAD)))
+        print_report(module.validate(genome, write("bad.bed", BAD)))
     text = capsys.readouterr().out
     assert "\u2588" in text
     assert "line 5: A" in text
@@ -316,7 +341,10 @@ def test_estimates(run, example, model_folder):
     assert "an estimate" in lines
     with Genome(fasta) as genome:
         regions = [Region(0, "chrA", ((0, 50_000),))]
-        some = [estimate_embed(regions, genome, n, str(model_folder), "cpu") for n in (1, 10**9)]
+        some = [
+            estimate_embed(regions, genome, n, str(model_folder), Compute.on("cpu"))
+            for n in (1, 10**9)
+        ]
     assert some[1].seconds > 1000 * some[0].seconds
 
 
@@ -342,12 +370,12 @@ except SystemExit as end:
 
 
 def test_memory_is_bounded(validate, write, monkeypatch):
-    monkeypatch.setattr(module, "MOST_COMPARED", 10)
-    monkeypatch.setattr(module, "_SAMPLE", 3)
+    monkeypatch.setattr("findna.commands.validate.rows.MOST_COMPARED", 10)
+    monkeypatch.setattr("findna.commands.validate.rows.MOST_SAMPLED", 3)
     bed = write("r.bed", "".join(f"chrA\t{i % 12}\t100\n" for i in range(24)))
     found = validate(bed)["duplicates"]
     assert found == {"rows": 0, "compared": 10, "examples": []}
-    sample = module._Sample()
+    sample = Sample[int]()
     for number in range(100):
         sample.add(number)
     assert len(sample.items) == 3
@@ -360,9 +388,17 @@ def test_bins_of_lengths():
         lengths.add(n)
     found = {(b.first, b.last): b.rows for b in lengths.bins()}
     assert found == {
-        (1, 1): 1, (2, 4): 2, (5, 9): 2, (10, 19): 2, (20, 49): 1, (50, 99): 1, (100, 199): 1,
-        (200, 499): 0, (500, 999): 0, (1000, 1999): 1,
-    }  # fmt: skip
+        (1, 1): 1,
+        (2, 4): 2,
+        (5, 9): 2,
+        (10, 19): 2,
+        (20, 49): 1,
+        (50, 99): 1,
+        (100, 199): 1,
+        (200, 499): 0,
+        (500, 999): 0,
+        (1000, 1999): 1,
+    }
     assert Lengths().bins() == []
 
 

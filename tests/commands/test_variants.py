@@ -26,7 +26,7 @@ from findna.genome.fasta import Genome
 from findna.model.checkpoint import load_checkpoint
 from findna.model.devices import Compute
 from findna.tasks.task import load_task
-from findna.variants.alleles import SCORED, UNSCORED, Examiner, kind_of
+from findna.variants.alleles import SCORED, UNSCORED, Examiner, class_of_allele
 from findna.variants.annotate import InfoField, VcfWriter
 from findna.variants.scores import Scorer, cosine_distance, log_odds
 from findna.variants.vcf import VcfRecord, VcfSource
@@ -465,7 +465,7 @@ def test_scores_are_named_in_the_table(score, write, tasks):
     ],
 )  # fmt: skip
 def test_kinds(ref, alt, kind):
-    assert kind_of(ref, alt) == kind
+    assert class_of_allele(ref, alt) == kind
 
 
 # BCF, pipes, indexes

@@ -103,7 +103,7 @@ def test_index_in_the_cache_where_the_folder_is_not_writable(path, tmp_path, mon
             raise PermissionError(13, "Permission denied")
         return ordinary(dir=dir)
 
-    monkeypatch.setattr("findna.genome.fasta.tempfile.TemporaryDirectory", refuse)
+    monkeypatch.setattr("findna.genome.index.tempfile.TemporaryDirectory", refuse)
     for _ in range(2):  # the second time from the cache
         with Genome(path) as genome:
             assert decode(genome.fetch("two", 0, 4)) == "ACGT"
@@ -125,6 +125,32 @@ def test_files_that_are_not_usable(tmp_path, name, data, message):
     (tmp_path / name).write_bytes(data)
     with pytest.raises(GenomeError, match=message):
         Genome(tmp_path / name)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_records_that_htslib_leaves_out(tmp_path, packed, capfd):
+    """Empty ones are contigs of length 0; two of one name are refused; nothing is printed."""
+
+    def write(data):
+        path = tmp_path / ("g.fa.gz" if packed else "g.fa")
+        return write_bgzf(path, data) if packed else (path.write_bytes(data), path)[1]
+
+    with Genome(write(b">a\nACGT\n>b\n>c\nAC\n>d\n")) as genome:
+        assert genome.contigs == {"a": 4, "b": 0, "c": 2, "d": 0}
+        assert decode(genome.fetch("c", 0, 2)) == "AC"
+    later = time.time() + 10
+    os.utime(write(b">a\nACGT\n>b\nA\n>a\nAC\n"), (later, later))
+    with pytest.raises(GenomeError, match="Duplicate"):
+        Genome(tmp_path / ("g.fa.gz" if packed else "g.fa"))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_index_is_that_of_samtools(path, tmp_path):
+    Genome(path).close()
+    built = {index.name: index.read_bytes() for index in tmp_path.glob("*i")}
+    pysam.faidx(str(path))
+    assert built == {name: (tmp_path / name).read_bytes() for name in built}
+    assert built
 
 
 def test_missing_file_and_folder(tmp_path):

@@ -16,7 +16,7 @@ from findna.genome.encoding import decode, encode
 from findna.genome.fasta import Genome
 from findna.variants.alleles import Examiner
 from findna.variants.haplotypes import Change, Edited, core
-from findna.variants.phasing import Haplotypes, _compatible, _Neighbour
+from findna.variants.phasing import Haplotypes, Neighbour, compatible
 from findna.variants.vcf import VcfReader, VcfRecord, VcfSource
 from tests.commands.test_variants import BCFTOOLS, bcftools, needs_bcftools, other
 from tests.conftest import random_sequence
@@ -128,10 +128,10 @@ def test_what_overlaps_is_left_out(made):
     genome = random_sequence(20)
     change = Change(6, encode(genome[6:8]), encode("A"))
     rows = [
-        _Neighbour(i, 0, Change(at, encode(genome[at : at + n]), encode(alt)), (0, 1), None, "")
+        Neighbour(i, 0, Change(at, encode(genome[at : at + n]), encode(alt)), (0, 1), None, "")
         for i, (at, n, alt) in enumerate(made)
     ]
-    found = _compatible(rows, change)
+    found = compatible(rows, change)
     distinct = {(n.change.start, n.change.end, decode(n.change.alt)): n for n in reversed(rows)}
     expected = [
         n

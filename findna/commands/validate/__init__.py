@@ -1,0 +1,137 @@
+"""What a run would do with some regions, variants or labelled sequences; no model is needed.
+
+Everything that is wrong is counted, and the first of each kind shown, where a run stops at the
+first line it cannot read. Rows are read once, in order; what is kept of each is 16 bytes.
+"""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from findna.commands.validate.labelled import check_labelled
+from findna.commands.validate.regions import check_regions
+from findna.commands.validate.report import LABELLED, REGIONS, VARIANTS, Lengths, Report
+from findna.commands.validate.rows import Input
+from findna.commands.validate.variants import check_variants
+from findna.errors import ConfigError, RegionError
+from findna.genome.bed import read_bed
+from findna.genome.fasta import Genome
+from findna.genome.regions import RegionOptions, RegionSource
+from findna.genome.text import display_name, is_stdin, open_input, open_raw
+from findna.labelled.rows import BED, looks_labelled, suffix
+
+__all__ = ["Lengths", "Report", "kind_of_input", "validate"]
+
+_HEAD = 1 << 16  # bytes that tell what a file is
+
+_OPTIONS = {
+    "stranded": "-s",
+    "split": "--split",
+    "flank": "--flank",
+    "window": "--window",
+    "anchor": "--anchor",
+    "pad": "--out-of-bounds",
+}
+
+_COUNT = {REGIONS: set(_OPTIONS), VARIANTS: {"window"}, LABELLED: {"stranded", "window"}}
+"""Options that decide what is read of each kind."""
+
+
+def kind_of_input(path: Path) -> str:
+    """Return what a file or folder holds by its content and name: regions, variants, labelled."""
+    if path.is_dir():
+        return LABELLED
+    try:
+        with open_input(path) as file:
+            head = file.read(_HEAD)
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        head = b""  # said when it is read
+    if head.startswith((b"##fileformat=VCF", b"BCF")) or suffix(path) in (".vcf", ".bcf"):
+        return VARIANTS
+    if suffix(path) in BED:
+        return REGIONS
+    lines = head.decode("utf-8", "replace").removeprefix("\ufeff").splitlines()
+    return LABELLED if looks_labelled(path, lines) else REGIONS
+
+
+@contextmanager
+def _as_file(path: Path) -> Iterator[Path]:
+    """A file that can be opened twice: the path, or a copy of what a pipe holds."""
+    if not is_stdin(path) and (path.is_dir() or path.is_file() or not path.exists()):
+        yield path
+        return
+    with tempfile.NamedTemporaryFile(prefix="findna-") as copy:
+        with open_raw(path) as pipe:
+            shutil.copyfileobj(pipe, copy)
+        copy.flush()
+        yield Path(copy.name)
+
+
+def validate(
+    genome: Genome | None,
+    path: Path | None,
+    *,
+    options: RegionOptions = RegionOptions(),
+    labelled: bool = False,
+    kind: str = "auto",
+    label_column: str | None = None,
+    model: str | None = None,
+    device: str = "auto",
+) -> Report:
+    """Read an input in full; return what is wrong with it and what a run would read.
+
+    Parameters
+    ----------
+    genome : Genome, optional
+        Labelled sequences that are no intervals can do without.
+    path : Path, optional
+        BED, VCF or BCF, or a labelled set; ``-`` is standard input. None: every record of the
+        FASTA is a region.
+    options : RegionOptions
+        Which sequence is read of a row. Of variants only ``window`` counts, of labelled intervals
+        only ``stranded``.
+    labelled : bool
+        The set has labels, whatever it looks like.
+    kind, label_column
+        Of a labelled set, see `findna.labelled.sets.read_labelled`.
+    model : str, optional
+        Measure how fast this model is, to estimate what a run would take; None leaves torch alone.
+    device : str
+        Where to measure.
+
+    Raises
+    ------
+    FindnaError
+        The FASTA cannot be read, or the model not be loaded. What is wrong with ``path`` is in
+        the report instead.
+    """
+    if path is None:
+        if genome is None:
+            raise RegionError("nothing to validate; give GENOME, a file of regions, or both")
+        source = Input(genome, genome.path, str(genome.path))
+        rows = RegionSource.records(genome).rows()
+        return check_regions(source, genome, rows, options, model, device)
+    name = display_name(path)
+    with _as_file(path) as file:
+        source = Input(genome, file, name)
+        content = LABELLED if labelled else kind_of_input(file)
+        default = RegionOptions()
+        for option in _OPTIONS.keys() - _COUNT[content]:
+            if getattr(options, option) != getattr(default, option):
+                raise ConfigError(f"{_OPTIONS[option]} is for regions; {name} holds {content}")
+        if content == LABELLED:
+            return check_labelled(source, kind, label_column, options, model, device)
+        if genome is None:
+            raise RegionError(
+                f"{name}: holds {content}; give GENOME before it, the FASTA they are of"
+            )
+        if content == VARIANTS:
+            return check_variants(source, genome, options.window, model, device)
+        rows = read_bed(file, name, on_malformed=source.malformed)
+        return check_regions(source, genome, rows, options, model, device)

@@ -1,0 +1,76 @@
+"""The report on labelled sequences."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from findna.commands.validate.report import LABELLED, Report
+from findna.commands.validate.rows import Input, Sample
+from findna.errors import FindnaError, LabelError
+from findna.genome.encoding import N, Tokens
+from findna.genome.regions import OK, RegionOptions
+from findna.labelled.sets import CLASSES, check_trainable, labelled_set, read_rows
+
+
+def check_labelled(
+    source: Input,
+    kind: str,
+    label_column: str | None,
+    options: RegionOptions,
+    model: str | None,
+    device: str,
+) -> Report:
+    """Read a labelled set, held whole as in training, and return the report.
+
+    ``model`` is what to estimate; of ``options``, ``stranded`` and ``window`` count.
+    """
+    report = source.report
+    report.kind = LABELLED
+
+    def on_problem(status: str, error: FindnaError) -> None:
+        report.problem(status, source.message(error))
+
+    try:
+        raw, kind = read_rows(
+            source.path,
+            source.genome,
+            kind=kind,
+            label_column=label_column,
+            stranded=options.stranded,
+            window=options.window,
+            on_problem=on_problem,
+        )
+        data = labelled_set(raw, source.name, kind, on_problem=on_problem)
+    except FindnaError as error:
+        report.incomplete = source.message(error)
+        return report
+    report.rows += len(data)
+    report.statuses[OK] = len(data)
+    report.contigs = dict.fromkeys(data.contigs or ())
+    report.labels = data.kind
+    sample = Sample[Tokens]()
+    for row, sequence in enumerate(data.sequences):
+        source.digests.add(sequence.tobytes(), row)
+        report.sequence(len(sequence), int(np.count_nonzero(sequence == N)))
+        sample.add(sequence)
+    if data.kind == CLASSES:
+        counts = np.bincount(data.labels, minlength=len(data.classes)).tolist()
+        report.classes.update(dict(zip(data.classes, counts, strict=True)))
+    report.duplicates = source.digests.duplicates(
+        lambda row: raw.places[row].replace(str(source.path), source.name), raw.values
+    )
+    try:
+        check_trainable(data)
+    except LabelError as error:
+        report.untrainable = source.message(error)
+    if model is not None:
+        from findna.commands.estimate import estimate_embed
+        from findna.genome.batching import Sequences
+        from findna.model.devices import Compute
+
+        sequences = Sequences(sample.items)
+        regions = [region for _, region in sequences.rows() if region is not None]
+        report.estimate = estimate_embed(
+            regions, sequences, report.lengths.total, model, Compute.on(device)
+        )
+    return report

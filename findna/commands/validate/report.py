@@ -1,0 +1,261 @@
+"""What is known of an input once it was read: the report of ``findna validate``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from findna import __version__
+from findna.genome.regions import OK
+
+if TYPE_CHECKING:
+    from findna.commands.estimate import Estimate
+
+
+FORMAT = 1
+
+REGIONS, VARIANTS, LABELLED = "regions", "variants", "labelled"
+
+MOST_COMPARED = 10_000_000
+"""Rows that are compared to find duplicates, 16 bytes each; later ones are not."""
+
+MOST_EXAMPLES = 3
+"""Examples of one kind of problem that are shown."""
+
+MALFORMED = ("malformed", "ragged", "not_text")
+"""Statuses of rows that stop a run whatever it was told to do with rows it cannot read."""
+
+_MOST_NAMES = 1_000  # of unknown contigs that are compared with the known ones
+
+
+@dataclass(frozen=True)
+class Bin:
+    """How many rows have a length from ``first`` to ``last``, bp."""
+
+    first: int
+    last: int
+    rows: int
+
+
+@dataclass
+class Lengths:
+    """Lengths of rows, bp, in bins that begin at 1, 2, 5, 10, 20, 50 ..."""
+
+    rows: int = 0
+    total: int = 0
+    shortest: int = 0
+    longest: int = 0
+    _counts: Counter[int] = field(default_factory=Counter)
+
+    def add(self, length: int) -> None:
+        """Count one row of at least 1 bp."""
+        self.shortest = min(self.shortest, length) if self.rows else length
+        self.longest = max(self.longest, length)
+        self.rows += 1
+        self.total += length
+        tens = 10 ** (len(str(length)) - 1)
+        step = length // tens
+        self._counts[tens * (5 if step >= 5 else 2 if step >= 2 else 1)] += 1
+
+    def bins(self) -> list[Bin]:
+        """Return the bins from the first with rows to the last."""
+        bins: list[Bin] = []
+        first = min(self._counts, default=0)
+        while self._counts and first <= max(self._counts):
+            after = first * 5 // 2 if str(first)[0] == "2" else first * 2
+            bins.append(Bin(first, after - 1, self._counts[first]))
+            first = after
+        return bins
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Rows that repeat an earlier row.
+
+    Parameters
+    ----------
+    rows : int
+        How many; the first of each group is not counted.
+    conflicts : int
+        Groups whose rows have different labels.
+    compared : int
+        Rows that were compared; at most MOST_COMPARED.
+    examples, conflict_examples : list of str
+    """
+
+    rows: int
+    conflicts: int
+    compared: int
+    examples: list[str]
+    conflict_examples: list[str]
+
+    @property
+    def limited(self) -> bool:
+        """Return whether later rows were not compared."""
+        return self.compared == MOST_COMPARED
+
+
+@dataclass
+class Report:
+    """What was found in an input.
+
+    Parameters
+    ----------
+    kind : {"regions", "variants", "labelled"}
+    rows : int
+        Rows, malformed ones included.
+    statuses : Counter
+        Rows by status: ``ok``, or why a row cannot be read.
+    examples : dict
+        The first few reasons by status.
+    incomplete : str
+        Why the rest of the file could not be read; empty if all was.
+    unknown : dict
+        Contigs that the FASTA does not hold, the first thousand, in their order.
+    contigs : dict
+        Contigs that rows are read from, in their order.
+    n_bases, n_rows, n_rows_half, n_rows_all : int
+        N in all that is read; rows with some, with more than half, and with nothing but N.
+    in_order : bool
+        Rows are sorted by start within contigs, and every contig is one block.
+    classes : Counter
+        Variants: alleles by class. Labelled: rows by class.
+    labels : str
+        Labelled: the kind of labels.
+    untrainable : str
+        Labelled: why nothing can be learned from the set.
+    """
+
+    kind: str
+    file: str
+    genome: str
+    rows: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+    incomplete: str = ""
+    unknown: dict[str, None] = field(default_factory=dict)
+    unknown_reason: str = ""
+    contigs: dict[str, None] = field(default_factory=dict)
+    lengths: Lengths = field(default_factory=Lengths)
+    n_bases: int = 0
+    n_rows: int = 0
+    n_rows_half: int = 0
+    n_rows_all: int = 0
+    in_order: bool = True
+    classes: Counter[str] = field(default_factory=Counter)
+    labels: str = ""
+    untrainable: str = ""
+    duplicates: Duplicates = field(default_factory=lambda: Duplicates(0, 0, 0, [], []))
+    estimate: Estimate | None = None
+
+    def readable(self) -> None:
+        """Count a row that can be read."""
+        self.rows += 1
+        self.statuses[OK] += 1
+
+    def problem(self, status: str, reason: str = "") -> None:
+        """Count a row that cannot be read; ``reason`` may become an example."""
+        self.rows += 1
+        self.statuses[status] += 1
+        examples = self.examples.setdefault(status, [])
+        if reason and len(examples) < MOST_EXAMPLES:
+            examples.append(" ".join(reason.split()))
+
+    def unknown_contig(self, chrom: str, where: str) -> None:
+        """Count a row on a contig that the FASTA does not hold; each contig is one example."""
+        new = chrom not in self.unknown and len(self.unknown) < _MOST_NAMES
+        if new:
+            self.unknown[chrom] = None
+        self.problem("unknown_contig", f"{where}: {chrom}" if new else "")
+
+    def sequence(self, length: int, n: int) -> None:
+        """Count the sequence of a row and its N."""
+        self.lengths.add(length)
+        self.n_bases += n
+        self.n_rows += n > 0
+        self.n_rows_half += 2 * n > length
+        self.n_rows_all += n == length
+
+    @property
+    def bad(self) -> int:
+        """Return the number of rows that cannot be read."""
+        return self.rows - self.statuses[OK]
+
+    @property
+    def stops(self) -> bool:
+        """Return whether a run would stop."""
+        return bool(self.bad or self.incomplete or self.untrainable)
+
+    @property
+    def verdict(self) -> str:
+        """Return one line: what a run would do."""
+        command = {REGIONS: "a run", VARIANTS: "findna variants", LABELLED: "findna finetune"}
+        rows = {REGIONS: "regions", VARIANTS: "records", LABELLED: "sequences"}[self.kind]
+        begin = f"{command[self.kind]} would"
+        if self.incomplete:
+            return f"{begin} stop: {self.incomplete}"
+        if self.bad:
+            counts = ", ".join(f"{n} {name}" for name, n in self.statuses.items() if name != OK)
+            return (
+                f"{begin} stop: {self.bad} of {self.rows} {rows} cannot be read ({counts}); "
+                + self._remedy()
+            )
+        if self.untrainable:
+            return f"{begin} stop: {self.untrainable}"
+        return f"{begin} read all {self.rows} {rows}"
+
+    def _remedy(self) -> str:
+        if self.kind == LABELLED or any(self.statuses[status] for status in MALFORMED):
+            return "correct or remove them"
+        if self.kind == VARIANTS:
+            return "--ref-mismatch null keeps such records without scores"
+        return "--on-error null keeps such rows with missing values, skip leaves them out"
+
+    def facts(self) -> dict[str, Any]:
+        """Return the report as docs/formats.md describes it, in plain values."""
+        lengths, duplicates = self.lengths, self.duplicates
+        facts: dict[str, Any] = {
+            "format": FORMAT,
+            "findna_version": __version__,
+            "kind": self.kind,
+            "file": self.file,
+            "genome": self.genome,
+            "rows": self.rows,
+            "statuses": {OK: self.statuses[OK], **self.statuses},
+            "examples": self.examples,
+            "incomplete": self.incomplete or None,
+            "contigs": len(self.contigs),
+            "unknown_contigs": {"names": list(self.unknown), "said": self.unknown_reason or None},
+            "lengths": {
+                "total": lengths.total,
+                "shortest": lengths.shortest,
+                "longest": lengths.longest,
+                "bins": [{"from": b.first, "to": b.last, "rows": b.rows} for b in lengths.bins()],
+            },
+            "n": {
+                "bases": self.n_bases,
+                "rows": self.n_rows,
+                "rows_above_half": self.n_rows_half,
+                "rows_nothing_else": self.n_rows_all,
+            },
+            "duplicates": {
+                "rows": duplicates.rows,
+                "compared": duplicates.compared,
+                "examples": duplicates.examples,
+            },
+            "sorted": self.in_order if self.kind != LABELLED else None,
+            "estimate": None if self.estimate is None else self.estimate.facts(),
+            "stops": self.stops,
+            "verdict": self.verdict,
+        }
+        if self.kind == VARIANTS:
+            facts["alleles"] = dict(self.classes)
+        if self.kind == LABELLED:
+            facts["labels"] = {
+                "kind": self.labels or None,
+                "classes": dict(self.classes),
+                "conflicts": duplicates.conflicts,
+                "conflict_examples": duplicates.conflict_examples,
+            }
+        return facts

@@ -1,0 +1,164 @@
+"""The rows of one input as they are read: problems, order, duplicates, and a sample."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from random import Random
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from findna.commands.validate.report import (
+    MOST_COMPARED,
+    MOST_EXAMPLES,
+    REGIONS,
+    Duplicates,
+    Report,
+)
+from findna.errors import FindnaError
+from findna.genome.fasta import Genome
+
+MOST_SAMPLED = 200
+"""Rows that an estimate is made with."""
+
+Item = TypeVar("Item")
+
+
+class Digests:
+    """Finds rows that are the same by 64-bit digests: 16 bytes per row."""
+
+    def __init__(self) -> None:
+        self._digests, self._lines = array("Q"), array("Q")
+
+    def add(self, key: bytes, line: int) -> None:
+        """Note a row, as far as there is room."""
+        if len(self._digests) < MOST_COMPARED:
+            digest = hashlib.blake2b(key, digest_size=8).digest()
+            self._digests.append(int.from_bytes(digest, "little"))
+            self._lines.append(line)
+
+    def duplicates(
+        self, location: Callable[[int], str], labels: Sequence[Sequence[str]] = ()
+    ) -> Duplicates:
+        """Return the groups of equal rows; given the labels, also the groups that disagree.
+
+        Parameters
+        ----------
+        location : callable
+            Place of a line, for the examples.
+        """
+        digests = np.frombuffer(self._digests, np.uint64)
+        order = digests.argsort(kind="stable")
+        in_order = digests[order]
+        again = np.flatnonzero(in_order[1:] == in_order[:-1]) + 1
+        rows = np.sort(order[again])
+        examples = []
+        for row in rows[:MOST_EXAMPLES]:
+            first = int(order[np.searchsorted(in_order, digests[row])])
+            lines = self._lines[row], self._lines[first]
+            examples.append(" is the same as ".join(map(location, lines)))
+        conflicts: dict[int, str] = {}
+        for i in again.tolist() if labels else ():
+            a, b = int(order[i - 1]), int(order[i])
+            if labels[a] != labels[b]:
+                sides = (
+                    f"{location(self._lines[row])} is {','.join(labels[row])}" for row in (a, b)
+                )
+                conflicts.setdefault(int(in_order[i]), ", ".join(sides))
+        shown = list(conflicts.values())[:MOST_EXAMPLES]
+        return Duplicates(len(rows), len(conflicts), len(digests), examples, shown)
+
+
+class Sample(Generic[Item]):
+    """Some of many items, each as likely as any other, in their order; the same at every run."""
+
+    def __init__(self) -> None:
+        self._rng = Random(0)
+        self._n = 0
+        self._kept: list[tuple[int, Item]] = []
+
+    def add(self, item: Item) -> None:
+        """Keep an item, perhaps in place of another."""
+        self._n += 1
+        if len(self._kept) < MOST_SAMPLED:
+            self._kept.append((self._n, item))
+        elif (i := self._rng.randrange(self._n)) < MOST_SAMPLED:
+            self._kept[i] = (self._n, item)
+
+    @property
+    def items(self) -> list[Item]:
+        """Return those that were kept."""
+        return [item for _, item in sorted(self._kept, key=lambda pair: pair[0])]
+
+
+class Order:
+    """Whether rows are sorted by start, and every contig is one block."""
+
+    def __init__(self) -> None:
+        self.kept = True
+        self._chrom, self._start = "", 0
+        self._before: set[str] = set()
+
+    def add(self, chrom: str, start: int) -> None:
+        """Note where the next row begins."""
+        if not self.kept:
+            return
+        if chrom != self._chrom:
+            self.kept = chrom not in self._before
+            self._before.add(chrom)
+        else:
+            self.kept = start >= self._start
+        self._chrom, self._start = chrom, start
+
+
+class Input:
+    """An input as it is read, and the report on it.
+
+    Parameters
+    ----------
+    path : Path
+        The file, or a copy of what a pipe held.
+    name : str
+        What messages call it.
+    """
+
+    def __init__(self, genome: Genome | None, path: Path, name: str) -> None:
+        self.genome, self.path, self.name = genome, path, name
+        self.digests, self.order = Digests(), Order()
+        self.report = Report(REGIONS, name, "" if genome is None else str(genome.path))
+
+    def malformed(self, error: FindnaError) -> None:
+        """Count a line that is not what it should be."""
+        self.report.problem("malformed", self.message(error))
+
+    def message(self, error: FindnaError) -> str:
+        """Return what an error says, with the name that messages use."""
+        return str(error).replace(str(self.path), self.name)
+
+    def readable(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Yield items up to where the reader cannot go on."""
+        try:
+            yield from items
+        except FindnaError as error:
+            self.report.incomplete = self.message(error)
+
+    def location(self, line: int) -> str:
+        """Return the place of a line, as messages name it."""
+        return f"{self.name}:{line}"
+
+    def finish(self) -> Report:
+        """Return the report, once all intervals or records were read."""
+        report = self.report
+        report.in_order = self.order.kept
+        report.duplicates = self.digests.duplicates(self.location)
+        if report.unknown and self.genome is not None:
+            report.unknown_reason = self.genome.unknown(*report.unknown)
+        return report
+
+    def add_digest(self, line: int, *facts: object) -> None:
+        """Note what makes a row the same as another."""
+        key = "\t".join(map(str, facts))
+        self.digests.add(key.encode("utf-8", "surrogateescape"), line)
