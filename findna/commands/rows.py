@@ -19,7 +19,7 @@ from findna.outputs.shards import Shard
 
 logger = logging.getLogger(__name__)
 
-_ROWS_AT_A_TIME = 16_384
+ROWS_AT_A_TIME = 16_384
 """Rows after which a batch is closed: bounds what is held where few rows can be read."""
 
 
@@ -46,7 +46,7 @@ def vectors_in_order(
 
     def regions() -> Iterator[Region]:
         nonlocal more
-        for item in islice(placed, _ROWS_AT_A_TIME):
+        for item in islice(placed, ROWS_AT_A_TIME):
             more = True
             waiting.append(item)
             if item.region is not None:

@@ -104,7 +104,7 @@ class LogoWriter:
         """
         from matplotlib import rc_context
 
-        figure = _figure(title, letters, changes, importance, self._quantity)
+        figure = draw_lines(title, letters, changes, importance, self._quantity)
         if self._book is not None:
             self._book.savefig(figure)
             return
@@ -113,7 +113,9 @@ class LogoWriter:
             figure.savefig(self._temporary, format=self._format, dpi=150, metadata=metadata)
 
 
-def _figure(title: str, letters: str, changes: Changes, importance: Changes, quantity: str) -> Any:
+def draw_lines(
+    title: str, letters: str, changes: Changes, importance: Changes, quantity: str
+) -> Any:
     """Lines of 100 bases: the importance of each as a logo, and the map of all replacements."""
     import logomaker
     import pandas as pd
