@@ -12,7 +12,6 @@ from findna.commands.checks import Check, largest, relative
 from findna.model.checkpoint import SHIPPED, load_checkpoint
 from findna.tasks.task import SHIPPED as SHIPPED_TASKS
 
-
 NAMES = [
     "weights",
     "known answer",
@@ -33,6 +32,7 @@ def test_all_is_well_here(run):
     assert lines[1].startswith("device: ")
     assert [line[8:20].strip() for line in lines[2:]] == NAMES
     assert all(line.startswith("ok ") for line in lines[2:-1])
+    assert "(at most 1e-04)" in lines[3]
     assert lines[-1].startswith("- ")
     assert torch.get_num_threads() == n_threads
 
