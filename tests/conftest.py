@@ -26,6 +26,10 @@ from findna.tasks.task import TaskConfig, save_task
 
 SHARED = Path(os.environ.get("FINDNA_SHARED", Path(__file__).parents[2] / "shared" / "data"))
 
+# tests run side by side, with models too small for a second thread; the processes they start too
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(1)
+
 # what a shell starts in the background ignores Ctrl-C, and what it starts in turn would do so too
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -145,8 +149,9 @@ def tasks(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Result]]:
     """``run("embed", path, "-o", out)``: the command line, checked for tracebacks."""
+    n_threads = torch.get_num_threads()
 
     def invoke(*arguments: object, input: bytes | None = None, code: int = 0) -> Result:
         words = [str(argument) for argument in arguments]
@@ -157,7 +162,8 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
         assert result.exit_code == code, result.output[-2000:]
         return result
 
-    return invoke
+    yield invoke
+    torch.set_num_threads(n_threads)  # as it was before --threads
 
 
 @pytest.fixture

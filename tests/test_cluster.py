@@ -23,6 +23,7 @@ def torchrun(*words, **more):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["h5", "vcf"])
 def test_a_torchrun_job_writes_one_file(example, model_folder, run, tmp_path, kind):
     if kind == "h5":
@@ -57,6 +58,7 @@ def test_a_job_refuses_what_cannot_be_shared(example, model_folder, run, monkeyp
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_slurm_array(example, run, tmp_path):
     words = [example / "genome.fa", example / "regions.bed"]
     run("embed", *words, "-o", tmp_path / "whole.h5")
@@ -73,6 +75,7 @@ def test_a_slurm_array(example, run, tmp_path):
     assert contents(out) == contents(tmp_path / "whole.h5")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("snakemake") is None, reason="snakemake is not installed")
 @pytest.mark.skipif(shutil.which("tabix") is None, reason="tabix is not installed")
 def test_snakemake(example, tasks, run, tmp_path):

@@ -216,6 +216,8 @@ def test_nothing_in_the_package_can_unpickle():
             elif isinstance(node, ast.Call):
                 call = ast.unparse(node.func)
                 options = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+                if "allow_pickle" in options:
+                    found.append((name, call, "allow_pickle"))
                 if call in ("torch.load", "torch.jit.load", "torch.hub.load"):
                     found.append((name, call, options.get("weights_only")))
                 if call in (

@@ -38,9 +38,11 @@ MAX_N = 0.5
 STEPS = 6
 """Windows over a base, unless a step is given."""
 
-_CHUNK = 1 << 20  # bp read at a time
+BASES_AT_A_TIME = 1 << 20
+"""Bases of a contig that are read at once, at least."""
 
-_HEAD_ROWS = 64  # windows whose probabilities are computed at once
+WINDOWS_AT_A_TIME = 64
+"""Windows whose probabilities are computed at once."""
 
 Span = tuple[str, int, int]
 """Contig, start, end."""
@@ -161,7 +163,7 @@ class WindowReader:
         """Hold the sequence of [start, end) and of what comes next before ``limit``."""
         name, first, last = self._held
         if name != chrom or start < first or end > last:
-            last = min(max(start + _CHUNK, end), limit)
+            last = min(max(start + BASES_AT_A_TIME, end), limit)
             self._tokens = self._genome.fetch(chrom, start, last)
             self._held = (chrom, start, last)
 
@@ -187,7 +189,7 @@ def window_values(
             yield (region, letters), region
 
     rows = region_vectors(windows_read(), reader, task.reader, features.pooling, compute)
-    while block := list(islice(rows, _HEAD_ROWS)):
+    while block := list(islice(rows, WINDOWS_AT_A_TIME)):
         matrix = np.stack(
             [features.of(vectors, letters) for (_, letters), vectors in block if vectors]
         )

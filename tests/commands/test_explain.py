@@ -347,12 +347,14 @@ def test_pictures_show_what_was_found():
     """Letters are as high as the importance of their base."""
     pytest.importorskip("logomaker")
     from findna.outputs.logos import draw_figure
-    from findna.variants.mutagenesis import Effects
+    from findna.outputs.results import Effects
 
     changes = np.zeros((130, 4), np.float32)
     changes[4] = [0, -3, -3, -3]
     changes[120] = [np.nan] * 4
-    figure = draw_figure("x", "A" * 120 + "N" + "C" * 9, Effects(1.0, changes), "log-odds")
+    effects = Effects(1.0, changes)
+    letters = "A" * 120 + "N" + "C" * 9
+    figure = draw_figure("x", letters, changes, effects.importance, "log-odds")
     logos, maps = figure.axes[0:4:2], figure.axes[1:4:2]
     # one letter stands out: A at base 5, of height 3
     heights = {

@@ -410,7 +410,7 @@ def test_on_error_skip_counts(run, example, tasks, write, piped):
 
 
 def test_many_bad_rows_between_good_ones_keep_their_places(predict, write, monkeypatch):
-    monkeypatch.setattr("findna.commands.rows._ROWS_AT_A_TIME", 3)
+    monkeypatch.setattr("findna.commands.rows.ROWS_AT_A_TIME", 3)
     bad, good = "nowhere\t0\t10\n" * 10, "chrA\t0\t10\n" * 2
     output = predict(write("b.bed", bad + good + bad + good), "binary,three", "--on-error", "null")
     assert [row[3] == "." for row in table(output)] == ([True] * 10 + [False] * 2) * 2
@@ -765,6 +765,7 @@ def start(*arguments, **more):
                             stderr=subprocess.PIPE, **more)  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_pipe_is_answered_while_it_is_read(example, tasks):
     """A batch of 300 tokens holds one row of 100 bp, so rows 1 to 9 are due before the last."""
     rows = [f"chrA\t{i}\t{i + 100}\n".encode() for i in range(10)]
@@ -787,6 +788,7 @@ def many_regions(n):
     return "".join(f"chrA\t{i}\t{i + 200}\n" for i in range(n))
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_had_enough(example, tasks, write):
     bed = write("many.bed", many_regions(30_000))
     with start(example / "genome.fa", bed, "-t", tasks["binary"]) as process:
@@ -796,6 +798,7 @@ def test_a_reader_that_has_had_enough(example, tasks, write):
         assert process.stderr.read() == b""
 
 
+@pytest.mark.slow
 def test_an_interrupt_is_one_line_and_leaves_nothing(example, tasks, write, tmp_path):
     bed, folder = write("many.bed", many_regions(50_000)), tmp_path / "out"
     folder.mkdir()
@@ -812,6 +815,7 @@ def test_an_interrupt_is_one_line_and_leaves_nothing(example, tasks, write, tmp_
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_between_other_tools(example, tasks, tmp_path):
     """bedtools on both sides, sort, bgzip and tabix, in one real pipe."""
     findna = shlex.join([sys.executable, "-m", "findna"])

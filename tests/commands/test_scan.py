@@ -180,9 +180,9 @@ def test_contigs_come_in_the_order_of_their_bytes_and_are_covered(scan, tmp_path
 def test_batches_and_pieces_of_sequence_change_nothing(scan, monkeypatch):
     words = ["three", "--class", "donor", "--strand", "-"]
     expected = scan(*words)
-    monkeypatch.setattr("findna.commands.scan._CHUNK", 70)
+    monkeypatch.setattr("findna.commands.scan.BASES_AT_A_TIME", 70)
     assert scan(*words) == expected
-    monkeypatch.setattr("findna.commands.scan._HEAD_ROWS", 2)
+    monkeypatch.setattr("findna.commands.scan.WINDOWS_AT_A_TIME", 2)
     small, large = rows(scan(*words, "--max-tokens", 1)), rows(expected)
     for chrom in ("chr2", "chr10", "chr1", "Un"):  # as values of bases: some may be joined
         np.testing.assert_allclose(
@@ -345,6 +345,7 @@ def test_a_failure_between_two_values_of_a_bigwig_is_not_lost(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kilobytes", [1, 180])
 def test_a_full_disk_leaves_no_bigwig(tmp_path, kilobytes):
     """A limit on the file's size stands in for the disk: early, and while the index is written."""
@@ -406,6 +407,7 @@ def test_wrong_usage(scan, run, fasta, tasks, task, options, code, message):
     assert result.stdout == ""
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_had_enough(tasks, write):
     """Text comes out while it is computed, and `| head` ends quietly."""
     fasta = write("long.fa", f">c\n{random_sequence(200_000)}\n")

@@ -760,6 +760,7 @@ def test_the_page_of_the_documentation(example, tmp_path, monkeypatch, capsys):
         assert f"`{name}`" in page
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_had_enough(fasta, model_folder, write):
     vcf = write("m.vcf", HEADER + record() * 3000)
     words = [sys.executable, "-m", "findna", "variants", fasta, vcf, "-m", model_folder]
@@ -770,6 +771,7 @@ def test_a_reader_that_has_had_enough(fasta, model_folder, write):
         assert process.stderr.read() == b""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("from_pipe", [False, True])
 def test_an_interrupt_is_one_line_and_leaves_nothing(
     fasta, model_folder, write, tmp_path, from_pipe

@@ -220,21 +220,29 @@ class Stopped(Exception):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_resumed_is_uninterrupted(command, run, tmp_path, kind, monkeypatch):
+def test_resumed_is_uninterrupted(
+    command, example, run, tmp_path, tmp_path_factory, kind, monkeypatch
+):
     """Parts of one row or so; the run dies after each third one, in the middle of the fourth."""
     words, suffix = command[kind]
+    few = tmp_path_factory.mktemp("few")
+    for name in ("regions.bed", "variants.vcf"):
+        lines = (example / name).read_text().splitlines(keepends=True)
+        n_header = sum(line.startswith("#") for line in lines)
+        (few / name).write_text("".join(lines[: n_header + 12]))
+        words = [few / name if word == example / name else word for word in words]
     whole, parts = tmp_path / f"whole.{suffix}", tmp_path / f"parts.{suffix}"
     run(*words, "-o", whole)
     monkeypatch.setattr(unfinished, "SECONDS", 0)
-    ordinary, made = Unfinished._write_journal, []
+    ordinary, journals = unfinished.replaced, []
 
-    def die(self):
-        made.append(1)
-        if len(made) % 4 == 0:
+    def die(path):
+        journals.append(path)
+        if len(journals) % 4 == 0:
             raise Stopped
-        ordinary(self)
+        return ordinary(path)
 
-    monkeypatch.setattr(Unfinished, "_write_journal", die)
+    monkeypatch.setattr(unfinished, "replaced", die)
     deaths = 0
     while not parts.exists():
         deaths += 1
@@ -285,6 +293,7 @@ def test_force_throws_them_away(command, run, tmp_path, monkeypatch):
     assert not (tmp_path / "o.bed.unfinished").exists()
 
 
+@pytest.mark.slow
 def test_two_runs_do_not_write_the_same_parts(tmp_path):
     code = (
         "import sys; from pathlib import Path; from findna.outputs.unfinished import Unfinished\n"
@@ -307,6 +316,7 @@ def test_a_broken_journal_is_one_line(command, run, tmp_path):
     assert len(found.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_kill_loses_nothing_that_is_done(example, model_folder, run, write, tmp_path):
     """docs/reliability/kill.py does this many times, to every command."""
     rows = "".join(f"chrA\t{i % 5000}\t{i % 5000 + 300}\tr{i}\n" for i in range(3_000))
@@ -331,6 +341,7 @@ def test_a_kill_loses_nothing_that_is_done(example, model_folder, run, write, tm
     assert sorted(path.name for path in tmp_path.glob("*o*.h5*")) == ["o.h5", "whole.h5"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_keeps_what_is_done(example, model_folder, write, tmp_path, kind):
     rows = "".join(f"chrA\t{i % 5000}\t{i % 5000 + 400}\n" for i in range(20_000))
