@@ -517,10 +517,10 @@ def test_from_python(example, model_folder, tmp_path):
     from findna.commands.embed import embed
     from findna.genome.regions import RegionSource
     from findna.model.devices import Compute
+    from findna.outputs.files import Destination
 
     with Genome(example / "genome.fa") as genome:
         source = RegionSource.bed(example / "regions.bed")
-        summary = embed(
-            genome, source, tmp_path / "o.h5", model=str(model_folder), compute=Compute.on("cpu")
-        )
+        output = Destination(tmp_path / "o.h5", "h5")
+        summary = embed(genome, source, output, model=str(model_folder), compute=Compute.on("cpu"))
     assert (summary.rows, summary.embedded, summary.skipped) == (96, 96, 0)

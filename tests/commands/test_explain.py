@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from findna.commands.predict import predictions
 from findna.commands.rows import place_all
 from findna.genome.encoding import decode, encode, reverse_complement
 from findna.genome.fasta import Genome
 from findna.genome.regions import RegionOptions, RegionSource
 from findna.model.checkpoint import load_checkpoint
 from findna.model.devices import Compute
+from findna.tasks.reading import TaskReader
 from findna.tasks.task import load_task
 from findna.variants.mutagenesis import Stretch, masked_effects, task_effects
 from tests.conftest import random_sequence
@@ -74,8 +74,16 @@ def predicted(letters, name, tasks, tmp_path):
     number = task.config.output(OUTPUTS[name])
     with Genome(path) as genome:
         placed = place_all(RegionSource.records(genome), genome, RegionOptions())
-        found = predictions(placed, genome, [task], compute=CPU)
-        return np.array([outputs[0][number] for _, outputs in found])
+        pairs = ((row, row.region) for row in placed)
+        outputs = TaskReader([task], CPU).outputs(pairs, genome)
+        return np.array([values[0][number] for _, values in outputs])
+
+
+def effects_of(measure, stretches, *arguments):
+    """The effects of stretches, each under its number; the numbers come out in order."""
+    pairs = list(measure(enumerate(stretches), *arguments, compute=CPU))
+    assert [number for number, _ in pairs] == list(range(len(stretches)))
+    return [effects for _, effects in pairs]
 
 
 # what the numbers are
@@ -134,7 +142,7 @@ def test_likelihood_is_that_of_variants(explain, run, fasta, model_folder, write
 def test_value_is_the_mean_likelihood(model_folder):
     model = load_checkpoint(str(model_folder)).model
     tokens = encode("ACGTTGCA")
-    (found,) = masked_effects([Stretch(tokens, 0, 8)], model, compute=CPU)
+    (found,) = effects_of(masked_effects, [Stretch(tokens, 0, 8)], model)
     # log-likelihoods follow from ratios, because the four probabilities add up to one
     likelihoods = -np.log(np.exp(found.changes.astype(float)).sum(1))
     same(found.value, likelihoods.mean())
@@ -210,10 +218,9 @@ def test_context_is_a_whole_contig_that_is_shorter(explain, tasks):
 def test_an_n_is_not_replaced(tasks, model_folder):
     for letters in ("NNNN", "NANN", "N"):
         stretch = Stretch(encode(letters), 0, len(letters))
-        masked = masked_effects([stretch], load_checkpoint(str(model_folder)).model, compute=CPU)
         for (found,) in (
-            masked,
-            task_effects([stretch], load_task(str(tasks["three"])), 0, compute=CPU),
+            effects_of(masked_effects, [stretch], load_checkpoint(str(model_folder)).model),
+            effects_of(task_effects, [stretch], load_task(str(tasks["three"])), 0),
         ):
             assert (np.isnan(found.importance) == [x == "N" for x in letters]).all()
 
@@ -223,10 +230,10 @@ def test_stretches_without_a_base_keep_their_place(model_folder):
     model = load_checkpoint(str(model_folder)).model
     letters = ["N", "ACGT", "NN", "NN", "TTGCA", "N"]
     stretches = [Stretch(encode(x), 0, len(x)) for x in letters]
-    found = list(masked_effects(iter(stretches), model, compute=CPU))
+    found = effects_of(masked_effects, stretches, model)
     assert [len(one.changes) for one in found] == [len(x) for x in letters]
     for one, stretch in zip(found, stretches, strict=True):
-        (alone,) = masked_effects([stretch], model, compute=CPU)
+        (alone,) = effects_of(masked_effects, [stretch], model)
         same(one.changes, alone.changes)
         same(one.value, alone.value)
 

@@ -386,17 +386,19 @@ MIXED = [encode(random_sequence(n, n)) for n in (64, 130, 37, 251, 100, 5)]  # 1
 )
 def test_features_with_gradients_are_those_of_prediction(model, features):
     source = Sequences(MIXED)
-    regions = [Region(i, str(i), ((0, len(tokens)),), i % 2 == 1) for i, tokens in enumerate(MIXED)]
+    regions = [
+        (i, Region(str(i), ((0, len(tokens)),), i % 2 == 1)) for i, tokens in enumerate(MIXED)
+    ]
     (batch,) = batches(
         regions, source, max_tokens=1 << 40, longest=TINY.max_length, n_cls=TINY.n_cls
     )
     tokens, offsets = torch.from_numpy(batch.tokens), torch.from_numpy(batch.offsets)
     states = model.encoder.embed(tokens, offsets).clone().requires_grad_(True)
-    found = differentiable_features(states, batch, features, regions)
+    found = differentiable_features(states, batch, features, len(MIXED))
     pooling = Pooling(features.pools, features.bins)
     expected = []
-    for row in region_vectors(regions, source, model.encoder, pooling, compute=CPU):
-        turned = row.bins[::-1] if regions[row.index].reverse else row.bins
+    for i, row in region_vectors(regions, source, model.encoder, pooling, compute=CPU):
+        turned = row.bins[::-1] if regions[i][1].reverse else row.bins
         expected.append(features.of(replace(row, bins=turned)))
     np.testing.assert_allclose(found.detach(), expected, rtol=1e-4, atol=1e-5)
     found.square().sum().backward()

@@ -25,6 +25,8 @@ from findna.genome.fasta import Genome
 from findna.genome.regions import RegionSource
 from findna.genome.windows import Region, Window
 from findna.model.checkpoint import Model, load_checkpoint, save_checkpoint
+from findna.model.devices import Compute
+from findna.outputs.files import Destination
 from findna.tasks.calls import call
 from findna.tasks.features import Features
 from findna.tasks.task import load_task, tasks_home
@@ -330,7 +332,7 @@ def test_kmers_come_from_what_was_read(predict, genome, write, model_folder, tmp
     """Of the minus strand, of joined blocks and of padding: the same as of a record of them."""
     task = make_task(tmp_path / "k", model_folder, Features(("mean",), 0, 2, False))
     text = "chrA\t100\t200\tn\t0\t-\t100\t200\t0\t2\t10,20,\t0,80,\n"
-    region = Region(0, "chrA", ((100, 110), (180, 200)), reverse=True)
+    region = Region("chrA", ((100, 110), (180, 200)), reverse=True)
     letters = decode(read_window(genome, Window(region, 0, 30)))
     record = write("k.fa", f">k\n{letters}\n")
     found = predict(write("t.bed", text), task, "--split", "-s").split(b"\t")[12:]
@@ -847,8 +849,11 @@ bedtools intersect -a windows.bed -b {example}/regions.bed -u > expected.bed
 def test_from_python(example, tasks, tmp_path):
     with Genome(example / "genome.fa") as genome:
         summary = predict_rows(
-            genome, RegionSource.bed(example / "regions.bed"), tmp_path / "o.bed",
+            genome,
+            RegionSource.bed(example / "regions.bed"),
+            Destination(tmp_path / "o.bed"),
             tasks=[str(tasks["binary"])],
-        )  # fmt: skip
+            compute=Compute.on("cpu"),
+        )
     assert (summary.rows, summary.predicted, summary.written) == (96, 96, 96)
     assert len(summary.tasks["binary"]) == 64

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from findna.commands.scan import mean_track, windows
+from findna.commands.scan import ScanOptions, mean_track, windows
 from findna.commands.scan import scan as scan_genome
 from findna.genome.fasta import Genome
+from findna.model.devices import Compute
+from findna.outputs.files import Destination
 from findna.outputs.tracks import Segment, joined, write_bigwig
 from findna.tasks.task import load_task
 from tests.conftest import make_task, random_sequence
@@ -425,7 +427,13 @@ def test_a_reader_that_has_had_enough(tasks, write):
 
 def test_from_python(fasta, tasks, tmp_path):
     with Genome(fasta) as genome:
-        summary = scan_genome(genome, tmp_path / "o.bg", task=str(tasks["binary"]), window=60)
+        summary = scan_genome(
+            genome,
+            Destination(tmp_path / "o.bg", "bedgraph"),
+            task=str(tasks["binary"]),
+            options=ScanOptions(window=60),
+            compute=Compute.on("cpu"),
+        )
     assert (summary.bases, summary.covered) == (999, 999)
     assert summary.options.step == 10
     assert summary.windows == 37 + 29 + 16 + 1

@@ -737,16 +737,20 @@ def test_tasks_get_names_that_vcf_allows(score, write, tasks, tmp_path):
 
 
 def test_from_python(fasta, model_folder, write, tmp_path):
-    from findna.commands.variants import variants
+    from findna.commands.variants import Scoring, variants
+    from findna.model.devices import Compute
+    from findna.outputs.files import Destination
     from findna.variants.vcf import VcfSource
+
+    asked = {"scoring": Scoring(model=str(model_folder)), "compute": Compute.on("cpu")}
 
     vcf = write("m.vcf", HEADER + record())
     with Genome(fasta) as genome:
-        summary = variants(genome, VcfSource(vcf), tmp_path / "o.vcf", model=str(model_folder))
+        summary = variants(genome, VcfSource(vcf), Destination(tmp_path / "o.vcf", "vcf"), **asked)
         assert (summary.records, summary.scored, dict(summary.classes)) == (1, 1, {"snv": 1})
         bad = VcfSource(write("b.vcf", HEADER + record(chrom="d")))
         with pytest.raises(VariantError):
-            variants(genome, bad, tmp_path / "p.vcf", model=str(model_folder))
+            variants(genome, bad, Destination(tmp_path / "p.vcf", "vcf"), **asked)
 
 
 def test_the_page_of_the_documentation(example, tmp_path, monkeypatch, capsys):

@@ -10,8 +10,8 @@ from findna.model.pooling import Pooler, Pooling, segment_sums
 DIM = 3
 
 
-def region(length, index=0):
-    return Region(index, "c", ((0, length),))
+def region(length):
+    return Region("c", ((0, length),))
 
 
 def pool(pooling, length, longest=None, n_cls=0, seed=0):
@@ -22,14 +22,17 @@ def pool(pooling, length, longest=None, n_cls=0, seed=0):
     for start, end in tile(length, longest):
         for flipped in (False, True) if pooling.both_strands else (False,):
             part = values[start:end]
-            pieces.append(Piece(Window(region(length), start, end), flipped, int(not flipped)))
+            pieces.append(
+                Piece("row", Window(region(length), start, end), flipped, int(not flipped))
+            )
             hidden.append(
                 np.concatenate((part[::-1] if flipped else part, np.full((n_cls, DIM), 9)))
             )
     offsets = np.concatenate(([0], np.cumsum([len(h) for h in hidden])))
     batch = Batch(np.zeros(offsets[-1], np.uint8), offsets, pieces)
     rows = torch.from_numpy(np.concatenate(hidden).astype(np.float32))
-    (found,) = Pooler(pooling, n_cls)(rows, batch)
+    ((item, found),) = Pooler(pooling, n_cls)(rows, batch)
+    assert item == "row"
     return values.astype(np.float64), found
 
 
@@ -74,14 +77,25 @@ def test_only_what_is_asked_for():
 
 def test_regions_come_out_when_their_last_window_is_in():
     pooler = Pooler(Pooling(), 0)
-    windows = [Window(region(20, 7), 0, 10), Window(region(20, 7), 10, 20)]
+    windows = [Window(region(20), 0, 10), Window(region(20), 10, 20)]
     outputs = []
     for window in windows:
-        batch = Batch(np.zeros(10, np.uint8), np.array([0, 10]), [Piece(window, False, 3)])
+        batch = Batch(np.zeros(10, np.uint8), np.array([0, 10]), [Piece("row", window, False, 3)])
         outputs.append(list(pooler(torch.ones(10, DIM), batch)))
     assert outputs[0] == []
-    (found,) = outputs[1]
-    assert (found.index, found.n_unknown) == (7, 6)
+    ((item, found),) = outputs[1]
+    assert (item, found.n_unknown) == ("row", 6)
+
+
+def test_rows_without_a_window_keep_their_place():
+    window = Window(region(10), 0, 10)
+    pieces = [Piece(0, None), Piece(1, window), Piece(2, None), Piece(3, None)]
+    batch = Batch(np.zeros(10, np.uint8), np.array([0, 10]), pieces)
+    rows = list(Pooler(Pooling(), 0)(torch.ones(10, DIM), batch))
+    assert [item for item, _ in rows] == [0, 1, 2, 3]
+    assert [vectors is None for _, vectors in rows] == [True, False, True, True]
+    empty = Batch(np.empty(0, np.uint8), np.array([0]), [Piece(0, None), Piece(1, None)])
+    assert list(Pooler(Pooling(), 0)(torch.empty(0, DIM), empty)) == [(0, None), (1, None)]
 
 
 def test_segment_sums_with_gaps_and_empty_segments(device):
@@ -93,12 +107,12 @@ def test_segment_sums_with_gaps_and_empty_segments(device):
 
 
 def test_batches_keep_order_and_budget(genome):
-    regions = [Region(i, "chrA", ((100 * i, 100 * i + 10 + 7 * i),)) for i in range(30)]
+    regions = [(i, Region("chrA", ((100 * i, 100 * i + 10 + 7 * i),))) for i in range(30)]
     made = list(batches(regions, genome, max_tokens=120, longest=50, n_cls=1, both_strands=True))
     assert all(len(batch.tokens) <= 120 for batch in made)
     assert all(batch.offsets[-1] == len(batch.tokens) for batch in made)
     pieces = [piece for batch in made for piece in batch.pieces]
-    indexes = [piece.window.region.index for piece in pieces]
+    indexes = [piece.item for piece in pieces]
     assert indexes == sorted(indexes)
     assert [piece.flipped for piece in pieces] == [False, True] * (len(pieces) // 2)
     first = made[0]

@@ -90,8 +90,8 @@ def written_out(encoder, tokens, features):
 @pytest.mark.parametrize("features", CHOICES, ids=str)
 def test_a_table_holds_what_prediction_reads(encoder, table, features):
     source = Sequences(SEQUENCES)
-    vectors = region_vectors(source.regions(), source, encoder, features.pooling, compute=CPU)
-    expected = [features.of(row, SEQUENCES[row.index]) for row in vectors]
+    vectors = region_vectors(source.rows(), source, encoder, features.pooling, compute=CPU)
+    expected = [features.of(row, SEQUENCES[i]) for i, row in vectors]
     np.testing.assert_allclose(table.matrix(features, ALL), expected, rtol=1e-5, atol=1e-6)
 
 
