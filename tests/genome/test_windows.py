@@ -52,9 +52,9 @@ def test_flank_then_window():
 
 def test_slices_of_joined_blocks_on_both_strands():
     parts = ((10, 20), (30, 35))
-    assert len(Region(0, "c", parts)) == 15
-    assert Region(0, "c", parts).slice(8, 12) == [(18, 20), (30, 32)]
-    assert Region(0, "c", parts, reverse=True).slice(0, 6) == [(19, 20), (30, 35)]
+    assert len(Region("c", parts)) == 15
+    assert Region("c", parts).slice(8, 12) == [(18, 20), (30, 32)]
+    assert Region("c", parts, reverse=True).slice(0, 6) == [(19, 20), (30, 35)]
 
 
 @given(
@@ -88,7 +88,7 @@ def test_slices_of_a_region_are_those_of_its_bases(gaps, reverse, data):
     for gap, length in gaps:
         parts.append((at + gap, at + gap + length))
         at += gap + length
-    region = Region(0, "c", tuple(parts), reverse)
+    region = Region("c", tuple(parts), reverse)
     bases = [i for first, last in parts for i in range(first, last)]
     assert len(region) == len(bases)
     start = data.draw(st.integers(0, len(bases)))
