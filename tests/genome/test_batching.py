@@ -21,8 +21,7 @@ regions = st.lists(
     st.tuples(st.integers(0, 300), st.integers(1, 100), st.booleans()), max_size=12
 ).map(
     lambda rows: [
-        (i, Region("c", ((start, start + length),), reverse))
-        for i, (start, length, reverse) in enumerate(rows)
+        Region("c", ((start, start + length),), reverse) for start, length, reverse in rows
     ]
 )
 
@@ -36,10 +35,16 @@ regions = st.lists(
 )
 def test_batches_hold_every_base_once_in_order(regions, max_tokens, longest, n_cls, both):
     packed = list(
-        batches(regions, Contig(), max_tokens=max_tokens, longest=longest, n_cls=n_cls,
-                both_strands=both)
-    )  # fmt: skip
-    read = {i: [[], []] for i, _ in regions}
+        batches(
+            enumerate(regions),
+            Contig(),
+            max_tokens=max_tokens,
+            longest=longest,
+            n_cls=n_cls,
+            both_strands=both,
+        )
+    )
+    read = [([], []) for _ in regions]
     order = []
     for batch in packed:
         assert batch.offsets[0] == 0
@@ -54,11 +59,11 @@ def test_batches_hold_every_base_once_in_order(regions, max_tokens, longest, n_c
             assert longest is None or len(piece) <= max(longest, 1)
             if not piece.flipped:
                 assert piece.n_unknown == np.count_nonzero(sequence == N)
-                order.append((piece.item, piece.window.start))
+                order.append((piece.item, piece.start))
             sequence = reverse_complement(sequence) if piece.flipped else sequence
             read[piece.item][piece.flipped].append(sequence)
     assert order == sorted(order)
-    for i, region in regions:
+    for i, region in enumerate(regions):
         ((start, end),) = region.parts
         expected = Contig.tokens[start:end]
         expected = reverse_complement(expected) if region.reverse else expected
