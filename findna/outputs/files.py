@@ -177,7 +177,9 @@ class Destination:
     def _check_index(self) -> None:
         needed = self.format.index
         if not needed:
-            raise ConfigError(f"--write-index: {self.format.title} has no index; see -O")
+            raise ConfigError(
+                f"--write-index needs a format that has an index; {self.format.title} has none"
+            )
         compressed = self.form == "bcf" or (self.path or Path()).suffix in COMPRESSED
         if self.is_stdout or not compressed:
             raise ConfigError(f"--write-index needs a BGZF file: -o {needed}")

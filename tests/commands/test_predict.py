@@ -619,7 +619,12 @@ def test_a_failed_run_leaves_nothing_behind(run, example, tasks, tmp_path, monke
         ("binary", ["--min-prob", 1.5], 2, "--min-prob"),
         ("binary,binary", [], 2, "binary is there twice"),
         ("binary", ["--write-index"], 2, "--write-index needs a BGZF file"),
-        ("binary", ["--write-index", "-o", "x.tsv.gz"], 2, "--write-index needs BED output"),
+        (
+            "binary",
+            ["--write-index", "-o", "x.tsv.gz"],
+            2,
+            "--write-index needs a format that has an index",
+        ),
         ("binary", ["--device", "cuda:99"], 2, "cuda:99"),
         ("nothing", [], 1, "no task nothing"),
     ],

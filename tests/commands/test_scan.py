@@ -397,7 +397,12 @@ def test_existing_outputs_and_inputs_are_safe(run, fasta, tasks, write):
         ("three", ["--window", 60], 2, "choose it with --class (donor, acceptor, neither)"),
         ("binary", ["--window", 60, "--regions", "x", "-r", "chr2"], 2, "not both"),
         ("binary", ["--window", 60, "-O", "bigwig"], 2, "name a file with -o"),
-        ("binary", ["--window", 60, "--write-index"], 2, "--write-index needs compressed"),
+        (
+            "binary",
+            ["--window", 60, "--write-index"],
+            2,
+            "--write-index needs a BGZF file: -o NAME.bedgraph.gz",
+        ),
         ("binary", ["--window", 60, "-r", "chr3"], 1, "no contig chr3"),
         ("binary", ["--window", 60, "--regions", "none.bed"], 1, "No such file"),
         ("nothing", [], 1, "no task nothing"),
