@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +19,7 @@ from findna.model.checkpoint import Checkpoint, load_checkpoint
 from findna.model.devices import Compute
 from findna.model.inference import region_vectors
 from findna.model.pooling import POOLINGS, Pooling
+from findna.outputs.results import RegionVectors
 from findna.tasks.reading import TaskReader
 from findna.tasks.task import Task
 from findna.tasks.task import load_task as load
@@ -179,18 +179,16 @@ class LoadedModel:
             )
         stretch = Stretch(tokens, 0, len(tokens))
         source = Sequences(list(stretch.blanked()))
-        rows = masked_log_probabilities(
-            source.rows(), source, self.checkpoint.model, self.compute
-        )
+        rows = masked_log_probabilities(source.rows(), source, self.checkpoint.model, self.compute)
         found = np.full((len(tokens), 4), np.nan)
         for base, (_, logp) in zip(stretch.known, rows, strict=True):
             found[base] = logp
         return found
 
-    def _read(self, tokens: list[Tokens], pooling: Pooling) -> list[Any]:
+    def _read(self, tokens: list[Tokens], pooling: Pooling) -> list[RegionVectors]:
         source, encoder = Sequences(tokens), self.checkpoint.model.encoder
         rows = region_vectors(source.rows(), source, encoder, pooling, self.compute)
-        return [vectors for _, vectors in rows]
+        return [vectors for _, vectors in rows if vectors is not None]
 
 
 @dataclass(frozen=True)

@@ -207,7 +207,7 @@ def embed(
         table = partial(EmbeddingTable, dim=run.dim, kinds=kinds, bins=bins, skip=run.skip)
         sink = TextOutput(output.open_text, table)
     else:
-        metadata = run.metadata(output.command)
+        metadata = run.metadata(output.command or None)
         sink = _Hdf5Output(output, run.layout(dtype), metadata, options.stranded, run.skip)
 
     def facts() -> dict[str, Any]:

@@ -222,14 +222,16 @@ class RegionSource:
         RegionError
             A region has another form, or a position is not a whole number.
         """
+        listed = list(regions)
+        stranded = any(len(region) == 4 for region in listed)
         rows = []
-        for number, region in enumerate(regions, 1):
+        for number, region in enumerate(listed, 1):
             if len(region) not in (3, 4):
                 raise RegionError(
                     f"regions:{number}: {len(region)} values; give (chrom, start, end) or "
                     "(chrom, start, end, strand)"
                 )
-            strand = [".", "0", region[3]] if len(region) == 4 else []
+            strand = [".", 0, *region[3:], "."][:3] if stranded else []
             rows.append(_memory_row(number, [*region[:3], *strand]))
         return cls("regions", lambda: iter(rows))
 
@@ -318,6 +320,10 @@ class RegionSource:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+Regions = RegionSource
+"""The name of `RegionSource` for users of the package."""
 
 
 def _is_pipe(path: str | Path) -> bool:
