@@ -441,14 +441,15 @@ def test_real_regions_variants_and_promoters(shared_data, model_folder):
         shared_data / "regions" / "epdnew_human_tss.no_chr19.hg38.bed.gz",
         sep="\t", header=None, names=["chrom", "start", "end", "name", "score", "strand"],
     )  # fmt: skip
-    tss = tss[(tss["chrom"] == "chr21") & (tss["start"] < 22_000_000)].head(20)
+    tss = tss[(tss["chrom"] == "chr20") & (tss["strand"] == "+")].head(18)
+    tss = tss.assign(start=tss["start"] - 249, end=tss["start"] + 51)
     vcf = shared_data / "variants" / "tissue_variant_effect.chr2_chr20_chr21.hg38.vcf.gz"
     task = findna.load_task("promoter")
     with findna.Genome(fasta) as genome:
-        e = findna.embed(genome, tss, model=model_folder, window=300, stranded=True)
+        e = findna.embed(genome, tss, model=model_folder)
         assert e.obs["name"].tolist() == tss["name"].tolist()
         assert np.isfinite(e.X).all()
-        rows = findna.predict(genome, tss, task=task, window=300, stranded=True)
+        rows = findna.predict(genome, tss, task=task)
         n_promoters = sum(calls["promoter"].label == "promoter" for _, calls in rows)
         assert n_promoters > len(rows) / 2
         records = findna.score_variants(genome, vcf, model=model_folder)

@@ -288,8 +288,8 @@ def explain_rows(
     --------
     >>> for row, found in findna.explain_rows("genome.fa", [("chrA", 0, 9), ("chrB", 5, 9)]):
     ...     print(row.interval.chrom, found.sequence, found.effects.shape)
-    chrA TCGAGTCAT (9, 4)
-    chrB GATT (4, 4)
+    chrA GTATCCTCG (9, 4)
+    chrB CTAC (4, 4)
     """
     inputs.check_options("explain_rows", options, _EXPLAINING)
     question = Question(

@@ -280,7 +280,7 @@ def embed(
     >>> e.X.shape
     (96, 192)
     >>> e.obs["chrom"][0], int(e.obs["start"][0])
-    ('chrA', 1047)
+    ('chrA', 1066)
     """
     inputs.check_options("embed", options, _OPTIONS)
     inputs.chosen("dtype", dtype, _DTYPES)
