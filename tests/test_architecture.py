@@ -24,7 +24,7 @@ FLOORS = (
     {"variants"},
     {"evaluation"},
     {"commands"},
-    {"cli"},
+    {"cli", "api"},
 )
 """Rooms from the ground up. A room imports from the floors below it, never from its neighbours."""
 

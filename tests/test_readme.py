@@ -1,5 +1,6 @@
 """What the README tells a reader to run is run."""
 
+import doctest
 import os
 import re
 import shlex
@@ -28,11 +29,13 @@ def demo(example, tmp_path, monkeypatch):
 def test_the_one_command_and_the_python_example(demo, run, capsys):
     command = re.search(r"^    findna (embed demo/.*)$", README, re.M)[1]
     run(*command.split())
-    for block in re.findall(r"```python\n(.*?)```", README, re.S):
-        exec(compile(block, "README.md", "exec"), {})
+    first, second = re.findall(r"```python\n(.*?)```", README, re.S)
+    exec(compile(first, "README.md", "exec"), {})
     shown = README.split("AnnData object", 1)[1].split("\n\n")[0]
     printed = capsys.readouterr().out.split("AnnData object", 1)[1]
     assert shown.split() == printed.split()
+    exec(compile(second, "README.md", "exec"), {})
+    assert "chrA:1100-1400" in capsys.readouterr().out
     assert (demo / "demo" / "again.h5").exists()
 
 
@@ -72,6 +75,13 @@ def test_python_of_the_other_pages(demo, page):
     text = (ROOT / "docs" / page).read_text().split("## From Python", 1)[1]
     (block,) = re.findall(r"```python\n(.*?)```", text, re.S)
     exec(compile(block, page, "exec"), {})
+
+
+def test_the_page_about_python(demo):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.S)
+    page = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, "python.md", None, None)
+    assert len(page.examples) > 20
+    assert doctest.DocTestRunner().run(page).failed == 0
 
 
 def test_links_lead_somewhere():

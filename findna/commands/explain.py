@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,7 +21,7 @@ from findna.errors import ConfigError
 from findna.genome.batching import read_window
 from findna.genome.encoding import decode
 from findna.genome.fasta import Genome
-from findna.genome.regions import Placed, RegionOptions, RegionSource, survey
+from findna.genome.regions import Placed, RegionOptions, RegionSource, Survey, survey
 from findna.genome.windows import Region, Window
 from findna.labelled.sets import REGRESSION
 from findna.model.checkpoint import Checkpoint, load_checkpoint, training_length
@@ -106,7 +107,7 @@ class ExplainedRow:
 
 
 @dataclass(frozen=True)
-class _Target:
+class Target:
     """What is measured: a task's output, or the likelihood of masked bases."""
 
     checkpoint: Checkpoint
@@ -175,22 +176,22 @@ class Question:
 
     Parameters
     ----------
-    task : str, optional
-        Name or folder; its log-odds are measured. By default the likelihood of masked bases, by
-        ``model``.
+    task : str or Task, optional
+        Name or folder, or a loaded one; its log-odds are measured. By default the likelihood of
+        masked bases, by ``model``.
     class_name : str, optional
         Class of a task with more than two.
-    model : str
-        Name or folder.
+    model : str or Checkpoint
+        Name or folder, or a loaded one.
     context : int, optional
         bp that are read around what is replaced; by default nothing but the region.
     both_strands : bool
         Average with the reverse complement.
     """
 
-    task: str | None = None
+    task: str | Task | None = None
     class_name: str | None = None
-    model: str = "tiny"
+    model: str | Checkpoint = "tiny"
     context: int | None = None
     both_strands: bool = False
 
@@ -207,12 +208,104 @@ class Question:
             )
         return replace(options, longest=self.context or longest)
 
-    def load(self) -> _Target:
+    def load(self) -> Target:
         """Load the weights."""
         if self.task is None:
-            return _Target(load_checkpoint(self.model))
+            return Target(load_checkpoint(self.model))
         task = load_task(self.task)
-        return _Target(task.checkpoint, task, task.config.output(self.class_name))
+        return Target(task.checkpoint, task, task.config.output(self.class_name))
+
+
+@dataclass(frozen=True)
+class ExplainRun:
+    """Rows that were checked, and what measures the effects of their bases.
+
+    Parameters
+    ----------
+    surveyed : Survey
+        Of ``source`` under ``options``.
+    options : RegionOptions
+        They refuse what cannot be read at once.
+    """
+
+    genome: Genome
+    source: RegionSource
+    surveyed: Survey
+    question: Question
+    options: RegionOptions
+    compute: Compute
+
+    @classmethod
+    def prepare(
+        cls,
+        genome: Genome,
+        source: RegionSource,
+        question: Question,
+        options: RegionOptions,
+        compute: Compute,
+        *,
+        for_hdf5: bool = False,
+    ) -> ExplainRun:
+        """Check every row; the weights follow when they are first needed.
+
+        Parameters
+        ----------
+        for_hdf5 : bool
+            Refuse rows that HDF5 cannot hold.
+
+        Raises
+        ------
+        FindnaError
+            The input cannot be used.
+        """
+        options = question.limit(options)
+        surveyed = survey(source, genome, options, utf8=for_hdf5)
+        logger.info(
+            "%d rows, %d bp in %d contigs", surveyed.rows, surveyed.bases, len(surveyed.contigs)
+        )
+        return cls(genome, source, surveyed, question, options, compute)
+
+    @cached_property
+    def target(self) -> Target:
+        """What is measured, with its weights."""
+        return self.question.load()
+
+    @property
+    def n_explained(self) -> int:
+        """Number of rows that have a region."""
+        return self.surveyed.rows - self.surveyed.bad
+
+    @property
+    def n_windows(self) -> int:
+        """Number of windows that are read, unless there are N."""
+        return 3 * self.surveyed.bases + (self.n_explained if self.target.task else 0)
+
+    def metadata(self, command: str | None) -> dict[str, Any]:
+        """Return what an HDF5 output records of its origin."""
+        return {
+            **origin(command),
+            **self.target.facts,
+            "genome": genome_facts(self.genome, self.surveyed.contigs),
+            "options": {
+                **self.options.facts(),
+                "context": self.question.context,
+                "both_strands": self.question.both_strands,
+                "precision": self.compute.precision,
+            },
+        }
+
+    def effects(
+        self, advance: Callable[[float], object] = lambda windows: None
+    ) -> Iterator[tuple[ExplainedRow, Effects | None]]:
+        """Yield each row with the effects of replacing its bases; without a region it has none."""
+        placed = place_all(self.source, self.genome, self.options)
+        rows = _rows(placed, self.genome, self.question.context, self.options.pad)
+        run = {
+            "compute": self.compute,
+            "both_strands": self.question.both_strands,
+            "advance": advance,
+        }
+        return self.target.effects(self.target.watch(rows), run)
 
 
 def explain(
@@ -240,53 +333,30 @@ def explain(
     """
     started = time.monotonic()
     outputs.check([genome.path, source.path])
-    options = question.limit(options)
-    surveyed = survey(source, genome, options, utf8=outputs.effects is not None)
-    n_explained = surveyed.rows - surveyed.bad
-    logger.info(
-        "%d rows, %d bp in %d contigs", surveyed.rows, surveyed.bases, len(surveyed.contigs)
-    )
+    for_hdf5 = outputs.effects is not None
+    run = ExplainRun.prepare(genome, source, question, options, compute, for_hdf5=for_hdf5)
     if outputs.plot is not None:
-        _check_plot(outputs.plot, n_explained)
-    target = question.load()
-    n_mutants = 0
+        _check_plot(outputs.plot, run.n_explained)
+    target, n_mutants = run.target, 0
     with ExitStack() as stack:
-        n_windows = 3 * surveyed.bases + (n_explained if target.task else 0)
-        bar = stack.enter_context(progress(n_windows, "mutants", "explain"))
+        bar = stack.enter_context(progress(run.n_windows, "mutants", "explain"))
         writers: list[_Writer] = []
         if outputs.effects is not None:
-            metadata = {
-                **origin(outputs.effects.command),
-                **target.facts,
-                "genome": genome_facts(genome, surveyed.contigs),
-                "options": {
-                    **options.facts(),
-                    "context": question.context,
-                    "both_strands": question.both_strands,
-                    "precision": compute.precision,
-                },
-            }
+            metadata = run.metadata(outputs.effects.command)
             writer = EffectWriter(
                 stack.enter_context(outputs.effects.published()),
-                columns={**obs_columns(surveyed.columns), "sequence": "str"},
+                columns={**obs_columns(run.surveyed.columns), "sequence": "str"},
                 value=target.quantity,
                 metadata=metadata,
             )
-            writers.append(_Hdf5Rows(stack.enter_context(writer), options))
+            writers.append(_Hdf5Rows(stack.enter_context(writer), run.options))
         if outputs.plot is not None:
             logos = LogoWriter(outputs.plot, target.quantity, outputs.force)
             writers.append(_Pictures(stack.enter_context(logos), target.quantity))
         importance = _Track()
         if outputs.track is not None:
             writers.append(importance)
-        placed = place_all(source, genome, options)
-        rows = target.watch(_rows(placed, genome, question.context, options.pad))
-        run = {
-            "compute": compute,
-            "both_strands": question.both_strands,
-            "advance": bar.update,
-        }
-        for row, effects in target.effects(rows, run):
+        for row, effects in run.effects(bar.update):
             if row.stretch is not None:
                 n_mutants += 3 * len(row.stretch.known)
             for each in writers:
@@ -297,9 +367,9 @@ def explain(
     if outputs.track is not None:
         outputs.track.index(max(genome.contigs.values(), default=0))
     return ExplainSummary(
-        surveyed.rows,
-        n_explained,
-        surveyed.bases,
+        run.surveyed.rows,
+        run.n_explained,
+        run.surveyed.bases,
         n_mutants,
         f"{target.quantity}, {target.weights}",
         time.monotonic() - started,

@@ -6,12 +6,13 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, BinaryIO
 
-from findna.commands.rows import TextOutput, region_rows, run_rows
+from findna.commands.rows import Rows, TextOutput, region_rows, run_rows
 from findna.errors import ConfigError
 from findna.genome.fasta import Genome
-from findna.genome.regions import Placed, RegionOptions, RegionSource, survey
+from findna.genome.regions import Placed, RegionOptions, RegionSource, Survey, survey
 from findna.labelled.sets import REGRESSION
 from findna.model.devices import Compute
 from findna.outputs.files import Destination
@@ -37,12 +38,69 @@ class PredictSummary:
     tasks: dict[str, str]
 
 
+@dataclass(frozen=True)
+class PredictRun:
+    """Rows, and the loaded tasks that read them.
+
+    Parameters
+    ----------
+    surveyed : Survey, optional
+        Of the rows; None of a stream, which is checked row by row.
+    """
+
+    genome: Genome
+    source: RegionSource
+    surveyed: Survey | None
+    tasks: Sequence[Task]
+    options: RegionOptions
+    compute: Compute
+
+    @classmethod
+    def prepare(
+        cls,
+        genome: Genome,
+        source: RegionSource,
+        tasks: Sequence[Task],
+        options: RegionOptions,
+        compute: Compute,
+    ) -> PredictRun:
+        """Check the rows, unless they are a stream, then load the encoders.
+
+        Raises
+        ------
+        FindnaError
+            The input cannot be used.
+        """
+        surveyed = None
+        if not source.is_stream:
+            surveyed = survey(source, genome, options)
+            logger.info("%d rows, %d bp", surveyed.rows, surveyed.bases)
+        run = cls(genome, source, surveyed, tasks, options, compute)
+        _ = run.reader
+        return run
+
+    @cached_property
+    def reader(self) -> TaskReader:
+        """What reads regions for all tasks."""
+        return TaskReader(self.tasks, self.compute)
+
+    def rows(self) -> Rows[Placed]:
+        """Return the rows, each with its region."""
+        n_rows = self.surveyed.rows if self.surveyed else None
+        return region_rows(self.source, self.genome, self.options, n_rows)
+
+    def calls(self, rows: Iterator[Placed]) -> Iterator[tuple[Placed, list[Call] | None]]:
+        """Yield each row with what every task says of it; without a region it has no calls."""
+        watched = _watch_lengths(rows, self.tasks)
+        return self.reader.calls(((row, row.region) for row in watched), self.genome)
+
+
 def predict(
     genome: Genome,
     source: RegionSource,
     output: Destination,
     *,
-    tasks: Sequence[str],
+    tasks: Sequence[str | Task],
     options: RegionOptions = RegionOptions(),
     layout: PredictionFormat = PredictionFormat(),
     compute: Compute,
@@ -54,8 +112,8 @@ def predict(
 
     Parameters
     ----------
-    tasks : sequence of str
-        Names or folders.
+    tasks : sequence of str or Task
+        Names or folders; or loaded ones.
     layout : PredictionFormat
         What a row looks like; format, missing rows and flushing are those of ``output`` and
         ``options``.
@@ -71,26 +129,19 @@ def predict(
         raise ConfigError(f"{source.name} is a stream, which cannot be read twice; give a file")
     loaded = load_tasks(tasks)
     _check_tasks(loaded, layout)
-    surveyed = None
-    if not source.is_stream:
-        surveyed = survey(source, genome, options)
-        logger.info("%d rows, %d bp", surveyed.rows, surveyed.bases)
-    reader = TaskReader(loaded, compute)
+    run = PredictRun.prepare(genome, source, loaded, options, compute)
     layout = replace(layout, form=output.form, skip=options.on_error == "skip", live=output.is_live)
-
-    def stage(rows: Iterator[Placed]) -> Iterator[tuple[Placed, list[Call] | None]]:
-        return reader.calls(((row, row.region) for row in _watch_lengths(rows, loaded)), genome)
 
     def writer(file: BinaryIO) -> PredictionWriter:
         return PredictionWriter(file, [task.columns for task in loaded], layout, source.headers)
 
     def facts() -> dict[str, Any]:
-        assert surveyed is not None
+        assert run.surveyed is not None  # a stream has no parts
         return run_facts(
             "predict",
             genome,
-            surveyed.contigs,
-            {"sha256": source.digest(), "rows": surveyed.rows},
+            run.surveyed.contigs,
+            {"sha256": source.digest(), "rows": run.surveyed.rows},
             {task.name: task.digest for task in loaded},
             {
                 **options.facts(),
@@ -105,9 +156,8 @@ def predict(
             },
         )
 
-    rows = region_rows(source, genome, options, surveyed.rows if surveyed else None)
     sink = TextOutput(output.open_text, writer)
-    counts = run_rows("predict", rows, stage, sink, output, facts)
+    counts = run_rows("predict", run.rows(), run.calls, sink, output, facts)
     output.index(max(genome.contigs.values(), default=0))
     return PredictSummary(
         counts["rows"],

@@ -264,11 +264,62 @@ def track_header(task: Task, output: int, options: ScanOptions) -> list[str]:
     ]
 
 
+@dataclass(frozen=True)
+class ScanRun:
+    """Spans of a genome, and the loaded task that reads the windows along them."""
+
+    genome: Genome
+    spans: Sequence[Span]
+    task: Task
+    output: int
+    options: ScanOptions
+    compute: Compute
+
+    @classmethod
+    def prepare(
+        cls,
+        genome: Genome,
+        task: str | Task,
+        class_name: str | None,
+        regions: RegionSource | None,
+        options: ScanOptions,
+        compute: Compute,
+    ) -> ScanRun:
+        """Load a task, and find what is scanned.
+
+        Raises
+        ------
+        FindnaError
+            The input cannot be used.
+        """
+        loaded = load_task(task)
+        output = loaded.config.output(class_name)
+        options = options.for_task(loaded)
+        spans = spans_of(genome, regions, options.on_error)
+        _ = loaded.checkpoint  # a wrong one is said before the output is opened
+        return cls(genome, spans, loaded, output, options, compute)
+
+    @property
+    def bases(self) -> int:
+        """Number of bases that are scanned."""
+        return sum(end - start for _, start, end in self.spans)
+
+    def windows(self, advance: Callable[[int], object] = lambda bases: None) -> Iterator[Segment]:
+        """Yield each window with its value; `track` makes a track of them."""
+        reader = WindowReader(self.genome, self.spans, self.options, advance)
+        return window_values(reader, self.task, self.output, self.compute)
+
+
+def track(scored: Iterable[Segment]) -> Iterator[Segment]:
+    """Yield the mean of the windows over each base; neighbours of one value are one segment."""
+    return joined(mean_track(scored))
+
+
 def scan(
     genome: Genome,
     output: Destination,
     *,
-    task: str,
+    task: str | Task,
     class_name: str | None = None,
     regions: RegionSource | None = None,
     options: ScanOptions = ScanOptions(),
@@ -302,12 +353,7 @@ def scan(
         if header:
             raise ConfigError("--header is for bedGraph; bigWig has no header lines")
         need_bigwig()
-    loaded = load_task(task)
-    column = loaded.config.output(class_name)
-    options = options.for_task(loaded)
-    spans = spans_of(genome, regions, options.on_error)
-    bases = sum(end - start for _, start, end in spans)
-    _ = loaded.checkpoint  # a wrong one is said before the output is opened
+    run = ScanRun.prepare(genome, task, class_name, regions, options, compute)
     counts = Counter(windows=0, covered=0)
 
     def counted(scored: Iterator[Segment]) -> Iterator[Segment]:
@@ -320,25 +366,23 @@ def scan(
             counts["covered"] += piece.end - piece.start
             yield piece
 
-    with progress(bases, "bp", "scan") as bar:
-        reader = WindowReader(genome, spans, options, bar.update)
-        scored = window_values(reader, loaded, column, compute)
-        pieces = measured(joined(mean_track(counted(scored))))
+    with progress(run.bases, "bp", "scan") as bar:
+        pieces = measured(track(counted(run.windows(bar.update))))
         if bigwig:
             with output.published() as path:
                 write_bigwig(path, pieces, genome.contigs)
         else:
             with output.open_text() as file:
-                headers = track_header(loaded, column, options) if header else []
+                headers = track_header(run.task, run.output, run.options) if header else []
                 write_bedgraph(file, pieces, headers, output.is_live)
     output.index(max(genome.contigs.values(), default=0))
     return ScanSummary(
-        bases,
+        run.bases,
         counts["covered"],
         counts["windows"],
-        options,
-        loaded.config.classes[column],
-        loaded.name,
-        loaded.digest,
+        run.options,
+        run.task.config.classes[run.output],
+        run.task.name,
+        run.task.digest,
         time.monotonic() - started,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,7 +17,7 @@ from findna import __version__
 from findna.commands.rows import Rows, TextOutput, run_rows
 from findna.errors import ConfigError
 from findna.genome.fasta import Genome
-from findna.model.checkpoint import load_checkpoint, training_length
+from findna.model.checkpoint import Checkpoint, load_checkpoint, training_length
 from findna.model.devices import Compute
 from findna.outputs.files import Destination, file_digest
 from findna.outputs.hdf5 import EmbeddingWriter
@@ -42,7 +42,7 @@ from findna.variants.annotate import (
 )
 from findna.variants.phasing import Haplotypes
 from findna.variants.scores import SCORES, Effect, Scorer, scored
-from findna.variants.vcf import VcfSource
+from findna.variants.vcf import VcfReader, VcfSource
 
 logger = logging.getLogger(__name__)
 
@@ -58,12 +58,12 @@ class Scoring:
 
     Parameters
     ----------
-    model : str
-        Name or folder, for the scores that need one.
+    model : str or Checkpoint
+        Name or folder, or a loaded one, for the scores that need one.
     scores : sequence of str
         Some of `findna.variants.scores.SCORES`.
-    tasks : sequence of str
-        Names or folders.
+    tasks : sequence of str or Task
+        Names or folders, or loaded ones.
     classes : sequence of str
         Which of the classes of tasks with more than two to report; all by default.
     window : int, optional
@@ -76,9 +76,9 @@ class Scoring:
         Allow windows longer than the model was trained on.
     """
 
-    model: str = "tiny"
+    model: str | Checkpoint = "tiny"
     scores: Sequence[str] = SCORES
-    tasks: Sequence[str] = ()
+    tasks: Sequence[str | Task] = ()
     classes: Sequence[str] = ()
     window: int | None = None
     strand: str = "both"
@@ -150,6 +150,118 @@ def _contig_lines(genome: Genome) -> list[str]:
     return [f"##contig=<ID={name},length={n}>" for name, n in {**genome.contigs, **aliases}.items()]
 
 
+@dataclass(frozen=True)
+class ScoringRun:
+    """Records that were checked, and the loaded weights that score their alleles.
+
+    Parameters
+    ----------
+    total : int, optional
+        Number of records; None of a stream, which is checked record by record.
+    window : int
+        Length of the windows, bp.
+    checkpoint : Checkpoint, optional
+        None where only tasks were asked.
+    haplotypes : Haplotypes, optional
+        Of the sample on which alleles are scored.
+    """
+
+    source: VcfSource
+    scoring: Scoring
+    ref_mismatch: str
+    compute: Compute
+    total: int | None
+    window: int
+    examiner: Examiner
+    checkpoint: Checkpoint | None
+    tasks: Sequence[Task]
+    scorer: Scorer
+    haplotypes: Haplotypes | None
+
+    @classmethod
+    def prepare(
+        cls,
+        genome: Genome,
+        source: VcfSource,
+        scoring: Scoring,
+        ref_mismatch: str,
+        compute: Compute,
+        *,
+        vectors: bool = False,
+        defined: bool = False,
+    ) -> ScoringRun:
+        """Check the records, unless they are a stream, then load the weights.
+
+        Parameters
+        ----------
+        vectors : bool
+            Also keep the mean vectors of both windows.
+        defined : bool
+            As for `findna.variants.vcf.VcfSource.open`.
+
+        Raises
+        ------
+        FindnaError
+            The input cannot be used.
+        """
+        if not (scoring.scores or scoring.tasks or vectors):
+            raise ConfigError("nothing to do: give --scores, --task or --embeddings")
+        tasks = load_tasks(scoring.tasks)
+        needs_model = bool(scoring.scores or vectors)
+        window = _window(scoring, tasks, needs_model)
+        examiner = Examiner(genome, window)
+        sample, total = scoring.haplotype, None
+        if not source.is_stream:
+            total = survey_alleles(source, examiner, ref_mismatch, defined, haplotype=sample)
+        checkpoint = load_checkpoint(scoring.model) if needs_model else None
+        scorer = Scorer(
+            checkpoint,
+            scoring.scores,
+            tasks,
+            scoring.classes,
+            compute=compute,
+            strand=scoring.strand,
+            vectors=vectors,
+        )
+        return cls(
+            source,
+            scoring,
+            ref_mismatch,
+            compute,
+            total,
+            window,
+            examiner,
+            checkpoint,
+            tasks,
+            scorer,
+            Haplotypes(sample, window) if sample is not None else None,
+        )
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """Options that decide the scores, as outputs record them."""
+        options = {
+            "window": self.window,
+            "strand": self.scoring.strand,
+            "whole": self.scoring.whole,
+            "precision": self.compute.precision,
+        }
+        if self.haplotypes is not None:
+            options["haplotype"] = self.scoring.haplotype
+        return options
+
+    def records(self, reader: VcfReader) -> Iterator[Examined]:
+        """Yield the records of the opened source with the windows of their alleles."""
+        examine = self.haplotypes.examine_all if self.haplotypes else examine_all
+        return examine(reader, self.examiner, self.ref_mismatch)
+
+    def effects(
+        self, records: Iterable[Examined]
+    ) -> Iterator[tuple[Examined, list[Effect | None]]]:
+        """Yield each record with the scores of its alleles; None of an allele without windows."""
+        return scored(records, self.scorer, _BATCHES_AT_A_TIME * self.compute.budget)
+
+
 def variants(
     genome: Genome,
     source: VcfSource,
@@ -184,38 +296,16 @@ def variants(
     if embeddings is not None:
         vectors = replace(output, path=embeddings, form="h5", write_index=False)
     _check_outputs(genome, source, output, vectors)
-    if not (scoring.scores or scoring.tasks or embeddings):
-        raise ConfigError("nothing to do: give --scores, --task or --embeddings")
-    tasks = load_tasks(scoring.tasks)
-    needs_model = bool(scoring.scores or embeddings)
-    size = _window(scoring, tasks, needs_model)
-    examiner = Examiner(genome, size)
-    sample, defined = scoring.haplotype, output.form == "bcf"
-    total = None
-    if not source.is_stream:
-        total = survey_alleles(source, examiner, ref_mismatch, defined, haplotype=sample)
-    checkpoint = load_checkpoint(scoring.model) if needs_model else None
-    scorer = Scorer(
-        checkpoint,
-        scoring.scores,
-        tasks,
-        scoring.classes,
-        compute=compute,
-        strand=scoring.strand,
+    run = ScoringRun.prepare(
+        genome,
+        source,
+        scoring,
+        ref_mismatch,
+        compute,
         vectors=embeddings is not None,
+        defined=output.form == "bcf",
     )
-    haplotypes = Haplotypes(sample, size) if sample is not None else None
-    options = {
-        "window": size,
-        "strand": scoring.strand,
-        "whole": scoring.whole,
-        "precision": compute.precision,
-    }
-    if haplotypes:
-        options["haplotype"] = sample
-
-    def stage(rows: Iterator[Examined]) -> Iterator[tuple[Examined, list[Effect | None]]]:
-        return scored(rows, scorer, _BATCHES_AT_A_TIME * compute.budget)
+    checkpoint, haplotypes = run.checkpoint, run.haplotypes
 
     def facts() -> dict[str, Any]:
         assert source.path is not None  # a stream has no parts
@@ -224,10 +314,10 @@ def variants(
             "variants",
             genome,
             _contigs(source, genome),
-            {"sha256": file_digest(source.path), "rows": total},
-            weights | {task.name: task.digest for task in tasks},
+            {"sha256": file_digest(source.path), "rows": run.total},
+            weights | {task.name: task.digest for task in run.tasks},
             {
-                **options,
+                **run.recorded,
                 "scores": list(scoring.scores),
                 "classes": list(scoring.classes),
                 "form": output.form,
@@ -236,7 +326,7 @@ def variants(
         )
 
     with ExitStack() as stack:
-        reader = stack.enter_context(source.open(defined))
+        reader = stack.enter_context(source.open(output.form == "bcf"))
         vector_writer = None
         if vectors is not None and checkpoint is not None:
             path = stack.enter_context(vectors.published())
@@ -244,7 +334,7 @@ def variants(
                 **origin(output.command or None),
                 "model": checkpoint.facts,
                 "genome": {"file": genome.path.name},
-                "options": options,
+                "options": run.recorded,
             }
             vector_writer = stack.enter_context(
                 EmbeddingWriter(
@@ -255,8 +345,9 @@ def variants(
                     metadata=metadata,
                 )
             )
-        where = f", windows of {size} bp" + (f" on haplotypes of {sample}" if sample else "")
-        fields = [InfoField(score.id, score.meaning + where) for score in scorer.scores]
+        where = f", windows of {run.window} bp"
+        where += f" on haplotypes of {scoring.haplotype}" if scoring.haplotype else ""
+        fields = [InfoField(score.id, score.meaning + where) for score in run.scorer.scores]
         header = annotated_header(
             reader.header, _added(reader.header, genome, fields, output.command)
         )
@@ -266,13 +357,10 @@ def variants(
             text = kind(file, fields, output.is_live)
             return _VariantRows(text, len(fields), header, vector_writer)
 
-        def read() -> Iterator[Examined]:
-            examine = haplotypes.examine_all if haplotypes else examine_all
-            return examine(reader, examiner, ref_mismatch)
-
-        rows = Rows(read, total, lambda: repeat(1, total or 0), "records")
+        total = run.total
+        rows = Rows(lambda: run.records(reader), total, lambda: repeat(1, total or 0), "records")
         sink = TextOutput(partial(open_vcf_output, output), writer)
-        counts = run_rows("variants", rows, stage, sink, output, facts)
+        counts = run_rows("variants", rows, run.effects, sink, output, facts)
     if vectors is not None and vectors.shard is not None:
         first, last = rows.span(vectors.shard)
         write_note(vectors, {**facts(), "output": "embeddings"}, (first, last or 0), total or 0, 0)
@@ -283,7 +371,7 @@ def variants(
         time.monotonic() - started,
         checkpoint.name if checkpoint else "",
         checkpoint.digest if checkpoint else "",
-        {task.name: task.digest for task in tasks},
+        {task.name: task.digest for task in run.tasks},
         haplotypes.backgrounds if haplotypes else Counter(),
         haplotypes.neighbours if haplotypes else Counter(),
     )

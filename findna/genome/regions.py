@@ -10,12 +10,13 @@ import hashlib
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from findna.errors import RegionError
-from findna.genome.bed import BedRow, problem, read_bed
+from findna.genome.bed import COLUMNS, BedRow, parse_row, problem, read_bed
 from findna.genome.fasta import Genome
 from findna.genome.intervals import Interval, parse_region
 from findna.genome.text import display_name, is_stdin, open_raw
@@ -83,6 +84,16 @@ class Placed:
     region: Region | None
     status: str = OK
     reason: str = ""
+
+    @property
+    def interval(self) -> Interval:
+        """The row's own interval, before any window or flank."""
+        return self.row.interval
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The row's columns as they were."""
+        return self.row.columns
 
 
 def place(row: BedRow, genome: Genome, options: RegionOptions) -> Placed:
@@ -203,6 +214,87 @@ class RegionSource:
         return cls("--region", lambda: _rows(intervals))
 
     @classmethod
+    def tuples(cls, regions: Iterable[Sequence[Any]]) -> RegionSource:
+        """Regions as (chrom, start, end) or (chrom, start, end, strand); 0-based, half-open.
+
+        Raises
+        ------
+        RegionError
+            A region has another form, or a position is not a whole number.
+        """
+        listed = list(regions)
+        stranded = any(len(region) == 4 for region in listed)
+        rows = []
+        for number, region in enumerate(listed, 1):
+            if len(region) not in (3, 4):
+                raise RegionError(
+                    f"regions:{number}: {len(region)} values; give (chrom, start, end) or "
+                    "(chrom, start, end, strand)"
+                )
+            strand = [".", 0, *region[3:], "."][:3] if stranded else []
+            rows.append(_memory_row(number, [*region[:3], *strand]))
+        return cls("regions", lambda: iter(rows))
+
+    @classmethod
+    def frame(cls, frame: Any) -> RegionSource:
+        """Rows of a DataFrame with columns chrom, start and end, as in BED.
+
+        Columns name, score and strand are used where there are some; others are left out.
+
+        Raises
+        ------
+        RegionError
+            A column is missing, or a position is not a whole number.
+        """
+        names = [str(name) for name in frame.columns]
+        missing = [name for name in COLUMNS[:3] if name not in names]
+        if missing:
+            raise RegionError(
+                f"regions: no column {missing[0]}, which a DataFrame of regions needs; it has "
+                f"{', '.join(names)}"
+            )
+        optional = {"name": ".", "score": 0, "strand": "."}
+        used = COLUMNS[:6] if set(optional) & set(names) else COLUMNS[:3]
+        columns = [
+            frame[name].tolist() if name in names else [optional[name]] * len(frame)
+            for name in used
+        ]
+        rows = [_memory_row(n, values) for n, values in enumerate(zip(*columns, strict=True), 1)]
+        return cls("regions", lambda: iter(rows))
+
+    @classmethod
+    def of(cls, regions: Any, genome: Genome) -> RegionSource:
+        """Return the regions that a value of Python stands for.
+
+        Parameters
+        ----------
+        regions : str, path, list, DataFrame, RegionSource or None
+            A file (``-`` is standard input); a region string that is not a file's name; a list of
+            region strings, or of tuples as for `tuples`; a DataFrame as for `frame`; regions as
+            they are; or every record of the FASTA.
+
+        Raises
+        ------
+        RegionError
+            It stands for no regions.
+        """
+        if regions is None:
+            return cls.records(genome)
+        if isinstance(regions, RegionSource):
+            return regions
+        if isinstance(regions, Path):
+            return cls.bed(regions)
+        if isinstance(regions, str):
+            known = not Path(regions).exists() and (":" in regions or genome.resolve(regions))
+            return cls.strings((regions,), genome) if known else cls.bed(regions)
+        if hasattr(regions, "columns"):
+            return cls.frame(regions)
+        listed = list(regions)
+        if listed and all(isinstance(region, str) for region in listed):
+            return cls.strings(tuple(listed), genome)
+        return cls.tuples(listed)
+
+    @classmethod
     def records(cls, genome: Genome) -> RegionSource:
         """Every record of the FASTA, whole."""
         return cls(
@@ -230,6 +322,10 @@ class RegionSource:
         self.close()
 
 
+Regions = RegionSource
+"""The name of `RegionSource` for users of the package."""
+
+
 def _is_pipe(path: str | Path) -> bool:
     return is_stdin(path) or (Path(path).exists() and not Path(path).is_file())
 
@@ -245,6 +341,21 @@ def _aliased(genome: Genome) -> dict[str, int]:
 def _rows(intervals: Iterator[Interval] | list[Interval]) -> Iterator[BedRow]:
     for number, i in enumerate(intervals, 1):
         yield BedRow(number, i, (i.chrom, str(i.start), str(i.end)))
+
+
+def _memory_row(number: int, values: Sequence[Any]) -> BedRow:
+    """Return the row of values, as if they had been read from a BED file."""
+    columns = [_memory_column(value) for value in values]
+    if any(not column.isprintable() for column in columns):
+        raise RegionError(f"regions:{number}: a value is not printable text")
+    return parse_row("\t".join(columns), number, "regions")
+
+
+def _memory_column(value: Any) -> str:
+    """Return a value as a column of BED: whole numbers stay so, missing values become a dot."""
+    if value is None or str(value) in ("nan", "<NA>"):
+        return "."
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 @dataclass

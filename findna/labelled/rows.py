@@ -141,7 +141,7 @@ def listing(names: Sequence[str]) -> str:
     return shown + (f" and {more} more" if more > 0 else "")
 
 
-def _sequence(text: str, where: str) -> Tokens:
+def parse_sequence(text: str, where: str) -> Tokens:
     """Token ids of a sequence whose letters are all nucleotides."""
     text = text.strip()
     if not text:
@@ -303,7 +303,7 @@ def _read_table(
     for where, record in records:
         try:
             _check_width(record, names, where)
-            tokens = _sequence(record[sequence], where)
+            tokens = parse_sequence(record[sequence], where)
         except LabelError as error:
             on_problem("malformed", error)
             continue
@@ -438,7 +438,7 @@ def _fasta(lines: Lines, name: str, on_problem: OnProblem) -> Iterator[tuple[str
     """Place, header and sequence of each record."""
     for where, header, letters in _fasta_records(lines, name):
         try:
-            tokens = _sequence(letters, where)
+            tokens = parse_sequence(letters, where)
         except LabelError as error:
             on_problem("malformed", error)
             continue
@@ -605,7 +605,7 @@ def _add_texts(raw: RawRows, folder: Path, on_problem: OnProblem) -> None:
         with open_input(path) as file:
             text = "".join(line.strip() for _, line in numbered_lines(file, str(path)))
         try:
-            tokens = _sequence(text, str(path))
+            tokens = parse_sequence(text, str(path))
         except LabelError as error:
             on_problem("malformed", error)
             continue

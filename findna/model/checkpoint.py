@@ -62,6 +62,9 @@ class Checkpoint:
         """What an output records of its weights."""
         return {"name": self.name, "digest": self.digest, "max_length": self.config.max_length}
 
+    def __str__(self) -> str:
+        return self.name
+
 
 def digest_of(config: EncoderConfig, weights: Mapping[str, Tensor]) -> str:
     """Return SHA-256 over the encoder's sizes and every tensor's name, shape and bytes."""
@@ -156,19 +159,28 @@ def read_config(folder: Path) -> dict[str, Any]:
     return read_settings(folder / CONFIG, "model", "encoder", EncoderConfig)[1]
 
 
-def training_length(model: str) -> int:
+def encoder_config(model: str | Checkpoint) -> EncoderConfig:
+    """Return the sizes of a model's encoder, without loading it."""
+    if isinstance(model, Checkpoint):
+        return model.config
+    return from_dict(EncoderConfig, read_config(find_model(model))["encoder"])
+
+
+def training_length(model: str | Checkpoint) -> int:
     """Return the longest sequence (bp) a model was trained on, without loading it."""
-    return from_dict(EncoderConfig, read_config(find_model(model))["encoder"]).max_length
+    return encoder_config(model).max_length
 
 
-def load_checkpoint(model: str) -> Checkpoint:
-    """Load a model by name or folder onto the CPU, in eval mode.
+def load_checkpoint(model: str | Checkpoint) -> Checkpoint:
+    """Load a model by name or folder onto the CPU, in eval mode; one that is loaded stays as it is.
 
     Raises
     ------
     CheckpointError
         The model is missing or malformed, or its weights do not fit its sizes.
     """
+    if isinstance(model, Checkpoint):
+        return model
     folder = find_model(model)
     config, values = read_settings(folder / CONFIG, "model", "encoder", EncoderConfig)
     path = folder / WEIGHTS

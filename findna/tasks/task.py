@@ -198,6 +198,9 @@ class Task:
         """SHA-256 over what decides the output: configuration and head."""
         return _digest(self.config, self.head)
 
+    def __str__(self) -> str:
+        return self.name
+
     def probabilities(self, features: Matrix) -> Matrix:
         """Return probabilities, or values of a regression; (n, n_features) -> (n, n_outputs)."""
         with torch.inference_mode():
@@ -334,14 +337,16 @@ def read_task(folder: Path) -> tuple[TaskConfig, dict[str, Any]]:
     return read_settings(folder / TASK, "task", "task", TaskConfig)
 
 
-def load_task(task: str) -> Task:
-    """Load a task by name or folder; its encoder follows when it is used.
+def load_task(task: str | Task) -> Task:
+    """Load a task by name or folder, unless it is loaded; its encoder follows when it is used.
 
     Raises
     ------
     CheckpointError
         The task is missing or malformed.
     """
+    if isinstance(task, Task):
+        return task
     folder = find_task(task)
     config, record = read_task(folder)
     path = folder / HEAD
@@ -365,8 +370,8 @@ def load_task(task: str) -> Task:
     return Task(folder.resolve().name, folder, config, head.requires_grad_(False).eval(), record)
 
 
-def load_tasks(names: Sequence[str]) -> list[Task]:
-    """Load tasks by name or folder.
+def load_tasks(names: Sequence[str | Task]) -> list[Task]:
+    """Load tasks by name or folder, unless they are loaded.
 
     Raises
     ------
@@ -376,7 +381,8 @@ def load_tasks(names: Sequence[str]) -> list[Task]:
         One is missing or malformed.
     """
     for name in names:
-        read_task(find_task(name))  # refuses a bad one before any is loaded
+        if isinstance(name, str):
+            read_task(find_task(name))  # refuses a bad one before any is loaded
     tasks = [load_task(name) for name in names]
     for i, task in enumerate(tasks):
         if task.name in (other.name for other in tasks[:i]):

@@ -1,0 +1,1 @@
+"""findna from Python: what the commands do, with results as plain objects and arrays."""

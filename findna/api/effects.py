@@ -1,0 +1,322 @@
+"""What a change would do: of variants, and of every base."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from findna.api import inputs
+from findna.api.inputs import AnyPath
+from findna.api.loaded import LoadedModel, LoadedTask, compute_of, model_of, task_of
+from findna.commands.explain import ExplainedRow, ExplainRun, Question, positions
+from findna.commands.variants import Scoring, ScoringRun
+from findna.errors import ConfigError
+from findna.genome.encoding import decode
+from findna.genome.fasta import Genome
+from findna.genome.regions import Placed, RegionSource
+from findna.outputs.results import Effects
+from findna.variants.alleles import REF_MISMATCH
+from findna.variants.scores import SCORES, STRANDS
+from findna.variants.vcf import VcfReader, VcfSource
+
+AnyTask = AnyPath | LoadedTask
+
+_SCORING = ("window", "strand", "haplotype", "classes", "whole")
+
+_EXPLAINING = (*inputs.PLACEMENT, *inputs.COMPUTE)
+
+
+@dataclass(frozen=True)
+class ScoredRecord:
+    """A record of a VCF with the scores of its alternate alleles.
+
+    Attributes
+    ----------
+    start : int
+        Of REF, 0-based; POS is one more.
+    alts : tuple of str
+        Empty where ALT is a dot.
+    classes : tuple of str
+        What each allele is ("snv", "deletion", ...), or why it has no scores ("symbolic", ...).
+    scores : tuple of (dict of str to float, or None)
+        Of each allele, by the name that the VCF's INFO has for it: ``FINDNA_DIST``, ...
+    line : str
+        The record as text, without scores.
+    """
+
+    chrom: str
+    start: int
+    id: str
+    ref: str
+    alts: tuple[str, ...]
+    classes: tuple[str, ...]
+    scores: tuple[dict[str, float] | None, ...]
+    line: str
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What replacing each base of a region changes.
+
+    Attributes
+    ----------
+    chrom : str
+    positions : ndarray, shape (length,), int64
+        Of each base on its contig, 0-based, in reading direction.
+    sequence : str, length bp
+        As it was read: of the other strand where the region is stranded and on it.
+    value : float
+        Of the sequence as it is: log-odds, or the mean log-likelihood of its bases.
+    effects : ndarray, shape (length, 4), float32
+        Value with the base replaced by A, C, G, T, less ``value``; 0 for the base that is there,
+        NaN where it is N.
+    """
+
+    chrom: str
+    positions: npt.NDArray[np.int64]
+    sequence: str
+    value: float
+    effects: npt.NDArray[np.float32]
+
+    @property
+    def importance(self) -> npt.NDArray[np.float32]:
+        """Minus the mean change over the three other bases; shape (length,), float32."""
+        return Effects(self.value, self.effects).importance
+
+
+def score_variants(
+    genome: AnyPath | Genome,
+    variants: AnyPath,
+    *,
+    model: AnyPath | LoadedModel = "tiny",
+    scores: Sequence[str] = SCORES,
+    task: AnyTask | Sequence[AnyTask] = (),
+    ref_mismatch: str = "stop",
+    **options: Any,
+) -> Iterator[ScoredRecord]:
+    """Yield every record of a VCF with the scores of its alleles; some are held at a time.
+
+    Parameters
+    ----------
+    genome : str, path or Genome
+        FASTA file, plain or BGZF.
+    variants : str or path
+        VCF (text, gzip, BGZF) or BCF; ``-`` is standard input.
+    model : str, path or LoadedModel
+        Of the scores.
+    scores : sequence of str
+        Of "dist" (cosine distance of embeddings) and "llr" (masked log-likelihood ratio, natural
+        logarithm).
+    task : str, path, LoadedTask, or a list of them
+        Also the log-odds of a task for both alleles, and their difference.
+    ref_mismatch : {"stop", "null"}
+        What to do with records that do not fit the genome.
+    **options
+        ``window`` (bp), ``strand`` ("both", "+", "-"), ``haplotype`` (a sample), ``classes`` (of
+        tasks) and ``whole``, as on the command line; ``device``, ``precision`` and
+        ``max_tokens``, as for `load_model`.
+
+    Yields
+    ------
+    ScoredRecord
+
+    Raises
+    ------
+    FindnaError
+        The input cannot be used. The call checks every record of a file before anything is
+        computed; those of a stream are checked as they are read.
+
+    Examples
+    --------
+    >>> for record in findna.score_variants("genome.fa", "variants.vcf", scores=["dist"]):
+    ...     print(record.chrom, record.start, record.ref, record.alts, list(record.scores[0]))
+    ...     break
+    chrA 1415 G ('A',) ['FINDNA_DIST']
+    """
+    inputs.check_options("score_variants", options, (*_SCORING, *inputs.COMPUTE))
+    asked, wanted = inputs.several(task), inputs.several(scores)
+    for name in wanted:
+        inputs.chosen("scores", name, SCORES)
+    inputs.chosen("ref_mismatch", ref_mismatch, REF_MISMATCH)
+    inputs.chosen("strand", options.get("strand", "both"), STRANDS)
+    inputs.at_least("window", options.get("window"), 1)
+    compute = compute_of(options, model, *asked)
+    scoring = Scoring(
+        model=model_of(model),
+        scores=wanted,
+        tasks=[task_of(each) for each in asked],
+        **{name: options[name] for name in _SCORING if name in options},
+    )
+
+    @contextmanager
+    def opened() -> Iterator[tuple[ScoringRun, VcfReader]]:
+        with ExitStack() as stack:
+            fasta = inputs.opened_genome(stack, genome)
+            source = stack.enter_context(VcfSource(variants if variants == "-" else Path(variants)))
+            run = ScoringRun.prepare(fasta, source, scoring, ref_mismatch, compute)
+            yield run, stack.enter_context(source.open())
+
+    def read(opened: tuple[ScoringRun, VcfReader]) -> Iterator[ScoredRecord]:
+        run, reader = opened
+        names = [score.id for score in run.scorer.scores]
+        for item, effects in run.effects(run.records(reader)):
+            record = item.record
+            yield ScoredRecord(
+                record.chrom,
+                record.start,
+                record.id,
+                record.ref,
+                record.alts,
+                tuple(item.classes) if record.alts else (),
+                tuple(
+                    None if effect is None else dict(zip(names, effect.values, strict=True))
+                    for effect in (effects if record.alts else ())
+                ),
+                record.line,
+            )
+
+    return inputs.streamed(opened(), read)
+
+
+def explain(
+    genome: AnyPath | Genome,
+    region: Any,
+    *,
+    task: AnyTask | None = None,
+    class_name: str | None = None,
+    model: AnyPath | LoadedModel = "tiny",
+    context: int | None = None,
+    both_strands: bool = False,
+    **options: Any,
+) -> Explanation:
+    """Return what replacing each base of one region by the three others changes.
+
+    Parameters
+    ----------
+    genome : str, path or Genome
+        FASTA file, plain or BGZF.
+    region : str or tuple
+        A region string as in samtools (1-based, inclusive), or (chrom, start, end) or (chrom,
+        start, end, strand), 0-based and half-open.
+    task : str, path or LoadedTask, optional
+        Its log-odds are measured; by default the log-likelihood of each base, masked, by
+        ``model``.
+    class_name : str, optional
+        Whose log-odds; by default those of the second of two classes.
+    model : str, path or LoadedModel
+        Used without a task.
+    context : int, optional
+        Read so many bp with the region in their middle, and replace only the region's bases.
+    both_strands : bool
+        Average with the reverse complement.
+    **options
+        ``window``, ``stranded``, ``pad``, ``whole`` and others as for `embed`; ``device``,
+        ``precision`` and ``max_tokens``, as for `load_model`.
+
+    Returns
+    -------
+    Explanation
+        ``effects`` (length, 4), ``importance`` (length,), and the bases they belong to.
+
+    Raises
+    ------
+    FindnaError
+        The input cannot be used; the message is that of the command line.
+
+    Examples
+    --------
+    >>> found = findna.explain("genome.fa", "chrA:1,101-1,120", task="promoter", context=60)
+    >>> found.effects.shape, found.importance.shape, len(found.sequence)
+    ((20, 4), (20,), 20)
+    """
+    inputs.check_options("explain", options, _EXPLAINING)
+    rows = explain_rows(
+        genome,
+        [region] if isinstance(region, tuple) else region,
+        task=task,
+        class_name=class_name,
+        model=model,
+        context=context,
+        both_strands=both_strands,
+        **options,
+    )
+    found = [explanation for _, explanation in rows]
+    if len(found) != 1 or found[0] is None:
+        raise ConfigError("explain reads one region; explain_rows reads several")
+    return found[0]
+
+
+def explain_rows(
+    genome: AnyPath | Genome,
+    regions: Any = None,
+    *,
+    task: AnyTask | None = None,
+    class_name: str | None = None,
+    model: AnyPath | LoadedModel = "tiny",
+    context: int | None = None,
+    both_strands: bool = False,
+    **options: Any,
+) -> Iterator[tuple[Placed, Explanation | None]]:
+    """Yield regions, each with what replacing its bases changes.
+
+    Parameters
+    ----------
+    genome, regions
+        As for `embed`.
+    task, class_name, model, context, both_strands, **options
+        As for `explain`.
+
+    Yields
+    ------
+    row : Placed
+        As of `embed_rows`.
+    explanation : Explanation or None
+        None where a row could not be read, which happens with ``on_error="null"`` only.
+
+    Raises
+    ------
+    FindnaError
+        The input cannot be used. The call checks every row before anything is computed.
+
+    Examples
+    --------
+    >>> for row, found in findna.explain_rows("genome.fa", [("chrA", 0, 9), ("chrB", 5, 9)]):
+    ...     print(row.interval.chrom, found.sequence, found.effects.shape)
+    chrA GTATCCTCG (9, 4)
+    chrB CTAC (4, 4)
+    """
+    inputs.check_options("explain_rows", options, _EXPLAINING)
+    question = Question(
+        task=None if task is None else task_of(task),
+        class_name=class_name,
+        model=model_of(model),
+        context=inputs.at_least("context", context, 1),
+        both_strands=both_strands,
+    )
+    compute = compute_of(options, model if task is None else task)
+
+    def read(
+        opened: tuple[Genome, RegionSource],
+    ) -> Iterator[tuple[Placed, Explanation | None]]:
+        placement = inputs.placement(options)
+        run = ExplainRun.prepare(*opened, question, placement, compute)
+        _ = run.target  # a wrong one is said by the call
+        rows = inputs.kept(run.effects(), placement.on_error == "skip")
+        return ((row.placed, _explanation(row, effects)) for row, effects in rows)
+
+    return inputs.streamed(inputs.opened(genome, regions), read)
+
+
+def _explanation(row: ExplainedRow, effects: Effects | None) -> Explanation | None:
+    region, stretch = row.placed.region, row.stretch
+    if region is None or stretch is None or effects is None:
+        return None
+    sequence = decode(stretch.bases)
+    where = positions(region)
+    return Explanation(region.chrom, where, sequence, effects.value, effects.changes)

@@ -1,0 +1,364 @@
+"""Vectors of regions: in memory as arrays, or as a stream of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from findna.api import inputs
+from findna.api.inputs import AnyPath
+from findna.api.loaded import LoadedModel, compute_of, model_of, pooling_of
+from findna.commands.embed import EmbeddedRows, EmbedRun
+from findna.genome.fasta import Genome
+from findna.genome.regions import Placed, RegionSource
+from findna.model.pooling import Pooling
+from findna.outputs.files import Destination
+from findna.outputs.hdf5 import FORMAT_VERSION, EmbeddingWriter
+from findna.outputs.results import RegionVectors
+
+_OPTIONS = (*inputs.PLACEMENT, *inputs.COMPUTE)
+_DTYPES = ("float32", "float16")
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Vectors of rows, in the layout of AnnData; made by `embed`.
+
+    Attributes
+    ----------
+    X : ndarray, shape (n, dim), float32 or float16
+        The first pooling; NaN where a row could not be read.
+    obs : dict of str to ndarray, shape (n,)
+        The rows: chrom, start and end (0-based, half-open, bp), name, every other column, length
+        (bp read), n_fraction and status.
+    obsm : dict of str to ndarray
+        Every other pooling (n, dim), and ``bins`` (n, n_bins, dim).
+    uns : dict
+        ``findna``: what made the vectors; ``per_base``: ``values`` (total, dim), float16, and
+        ``offsets`` (n + 1,): row i has ``values[offsets[i]:offsets[i + 1]]``.
+    """
+
+    X: npt.NDArray[Any]
+    obs: dict[str, npt.NDArray[Any]]
+    obsm: dict[str, npt.NDArray[Any]]
+    uns: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    def __repr__(self) -> str:
+        n, dim = self.X.shape
+        model = self.uns["findna"]["model"]["name"]
+        return f"<Embeddings of {n} rows x {dim}, model {model}>"
+
+    def to_pandas(self) -> Any:
+        """Return a DataFrame: the columns of ``obs``, then ``e0``, ``e1``, ... of ``X``.
+
+        Raises
+        ------
+        MissingProgramError
+            pandas is not installed.
+
+        Examples
+        --------
+        >>> frame = findna.embed("genome.fa", ["chrA:1-100"]).to_pandas()
+        >>> frame[["chrom", "start", "end", "status"]].values.tolist()
+        [['chrA', 0, 100, 'ok']]
+        """
+        pandas = inputs.need("pandas", "to_pandas", "pandas")
+        vectors = pandas.DataFrame(self.X, columns=self._names)
+        return pandas.concat([pandas.DataFrame(self.obs), vectors], axis=1)
+
+    def to_anndata(self) -> Any:
+        """Return an AnnData: what ``anndata.read_h5ad`` reads of the file that `write` makes.
+
+        Raises
+        ------
+        MissingProgramError
+            anndata is not installed.
+
+        Examples
+        --------
+        >>> findna.embed("genome.fa", ["chrA:1-100"]).to_anndata().shape
+        (1, 192)
+        """
+        anndata = inputs.need("anndata", "to_anndata", "findna[anndata]")
+        pandas = inputs.need("pandas", "to_anndata", "findna[anndata]")
+        rows = [str(i) for i in range(len(self))]
+        return anndata.AnnData(
+            self.X,
+            obs=pandas.DataFrame(self.obs, index=rows),
+            var=pandas.DataFrame(index=self._names),
+            obsm=dict(self.obsm),
+            uns=dict(self.uns),
+        )
+
+    def write(self, path: AnyPath, *, force: bool = False) -> None:
+        """Write the HDF5 file that ``findna embed`` writes, less the command line.
+
+        Parameters
+        ----------
+        path : str or path
+            It appears once it is complete.
+        force : bool
+            Replace a file that exists.
+
+        Raises
+        ------
+        OutputError
+            The file exists or cannot be written.
+
+        Examples
+        --------
+        >>> findna.embed("genome.fa", ["chrA:1-100"]).write("hundred.h5")
+        """
+        destination = Destination(Path(path), "h5", force=force)
+        destination.check()
+        per_base, bins = self.uns.get("per_base"), self.obsm.get("bins")
+        matrices = {"X": self.X, **{k: m for k, m in self.obsm.items() if k != "bins"}}
+        facts = {k: v for k, v in self.uns["findna"].items() if k != "format_version"}
+        kinds = {"i": "int", "f": "float"}
+        with (
+            destination.published() as file,
+            EmbeddingWriter(
+                file,
+                dim=self.X.shape[1],
+                columns={name: kinds.get(x.dtype.kind, "str") for name, x in self.obs.items()},
+                kinds=list(matrices),
+                bins=0 if bins is None else bins.shape[1],
+                per_base=per_base is not None,
+                dtype=str(self.X.dtype),
+                metadata=facts,
+            ) as writer,
+        ):
+            for i in range(len(self)):
+                hidden = None
+                if per_base is not None:
+                    start, end = per_base["offsets"][i : i + 2]
+                    hidden = per_base["values"][start:end]
+                row = {name: values[i] for name, values in self.obs.items()}
+                pooled = {name: matrix[i] for name, matrix in matrices.items()}
+                writer.write(row, pooled, None if bins is None else bins[i], hidden)
+
+    @property
+    def _names(self) -> list[str]:
+        return [f"e{i}" for i in range(self.X.shape[1])]
+
+
+class _Arrays:
+    """Takes rows as `EmbeddingWriter` does, and keeps them in arrays.
+
+    Parameters
+    ----------
+    n_rows : int
+        At most.
+    dim, columns, kinds, bins, per_base, dtype
+        As for `EmbeddingWriter`.
+    """
+
+    def __init__(
+        self,
+        n_rows: int,
+        *,
+        dim: int,
+        columns: Mapping[str, str],
+        kinds: Sequence[str],
+        bins: int,
+        per_base: bool,
+        dtype: str,
+    ) -> None:
+        self._n = 0
+        self._columns = columns
+        self._obs: dict[str, list[Any]] = {name: [] for name in columns}
+        self._pooled = {kind: np.full((n_rows, dim), np.nan, dtype) for kind in kinds}
+        self._bins = np.full((n_rows, bins, dim), np.nan, dtype) if bins else None
+        self._per_base: list[npt.NDArray[np.float16]] | None = [] if per_base else None
+        self._no_bases = np.empty((0, dim), np.float16)
+
+    def write(
+        self,
+        row: Mapping[str, Any],
+        pooled: Mapping[str, npt.NDArray[np.float32]] | None = None,
+        bins: npt.NDArray[np.float32] | None = None,
+        per_base: npt.NDArray[np.float16] | None = None,
+    ) -> None:
+        """Add one row; without vectors they are NaN."""
+        for name, values in self._obs.items():
+            values.append(row[name])
+        if pooled is not None:
+            for kind, matrix in self._pooled.items():
+                matrix[self._n] = pooled[kind]
+        if self._bins is not None and bins is not None:
+            self._bins[self._n] = bins
+        if self._per_base is not None:
+            self._per_base.append(self._no_bases if per_base is None else per_base)
+        self._n += 1
+
+    def embeddings(self, metadata: Mapping[str, Any]) -> Embeddings:
+        """Return what was written."""
+        x, *others = self._pooled
+        dtypes = {"int": np.int64, "float": np.float64, "str": object}
+        obs = {
+            name: np.array(values, dtypes[self._columns[name]])
+            for name, values in self._obs.items()
+        }
+        obsm = {kind: self._pooled[kind][: self._n] for kind in others}
+        if self._bins is not None:
+            obsm["bins"] = self._bins[: self._n]
+        uns: dict[str, Any] = {"findna": _known({"format_version": FORMAT_VERSION, **metadata})}
+        if self._per_base is not None:
+            lengths = [0, *map(len, self._per_base)]
+            values = np.concatenate([self._no_bases, *self._per_base])
+            uns["per_base"] = {"offsets": np.cumsum(lengths, dtype=np.int64), "values": values}
+        return Embeddings(self._pooled[x][: self._n], obs, obsm, uns)
+
+
+def _known(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested facts without those that are None, which no file holds."""
+    return {
+        key: _known(value) if isinstance(value, Mapping) else value
+        for key, value in facts.items()
+        if value is not None
+    }
+
+
+def embed(
+    genome: AnyPath | Genome,
+    regions: Any = None,
+    *,
+    model: AnyPath | LoadedModel = "tiny",
+    pool: str | Sequence[str] = "mean",
+    bins: int = 0,
+    per_base: bool = False,
+    both_strands: bool = False,
+    dtype: str = "float32",
+    **options: Any,
+) -> Embeddings:
+    """Return one vector per region.
+
+    Parameters
+    ----------
+    genome : str, path or Genome
+        FASTA file, plain or BGZF.
+    regions : str, path, list, DataFrame, Regions or None
+        A BED file (``-`` is standard input); a region string as in samtools (1-based, inclusive)
+        or a list of them; a list of (chrom, start, end) or (chrom, start, end, strand) tuples or
+        a DataFrame with such columns (0-based, half-open); by default every FASTA record.
+    model : str, path or LoadedModel
+    pool : str or sequence of str
+        Of "mean", "max", "std", "cls" and "center": the first is ``X``, others go to ``obsm``.
+    bins : int
+        Also the means of so many equal bins.
+    per_base : bool
+        Also one vector per base.
+    both_strands : bool
+        Average with the reverse complement.
+    dtype : {"float32", "float16"}
+        Of the vectors.
+    **options
+        ``window`` and ``flank`` (bp), ``anchor``, ``stranded``, ``split``, ``pad``, ``on_error``
+        ("stop", "skip", "null") and ``whole``, as on the command line; ``device``, ``precision``
+        and ``max_tokens``, as for `load_model`.
+
+    Returns
+    -------
+    Embeddings
+
+    Raises
+    ------
+    FindnaError
+        The input cannot be used; the message is that of the command line.
+
+    Examples
+    --------
+    >>> e = findna.embed("genome.fa", "regions.bed", model="tiny", window=100)
+    >>> e.X.shape
+    (96, 192)
+    >>> e.obs["chrom"][0], int(e.obs["start"][0])
+    ('chrA', 1066)
+    """
+    inputs.check_options("embed", options, _OPTIONS)
+    inputs.chosen("dtype", dtype, _DTYPES)
+    pooling = pooling_of(pool, bins, per_base, both_strands)
+    with inputs.opened(genome, regions) as (fasta, source):
+        run = _run(fasta, source, model, pooling, options, for_hdf5=True)
+        arrays = _Arrays(run.surveyed.rows, **run.layout(dtype))
+        writer = EmbeddedRows(arrays, run.options.stranded, run.skip)
+        for row, vectors in run.vectors(run.rows().read()):
+            writer.write(row, vectors)
+        return arrays.embeddings(run.metadata(None))
+
+
+def embed_rows(
+    genome: AnyPath | Genome,
+    regions: Any = None,
+    *,
+    model: AnyPath | LoadedModel = "tiny",
+    pool: str | Sequence[str] = "mean",
+    bins: int = 0,
+    per_base: bool = False,
+    both_strands: bool = False,
+    **options: Any,
+) -> Iterator[tuple[Placed, RegionVectors | None]]:
+    """Yield each region with its vectors; a few batches are held at a time.
+
+    Parameters
+    ----------
+    genome, regions, model, pool, bins, per_base, both_strands, **options
+        As for `embed`.
+
+    Yields
+    ------
+    row : Placed
+        ``row.interval`` has chrom, start, end, name and strand, ``row.columns`` all columns;
+        ``row.status`` and ``row.reason`` say why a row could not be read.
+    vectors : RegionVectors or None
+        ``pooled[kind]`` (dim,), ``bins`` (n_bins, dim), ``per_base`` (length, dim). None where a
+        row could not be read, which happens with ``on_error="null"`` only.
+
+    Raises
+    ------
+    FindnaError
+        The input cannot be used. The call checks every row before anything is computed.
+
+    Examples
+    --------
+    >>> for row, vectors in findna.embed_rows("genome.fa", [("chrA", 0, 100, "-")]):
+    ...     print(row.interval.chrom, row.interval.end, vectors.pooled["mean"].shape)
+    chrA 100 (192,)
+    """
+    inputs.check_options("embed_rows", options, _OPTIONS)
+    pooling = pooling_of(pool, bins, per_base, both_strands)
+
+    def read(
+        opened: tuple[Genome, RegionSource],
+    ) -> Iterator[tuple[Placed, RegionVectors | None]]:
+        run = _run(*opened, model, pooling, options, for_hdf5=False)
+        rows = run.vectors(run.rows().read())
+        return inputs.kept(rows, run.skip)
+
+    return inputs.streamed(inputs.opened(genome, regions), read)
+
+
+def _run(
+    genome: Genome,
+    source: RegionSource,
+    model: AnyPath | LoadedModel,
+    pooling: Pooling,
+    options: dict[str, Any],
+    for_hdf5: bool,
+) -> EmbedRun:
+    return EmbedRun.prepare(
+        genome,
+        source,
+        model=model_of(model),
+        pooling=pooling,
+        options=inputs.placement(options),
+        compute=compute_of(options, model),
+        for_hdf5=for_hdf5,
+    )

@@ -1,0 +1,183 @@
+"""What tasks say: of regions, and along contigs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from findna.api import inputs
+from findna.api.inputs import AnyPath
+from findna.api.loaded import LoadedTask, compute_of, task_of
+from findna.commands.predict import PredictRun
+from findna.commands.scan import STRANDS, ScanOptions, ScanRun, track
+from findna.genome.fasta import Genome
+from findna.genome.regions import ON_ERROR, Placed, RegionSource
+from findna.outputs.results import Call
+from findna.outputs.tracks import Segment
+from findna.tasks.task import load_tasks
+
+_OPTIONS = (*inputs.PLACEMENT[:-1], *inputs.COMPUTE)  # predict has no --whole
+
+_SCAN = ("window", "step", "max_n", "strand", "on_error")
+
+Prediction = tuple[Placed, dict[str, Call] | None]
+
+AnyTask = AnyPath | LoadedTask
+
+
+def predict(
+    genome: AnyPath | Genome,
+    regions: Any = None,
+    *,
+    task: AnyTask | Sequence[AnyTask],
+    **options: Any,
+) -> list[Prediction]:
+    """Return the rows, each with what tasks say of it.
+
+    Parameters
+    ----------
+    genome, regions
+        As for `embed`.
+    task : str, path, LoadedTask, or a list of them
+        Name of a task that ships or of your own, or a task folder.
+    **options
+        ``window`` and ``flank`` (bp), ``anchor``, ``stranded``, ``split``, ``pad`` and
+        ``on_error`` ("stop", "skip", "null"), as on the command line; ``device``, ``precision``
+        and ``max_tokens``, as for `load_model`.
+
+    Returns
+    -------
+    list of (Placed, dict of str to Call, or None)
+        As `predict_rows` yields them.
+
+    Raises
+    ------
+    FindnaError
+        The input cannot be used; the message is that of the command line.
+
+    Examples
+    --------
+    >>> rows = findna.predict("genome.fa", ["chrA:1,101-1,400"], task="promoter")
+    >>> row, calls = rows[0]
+    >>> row.interval.start, calls["promoter"].label
+    (1100, 'promoter')
+    """
+    inputs.check_options("predict", options, _OPTIONS)
+    return list(predict_rows(genome, regions, task=task, **options))
+
+
+def predict_rows(
+    genome: AnyPath | Genome,
+    regions: Any = None,
+    *,
+    task: AnyTask | Sequence[AnyTask],
+    **options: Any,
+) -> Iterator[Prediction]:
+    """Yield the rows, each with what tasks say of it; a few batches are held at a time.
+
+    Parameters
+    ----------
+    genome, regions, task, **options
+        As for `predict`.
+
+    Yields
+    ------
+    row : Placed
+        ``row.interval`` has chrom, start, end, name and strand, ``row.columns`` all columns;
+        ``row.status`` and ``row.reason`` say why a row could not be read.
+    calls : dict of str to Call, or None
+        By the name of the task: ``label`` (str), ``probability`` (float) and ``values``
+        (n_classes,). None where a row could not be read, which happens with ``on_error="null"``
+        only.
+
+    Raises
+    ------
+    FindnaError
+        The input cannot be used. The call checks every row before anything is computed.
+
+    Examples
+    --------
+    >>> for row, calls in findna.predict_rows("genome.fa", [("chrA", 0, 300)], task="promoter"):
+    ...     print(row.interval.end, calls["promoter"].values.shape)
+    300 (2,)
+    """
+    inputs.check_options("predict_rows", options, _OPTIONS)
+    asked = inputs.several(task)
+
+    def read(opened: tuple[Genome, RegionSource]) -> Iterator[Prediction]:
+        loaded = load_tasks([task_of(each) for each in asked])
+        names = [each.name for each in loaded]
+        placement = inputs.placement(options)
+        run = PredictRun.prepare(*opened, loaded, placement, compute_of(options, *asked))
+        rows = inputs.kept(run.calls(run.rows().read()), placement.on_error == "skip")
+        return (
+            (row, None if calls is None else dict(zip(names, calls, strict=True)))
+            for row, calls in rows
+        )
+
+    return inputs.streamed(inputs.opened(genome, regions), read)
+
+
+def scan(
+    genome: AnyPath | Genome,
+    regions: Any = None,
+    *,
+    task: AnyTask,
+    class_name: str | None = None,
+    **options: Any,
+) -> Iterator[Segment]:
+    """Yield a task's probability along contigs, as a track; a few batches are held at a time.
+
+    Parameters
+    ----------
+    genome : str, path or Genome
+        FASTA file, plain or BGZF.
+    regions : optional
+        Where to scan, as for `embed`; by default everywhere.
+    task : str, path or LoadedTask
+    class_name : str, optional
+        Whose probability; by default that of the second of two classes.
+    **options
+        ``window`` and ``step`` (bp), ``max_n``, ``strand`` ("+", "-") and ``on_error``, as on the
+        command line; ``device``, ``precision`` and ``max_tokens``, as for `load_model`.
+
+    Yields
+    ------
+    Segment
+        ``chrom``, ``start``, ``end`` (0-based, half-open, bp) and ``value``, the mean over the
+        windows that cover these bases; sorted, not overlapping.
+
+    Raises
+    ------
+    FindnaError
+        The input cannot be used; the message is that of the command line.
+
+    Examples
+    --------
+    >>> segments = list(findna.scan("genome.fa", [("chrA", 900, 1500)], task="promoter"))
+    >>> segments[0].chrom, segments[0].start, segments[-1].end
+    ('chrA', 900, 1500)
+    """
+    inputs.check_options("scan", options, (*_SCAN, *inputs.COMPUTE))
+    layout = ScanOptions(**{name: options[name] for name in _SCAN if name in options})
+    inputs.at_least("window", layout.window, 0)
+    inputs.at_least("step", layout.step, 0)
+    inputs.chosen("strand", layout.strand, STRANDS)
+    inputs.chosen("on_error", layout.on_error, ON_ERROR)
+    compute = compute_of(options, task)
+
+    @contextmanager
+    def opened() -> Iterator[tuple[Genome, RegionSource | None]]:
+        with ExitStack() as stack:
+            if regions is None:
+                yield inputs.opened_genome(stack, genome), None
+            else:
+                yield stack.enter_context(inputs.opened(genome, regions))
+
+    def read(opened: tuple[Genome, RegionSource | None]) -> Iterator[Segment]:
+        fasta, source = opened
+        run = ScanRun.prepare(fasta, task_of(task), class_name, source, layout, compute)
+        return track(run.windows())
+
+    return inputs.streamed(opened(), read)
