@@ -146,9 +146,13 @@ def on_interrupt(handler: Any) -> None:
     epilog=EXIT_CODES,
 )
 @click.option(
-    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_version,
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_version,
     help="Show the versions of findna, torch and htslib.",
-)  # fmt: skip
+)
 def main() -> None:
     """Embed and annotate DNA with a self-distilled language model.
 

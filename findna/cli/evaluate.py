@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from findna.cli import _options
+from findna.cli._options import FILE, FOLDER, LONGEST, PATH, flag, option
 from findna.cli._settings import GroupedCommand, setting_options, settings_of
 from findna.cli._tables import print_table
 from findna.tasks.recipe import FineTuneConfig
@@ -23,10 +24,10 @@ _OF_VARIANTS = ("task", "tss", "window", "label")
 def _refuse(names: tuple[str, ...], why: str) -> None:
     """Raise UsageError if one of these options was given."""
     context = click.get_current_context()
-    for option in context.command.params:
-        given = context.get_parameter_source(str(option.name)) is ParameterSource.COMMANDLINE
-        if option.name in names and given:
-            raise click.UsageError(f"{option.opts[-1]} {why}")
+    for parameter in context.command.params:
+        given = context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
+        if parameter.name in names and given:
+            raise click.UsageError(f"{parameter.opts[-1]} {why}")
 
 
 @click.command(
@@ -34,120 +35,70 @@ def _refuse(names: tuple[str, ...], why: str) -> None:
     settings_title="With --mode full",
     short_help="Measure a model beside baselines on labelled sets.",
 )
-@click.argument("genome", type=click.Path(path_type=Path), required=False)
-@click.option(
+@click.argument("genome", type=PATH, required=False)
+@option(
     "--suite",
-    type=click.Choice(["gue", "genomic-benchmarks", "mtcdna", "folder", "variants"]),
+    "Sets to look for; folder: every sub-folder that holds splits; variants: every VCF with"
+    " labels.",
+    ["gue", "genomic-benchmarks", "mtcdna", "folder", "variants"],
     default="folder",
-    show_default=True,
-    help="Sets to look for; folder: every sub-folder that holds splits; variants: every VCF with "
-    "labels.",
 )
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+@option(
+    "--data=FOLDER",
+    "Where the suite lies, in the layout it is published in.",
+    FOLDER,
     required=True,
-    metavar="FOLDER",
-    help="Where the suite lies, in the layout it is published in.",
 )
-@click.option(
-    "-m",
-    "--model",
-    default="tiny",
-    show_default=True,
-    metavar="NAME|FOLDER",
-    help="Model to evaluate; see findna models list.",
-)
-@click.option(
+@option("-m --model=NAME|FOLDER", "Model to evaluate; see findna models list.", default="tiny")
+@option(
     "--mode",
-    type=click.Choice(["probe", "full", "knn"]),
+    "Linear head on the frozen encoder, encoder trained too, or nearest neighbours.",
+    ["probe", "full", "knn"],
     default="probe",
-    show_default=True,
-    help="Linear head on the frozen encoder, encoder trained too, or nearest neighbours.",
 )
-@click.option(
-    "--seeds",
-    type=click.IntRange(1, 1000),
-    default=5,
-    show_default=True,
-    help="Repetitions: other training sequences, other draws.",
+@option("--seeds", "Repetitions: other training sequences, other draws.", (1, 1000), default=5)
+@option(
+    "--draws=N",
+    "Different random encoders, used by the seeds in turn.  [default: one per seed; 5 of variants]",
+    (1,),
 )
-@click.option(
-    "--draws",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Different random encoders, used by the seeds in turn.  [default: one per seed; 5 of "
-    "variants]",
-)
-@click.option(
+@option(
     "--baseline",
-    type=click.Choice([*_BASELINES, "none"]),
-    multiple=True,
-    help="Baseline in the same table; repeatable.  [default: all: the encoder with random "
+    "Baseline in the same table; repeatable.  [default: all: the encoder with random "
     "weights, k-mer regression, the GenomicBenchmarks CNN]",
-)
-@click.option("--set", "sets", multiple=True, metavar="NAME", help="Only this set; repeatable.")
-@click.option(
-    "--most",
-    type=click.IntRange(0),
-    default=0,
-    metavar="N",
-    help="Use at most N sequences of a split, drawn once.  [default: all]",
-)
-@click.option(
-    "--kmers/--no-kmers",
-    default=True,
-    show_default=True,
-    help="Let validation append k-mer frequencies to the embedding.",
-)
-@click.option(
-    "--remove-leaks",
-    is_flag=True,
-    help="Leave out training sequences that occur in the test split, on either strand.",
-)
-@click.option(
-    "-t",
-    "--task",
-    "task",
+    [*_BASELINES, "none"],
     multiple=True,
-    metavar="NAME[,NAME]",
-    help="Variants: also what each changes in the log-odds of a task; repeatable.",
 )
-@click.option(
-    "--tss",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    metavar="BED",
-    help="Variants: starts of transcription; the distance to the nearest one is a baseline.",
+@option("--set=NAME sets", "Only this set; repeatable.", multiple=True)
+@option(
+    "--most=N", "Use at most N sequences of a split, drawn once.  [default: all]", (0,), default=0
 )
-@click.option(
-    "--window",
-    type=click.IntRange(1, 1_000_000_000),
-    metavar="N",
-    help="Variants: length of the model's windows, bp.  [default: as findna variants]",
+@_options.kmers
+@flag(
+    "--remove-leaks", "Leave out training sequences that occur in the test split, on either strand."
 )
-@click.option(
-    "--label",
-    default="LABEL",
-    show_default=True,
-    metavar="FIELD",
-    help="Variants: INFO field that is 1 with an effect, 0 without.",
+@option(
+    "-t --task=NAME[,NAME]",
+    "Variants: also what each changes in the log-odds of a task; repeatable.",
+    multiple=True,
 )
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help="Keep the figures of each set, report.json and report.md here.",
+@option(
+    "--tss=BED",
+    "Variants: starts of transcription; the distance to the nearest one is a baseline.",
+    FILE,
 )
-@click.option("--resume", is_flag=True, help="Go on: sets that -o holds are not measured again.")
+@option(
+    "--window=N",
+    "Variants: length of the model's windows, bp.  [default: as findna variants]",
+    (1, LONGEST),
+)
+@option(
+    "--label=FIELD", "Variants: INFO field that is 1 with an effect, 0 without.", default="LABEL"
+)
+@option("-o --output=FOLDER", "Keep the figures of each set, report.json and report.md here.", PATH)
+@flag("--resume", "Go on: sets that -o holds are not measured again.")
 @_options.device
-@click.option(
-    "--precision",
-    type=click.Choice(["fp32", "bf16"]),
-    default="fp32",
-    show_default=True,
-    help="Arithmetic of the encoder.",
-)
+@_options.precision
 @_options.threads
 @_options.force
 @_options.verbosity

@@ -8,10 +8,9 @@ from typing import Any
 import click
 
 from findna.cli import _options
+from findna.cli._options import EXISTING, LONGEST, PATH, flag, option
 from findna.cli._settings import GroupedCommand, setting_options, settings_of
 from findna.tasks.recipe import FineTuneConfig
-
-_DATA = click.Path(path_type=Path, exists=True)
 
 
 @click.command(
@@ -19,104 +18,60 @@ _DATA = click.Path(path_type=Path, exists=True)
     settings_title="With --mode full",
     short_help="Train a task on labelled sequences.",
 )
-@click.argument("genome", type=click.Path(path_type=Path), required=False)
-@click.option(
-    "-t",
-    "--task",
-    "task",
+@click.argument("genome", type=PATH, required=False)
+@option("-t --task=NAME", "Name of the task.", required=True)
+@option(
+    "--train=FILE|FOLDER",
+    "Labelled sequences: CSV, TSV, BED (with GENOME), FASTA, or a folder of splits.",
+    EXISTING,
     required=True,
-    metavar="NAME",
-    help="Name of the task.",
 )
-@click.option(
-    "--train",
-    type=_DATA,
-    required=True,
-    metavar="FILE|FOLDER",
-    help="Labelled sequences: CSV, TSV, BED (with GENOME), FASTA, or a folder of splits.",
+@option(
+    "--valid=FILE",
+    "To choose by.  [default: a fifth of --train, whole contigs where known]",
+    EXISTING,
 )
-@click.option(
-    "--valid",
-    type=_DATA,
-    metavar="FILE",
-    help="To choose by.  [default: a fifth of --train, whole contigs where known]",
-)
-@click.option("--test", type=_DATA, metavar="FILE", help="To measure on, once, at the end.")
-@click.option(
+@option("--test=FILE", "To measure on, once, at the end.", EXISTING)
+@option(
     "--mode",
-    type=click.Choice(["probe", "full"]),
+    "Train a linear head on the frozen encoder, or the encoder along with the head.",
+    ["probe", "full"],
     default="probe",
-    show_default=True,
-    help="Train a linear head on the frozen encoder, or the encoder along with the head.",
 )
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help="Task folder to write.  [default: $FINDNA_HOME/tasks/NAME]",
-)
-@click.option(
-    "-m",
-    "--model",
-    default="tiny",
-    show_default=True,
-    metavar="NAME|FOLDER",
-    help="Encoder to start from; see findna models list.",
-)
-@click.option(
+@option("-o --output=FOLDER", "Task folder to write.  [default: $FINDNA_HOME/tasks/NAME]", PATH)
+@option("-m --model=NAME|FOLDER", "Encoder to start from; see findna models list.", default="tiny")
+@option(
     "--kind",
-    type=click.Choice(["auto", "classes", "multilabel", "regression"]),
+    "Of the labels; auto: numbers that are not whole are a regression.",
+    ["auto", "classes", "multilabel", "regression"],
     default="auto",
-    show_default=True,
-    help="Of the labels; auto: numbers that are not whole are a regression.",
 )
-@click.option(
-    "--label-column",
-    metavar="NAME",
-    help="Column of the label; a,b,c are several targets.  [default: label; of BED the name]",
+@option(
+    "--label-column=NAME",
+    "Column of the label; a,b,c are several targets.  [default: label; of BED the name]",
 )
-@click.option(
-    "--class-names",
-    metavar="A,B,...",
-    help="Names for the classes, in their order; of two the second is the positive one.",
+@option(
+    "--class-names=A,B,...",
+    "Names for the classes, in their order; of two the second is the positive one.",
 )
-@click.option(
-    "--kmers/--no-kmers",
-    default=True,
-    show_default=True,
-    help="Let validation append k-mer frequencies to the embedding.",
+@_options.kmers
+@flag("--balanced", "Weight classes by the inverse of their frequency.")
+@flag("-s --stranded", "Read intervals on the minus strand as reverse complement.")
+@option(
+    "--window=N",
+    "Read N bp about the middle of each interval or sequence instead of the whole.",
+    (1, LONGEST),
 )
-@click.option("--balanced", is_flag=True, help="Weight classes by the inverse of their frequency.")
-@click.option(
-    "-s",
-    "--stranded",
-    is_flag=True,
-    help="Read intervals on the minus strand as reverse complement.",
-)
-@click.option(
-    "--window",
-    type=click.IntRange(1, 1_000_000_000),
-    metavar="N",
-    help="Read N bp about the middle of each interval or sequence instead of the whole.",
-)
-@click.option(
+@option(
     "--on-overlap",
-    type=click.Choice(["stop", "drop", "keep"]),
+    "Sequences of --train that are also in --valid or --test, on either strand.",
+    ["stop", "drop", "keep"],
     default="stop",
-    show_default=True,
-    help="Sequences of --train that are also in --valid or --test, on either strand.",
 )
 @_options.chrom_alias
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Of the validation split and of training.",
-)
-@click.option("--note", default="", help="A sentence for the card.")
-@click.option("--licence", default="", help="Licence of the weights, for the card.")
+@option("--seed", "Of the validation split and of training.", (0,), default=0, show_default=True)
+@option("--note", "A sentence for the card.", default="")
+@option("--licence", "Licence of the weights, for the card.", default="")
 @_options.inference_options
 @_options.force
 @_options.verbosity

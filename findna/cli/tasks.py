@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from findna.cli import _options
+from findna.cli._options import flag
 from findna.cli._tables import print_table
 
 
@@ -68,7 +69,7 @@ def _figure(metrics: Any) -> str:
 
 @tasks.command()
 @click.argument("task")
-@click.option("--json", "as_json", is_flag=True, help="Print task.json as it is.")
+@flag("--json as_json", "Print task.json as it is.")
 @_options.verbosity
 def info(task: str, as_json: bool) -> None:
     """Show the card of TASK, a name or a folder."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from findna.cli import _options
+from findna.cli._options import PATH, flag, option
 
 if TYPE_CHECKING:
     from findna.commands.validate import Report
@@ -20,45 +21,23 @@ _MOST_CLASSES = 20  # that are listed
 
 
 @click.command(short_help="What a run would do, and all that is wrong with its input.")
-@click.argument("genome", type=click.Path(path_type=Path))
-@click.argument(
-    "data", required=False, metavar="[REGIONS|VCF|LABELLED]", type=click.Path(path_type=Path)
-)
+@click.argument("genome", type=PATH)
+@click.argument("data", required=False, metavar="[REGIONS|VCF|LABELLED]", type=PATH)
 @_options.placement_options
 @_options.chrom_alias
-@click.option(
-    "--labelled",
-    is_flag=True,
-    help="These are labelled sequences, also if they look like BED or a FASTA.",
-)
-@click.option(
+@flag("--labelled", "These are labelled sequences, also if they look like BED or a FASTA.")
+@option(
     "--kind",
-    type=click.Choice(["auto", "classes", "multilabel", "regression"]),
+    "Of the labels, as for findna finetune.",
+    ["auto", "classes", "multilabel", "regression"],
     default="auto",
-    show_default=True,
-    help="Of the labels, as for findna finetune.",
 )
-@click.option(
-    "--label-column",
-    metavar="NAME",
-    help="Column of the label, as for findna finetune.",
-)
-@click.option(
-    "-m",
-    "--model",
-    default="tiny",
-    show_default=True,
-    metavar="NAME|FOLDER",
-    help="Model to estimate time and memory of.",
-)
-@click.option(
-    "--no-estimate",
-    is_flag=True,
-    help="No estimate of time and memory; loads no model.",
-)
+@option("--label-column=NAME", "Column of the label, as for findna finetune.")
+@option("-m --model=NAME|FOLDER", "Model to estimate time and memory of.", default="tiny")
+@flag("--no-estimate", "No estimate of time and memory; loads no model.")
 @_options.device
 @_options.threads
-@click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/formats.md).")
+@flag("--json as_json", "One JSON object (docs/formats.md).")
 @_options.verbosity
 def validate(
     genome: Path,
