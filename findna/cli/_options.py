@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import shlex
@@ -10,14 +11,13 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from findna import console
 from findna.cli import on_interrupt
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Any], Any]
 
 PATH = click.Path(path_type=Path)
@@ -224,11 +224,14 @@ def begin() -> None:
 
 
 @contextmanager
-def opened_genome(genome: Path, chrom_alias: Path | None) -> Iterator[Any]:
-    """Open the FASTA, under the names of the alias file too."""
+def opened_genome(genome: Path | None, chrom_alias: Path | None = None) -> Iterator[Any]:
+    """Open the FASTA, if there is one, under the names of the alias file too."""
     from findna.genome.fasta import Genome, read_aliases
 
     begin()
+    if genome is None:
+        yield None
+        return
     aliases = read_aliases(chrom_alias) if chrom_alias else None
     with Genome(genome, aliases) as fasta:
         yield fasta
@@ -258,29 +261,26 @@ def genome_and_rows(
             yield fasta, source
 
 
+def filled(kind: Any, given: Mapping[str, Any], **others: Any) -> Any:
+    """Return a dataclass whose fields are the options of the same names, and ``others``."""
+    names = {field.name for field in dataclasses.fields(kind)} & given.keys()
+    return kind(**{**{name: given[name] for name in names}, **others})
+
+
 def placement(given: Mapping[str, Any]) -> Any:
     """Return the region options that were given."""
     from findna.genome.regions import RegionOptions
 
     if given["split"] and (given["flank"] or given["window"] is not None):
         raise click.UsageError("--split cannot be combined with --flank or --window")
-    return RegionOptions(
-        stranded=given["stranded"],
-        split=given["split"],
-        flank=given["flank"],
-        window=given["window"],
-        anchor=given["anchor"],
-        pad=given["out_of_bounds"] == "pad",
-        on_error=given.get("on_error", "null"),
-        whole=given.get("whole", False),
-    )
+    return filled(RegionOptions, given, pad=given["out_of_bounds"] == "pad")
 
 
 def compute(given: Mapping[str, Any]) -> Any:
     """Return where and how to compute, as it was given."""
     from findna.model.devices import Compute
 
-    return Compute.on(given["device"], given["precision"], given["max_tokens"])
+    return Compute.on(given["device"], given["precision"], given.get("max_tokens"))
 
 
 def destination(given: Mapping[str, Any], forms: Sequence[str], default: str | None = None) -> Any:

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from findna.cli import _options
 from findna.cli._options import FILE, FOLDER, LONGEST, PATH, flag, option
-from findna.cli._settings import GroupedCommand, setting_options, settings_of
+from findna.cli._settings import GroupedCommand, needing_mode_full, setting_options
 from findna.cli._tables import print_table
 from findna.tasks.recipe import FineTuneConfig
 
@@ -123,10 +123,7 @@ def evaluate(genome: Path | None, suite: str, output: Path | None, **options: An
     """
     if options["resume"] and output is None:
         raise click.UsageError("--resume needs -o FOLDER")
-    given = settings_of(FineTuneConfig, options)
-    if given and options["mode"] != "full":
-        name = next(iter(given)).replace("_", "-")
-        raise click.UsageError(f"--{name} needs --mode full")
+    config = needing_mode_full(FineTuneConfig, options)
 
     if suite == "variants":
         _refuse(_OF_SEQUENCES, "does not go with --suite variants")
@@ -135,67 +132,41 @@ def evaluate(genome: Path | None, suite: str, output: Path | None, **options: An
     else:
         _refuse(_OF_VARIANTS, "needs --suite variants")
 
-    from contextlib import ExitStack
-
     from findna.evaluation.protocol import EvaluateOptions
     from findna.evaluation.protocol import evaluate as run_suite
     from findna.evaluation.report import summary_rows, to_markdown
     from findna.evaluation.runs import Run
     from findna.evaluation.variant_protocol import VariantOptions, evaluate_variants
     from findna.evaluation.variant_report import variant_markdown, variant_rows
-    from findna.genome.fasta import Genome
-    from findna.model.devices import Compute
     from findna.outputs.files import replaced
-    from findna.settings import from_dict
 
     _options.begin()
-    with ExitStack() as stack:
-        fasta = stack.enter_context(Genome(genome)) if genome is not None else None
-        run = Run(
-            options["data"],
-            Compute.on(options["device"], options["precision"]),
-            model=options["model"],
-            only=options["sets"],
-            folder=output,
-            resume=options["resume"],
-            force=options["force"],
-        )
+    with _options.opened_genome(genome) as fasta:
+        how = {"compute": _options.compute(options), "only": options["sets"], "folder": output}
+        run = _options.filled(Run, options, **how)
         if suite == "variants":
-            assert fasta is not None
-            of_variants = VariantOptions(
-                tasks=_options.listed(options["task"]),
-                tss=options["tss"],
-                window=options["window"],
-                label=options["label"],
-                draws=options["draws"] or 5,
-            )
+            tasks, draws = _options.listed(options["task"]), options["draws"] or 5
+            of_variants = _options.filled(VariantOptions, options, tasks=tasks, draws=draws)
             report = evaluate_variants(fasta, run, of_variants)
             text, table = variant_markdown(report), variant_rows(report["sets"])
         else:
             chosen = () if "none" in options["baseline"] else options["baseline"] or _BASELINES
-            of_sequences = EvaluateOptions(
-                mode=options["mode"],
+            of_sequences = _options.filled(
+                EvaluateOptions,
+                options,
                 baselines=tuple(name for name in _BASELINES if name in chosen),
-                seeds=options["seeds"],
                 draws=options["draws"] or options["seeds"],
-                most=options["most"],
-                kmers=options["kmers"],
-                remove_leaks=options["remove_leaks"],
-                config=from_dict(FineTuneConfig, given),
+                config=config,
             )
             report = run_suite(suite, run, of_sequences, fasta)
             text, table = to_markdown(report), summary_rows(report["sets"])
     if output is not None:
-        for name, content in (
-            ("report.json", json.dumps(report, indent=1) + "\n"),
-            ("report.md", text),
-        ):
+        as_json = json.dumps(report, indent=1) + "\n"
+        for name, content in (("report.json", as_json), ("report.md", text)):
             with replaced(output / name) as temporary:
                 temporary.write_text(content, encoding="utf-8")
     print_table(*table)
     for name in report["missing"]:
         _options.say(f"not measured: {name}")
-    _options.say(
-        f"{len(report['sets'])} sets in {report['about']['seconds']} s"
-        + (f" -> {output / 'report.md'}" if output is not None else "")
-    )
+    where = _options.arrow(output and output / "report.md")
+    _options.say(f"{len(report['sets'])} sets in {report['about']['seconds']} s{where}")

@@ -9,7 +9,7 @@ import click
 
 from findna.cli import _options
 from findna.cli._options import EXISTING, LONGEST, PATH, flag, option
-from findna.cli._settings import GroupedCommand, setting_options, settings_of
+from findna.cli._settings import GroupedCommand, needing_mode_full, setting_options
 from findna.tasks.recipe import FineTuneConfig
 
 
@@ -91,60 +91,33 @@ def finetune(genome: Path | None, task: str, output: Path | None, **options: Any
       findna finetune --task strength --train mpra.csv --kind regression --label-column log2fc
     """
     import re
-    from contextlib import ExitStack
 
     if not re.fullmatch(r"[\w.-]+", task) or task.startswith("."):
         raise click.UsageError(
             f"--task {task}: a name of letters, digits, '.', '_' and '-'; -o names the folder"
         )
-    given = settings_of(FineTuneConfig, options)
-    if given and options["mode"] == "probe":
-        name = next(iter(given)).replace("_", "-")
-        raise click.UsageError(f"--{name} needs --mode full")
+    config = needing_mode_full(FineTuneConfig, options)
 
     from findna.commands.finetune import FineTuneOptions, SplitOptions, read_splits
     from findna.commands.finetune import finetune as train_task
-    from findna.genome.fasta import Genome, read_aliases
-    from findna.model.devices import Compute
     from findna.outputs.files import check_model_folder
-    from findna.settings import from_dict
     from findna.tasks.task import tasks_home
 
     _options.begin()
     folder = output or tasks_home() / task
     check_model_folder(folder, options["force"])
     names = options["class_names"]
-    how = FineTuneOptions(
-        mode=options["mode"],
-        class_names=names.split(",") if names else None,
-        kmers=options["kmers"],
-        balanced=options["balanced"],
-        config=from_dict(FineTuneConfig, given),
-        seed=options["seed"],
-    )
-    with ExitStack() as stack:
-        fasta = None
-        if genome is not None:
-            alias = options["chrom_alias"]
-            fasta = stack.enter_context(Genome(genome, read_aliases(alias) if alias else None))
-        reading = SplitOptions(
-            kind=options["kind"],
-            label_column=options["label_column"],
-            stranded=options["stranded"],
-            window=options["window"],
-            on_overlap=options["on_overlap"],
-            seed=options["seed"],
-        )
+    names = names.split(",") if names else None
+    how = _options.filled(FineTuneOptions, options, class_names=names, config=config)
+    with _options.opened_genome(genome, options["chrom_alias"]) as fasta:
+        reading = _options.filled(SplitOptions, options)
         splits = read_splits(options["train"], options["valid"], options["test"], fasta, reading)
     summary = train_task(
         splits,
         folder,
         how,
-        model=options["model"],
-        compute=Compute.on(options["device"], options["precision"], options["max_tokens"]),
-        note=options["note"],
-        licence=options["licence"],
-        force=options["force"],
+        compute=_options.compute(options),
+        **{name: options[name] for name in ("model", "note", "licence", "force")},
     )
     split = "test" if "test" in summary.metrics else "valid"
     shown = ", ".join(

@@ -10,7 +10,7 @@ import click
 
 from findna.cli import _options
 from findna.cli._options import PATH, flag, option
-from findna.cli._tables import print_table
+from findna.cli._tables import print_card, print_table
 
 
 @click.group()
@@ -65,19 +65,7 @@ def info(model: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(read_config(checkpoint.folder), indent=2))
         return
-    card = checkpoint.folder / CARD
-    text = (
-        card.read_text("utf-8", "replace")
-        if card.is_file()
-        else f"# {checkpoint.name}\n\nThis folder has no card."
-    )
-    if sys.stdout.isatty():
-        from rich.console import Console
-        from rich.markdown import Markdown
-
-        Console().print(Markdown(text))
-    else:
-        click.echo(text.rstrip())
+    print_card(checkpoint.folder / CARD, checkpoint.name)
     if (checkpoint.folder / METRICS).is_file():
         history = read_history(checkpoint.folder)
         click.echo(f"\n## Training\n\n{history.verdict}\n")

@@ -119,15 +119,8 @@ def pretrain(
     from findna.pretraining.processes import training_job
 
     _options.begin()
-    data = TrainingData(
-        genome,
-        regions=options["regions"],
-        exclude=options["exclude"],
-        heldout=options["holdout"],
-        probe=options["probe"],
-    )
-    kept = ("resume", "force", "note", "licence", "report")
-    run = TrainingRun(output, **{name: options[name] for name in kept})
+    data = _options.filled(TrainingData, options, genome=genome, heldout=options["holdout"])
+    run = _options.filled(TrainingRun, options, folder=output)
     with training_job(device) as own_device:
         yaml = read_yaml(config_file) if config_file else {}
         config = from_preset(preset, {"encoder": SIZES[size]}, yaml, given)

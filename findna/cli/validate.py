@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -39,24 +39,7 @@ _MOST_CLASSES = 20  # that are listed
 @_options.threads
 @flag("--json as_json", "One JSON object (docs/formats.md).")
 @_options.verbosity
-def validate(
-    genome: Path,
-    data: Path | None,
-    stranded: bool,
-    split: bool,
-    flank: int,
-    window: int | None,
-    anchor: str,
-    out_of_bounds: str,
-    chrom_alias: Path | None,
-    labelled: bool,
-    kind: str,
-    label_column: str | None,
-    model: str,
-    no_estimate: bool,
-    device: str,
-    as_json: bool,
-) -> None:
+def validate(genome: Path, data: Path | None, labelled: bool, as_json: bool, **given: Any) -> None:
     """Read regions (BED), a VCF or a labelled set against GENOME (FASTA), and report.
 
     Says how many rows could be read and why others could not, what contigs were meant, which
@@ -72,31 +55,24 @@ def validate(
       findna validate labelled.csv --json | jq .labels
       findna validate genome.fa regions.bed --no-estimate -q && findna embed genome.fa ...
     """
-    if split and (flank or window is not None):
-        raise click.UsageError("--split cannot be combined with --flank or --window")
-
-    from contextlib import ExitStack
+    options = _options.placement(given)
 
     from findna.commands.validate import validate as run
-    from findna.genome.fasta import Genome, read_aliases
-    from findna.genome.regions import RegionOptions
     from findna.labelled.rows import TABLE, suffix
 
-    _options.begin()
     first: Path | None = genome
     if data is None and (labelled or genome.is_dir() or suffix(genome) in TABLE):
         first, data = None, genome
-    aliases = read_aliases(chrom_alias) if chrom_alias else None
-    with ExitStack() as stack:
+    with _options.opened_genome(first, given["chrom_alias"]) as fasta:
         report = run(
-            stack.enter_context(Genome(first, aliases)) if first is not None else None,
+            fasta,
             data,
-            options=RegionOptions(stranded, split, flank, window, anchor, out_of_bounds == "pad"),
+            options=options,
             labelled=labelled,
-            kind=kind,
-            label_column=label_column,
-            model=None if no_estimate else model,
-            device=device,
+            kind=given["kind"],
+            label_column=given["label_column"],
+            model=None if given["no_estimate"] else given["model"],
+            device=given["device"],
         )
     if as_json:
         click.echo(json.dumps(report.facts()))

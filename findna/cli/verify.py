@@ -44,11 +44,8 @@ def verify(
       findna verify regions.h5 genome.fa -m model/ --all --json > report.json
     """
     from findna.commands.verify import verify as run
-    from findna.genome.fasta import Genome, read_aliases
 
-    _options.begin()
-    aliases = read_aliases(chrom_alias) if chrom_alias else None
-    with Genome(genome, aliases) as fasta:
+    with _options.opened_genome(genome, chrom_alias) as fasta:
         about = {"file": str(embeddings), "genome": str(genome)}
         checks = run(embeddings, fasta, model=model, rows=None if every else rows, device=device)
         print_checks(about, checks, as_json)
