@@ -281,11 +281,7 @@ def explain(
             writers.append(importance)
         placed = place_all(source, genome, options)
         rows = target.watch(_rows(placed, genome, question.context, options.pad))
-        run = {
-            "compute": compute,
-            "both_strands": question.both_strands,
-            "advance": bar.update,
-        }
+        run = {"compute": compute, "both_strands": question.both_strands, "advance": bar.update}
         for row, effects in target.effects(rows, run):
             if row.stretch is not None:
                 n_mutants += 3 * len(row.stretch.known)

@@ -254,10 +254,7 @@ def _find(names: Sequence[str], synonyms: Sequence[str]) -> list[int]:
 
 
 def _header_columns(
-    names: Sequence[str],
-    where: str,
-    label_column: str | None,
-    targets: Sequence[str],
+    names: Sequence[str], where: str, label_column: str | None, targets: Sequence[str]
 ) -> tuple[int, list[int]]:
     """Indices of the sequence and of the labels."""
     sequence = _find(names, _SEQUENCE_NAMES)
@@ -287,11 +284,7 @@ def _header_columns(
 
 
 def _read_table(
-    lines: Lines,
-    name: str,
-    label_column: str | None,
-    targets: Sequence[str],
-    on_problem: OnProblem,
+    lines: Lines, name: str, label_column: str | None, targets: Sequence[str], on_problem: OnProblem
 ) -> RawRows:
     records = _records(lines, name)
     where, header = next(records, (f"{name}:1", []))
