@@ -119,7 +119,7 @@ def pretrain(
     from findna.pretraining.processes import training_job
 
     _options.begin()
-    data = _options.filled(TrainingData, options, genome=genome, heldout=options["holdout"])
+    data = _options.filled(TrainingData, options, fasta=genome, heldout=options["holdout"])
     run = _options.filled(TrainingRun, options, folder=output)
     with training_job(device) as own_device:
         yaml = read_yaml(config_file) if config_file else {}
