@@ -8,13 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from findna.api.effects import (
-        Explanation,
-        ScoredRecord,
-        explain,
-        explain_rows,
-        score_variants,
-    )
+    from findna.api.effects import Explanation, ScoredRecord, explain, explain_rows, score_variants
     from findna.api.embeddings import Embeddings, embed, embed_rows
     from findna.api.loaded import LoadedModel, LoadedTask, Predictions, load_model, load_task
     from findna.api.predictions import predict, predict_rows, scan

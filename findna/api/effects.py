@@ -301,9 +301,7 @@ def explain_rows(
     )
     compute = compute_of(options, model if task is None else task)
 
-    def read(
-        opened: tuple[Genome, RegionSource],
-    ) -> Iterator[tuple[Placed, Explanation | None]]:
+    def read(opened: tuple[Genome, RegionSource]) -> Iterator[tuple[Placed, Explanation | None]]:
         placement = inputs.placement(options)
         run = ExplainRun.prepare(*opened, question, placement, compute)
         _ = run.target  # a wrong one is said by the call

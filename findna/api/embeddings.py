@@ -335,9 +335,7 @@ def embed_rows(
     inputs.check_options("embed_rows", options, _OPTIONS)
     pooling = pooling_of(pool, bins, per_base, both_strands)
 
-    def read(
-        opened: tuple[Genome, RegionSource],
-    ) -> Iterator[tuple[Placed, RegionVectors | None]]:
+    def read(opened: tuple[Genome, RegionSource]) -> Iterator[tuple[Placed, RegionVectors | None]]:
         run = _run(*opened, model, pooling, options, for_hdf5=False)
         rows = run.vectors(run.rows().read())
         return inputs.kept(rows, run.skip)

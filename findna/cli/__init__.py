@@ -13,23 +13,12 @@ import click
 
 from findna.errors import LONGEST_MESSAGE, BrokenFileError, FindnaError
 
-COMMANDS = {
-    "embed": "embed",
-    "predict": "predict",
-    "scan": "scan",
-    "variants": "variants",
-    "explain": "explain",
-    "merge": "merge",
-    "validate": "validate",
-    "verify": "verify",
-    "selftest": "selftest",
-    "finetune": "finetune",
-    "evaluate": "evaluate",
-    "tasks": "tasks",
-    "pretrain": "pretrain",
-    "models": "models",
-}
-"""Name of each command and the module that holds it."""
+COMMANDS = (
+    *("embed", "predict", "scan", "variants", "explain", "merge"),
+    *("validate", "verify", "selftest"),
+    *("finetune", "evaluate", "tasks", "pretrain", "models"),
+)
+"""Each command, and the module that holds it, in the order in which a newcomer needs them."""
 
 EXIT_CODES = """\b
 Exit codes:
@@ -75,7 +64,7 @@ class FindnaGroup(click.Group):
         """Import the module of a command."""
         if name not in COMMANDS:
             return None
-        module = importlib.import_module(f"findna.cli.{COMMANDS[name]}")
+        module = importlib.import_module(f"findna.cli.{name}")
         command: click.Command = getattr(module, name)
         return command
 
@@ -146,9 +135,13 @@ def on_interrupt(handler: Any) -> None:
     epilog=EXIT_CODES,
 )
 @click.option(
-    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_version,
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_version,
     help="Show the versions of findna, torch and htslib.",
-)  # fmt: skip
+)
 def main() -> None:
     """Embed and annotate DNA with a self-distilled language model.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import shlex
@@ -10,15 +11,51 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from findna import console
 from findna.cli import on_interrupt
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Any], Any]
+
+PATH = click.Path(path_type=Path)
+EXISTING = click.Path(path_type=Path, exists=True)
+FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+LONGEST = 1_000_000_000
+"""The most that an option in bp takes."""
+
+
+def option(names: str, text: str, kind: Any = None, **settings: Any) -> Decorator:
+    """Return a click option that shows its default.
+
+    Parameters
+    ----------
+    names : str
+        Names divided by spaces, as click takes them; ``--window=N`` shows N for the value.
+    text : str
+        Help.
+    kind : list of str, tuple of int or click type, optional
+        Words to choose from, the least and the most of a number, or a type.
+    """
+    words, metavar = [], None
+    for name in names.split():
+        word, _, shown = name.partition("=")
+        words.append(word)
+        metavar = shown or metavar
+    if isinstance(kind, list):
+        kind = click.Choice(kind)
+    elif isinstance(kind, tuple):
+        kind = click.IntRange(*kind)
+    settings = {"show_default": bool(settings.get("default")), **settings}
+    return click.option(*words, help=text, type=kind, metavar=metavar, **settings)
+
+
+def flag(names: str, text: str) -> Decorator:
+    """Return a click option without a value."""
+    return click.option(*names.split(), is_flag=True, help=text)
 
 
 def option_group(*options: Decorator) -> Decorator:
@@ -53,45 +90,51 @@ def verbosity(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(*arguments, **given)
 
     options = option_group(
-        click.option(
-            "-q",
-            "--quiet",
-            is_flag=True,
-            help="Only errors: no progress bar, warnings or summary.",
-        ),
-        click.option(
-            "-v",
-            "--verbose",
-            count=True,
-            help="Say what is being done; -vv also where errors come from.",
+        flag("-q --quiet", "Only errors: no progress bar, warnings or summary."),
+        option(
+            "-v --verbose", "Say what is being done; -vv also where errors come from.", count=True
         ),
     )
     decorated: Callable[..., Any] = options(run)
     return decorated
 
 
-force = click.option("-f", "--force", is_flag=True, help="Overwrite an existing output.")
+force = flag("-f --force", "Overwrite an existing output.")
 
-device = click.option(
-    "--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N|mps",
-    help="Where to compute; auto takes a GPU if there is one.",
-)  # fmt: skip
-
-
-threads = click.option(
-    "-@",
-    "--threads",
-    type=click.IntRange(1, 1024),
-    metavar="N",
-    help="CPU threads.  [default: all cores]",
+device = option(
+    "--device=auto|cpu|cuda|cuda:N|mps",
+    "Where to compute; auto takes a GPU if there is one.",
+    default="auto",
 )
 
-genome = click.argument("genome", type=click.Path(path_type=Path))
+threads = option("-@ --threads=N", "CPU threads.  [default: all cores]", (1, 1024))
 
-task_names = click.option(
-    "-t", "--task", "task", multiple=True, required=True, metavar="NAME[,NAME]",
-    help="Task or tasks, by name (findna tasks list) or folder; repeatable.",
-)  # fmt: skip
+precision = option("--precision", "Arithmetic of the encoder.", ["fp32", "bf16"], default="fp32")
+
+model = option(
+    "-m --model=NAME|FOLDER",
+    "Shipped model or model folder; see findna models list.",
+    default="tiny",
+)
+
+whole = flag("--whole", "Allow windows longer than the model's training length.")
+
+kmers = option(
+    "--kmers/--no-kmers", "Let validation append k-mer frequencies to the embedding.", default=True
+)
+
+track_header = flag("--header", "Begin bedGraph with the weights and a track line.")
+
+as_json = flag("--json as_json", "One JSON object instead of lines.")
+
+genome = click.argument("genome", type=PATH)
+
+task_names = option(
+    "-t --task=NAME[,NAME]",
+    "Task or tasks, by name (findna tasks list) or folder; repeatable.",
+    multiple=True,
+    required=True,
+)
 
 
 def listed(values: tuple[str, ...]) -> list[str]:
@@ -99,50 +142,48 @@ def listed(values: tuple[str, ...]) -> list[str]:
     return [name for value in values for name in value.split(",") if name]
 
 
-chrom_alias = click.option(
-    "--chrom-alias", type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    metavar="FILE", help="Tab-separated: name in the input, name in the FASTA.",
-)  # fmt: skip
+chrom_alias = option(
+    "--chrom-alias=FILE", "Tab-separated: name in the input, name in the FASTA.", FILE
+)
 
 placement_options = option_group(
-    click.option(
-        "-s", "--stranded", is_flag=True,
-        help="Read regions on the minus strand as reverse complement.",
+    flag("-s --stranded", "Read regions on the minus strand as reverse complement."),
+    flag("--split", "Join the blocks of BED12 rows."),
+    option("--flank=N", "Add N bp on both sides.", (0, LONGEST), default=0),
+    option(
+        "--window=N", "Encode N bp around each region's anchor instead of the region.", (1, LONGEST)
     ),
-    click.option("--split", is_flag=True, help="Join the blocks of BED12 rows."),
-    click.option(
-        "--flank", type=click.IntRange(0, 1_000_000_000), default=0, metavar="N",
-        help="Add N bp on both sides.",
+    option(
+        "--anchor",
+        "What --window is centred on; start and end follow -s.",
+        ["center", "start", "end"],
+        default="center",
     ),
-    click.option(
-        "--window", type=click.IntRange(1, 1_000_000_000), metavar="N",
-        help="Encode N bp around each region's anchor instead of the region.",
+    option(
+        "--out-of-bounds",
+        "Sequence past the end of a contig: refuse it, or fill with N.",
+        ["error", "pad"],
+        default="error",
     ),
-    click.option(
-        "--anchor", type=click.Choice(["center", "start", "end"]), default="center",
-        show_default=True, help="What --window is centred on; start and end follow -s.",
-    ),
-    click.option(
-        "--out-of-bounds", type=click.Choice(["error", "pad"]), default="error",
-        show_default=True, help="Sequence past the end of a contig: refuse it, or fill with N.",
-    ),
-)  # fmt: skip
+)
 """What decides which sequence is read of a row."""
 
 region_options = option_group(
-    click.option(
-        "-r", "--region", multiple=True, metavar="CHROM:START-END",
-        help="Region as in samtools, 1-based and inclusive; repeatable.",
+    option(
+        "-r --region=CHROM:START-END",
+        "Region as in samtools, 1-based and inclusive; repeatable.",
+        multiple=True,
     ),
     placement_options,
-    click.option(
-        "--on-error", type=click.Choice(["stop", "skip", "null"]), default="stop",
-        show_default=True,
-        help="Regions that cannot be read: stop before any work, leave them out, or keep the "
-        "row with missing values.",
+    option(
+        "--on-error",
+        "Regions that cannot be read: stop before any work, leave them out, or keep the row "
+        "with missing values.",
+        ["stop", "skip", "null"],
+        default="stop",
     ),
     chrom_alias,
-)  # fmt: skip
+)
 
 
 def _parse_shard(_: click.Context, __: click.Parameter, value: str | None) -> Any:
@@ -154,29 +195,27 @@ def _parse_shard(_: click.Context, __: click.Parameter, value: str | None) -> An
 
 
 part_options = option_group(
-    click.option(
-        "--shard", metavar="I/N", callback=_parse_shard,
-        help="Only part I of N, for jobs side by side; findna merge joins them.",
+    option(
+        "--shard=I/N",
+        "Only part I of N, for jobs side by side; findna merge joins them.",
+        callback=_parse_shard,
     ),
-    click.option(
-        "--resume", is_flag=True,
-        help="Keep what is done if interrupted or killed; the same command goes on from it.",
+    flag(
+        "--resume", "Keep what is done if interrupted or killed; the same command goes on from it."
     ),
-)  # fmt: skip
+)
 
 inference_options = option_group(
     device,
-    click.option(
-        "--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True,
-        help="Arithmetic of the encoder.",
-    ),
-    click.option(
-        "--max-tokens", type=click.IntRange(min=1), metavar="N",
-        help="Nucleotides per batch; changes memory and speed, not results."
-        "  [default: 8192 on a CPU, 262144 on a GPU]",
+    precision,
+    option(
+        "--max-tokens=N",
+        "Nucleotides per batch; changes memory and speed, not results.  [default: 8192 on a "
+        "CPU, 262144 on a GPU]",
+        (1,),
     ),
     threads,
-)  # fmt: skip
+)
 
 
 def begin() -> None:
@@ -185,11 +224,14 @@ def begin() -> None:
 
 
 @contextmanager
-def opened_genome(genome: Path, chrom_alias: Path | None) -> Iterator[Any]:
-    """Open the FASTA, under the names of the alias file too."""
+def opened_genome(genome: Path | None, chrom_alias: Path | None = None) -> Iterator[Any]:
+    """Open the FASTA, if there is one, under the names of the alias file too."""
     from findna.genome.fasta import Genome, read_aliases
 
     begin()
+    if genome is None:
+        yield None
+        return
     aliases = read_aliases(chrom_alias) if chrom_alias else None
     with Genome(genome, aliases) as fasta:
         yield fasta
@@ -219,29 +261,26 @@ def genome_and_rows(
             yield fasta, source
 
 
+def filled(kind: Any, given: Mapping[str, Any], **others: Any) -> Any:
+    """Return a dataclass whose fields are the options of the same names, and ``others``."""
+    names = {field.name for field in dataclasses.fields(kind)} & given.keys()
+    return kind(**{**{name: given[name] for name in names}, **others})
+
+
 def placement(given: Mapping[str, Any]) -> Any:
     """Return the region options that were given."""
     from findna.genome.regions import RegionOptions
 
     if given["split"] and (given["flank"] or given["window"] is not None):
         raise click.UsageError("--split cannot be combined with --flank or --window")
-    return RegionOptions(
-        stranded=given["stranded"],
-        split=given["split"],
-        flank=given["flank"],
-        window=given["window"],
-        anchor=given["anchor"],
-        pad=given["out_of_bounds"] == "pad",
-        on_error=given.get("on_error", "null"),
-        whole=given.get("whole", False),
-    )
+    return filled(RegionOptions, given, pad=given["out_of_bounds"] == "pad")
 
 
 def compute(given: Mapping[str, Any]) -> Any:
     """Return where and how to compute, as it was given."""
     from findna.model.devices import Compute
 
-    return Compute.on(given["device"], given["precision"], given["max_tokens"])
+    return Compute.on(given["device"], given["precision"], given.get("max_tokens"))
 
 
 def destination(given: Mapping[str, Any], forms: Sequence[str], default: str | None = None) -> Any:

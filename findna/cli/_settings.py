@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import click
+
+from findna.settings import from_dict
+
+Config = TypeVar("Config")
 
 
 class SettingOption(click.Option):
@@ -111,6 +115,14 @@ def removed_options(messages: Mapping[str, str]) -> Callable[[Any], Any]:
         return command
 
     return apply
+
+
+def needing_mode_full(kind: type[Config], options: Mapping[str, Any]) -> Config:
+    """Return the configuration that was given; without ``--mode full`` no setting may be."""
+    given = settings_of(kind, options)
+    if given and options["mode"] != "full":
+        raise click.UsageError(f"--{next(iter(given)).replace('_', '-')} needs --mode full")
+    return from_dict(kind, given)
 
 
 def settings_of(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:

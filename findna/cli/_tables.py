@@ -1,9 +1,10 @@
-"""Tables for people on a terminal, tab-separated text in a pipe."""
+"""Tables and cards for people on a terminal, plain text in a pipe."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -22,3 +23,17 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*row)
     Console().print(table)
+
+
+def print_card(card: Path, name: str) -> None:
+    """Print the card of a model or task; its name alone where there is no card."""
+    text = f"# {name}\n\nThis folder has no card."
+    if card.is_file():
+        text = card.read_text("utf-8", "replace")
+    if not sys.stdout.isatty():
+        click.echo(text.rstrip())
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    Console().print(Markdown(text))

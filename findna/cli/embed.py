@@ -8,46 +8,36 @@ from typing import Any
 import click
 
 from findna.cli import _options
+from findna.cli._options import PATH, flag, option
 
 
 @click.command(short_help="One vector per region, to HDF5 or a table.")
 @_options.genome
 @click.argument("regions", required=False)
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
-    help="HDF5 file to write, or a table (-O tsv); - is standard output.",
-)  # fmt: skip
-@click.option(
-    "-O", "--output-type", "form", type=click.Choice(["h5", "tsv"]),
-    help="HDF5 that opens in AnnData, or a table.  [default: by the name of the output, else h5]",
-)  # fmt: skip
-@click.option(
-    "-m", "--model", default="tiny", show_default=True, metavar="NAME|FOLDER",
-    help="Shipped model or model folder; see findna models list.",
-)  # fmt: skip
+@option("-o --output=FILE", "HDF5 file to write, or a table (-O tsv); - is standard output.", PATH)
+@option(
+    "-O --output-type form",
+    "HDF5 that opens in AnnData, or a table.  [default: by the name of the output, else h5]",
+    ["h5", "tsv"],
+)
+@_options.model
 @_options.region_options
-@click.option(
-    "--pool", "kinds", type=click.Choice(["mean", "max", "std", "cls", "center"]), multiple=True,
-    default=["mean"], show_default=True,
-    help="Pooling over the region; repeatable: the first is X, others go to obsm.",
-)  # fmt: skip
-@click.option(
-    "--bins", type=click.IntRange(0, 10_000), default=0, metavar="N",
-    help="Also the means of N equal bins, in reading direction.",
-)  # fmt: skip
-@click.option("--per-base", is_flag=True, help="Also one vector per base (float16).")
-@click.option(
-    "--both-strands", is_flag=True,
-    help="Average with the reverse complement; then both strands give the same vector.",
-)  # fmt: skip
-@click.option(
-    "--whole", is_flag=True,
-    help="Encode regions longer than the model's training length in one piece, not in tiles.",
-)  # fmt: skip
-@click.option(
-    "--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True,
-    help="Of the stored vectors.",
-)  # fmt: skip
+@option(
+    "--pool kinds",
+    "Pooling over the region; repeatable: the first is X, others go to obsm.",
+    ["mean", "max", "std", "cls", "center"],
+    default=["mean"],
+    multiple=True,
+)
+@option("--bins=N", "Also the means of N equal bins, in reading direction.", (0, 10000), default=0)
+@flag("--per-base", "Also one vector per base (float16).")
+@flag(
+    "--both-strands", "Average with the reverse complement; then both strands give the same vector."
+)
+@flag(
+    "--whole", "Encode regions longer than the model's training length in one piece, not in tiles."
+)
+@option("--dtype", "Of the stored vectors.", ["float32", "float16"], default="float32")
 @_options.part_options
 @_options.inference_options
 @_options.force

@@ -10,7 +10,8 @@ import click
 from click.core import ParameterSource
 
 from findna.cli import _options
-from findna.cli._settings import GroupedCommand, setting_options, settings_of
+from findna.cli._options import FILE, FOLDER, LONGEST, PATH, flag, option
+from findna.cli._settings import GroupedCommand, needing_mode_full, setting_options
 from findna.cli._tables import print_table
 from findna.tasks.recipe import FineTuneConfig
 
@@ -23,10 +24,10 @@ _OF_VARIANTS = ("task", "tss", "window", "label")
 def _refuse(names: tuple[str, ...], why: str) -> None:
     """Raise UsageError if one of these options was given."""
     context = click.get_current_context()
-    for option in context.command.params:
-        given = context.get_parameter_source(str(option.name)) is ParameterSource.COMMANDLINE
-        if option.name in names and given:
-            raise click.UsageError(f"{option.opts[-1]} {why}")
+    for parameter in context.command.params:
+        given = context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
+        if parameter.name in names and given:
+            raise click.UsageError(f"{parameter.opts[-1]} {why}")
 
 
 @click.command(
@@ -34,120 +35,70 @@ def _refuse(names: tuple[str, ...], why: str) -> None:
     settings_title="With --mode full",
     short_help="Measure a model beside baselines on labelled sets.",
 )
-@click.argument("genome", type=click.Path(path_type=Path), required=False)
-@click.option(
+@click.argument("genome", type=PATH, required=False)
+@option(
     "--suite",
-    type=click.Choice(["gue", "genomic-benchmarks", "mtcdna", "folder", "variants"]),
+    "Sets to look for; folder: every sub-folder that holds splits; variants: every VCF with"
+    " labels.",
+    ["gue", "genomic-benchmarks", "mtcdna", "folder", "variants"],
     default="folder",
-    show_default=True,
-    help="Sets to look for; folder: every sub-folder that holds splits; variants: every VCF with "
-    "labels.",
 )
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+@option(
+    "--data=FOLDER",
+    "Where the suite lies, in the layout it is published in.",
+    FOLDER,
     required=True,
-    metavar="FOLDER",
-    help="Where the suite lies, in the layout it is published in.",
 )
-@click.option(
-    "-m",
-    "--model",
-    default="tiny",
-    show_default=True,
-    metavar="NAME|FOLDER",
-    help="Model to evaluate; see findna models list.",
-)
-@click.option(
+@option("-m --model=NAME|FOLDER", "Model to evaluate; see findna models list.", default="tiny")
+@option(
     "--mode",
-    type=click.Choice(["probe", "full", "knn"]),
+    "Linear head on the frozen encoder, encoder trained too, or nearest neighbours.",
+    ["probe", "full", "knn"],
     default="probe",
-    show_default=True,
-    help="Linear head on the frozen encoder, encoder trained too, or nearest neighbours.",
 )
-@click.option(
-    "--seeds",
-    type=click.IntRange(1, 1000),
-    default=5,
-    show_default=True,
-    help="Repetitions: other training sequences, other draws.",
+@option("--seeds", "Repetitions: other training sequences, other draws.", (1, 1000), default=5)
+@option(
+    "--draws=N",
+    "Different random encoders, used by the seeds in turn.  [default: one per seed; 5 of variants]",
+    (1,),
 )
-@click.option(
-    "--draws",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Different random encoders, used by the seeds in turn.  [default: one per seed; 5 of "
-    "variants]",
-)
-@click.option(
+@option(
     "--baseline",
-    type=click.Choice([*_BASELINES, "none"]),
-    multiple=True,
-    help="Baseline in the same table; repeatable.  [default: all: the encoder with random "
+    "Baseline in the same table; repeatable.  [default: all: the encoder with random "
     "weights, k-mer regression, the GenomicBenchmarks CNN]",
-)
-@click.option("--set", "sets", multiple=True, metavar="NAME", help="Only this set; repeatable.")
-@click.option(
-    "--most",
-    type=click.IntRange(0),
-    default=0,
-    metavar="N",
-    help="Use at most N sequences of a split, drawn once.  [default: all]",
-)
-@click.option(
-    "--kmers/--no-kmers",
-    default=True,
-    show_default=True,
-    help="Let validation append k-mer frequencies to the embedding.",
-)
-@click.option(
-    "--remove-leaks",
-    is_flag=True,
-    help="Leave out training sequences that occur in the test split, on either strand.",
-)
-@click.option(
-    "-t",
-    "--task",
-    "task",
+    [*_BASELINES, "none"],
     multiple=True,
-    metavar="NAME[,NAME]",
-    help="Variants: also what each changes in the log-odds of a task; repeatable.",
 )
-@click.option(
-    "--tss",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    metavar="BED",
-    help="Variants: starts of transcription; the distance to the nearest one is a baseline.",
+@option("--set=NAME sets", "Only this set; repeatable.", multiple=True)
+@option(
+    "--most=N", "Use at most N sequences of a split, drawn once.  [default: all]", (0,), default=0
 )
-@click.option(
-    "--window",
-    type=click.IntRange(1, 1_000_000_000),
-    metavar="N",
-    help="Variants: length of the model's windows, bp.  [default: as findna variants]",
+@_options.kmers
+@flag(
+    "--remove-leaks", "Leave out training sequences that occur in the test split, on either strand."
 )
-@click.option(
-    "--label",
-    default="LABEL",
-    show_default=True,
-    metavar="FIELD",
-    help="Variants: INFO field that is 1 with an effect, 0 without.",
+@option(
+    "-t --task=NAME[,NAME]",
+    "Variants: also what each changes in the log-odds of a task; repeatable.",
+    multiple=True,
 )
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help="Keep the figures of each set, report.json and report.md here.",
+@option(
+    "--tss=BED",
+    "Variants: starts of transcription; the distance to the nearest one is a baseline.",
+    FILE,
 )
-@click.option("--resume", is_flag=True, help="Go on: sets that -o holds are not measured again.")
+@option(
+    "--window=N",
+    "Variants: length of the model's windows, bp.  [default: as findna variants]",
+    (1, LONGEST),
+)
+@option(
+    "--label=FIELD", "Variants: INFO field that is 1 with an effect, 0 without.", default="LABEL"
+)
+@option("-o --output=FOLDER", "Keep the figures of each set, report.json and report.md here.", PATH)
+@flag("--resume", "Go on: sets that -o holds are not measured again.")
 @_options.device
-@click.option(
-    "--precision",
-    type=click.Choice(["fp32", "bf16"]),
-    default="fp32",
-    show_default=True,
-    help="Arithmetic of the encoder.",
-)
+@_options.precision
 @_options.threads
 @_options.force
 @_options.verbosity
@@ -172,10 +123,7 @@ def evaluate(genome: Path | None, suite: str, output: Path | None, **options: An
     """
     if options["resume"] and output is None:
         raise click.UsageError("--resume needs -o FOLDER")
-    given = settings_of(FineTuneConfig, options)
-    if given and options["mode"] != "full":
-        name = next(iter(given)).replace("_", "-")
-        raise click.UsageError(f"--{name} needs --mode full")
+    config = needing_mode_full(FineTuneConfig, options)
 
     if suite == "variants":
         _refuse(_OF_SEQUENCES, "does not go with --suite variants")
@@ -184,67 +132,41 @@ def evaluate(genome: Path | None, suite: str, output: Path | None, **options: An
     else:
         _refuse(_OF_VARIANTS, "needs --suite variants")
 
-    from contextlib import ExitStack
-
     from findna.evaluation.protocol import EvaluateOptions
     from findna.evaluation.protocol import evaluate as run_suite
     from findna.evaluation.report import summary_rows, to_markdown
     from findna.evaluation.runs import Run
     from findna.evaluation.variant_protocol import VariantOptions, evaluate_variants
     from findna.evaluation.variant_report import variant_markdown, variant_rows
-    from findna.genome.fasta import Genome
-    from findna.model.devices import Compute
     from findna.outputs.files import replaced
-    from findna.settings import from_dict
 
     _options.begin()
-    with ExitStack() as stack:
-        fasta = stack.enter_context(Genome(genome)) if genome is not None else None
-        run = Run(
-            options["data"],
-            Compute.on(options["device"], options["precision"]),
-            model=options["model"],
-            only=options["sets"],
-            folder=output,
-            resume=options["resume"],
-            force=options["force"],
-        )
+    with _options.opened_genome(genome) as fasta:
+        how = {"compute": _options.compute(options), "only": options["sets"], "folder": output}
+        run = _options.filled(Run, options, **how)
         if suite == "variants":
-            assert fasta is not None
-            of_variants = VariantOptions(
-                tasks=_options.listed(options["task"]),
-                tss=options["tss"],
-                window=options["window"],
-                label=options["label"],
-                draws=options["draws"] or 5,
-            )
+            tasks, draws = _options.listed(options["task"]), options["draws"] or 5
+            of_variants = _options.filled(VariantOptions, options, tasks=tasks, draws=draws)
             report = evaluate_variants(fasta, run, of_variants)
             text, table = variant_markdown(report), variant_rows(report["sets"])
         else:
             chosen = () if "none" in options["baseline"] else options["baseline"] or _BASELINES
-            of_sequences = EvaluateOptions(
-                mode=options["mode"],
+            of_sequences = _options.filled(
+                EvaluateOptions,
+                options,
                 baselines=tuple(name for name in _BASELINES if name in chosen),
-                seeds=options["seeds"],
                 draws=options["draws"] or options["seeds"],
-                most=options["most"],
-                kmers=options["kmers"],
-                remove_leaks=options["remove_leaks"],
-                config=from_dict(FineTuneConfig, given),
+                config=config,
             )
             report = run_suite(suite, run, of_sequences, fasta)
             text, table = to_markdown(report), summary_rows(report["sets"])
     if output is not None:
-        for name, content in (
-            ("report.json", json.dumps(report, indent=1) + "\n"),
-            ("report.md", text),
-        ):
+        as_json = json.dumps(report, indent=1) + "\n"
+        for name, content in (("report.json", as_json), ("report.md", text)):
             with replaced(output / name) as temporary:
                 temporary.write_text(content, encoding="utf-8")
     print_table(*table)
     for name in report["missing"]:
         _options.say(f"not measured: {name}")
-    _options.say(
-        f"{len(report['sets'])} sets in {report['about']['seconds']} s"
-        + (f" -> {output / 'report.md'}" if output is not None else "")
-    )
+    where = _options.arrow(output and output / "report.md")
+    _options.say(f"{len(report['sets'])} sets in {report['about']['seconds']} s{where}")

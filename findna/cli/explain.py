@@ -9,55 +9,38 @@ from typing import Any
 import click
 
 from findna.cli import _options
+from findna.cli._options import LONGEST, PATH, flag, option
 
 
 @click.command(short_help="Which bases matter: the effect of replacing each.")
 @_options.genome
 @click.argument("regions", required=False)
-@click.option(
-    "-t", "--task", metavar="NAME",
-    help="Measure the log-odds of a task, by name (findna tasks list) or folder.",
-)  # fmt: skip
-@click.option(
-    "--target", type=click.Choice(["mnm"]),
-    help="Instead of a task: the likelihood of each base, masked, by the model.",
-)  # fmt: skip
-@click.option(
-    "-m", "--model", metavar="NAME|FOLDER",
-    help="For --target: shipped model or model folder.  [default: tiny]",
-)  # fmt: skip
-@click.option(
-    "--class", "class_name", metavar="NAME",
-    help="Class whose log-odds are measured.  [default: the second of two]",
-)  # fmt: skip
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
-    help="HDF5 file to write: the effect of every replacement.",
-)  # fmt: skip
-@click.option(
-    "--track", type=click.Path(path_type=Path), metavar="FILE",
-    help="Importance of each base: .bedgraph, .bedgraph.gz (BGZF) or .bw; - is standard output."
+@option("-t --task=NAME", "Measure the log-odds of a task, by name (findna tasks list) or folder.")
+@option(
+    "--target", "Instead of a task: the likelihood of each base, masked, by the model.", ["mnm"]
+)
+@option("-m --model=NAME|FOLDER", "For --target: shipped model or model folder.  [default: tiny]")
+@option(
+    "--class=NAME class_name", "Class whose log-odds are measured.  [default: the second of two]"
+)
+@option("-o --output=FILE", "HDF5 file to write: the effect of every replacement.", PATH)
+@option(
+    "--track=FILE",
+    "Importance of each base: .bedgraph, .bedgraph.gz (BGZF) or .bw; - is standard output."
     "  [default: -, unless -o or --plot is given]",
-)  # fmt: skip
-@click.option(
-    "--plot", type=click.Path(path_type=Path), metavar="FILE",
-    help="Draw it: .png or .svg of one region, .pdf with a page for each.",
-)  # fmt: skip
+    PATH,
+)
+@option("--plot=FILE", "Draw it: .png or .svg of one region, .pdf with a page for each.", PATH)
 @_options.region_options
-@click.option(
-    "--context", type=click.IntRange(1, 1_000_000_000), metavar="N",
-    help="Read N bp with each region in their middle, and replace only the region's bases.",
-)  # fmt: skip
-@click.option("--both-strands", is_flag=True, help="Average with the reverse complement.")
-@click.option(
-    "--whole", is_flag=True, help="Allow windows longer than the model's training length.",
-)  # fmt: skip
-@click.option(
-    "--header", is_flag=True, help="Begin bedGraph with the weights and a track line.",
-)  # fmt: skip
-@click.option(
-    "--write-index", is_flag=True, help="Also a tabix index of --track NAME.bedgraph.gz.",
-)  # fmt: skip
+@option(
+    "--context=N",
+    "Read N bp with each region in their middle, and replace only the region's bases.",
+    (1, LONGEST),
+)
+@flag("--both-strands", "Average with the reverse complement.")
+@_options.whole
+@_options.track_header
+@flag("--write-index", "Also a tabix index of --track NAME.bedgraph.gz.")
 @_options.inference_options
 @_options.force
 @_options.verbosity

@@ -8,10 +8,9 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._settings import GroupedCommand, setting_options, settings_of
+from findna.cli._options import EXISTING, LONGEST, PATH, flag, option
+from findna.cli._settings import GroupedCommand, needing_mode_full, setting_options
 from findna.tasks.recipe import FineTuneConfig
-
-_DATA = click.Path(path_type=Path, exists=True)
 
 
 @click.command(
@@ -19,104 +18,60 @@ _DATA = click.Path(path_type=Path, exists=True)
     settings_title="With --mode full",
     short_help="Train a task on labelled sequences.",
 )
-@click.argument("genome", type=click.Path(path_type=Path), required=False)
-@click.option(
-    "-t",
-    "--task",
-    "task",
+@click.argument("genome", type=PATH, required=False)
+@option("-t --task=NAME", "Name of the task.", required=True)
+@option(
+    "--train=FILE|FOLDER",
+    "Labelled sequences: CSV, TSV, BED (with GENOME), FASTA, or a folder of splits.",
+    EXISTING,
     required=True,
-    metavar="NAME",
-    help="Name of the task.",
 )
-@click.option(
-    "--train",
-    type=_DATA,
-    required=True,
-    metavar="FILE|FOLDER",
-    help="Labelled sequences: CSV, TSV, BED (with GENOME), FASTA, or a folder of splits.",
+@option(
+    "--valid=FILE",
+    "To choose by.  [default: a fifth of --train, whole contigs where known]",
+    EXISTING,
 )
-@click.option(
-    "--valid",
-    type=_DATA,
-    metavar="FILE",
-    help="To choose by.  [default: a fifth of --train, whole contigs where known]",
-)
-@click.option("--test", type=_DATA, metavar="FILE", help="To measure on, once, at the end.")
-@click.option(
+@option("--test=FILE", "To measure on, once, at the end.", EXISTING)
+@option(
     "--mode",
-    type=click.Choice(["probe", "full"]),
+    "Train a linear head on the frozen encoder, or the encoder along with the head.",
+    ["probe", "full"],
     default="probe",
-    show_default=True,
-    help="Train a linear head on the frozen encoder, or the encoder along with the head.",
 )
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help="Task folder to write.  [default: $FINDNA_HOME/tasks/NAME]",
-)
-@click.option(
-    "-m",
-    "--model",
-    default="tiny",
-    show_default=True,
-    metavar="NAME|FOLDER",
-    help="Encoder to start from; see findna models list.",
-)
-@click.option(
+@option("-o --output=FOLDER", "Task folder to write.  [default: $FINDNA_HOME/tasks/NAME]", PATH)
+@option("-m --model=NAME|FOLDER", "Encoder to start from; see findna models list.", default="tiny")
+@option(
     "--kind",
-    type=click.Choice(["auto", "classes", "multilabel", "regression"]),
+    "Of the labels; auto: numbers that are not whole are a regression.",
+    ["auto", "classes", "multilabel", "regression"],
     default="auto",
-    show_default=True,
-    help="Of the labels; auto: numbers that are not whole are a regression.",
 )
-@click.option(
-    "--label-column",
-    metavar="NAME",
-    help="Column of the label; a,b,c are several targets.  [default: label; of BED the name]",
+@option(
+    "--label-column=NAME",
+    "Column of the label; a,b,c are several targets.  [default: label; of BED the name]",
 )
-@click.option(
-    "--class-names",
-    metavar="A,B,...",
-    help="Names for the classes, in their order; of two the second is the positive one.",
+@option(
+    "--class-names=A,B,...",
+    "Names for the classes, in their order; of two the second is the positive one.",
 )
-@click.option(
-    "--kmers/--no-kmers",
-    default=True,
-    show_default=True,
-    help="Let validation append k-mer frequencies to the embedding.",
+@_options.kmers
+@flag("--balanced", "Weight classes by the inverse of their frequency.")
+@flag("-s --stranded", "Read intervals on the minus strand as reverse complement.")
+@option(
+    "--window=N",
+    "Read N bp about the middle of each interval or sequence instead of the whole.",
+    (1, LONGEST),
 )
-@click.option("--balanced", is_flag=True, help="Weight classes by the inverse of their frequency.")
-@click.option(
-    "-s",
-    "--stranded",
-    is_flag=True,
-    help="Read intervals on the minus strand as reverse complement.",
-)
-@click.option(
-    "--window",
-    type=click.IntRange(1, 1_000_000_000),
-    metavar="N",
-    help="Read N bp about the middle of each interval or sequence instead of the whole.",
-)
-@click.option(
+@option(
     "--on-overlap",
-    type=click.Choice(["stop", "drop", "keep"]),
+    "Sequences of --train that are also in --valid or --test, on either strand.",
+    ["stop", "drop", "keep"],
     default="stop",
-    show_default=True,
-    help="Sequences of --train that are also in --valid or --test, on either strand.",
 )
 @_options.chrom_alias
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Of the validation split and of training.",
-)
-@click.option("--note", default="", help="A sentence for the card.")
-@click.option("--licence", default="", help="Licence of the weights, for the card.")
+@option("--seed", "Of the validation split and of training.", (0,), default=0, show_default=True)
+@option("--note", "A sentence for the card.", default="")
+@option("--licence", "Licence of the weights, for the card.", default="")
 @_options.inference_options
 @_options.force
 @_options.verbosity
@@ -136,60 +91,33 @@ def finetune(genome: Path | None, task: str, output: Path | None, **options: Any
       findna finetune --task strength --train mpra.csv --kind regression --label-column log2fc
     """
     import re
-    from contextlib import ExitStack
 
     if not re.fullmatch(r"[\w.-]+", task) or task.startswith("."):
         raise click.UsageError(
             f"--task {task}: a name of letters, digits, '.', '_' and '-'; -o names the folder"
         )
-    given = settings_of(FineTuneConfig, options)
-    if given and options["mode"] == "probe":
-        name = next(iter(given)).replace("_", "-")
-        raise click.UsageError(f"--{name} needs --mode full")
+    config = needing_mode_full(FineTuneConfig, options)
 
     from findna.commands.finetune import FineTuneOptions, SplitOptions, read_splits
     from findna.commands.finetune import finetune as train_task
-    from findna.genome.fasta import Genome, read_aliases
-    from findna.model.devices import Compute
     from findna.outputs.files import check_model_folder
-    from findna.settings import from_dict
     from findna.tasks.task import tasks_home
 
     _options.begin()
     folder = output or tasks_home() / task
     check_model_folder(folder, options["force"])
     names = options["class_names"]
-    how = FineTuneOptions(
-        mode=options["mode"],
-        class_names=names.split(",") if names else None,
-        kmers=options["kmers"],
-        balanced=options["balanced"],
-        config=from_dict(FineTuneConfig, given),
-        seed=options["seed"],
-    )
-    with ExitStack() as stack:
-        fasta = None
-        if genome is not None:
-            alias = options["chrom_alias"]
-            fasta = stack.enter_context(Genome(genome, read_aliases(alias) if alias else None))
-        reading = SplitOptions(
-            kind=options["kind"],
-            label_column=options["label_column"],
-            stranded=options["stranded"],
-            window=options["window"],
-            on_overlap=options["on_overlap"],
-            seed=options["seed"],
-        )
+    names = names.split(",") if names else None
+    how = _options.filled(FineTuneOptions, options, class_names=names, config=config)
+    with _options.opened_genome(genome, options["chrom_alias"]) as fasta:
+        reading = _options.filled(SplitOptions, options)
         splits = read_splits(options["train"], options["valid"], options["test"], fasta, reading)
     summary = train_task(
         splits,
         folder,
         how,
-        model=options["model"],
-        compute=Compute.on(options["device"], options["precision"], options["max_tokens"]),
-        note=options["note"],
-        licence=options["licence"],
-        force=options["force"],
+        compute=_options.compute(options),
+        **{name: options[name] for name in ("model", "note", "licence", "force")},
     )
     split = "test" if "test" in summary.metrics else "valid"
     shown = ", ".join(

@@ -7,16 +7,14 @@ from pathlib import Path
 import click
 
 from findna.cli import _options
+from findna.cli._options import PATH, option
 
 
 @click.command(short_help="Shards of a run to one output.")
-@click.argument(
-    "parts", nargs=-1, required=True, metavar="PART...", type=click.Path(path_type=Path),
-)  # fmt: skip
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
-    help="File to write; .gz is BGZF, .bcf BCF.  [default: standard output]",
-)  # fmt: skip
+@click.argument("parts", nargs=-1, required=True, metavar="PART...", type=PATH)
+@option(
+    "-o --output=FILE", "File to write; .gz is BGZF, .bcf BCF.  [default: standard output]", PATH
+)
 @_options.force
 @_options.verbosity
 def merge(parts: tuple[Path, ...], output: Path | None, force: bool) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from findna.cli import _options
-from findna.cli._tables import print_table
+from findna.cli._options import PATH, flag, option
+from findna.cli._tables import print_card, print_table
 
 
 @click.group()
@@ -50,7 +51,7 @@ def list_models() -> None:
 
 @models.command()
 @click.argument("model")
-@click.option("--json", "as_json", is_flag=True, help="Print config.json as it is.")
+@flag("--json as_json", "Print config.json as it is.")
 @_options.verbosity
 def info(model: str, as_json: bool) -> None:
     """Show the card of MODEL, a shipped name or a folder, and check its weights.
@@ -64,19 +65,7 @@ def info(model: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(read_config(checkpoint.folder), indent=2))
         return
-    card = checkpoint.folder / CARD
-    text = (
-        card.read_text("utf-8", "replace")
-        if card.is_file()
-        else f"# {checkpoint.name}\n\nThis folder has no card."
-    )
-    if sys.stdout.isatty():
-        from rich.console import Console
-        from rich.markdown import Markdown
-
-        Console().print(Markdown(text))
-    else:
-        click.echo(text.rstrip())
+    print_card(checkpoint.folder / CARD, checkpoint.name)
     if (checkpoint.folder / METRICS).is_file():
         history = read_history(checkpoint.folder)
         click.echo(f"\n## Training\n\n{history.verdict}\n")
@@ -92,14 +81,7 @@ def info(model: str, as_json: bool) -> None:
 
 @models.command()
 @click.argument("run", metavar="MODEL|METRICS", type=click.Path(path_type=Path, exists=True))
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="FILE",
-    help=".html, .pdf, .png or .svg.",
-)
+@option("-o --output=FILE", ".html, .pdf, .png or .svg.", PATH, required=True)
 @_options.force
 @_options.verbosity
 def report(run: Path, output: Path, force: bool) -> None:
@@ -120,19 +102,8 @@ def report(run: Path, output: Path, force: bool) -> None:
 
 @models.command("import")
 @click.argument("published", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Model folder to write.",
-)
-@click.option(
-    "--teacher/--student",
-    default=True,
-    show_default=True,
-    help="Which of the two networks to take.",
-)
+@option("-o --output", "Model folder to write.", PATH, required=True)
+@option("--teacher/--student", "Which of the two networks to take.", default=True)
 @_options.force
 @_options.verbosity
 def import_model(published: Path, output: Path, teacher: bool, force: bool) -> None:

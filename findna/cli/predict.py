@@ -8,37 +8,29 @@ from typing import Any
 import click
 
 from findna.cli import _options
+from findna.cli._options import PATH, flag, option
 
 
 @click.command(short_help="Label and probability per region.")
 @_options.genome
 @click.argument("regions", required=False)
 @_options.task_names
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
-    help="File to write; .gz is BGZF.  [default: standard output]",
-)  # fmt: skip
-@click.option(
-    "-O", "--output-type", "form", type=click.Choice(["bed", "tsv", "jsonl"]),
-    help="Rows as they were with new columns, the same with a header, or JSON lines."
-    "  [default: by the name of the output, else bed; tsv without REGIONS]",
-)  # fmt: skip
-@click.option(
-    "--bed6", is_flag=True,
-    help="Six columns for browsers: name is the label, score 1000 times the probability.",
-)  # fmt: skip
-@click.option(
-    "--header", is_flag=True,
-    help="Repeat header lines of REGIONS, and name the new columns and the weights.",
-)  # fmt: skip
-@click.option("--all-classes", is_flag=True, help="Also the probability of every class.")
-@click.option(
-    "--min-prob", type=click.FloatRange(0, 1), metavar="P",
-    help="Only rows where a task gives at least this probability.",
-)  # fmt: skip
-@click.option(
-    "--write-index", is_flag=True, help="Also a tabix index of -o NAME.bed.gz (sorted rows).",
-)  # fmt: skip
+@option("-o --output=FILE", "File to write; .gz is BGZF.  [default: standard output]", PATH)
+@option(
+    "-O --output-type form",
+    "Rows as they were with new columns, the same with a header, or JSON lines.  [default: "
+    "by the name of the output, else bed; tsv without REGIONS]",
+    ["bed", "tsv", "jsonl"],
+)
+@flag("--bed6", "Six columns for browsers: name is the label, score 1000 times the probability.")
+@flag("--header", "Repeat header lines of REGIONS, and name the new columns and the weights.")
+@flag("--all-classes", "Also the probability of every class.")
+@option(
+    "--min-prob=P",
+    "Only rows where a task gives at least this probability.",
+    click.FloatRange(0, 1),
+)
+@flag("--write-index", "Also a tabix index of -o NAME.bed.gz (sorted rows).")
 @_options.region_options
 @_options.part_options
 @_options.inference_options

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from findna.cli import _options
+from findna.cli._options import EXISTING, FILE, PATH, flag, option
 from findna.cli._settings import GroupedCommand, removed_options, setting_options, settings_of
 from findna.model.config import SIZES, EncoderConfig
 from findna.pretraining.recipe import (
@@ -46,71 +47,37 @@ def _help_by_preset(section: str) -> Callable[[dataclasses.Field[Any]], str]:
     settings_title="Recipe (each is also a key of --config; docs/training.md)",
 )
 @_options.genome
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Model folder to write.",
-)
-@click.option(
+@option("-o --output", "Model folder to write.", PATH, required=True)
+@option(
     "--preset",
-    type=click.Choice(list(PRESETS)),
+    "Recipe to start from: the published one, or findna's.",
+    list(PRESETS),
     default="findna",
-    show_default=True,
-    help="Recipe to start from: the published one, or findna's.",
 )
-@click.option(
-    "--size",
-    type=click.Choice(list(SIZES)),
-    default="tiny",
-    show_default=True,
-    help="Encoder of about 1.7, 5 or 12.6 million parameters.",
+@option(
+    "--size", "Encoder of about 1.7, 5 or 12.6 million parameters.", list(SIZES), default="tiny"
 )
-@click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="YAML file of settings; options given here win over it.",
+@option("--config config_file", "YAML file of settings; options given here win over it.", FILE)
+@option("--tokens=N", "Train on this many nucleotides, instead of --steps.", (1,))
+@option("--regions", "BED: draw windows only from these intervals.", FILE)
+@option("--exclude", "BED: never draw from these (a blacklist).", FILE)
+@option(
+    "--holdout=CONTIG", "Measure on this contig and never train on it; repeatable.", multiple=True
 )
-@click.option(
-    "--tokens",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Train on this many nucleotides, instead of --steps.",
+@option(
+    "--probe=FILE",
+    "Labelled sequences: at each evaluation a linear probe of the frozen teacher is fitted "
+    "on some of them and measured on others.",
+    EXISTING,
 )
-@click.option(
-    "--regions",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="BED: draw windows only from these intervals.",
+@option(
+    "--report=FILE",
+    "Draw the curves when the run ends: .html, .pdf, .png or .svg (needs findna[plot]).",
+    click.Path(path_type=Path, dir_okay=False),
 )
-@click.option(
-    "--exclude",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="BED: never draw from these (a blacklist).",
-)
-@click.option(
-    "--holdout",
-    multiple=True,
-    metavar="CONTIG",
-    help="Measure on this contig and never train on it; repeatable.",
-)
-@click.option(
-    "--probe",
-    type=click.Path(path_type=Path, exists=True),
-    metavar="FILE",
-    help="Labelled sequences: at each evaluation a linear probe of the frozen teacher is fitted on "
-    "some of them and measured on others.",
-)
-@click.option(
-    "--report",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Draw the curves when the run ends: .html, .pdf, .png or .svg (needs findna[plot]).",
-)
-@click.option("--resume", is_flag=True, help="Continue an interrupted run of the same settings.")
-@click.option("--note", default="", help="A sentence for the model card.")
-@click.option("--licence", default="", help="Licence of the weights, for the model card.")
+@flag("--resume", "Continue an interrupted run of the same settings.")
+@option("--note", "A sentence for the model card.", default="")
+@option("--licence", "Licence of the weights, for the model card.", default="")
 @_options.device
 @_options.threads
 @_options.force
@@ -152,15 +119,8 @@ def pretrain(
     from findna.pretraining.processes import training_job
 
     _options.begin()
-    data = TrainingData(
-        genome,
-        regions=options["regions"],
-        exclude=options["exclude"],
-        heldout=options["holdout"],
-        probe=options["probe"],
-    )
-    kept = ("resume", "force", "note", "licence", "report")
-    run = TrainingRun(output, **{name: options[name] for name in kept})
+    data = _options.filled(TrainingData, options, fasta=genome, heldout=options["holdout"])
+    run = _options.filled(TrainingRun, options, folder=output)
     with training_job(device) as own_device:
         yaml = read_yaml(config_file) if config_file else {}
         config = from_preset(preset, {"encoder": SIZES[size]}, yaml, given)

@@ -8,60 +8,54 @@ from typing import Any
 import click
 
 from findna.cli import _options
+from findna.cli._options import LONGEST, PATH, flag, option
 
 
 @click.command(short_help="A task's probability along the genome, as a track.")
 @_options.genome
-@click.option(
-    "-t", "--task", "task", required=True, metavar="NAME",
-    help="Task, by name (findna tasks list) or folder.",
-)  # fmt: skip
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
-    help="File to write; .gz is BGZF.  [default: standard output]",
-)  # fmt: skip
-@click.option(
-    "-O", "--output-type", "form", type=click.Choice(["bedgraph", "bigwig"]),
-    help="Format of the track.  [default: bigwig for .bw and .bigWig, else bedgraph]",
-)  # fmt: skip
-@click.option(
-    "--regions", metavar="BED", help="Scan only these intervals; - is standard input.",
-)  # fmt: skip
-@click.option(
-    "-r", "--region", multiple=True, metavar="CHROM:START-END",
-    help="Scan only this region, as in samtools, 1-based and inclusive; repeatable.",
-)  # fmt: skip
-@click.option(
-    "--class", "class_name", metavar="NAME",
-    help="Class whose probability makes the track.  [default: the second of two]",
-)  # fmt: skip
-@click.option(
-    "--window", type=click.IntRange(1, 1_000_000_000), metavar="N",
-    help="Length of a window, bp.  [default: that of the task's training sequences]",
-)  # fmt: skip
-@click.option(
-    "--step", type=click.IntRange(1, 1_000_000_000), metavar="N",
-    help="From one window to the next, bp.  [default: a sixth of the window]",
-)  # fmt: skip
-@click.option(
-    "--strand", type=click.Choice(["+", "-"]), default="+", show_default=True,
-    help="Read windows as they are, or as their reverse complement.",
-)  # fmt: skip
-@click.option(
-    "--max-n", type=click.FloatRange(0, 1), default=0.5, show_default=True, metavar="SHARE",
-    help="Windows with more N than this have no value.",
-)  # fmt: skip
-@click.option(
-    "--on-error", type=click.Choice(["stop", "skip", "null"]), default="stop", show_default=True,
-    help="Regions that cannot be read: stop before any work, or leave a gap (skip and null).",
-)  # fmt: skip
+@option("-t --task=NAME", "Task, by name (findna tasks list) or folder.", required=True)
+@option("-o --output=FILE", "File to write; .gz is BGZF.  [default: standard output]", PATH)
+@option(
+    "-O --output-type form",
+    "Format of the track.  [default: bigwig for .bw and .bigWig, else bedgraph]",
+    ["bedgraph", "bigwig"],
+)
+@option("--regions=BED", "Scan only these intervals; - is standard input.")
+@option(
+    "-r --region=CHROM:START-END",
+    "Scan only this region, as in samtools, 1-based and inclusive; repeatable.",
+    multiple=True,
+)
+@option(
+    "--class=NAME class_name",
+    "Class whose probability makes the track.  [default: the second of two]",
+)
+@option(
+    "--window=N",
+    "Length of a window, bp.  [default: that of the task's training sequences]",
+    (1, LONGEST),
+)
+@option(
+    "--step=N", "From one window to the next, bp.  [default: a sixth of the window]", (1, LONGEST)
+)
+@option(
+    "--strand", "Read windows as they are, or as their reverse complement.", ["+", "-"], default="+"
+)
+@option(
+    "--max-n=SHARE",
+    "Windows with more N than this have no value.",
+    click.FloatRange(0, 1),
+    default=0.5,
+)
+@option(
+    "--on-error",
+    "Regions that cannot be read: stop before any work, or leave a gap (skip and null).",
+    ["stop", "skip", "null"],
+    default="stop",
+)
 @_options.chrom_alias
-@click.option(
-    "--header", is_flag=True, help="Begin bedGraph with the weights and a track line.",
-)  # fmt: skip
-@click.option(
-    "--write-index", is_flag=True, help="Also a tabix index of -o NAME.bedgraph.gz.",
-)  # fmt: skip
+@_options.track_header
+@flag("--write-index", "Also a tabix index of -o NAME.bedgraph.gz.")
 @_options.inference_options
 @_options.force
 @_options.verbosity

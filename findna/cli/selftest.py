@@ -10,7 +10,7 @@ from findna.cli._checks import print_checks
 
 @click.command(short_help="Does findna compute here what it should?")
 @_options.device
-@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines.")
+@_options.as_json
 @_options.verbosity
 def selftest(device: str, as_json: bool) -> None:
     """Check the weights that ship, and what they give on this machine and device.

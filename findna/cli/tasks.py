@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 
 import click
 
 from findna.cli import _options
-from findna.cli._tables import print_table
+from findna.cli._options import flag
+from findna.cli._tables import print_card, print_table
 
 
 @click.group()
@@ -68,7 +68,7 @@ def _figure(metrics: Any) -> str:
 
 @tasks.command()
 @click.argument("task")
-@click.option("--json", "as_json", is_flag=True, help="Print task.json as it is.")
+@flag("--json as_json", "Print task.json as it is.")
 @_options.verbosity
 def info(task: str, as_json: bool) -> None:
     """Show the card of TASK, a name or a folder."""
@@ -79,19 +79,7 @@ def info(task: str, as_json: bool) -> None:
         click.echo(json.dumps(read_task(folder)[1], indent=2))
         return
     loaded = load_task(task)
-    card = folder / CARD
-    text = (
-        card.read_text("utf-8", "replace")
-        if card.is_file()
-        else f"# {loaded.name}\n\nThis folder has no card."
-    )
-    if sys.stdout.isatty():
-        from rich.console import Console
-        from rich.markdown import Markdown
-
-        Console().print(Markdown(text))
-    else:
-        click.echo(text.rstrip())
+    print_card(folder / CARD, loaded.name)
     if loaded.record.get("digest") != loaded.digest:
         click.echo(
             f"findna: the task is {loaded.digest[:12]}, task.json says "

@@ -6,11 +6,12 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from findna.cli import _options
+from findna.cli._options import PATH, flag, option
 
 if TYPE_CHECKING:
     from findna.commands.validate import Report
@@ -20,64 +21,25 @@ _MOST_CLASSES = 20  # that are listed
 
 
 @click.command(short_help="What a run would do, and all that is wrong with its input.")
-@click.argument("genome", type=click.Path(path_type=Path))
-@click.argument(
-    "data", required=False, metavar="[REGIONS|VCF|LABELLED]", type=click.Path(path_type=Path)
-)
+@click.argument("genome", type=PATH)
+@click.argument("data", required=False, metavar="[REGIONS|VCF|LABELLED]", type=PATH)
 @_options.placement_options
 @_options.chrom_alias
-@click.option(
-    "--labelled",
-    is_flag=True,
-    help="These are labelled sequences, also if they look like BED or a FASTA.",
-)
-@click.option(
+@flag("--labelled", "These are labelled sequences, also if they look like BED or a FASTA.")
+@option(
     "--kind",
-    type=click.Choice(["auto", "classes", "multilabel", "regression"]),
+    "Of the labels, as for findna finetune.",
+    ["auto", "classes", "multilabel", "regression"],
     default="auto",
-    show_default=True,
-    help="Of the labels, as for findna finetune.",
 )
-@click.option(
-    "--label-column",
-    metavar="NAME",
-    help="Column of the label, as for findna finetune.",
-)
-@click.option(
-    "-m",
-    "--model",
-    default="tiny",
-    show_default=True,
-    metavar="NAME|FOLDER",
-    help="Model to estimate time and memory of.",
-)
-@click.option(
-    "--no-estimate",
-    is_flag=True,
-    help="No estimate of time and memory; loads no model.",
-)
+@option("--label-column=NAME", "Column of the label, as for findna finetune.")
+@option("-m --model=NAME|FOLDER", "Model to estimate time and memory of.", default="tiny")
+@flag("--no-estimate", "No estimate of time and memory; loads no model.")
 @_options.device
 @_options.threads
-@click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/formats.md).")
+@flag("--json as_json", "One JSON object (docs/formats.md).")
 @_options.verbosity
-def validate(
-    genome: Path,
-    data: Path | None,
-    stranded: bool,
-    split: bool,
-    flank: int,
-    window: int | None,
-    anchor: str,
-    out_of_bounds: str,
-    chrom_alias: Path | None,
-    labelled: bool,
-    kind: str,
-    label_column: str | None,
-    model: str,
-    no_estimate: bool,
-    device: str,
-    as_json: bool,
-) -> None:
+def validate(genome: Path, data: Path | None, labelled: bool, as_json: bool, **given: Any) -> None:
     """Read regions (BED), a VCF or a labelled set against GENOME (FASTA), and report.
 
     Says how many rows could be read and why others could not, what contigs were meant, which
@@ -93,31 +55,24 @@ def validate(
       findna validate labelled.csv --json | jq .labels
       findna validate genome.fa regions.bed --no-estimate -q && findna embed genome.fa ...
     """
-    if split and (flank or window is not None):
-        raise click.UsageError("--split cannot be combined with --flank or --window")
-
-    from contextlib import ExitStack
+    options = _options.placement(given)
 
     from findna.commands.validate import validate as run
-    from findna.genome.fasta import Genome, read_aliases
-    from findna.genome.regions import RegionOptions
     from findna.labelled.rows import TABLE, suffix
 
-    _options.begin()
     first: Path | None = genome
     if data is None and (labelled or genome.is_dir() or suffix(genome) in TABLE):
         first, data = None, genome
-    aliases = read_aliases(chrom_alias) if chrom_alias else None
-    with ExitStack() as stack:
+    with _options.opened_genome(first, given["chrom_alias"]) as fasta:
         report = run(
-            stack.enter_context(Genome(first, aliases)) if first is not None else None,
+            fasta,
             data,
-            options=RegionOptions(stranded, split, flank, window, anchor, out_of_bounds == "pad"),
+            options=options,
             labelled=labelled,
-            kind=kind,
-            label_column=label_column,
-            model=None if no_estimate else model,
-            device=device,
+            kind=given["kind"],
+            label_column=given["label_column"],
+            model=None if given["no_estimate"] else given["model"],
+            device=given["device"],
         )
     if as_json:
         click.echo(json.dumps(report.facts()))

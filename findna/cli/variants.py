@@ -10,68 +10,71 @@ from typing import Any
 import click
 
 from findna.cli import _options
+from findna.cli._options import LONGEST, PATH, flag, option
 
 
 @click.command(short_help="Scores of the variants of a VCF.")
 @_options.genome
 @click.argument("variants", metavar="VCF")
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
-    help="File to write: .vcf, .vcf.gz (BGZF), .bcf or .tsv.  [default: standard output]",
-)  # fmt: skip
-@click.option(
-    "-O", "--output-type", "form", type=click.Choice(["vcf", "bcf", "tsv"]),
-    help="The records with more INFO, or one row per allele.  [default: by the name of the "
+@option(
+    "-o --output=FILE",
+    "File to write: .vcf, .vcf.gz (BGZF), .bcf or .tsv.  [default: standard output]",
+    PATH,
+)
+@option(
+    "-O --output-type form",
+    "The records with more INFO, or one row per allele.  [default: by the name of the "
     "output, else vcf]",
-)  # fmt: skip
-@click.option(
-    "-m", "--model", default="tiny", show_default=True, metavar="NAME|FOLDER",
-    help="Shipped model or model folder; see findna models list.",
-)  # fmt: skip
-@click.option(
-    "--scores", default="dist,llr", show_default=True, metavar="LIST",
-    help="dist: cosine distance of embeddings; llr: masked log-likelihood ratio; none.",
-)  # fmt: skip
-@click.option(
-    "-t", "--task", "task", multiple=True, metavar="NAME[,NAME]",
-    help="Also log-odds of a task for both alleles, and their difference; repeatable.",
-)  # fmt: skip
-@click.option(
-    "--class", "class_name", multiple=True, metavar="NAME",
-    help="Of tasks with more than two classes, which to report; repeatable.  [default: all]",
-)  # fmt: skip
-@click.option(
-    "--window", type=click.IntRange(1, 1_000_000_000), metavar="N",
-    help="Length of the windows around each variant, bp."
-    "  [default: 512, or what the model was trained on if that is less]",
-)  # fmt: skip
-@click.option(
-    "--whole", is_flag=True, help="Allow windows longer than the model's training length.",
-)  # fmt: skip
-@click.option(
-    "--strand", type=click.Choice(["both", "+", "-"]), default="both", show_default=True,
-    help="Read in both directions and average, or in one.",
-)  # fmt: skip
-@click.option(
-    "--haplotype", metavar="SAMPLE",
-    help="Score on this sample's haplotypes: with its other phased alleles in both windows. Needs "
-    "sorted records.",
-)  # fmt: skip
-@click.option(
-    "--ref-mismatch", type=click.Choice(["stop", "null"]), default="stop", show_default=True,
-    help="Records that do not fit the genome: stop before any work, or keep them without scores.",
-)  # fmt: skip
+    ["vcf", "bcf", "tsv"],
+)
+@_options.model
+@option(
+    "--scores=LIST",
+    "dist: cosine distance of embeddings; llr: masked log-likelihood ratio; none.",
+    default="dist,llr",
+)
+@option(
+    "-t --task=NAME[,NAME]",
+    "Also log-odds of a task for both alleles, and their difference; repeatable.",
+    multiple=True,
+)
+@option(
+    "--class=NAME class_name",
+    "Of tasks with more than two classes, which to report; repeatable.  [default: all]",
+    multiple=True,
+)
+@option(
+    "--window=N",
+    "Length of the windows around each variant, bp.  [default: 512, or what the model was "
+    "trained on if that is less]",
+    (1, LONGEST),
+)
+@_options.whole
+@option(
+    "--strand",
+    "Read in both directions and average, or in one.",
+    ["both", "+", "-"],
+    default="both",
+)
+@option(
+    "--haplotype=SAMPLE",
+    "Score on this sample's haplotypes: with its other phased alleles in both windows. "
+    "Needs sorted records.",
+)
+@option(
+    "--ref-mismatch",
+    "Records that do not fit the genome: stop before any work, or keep them without scores.",
+    ["stop", "null"],
+    default="stop",
+)
 @_options.chrom_alias
-@click.option(
-    "--embeddings", type=click.Path(path_type=Path), metavar="FILE",
-    help="Also write the vectors of both windows, and their difference, to HDF5.",
-)  # fmt: skip
-@click.option(
-    "--no-version", is_flag=True, help="Leave out the ##findnaCommand line of the header.",
-)  # fmt: skip
-@click.option(
-    "--write-index", is_flag=True, help="Also an index: .tbi of .vcf.gz, .csi of .bcf.",
-)  # fmt: skip
+@option(
+    "--embeddings=FILE",
+    "Also write the vectors of both windows, and their difference, to HDF5.",
+    PATH,
+)
+@flag("--no-version", "Leave out the ##findnaCommand line of the header.")
+@flag("--write-index", "Also an index: .tbi of .vcf.gz, .csi of .bcf.")
 @_options.part_options
 @_options.inference_options
 @_options.force

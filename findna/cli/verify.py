@@ -8,24 +8,19 @@ import click
 
 from findna.cli import _options
 from findna.cli._checks import print_checks
+from findna.cli._options import PATH, flag, option
 
 
 @click.command(short_help="Do rows of an embedding file come out the same again?")
-@click.argument("embeddings", metavar="OUT.h5", type=click.Path(path_type=Path))
+@click.argument("embeddings", metavar="OUT.h5", type=PATH)
 @_options.genome
-@click.option(
-    "-m", "--model", metavar="NAME|FOLDER",
-    help="Model that made the file.  [default: the name in the file]",
-)  # fmt: skip
-@click.option(
-    "--rows", type=click.IntRange(min=1), default=100, show_default=True, metavar="N",
-    help="Rows to compute again, spread evenly over the file.",
-)  # fmt: skip
-@click.option("--all", "every", is_flag=True, help="Compute every row again.")
+@option("-m --model=NAME|FOLDER", "Model that made the file.  [default: the name in the file]")
+@option("--rows=N", "Rows to compute again, spread evenly over the file.", (1,), default=100)
+@flag("--all every", "Compute every row again.")
 @_options.chrom_alias
 @_options.device
 @_options.threads
-@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines.")
+@_options.as_json
 @_options.verbosity
 def verify(
     embeddings: Path,
@@ -49,11 +44,8 @@ def verify(
       findna verify regions.h5 genome.fa -m model/ --all --json > report.json
     """
     from findna.commands.verify import verify as run
-    from findna.genome.fasta import Genome, read_aliases
 
-    _options.begin()
-    aliases = read_aliases(chrom_alias) if chrom_alias else None
-    with Genome(genome, aliases) as fasta:
+    with _options.opened_genome(genome, chrom_alias) as fasta:
         about = {"file": str(embeddings), "genome": str(genome)}
         checks = run(embeddings, fasta, model=model, rows=None if every else rows, device=device)
         print_checks(about, checks, as_json)

@@ -90,9 +90,14 @@ def estimate_embed(
     measured, n = seconds(batch * max(min(int(_SECONDS / first), _MOST_BATCHES), 1))
     memory, on_gpu = _memory(compute.device)
     return Estimate(
-        "embed", checkpoint.name, checkpoint.digest, describe(compute.device), measured / n * total,
-        memory, on_gpu,
-    )  # fmt: skip
+        "embed",
+        checkpoint.name,
+        checkpoint.digest,
+        describe(compute.device),
+        measured / n * total,
+        memory,
+        on_gpu,
+    )
 
 
 def _shortened(region: Region) -> Region:
@@ -122,9 +127,14 @@ def estimate_variants(
     measured = seconds(n)
     memory, on_gpu = _memory(compute.device)
     return Estimate(
-        "variants", checkpoint.name, checkpoint.digest, describe(compute.device),
-        measured / n * alleles, memory, on_gpu,
-    )  # fmt: skip
+        "variants",
+        checkpoint.name,
+        checkpoint.digest,
+        describe(compute.device),
+        measured / n * alleles,
+        memory,
+        on_gpu,
+    )
 
 
 def _memory(device: torch.device) -> tuple[int, int | None]:

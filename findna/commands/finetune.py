@@ -290,10 +290,7 @@ def finetune(
         features=probe.features,
         temperature=temperature,
     )
-    data = {
-        "train": _describe_set(train),
-        "valid": _describe_set(valid, source=splits.valid_from),
-    }
+    data = {"train": _describe_set(train), "valid": _describe_set(valid, source=splits.valid_from)}
     if test is not None:
         data["test"] = _describe_set(test)
     seconds = time.monotonic() - started

@@ -193,13 +193,7 @@ def _train_beside_first(run: TrainingRun, config: PretrainConfig, device: torch.
     corpus = Corpus.mapped(tokens, stretches).to(device)
     torch.distributed.barrier()  # the first process removes the file at its end
     return pretrain(
-        config,
-        corpus,
-        corpus,
-        run.folder,
-        device=device,
-        resume=run.resume,
-        provenance=provenance,
+        config, corpus, corpus, run.folder, device=device, resume=run.resume, provenance=provenance
     )
 
 

@@ -174,10 +174,7 @@ class WindowReader:
 
 
 def window_values(
-    reader: WindowReader,
-    task: Task,
-    output: int,
-    compute: Compute,
+    reader: WindowReader, task: Task, output: int, compute: Compute
 ) -> Iterator[Segment]:
     """Yield each window with one of the task's outputs, in order."""
     features = task.config.features

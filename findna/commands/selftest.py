@@ -90,9 +90,8 @@ def selftest(device: str = "auto") -> Iterator[Check]:
     opposite = [reverse_complement(sequence) for sequence in sequences]
     flipped = _vectors(encoder, opposite, compute, both_strands=True)
     yield Check.within(
-        "strands", largest(flipped, both), SAME_MACHINE,
-        "--both-strands of each reverse complement",
-    )  # fmt: skip
+        "strands", largest(flipped, both), SAME_MACHINE, "--both-strands of each reverse complement"
+    )
     rough = _vectors(encoder, sequences, replace(compute, precision="bf16"))
     yield Check.within("precision", largest(rough, expected), BF16, f"bf16 beside fp32 on {where}")
     if target.type == "cpu":
@@ -117,11 +116,7 @@ def _sequences() -> list[Tokens]:
 
 
 def _vectors(
-    encoder: Encoder,
-    sequences: list[Tokens],
-    compute: Compute,
-    *,
-    both_strands: bool = False,
+    encoder: Encoder, sequences: list[Tokens], compute: Compute, *, both_strands: bool = False
 ) -> Vectors:
     """Mean vector of each sequence; shape (n, dim)."""
     source = Sequences(sequences)
@@ -165,9 +160,11 @@ def _known_answer(checkpoint: Checkpoint, compute: Compute) -> Check:
     tokens = encode(known["sequence"])
     (found,) = _vectors(checkpoint.model.encoder, [tokens], compute)
     return Check.within(
-        "known answer", relative(found, np.array(known["mean"])), OTHER_MACHINE,
+        "known answer",
+        relative(found, np.array(known["mean"])),
+        OTHER_MACHINE,
         f"the stored vector of a sequence of {len(tokens)} bp",
-    )  # fmt: skip
+    )
 
 
 def _threads(encoder: Encoder, sequences: list[Tokens]) -> Check:

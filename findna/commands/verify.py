@@ -130,10 +130,11 @@ def verify(
         options = _Options(stored)
         compute = replace(compute, precision=options.precision)
         yield Check(
-            "structure", True,
+            "structure",
+            True,
             f"{stored.rows} rows of {stored.dim} {stored.dtype}: {', '.join(stored.datasets)}"
             + (", uns/per_base" if stored.per_base else ""),
-        )  # fmt: skip
+        )
         checkpoint = _checkpoint(stored, model)
         yield _weights(stored, checkpoint)
         yield _contigs(stored, genome)
@@ -177,9 +178,10 @@ def _weights(stored: StoredEmbeddings, checkpoint: Checkpoint) -> Check:
     if digest == checkpoint.digest:
         return Check("weights", True, f"model {checkpoint.name} {digest[:12]}")
     return Check(
-        "weights", False,
+        "weights",
+        False,
         f"made with {digest[:12]}, but model {checkpoint.name} is {checkpoint.digest[:12]}",
-    )  # fmt: skip
+    )
 
 
 def _contigs(stored: StoredEmbeddings, genome: Genome) -> Check:
@@ -197,10 +199,11 @@ def _contigs(stored: StoredEmbeddings, genome: Genome) -> Check:
     ]
     more = len(different) - len(said)
     return Check(
-        "contigs", False,
+        "contigs",
+        False,
         f"{genome.path.name} is not what was read ({facts.get('file')}): {', '.join(said)}"
         + (f" and {more} more" if more else ""),
-    )  # fmt: skip
+    )
 
 
 class _Comparison:

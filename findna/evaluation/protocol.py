@@ -298,10 +298,7 @@ def evaluate_set(
 
 
 def evaluate(
-    suite: str,
-    run: Run,
-    options: EvaluateOptions = EvaluateOptions(),
-    genome: Genome | None = None,
+    suite: str, run: Run, options: EvaluateOptions = EvaluateOptions(), genome: Genome | None = None
 ) -> dict[str, Any]:
     """Evaluate a model on the sets of a suite.
 

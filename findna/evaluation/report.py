@@ -12,11 +12,7 @@ from findna.labelled.metrics import METRICS, NAMES, PRIMARY
 
 MODEL = "findna"
 """What the evaluated model is called among the methods."""
-BASELINES = {
-    "random": "random weights",
-    "k-mers": "k-mers",
-    "cnn": "CNN",
-}
+BASELINES = {"random": "random weights", "k-mers": "k-mers", "cnn": "CNN"}
 
 
 def mean_of(result: dict[str, Any], method: str, metric: str) -> float | None:

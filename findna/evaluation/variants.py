@@ -165,10 +165,7 @@ def plain_rankings(
     rankings = []
     if far is not None:
         both = np.column_stack((gc, np.log1p(far)))
-        rankings = [
-            Ranking(TSS, "low", -far),
-            _regression(f"GC content and {TSS}", both, data),
-        ]
+        rankings = [Ranking(TSS, "low", -far), _regression(f"GC content and {TSS}", both, data)]
     return [
         *rankings,
         Ranking("transversion", "yes", np.array(transversion, float)),

@@ -163,10 +163,7 @@ class RegionSource:
     """
 
     def __init__(
-        self,
-        name: str,
-        rows: Callable[[], Iterator[BedRow]],
-        path: Path | None = None,
+        self, name: str, rows: Callable[[], Iterator[BedRow]], path: Path | None = None
     ) -> None:
         self.name = name
         self.rows = rows

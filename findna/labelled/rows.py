@@ -79,6 +79,24 @@ def stop(status: str, error: FindnaError) -> None:
     raise error
 
 
+@dataclass(frozen=True)
+class RowOptions:
+    """What of a set is read, and what becomes of rows that cannot be.
+
+    Parameters
+    ----------
+    label_column, stranded, window
+        See `findna.labelled.sets.read_labelled`.
+    on_problem : callable
+        Gets each row that cannot be read; by default the first one is raised.
+    """
+
+    label_column: str | None = None
+    stranded: bool = True
+    window: int | None = None
+    on_problem: OnProblem = stop
+
+
 def natural(text: str) -> tuple[bool, float, str]:
     """Sorts numbers by value, then words alphabetically."""
     number = NUMBER.fullmatch(text)
@@ -160,27 +178,22 @@ def parse_sequence(text: str, where: str) -> Tokens:
 def read_file(
     path: Path,
     genome: Genome | None,
+    options: RowOptions = RowOptions(),
     *,
-    label_column: str | None = None,
     targets: Sequence[str] = (),
     cut_names: bool = True,
-    stranded: bool = True,
-    window: int | None = None,
-    on_problem: OnProblem = stop,
 ) -> RawRows:
-    """Rows of a table, BED or FASTA file, or of standard input.
+    """Read the rows of a table, BED or FASTA file, or of standard input.
+
+    Intervals are cut to ``options.window`` about their middle; sequences are not.
 
     Parameters
     ----------
-    label_column : str, optional
-        See `findna.labelled.sets.read_labelled`.
     targets : sequence of str
-        Label columns of a table, if it has all of these and ``label_column`` is not given.
+        Label columns of a table, if it has all of these and no label column is given.
     cut_names : bool
         Where every name of a BED file has the same number of ``|``, as in ``class|split|id``,
-        and ``label_column`` is not given, the label is what comes before the first.
-    window : int, optional
-        Length of what is read of each interval, about its middle; sequences are not cut.
+        and no label column is given, the label is what comes before the first.
     """
     name = display_name(path)
     if not path.exists() and not is_stdin(path):
@@ -188,12 +201,10 @@ def read_file(
     with open_input(path) as file:
         form, lines = _form(path, numbered_lines(file, name))
         if form == "bed":
-            return _read_bed(
-                lines, name, genome, label_column, cut_names, stranded, window, on_problem
-            )
+            return _read_bed(lines, name, genome, options, cut_names)
         if form == "fasta":
-            return _read_fasta(lines, name, label_column, on_problem)
-        return _read_table(lines, name, label_column, targets, on_problem)
+            return _read_fasta(lines, name, options)
+        return _read_table(lines, name, options, targets)
 
 
 def _records(lines: Lines, name: str) -> Iterator[tuple[str, list[str]]]:
@@ -254,10 +265,7 @@ def _find(names: Sequence[str], synonyms: Sequence[str]) -> list[int]:
 
 
 def _header_columns(
-    names: Sequence[str],
-    where: str,
-    label_column: str | None,
-    targets: Sequence[str],
+    names: Sequence[str], where: str, label_column: str | None, targets: Sequence[str]
 ) -> tuple[int, list[int]]:
     """Indices of the sequence and of the labels."""
     sequence = _find(names, _SEQUENCE_NAMES)
@@ -286,26 +294,20 @@ def _header_columns(
     )
 
 
-def _read_table(
-    lines: Lines,
-    name: str,
-    label_column: str | None,
-    targets: Sequence[str],
-    on_problem: OnProblem,
-) -> RawRows:
+def _read_table(lines: Lines, name: str, options: RowOptions, targets: Sequence[str]) -> RawRows:
     records = _records(lines, name)
     where, header = next(records, (f"{name}:1", []))
     if not header:
         raise LabelError(f"{name}: is empty; expected a table with columns sequence and label")
     names = [column.strip() for column in header]
-    sequence, labels = _header_columns(names, where, label_column, targets)
+    sequence, labels = _header_columns(names, where, options.label_column, targets)
     raw = RawRows(tuple(names[i] for i in labels))
     for where, record in records:
         try:
             _check_width(record, names, where)
             tokens = parse_sequence(record[sequence], where)
         except LabelError as error:
-            on_problem("malformed", error)
+            options.on_problem("malformed", error)
             continue
         raw.sequences.append(tokens)
         raw.values.append(tuple(record[i].strip() for i in labels))
@@ -322,14 +324,7 @@ def _check_width(record: Sequence[str], names: Sequence[str], where: str) -> Non
 
 
 def _read_bed(
-    lines: Lines,
-    name: str,
-    genome: Genome | None,
-    label_column: str | None,
-    cut_names: bool,
-    stranded: bool,
-    window: int | None,
-    on_problem: OnProblem,
+    lines: Lines, name: str, genome: Genome | None, options: RowOptions, cut_names: bool
 ) -> RawRows:
     if genome is None:
         raise LabelError(f"{name}: BED holds no sequence; give GENOME, the FASTA it refers to")
@@ -340,24 +335,24 @@ def _read_bed(
         try:
             row = parse_row(line, number, name)
         except RegionError as error:
-            on_problem("malformed", error)
+            options.on_problem("malformed", error)
             continue
         n = len(rows[0].columns) if rows else len(row.columns)
         if len(row.columns) == n:
             rows.append(row)
         else:
-            on_problem("ragged", LabelError(ragged(name, row, n)))
+            options.on_problem("ragged", LabelError(ragged(name, row, n)))
     places = [f"{name}:{row.number}" for row in rows]
     n = len(rows[0].columns) if rows else 4
     names = column_names(n)
-    indices = _bed_columns(names, label_column, places[0] if places else name)
+    indices = _bed_columns(names, options.label_column, places[0] if places else name)
     values = [tuple(_bed_value(row.columns[i]) for i in indices) for row in rows]
-    if label_column is None and cut_names:
+    if options.label_column is None and cut_names:
         parts = {value.count("|") for (value,) in values}
         if len(parts) == 1 and parts != {0}:
             values = [(value.split("|")[0],) for (value,) in values]
     raw = RawRows(tuple(names[i] for i in indices), values, places=places)
-    _cut(raw, rows, name, genome, stranded, window, on_problem)
+    _cut(raw, rows, name, genome, options)
     return raw
 
 
@@ -380,27 +375,21 @@ def _bed_columns(names: Sequence[str], label_column: str | None, where: str) -> 
 
 
 def _cut(
-    raw: RawRows,
-    rows: Sequence[BedRow],
-    name: str,
-    genome: Genome,
-    stranded: bool,
-    window: int | None,
-    on_problem: OnProblem,
+    raw: RawRows, rows: Sequence[BedRow], name: str, genome: Genome, options: RowOptions
 ) -> None:
     """Add sequence and contig of each interval; ``raw`` has all else."""
-    options = RegionOptions(stranded=stranded)
+    window = options.window
     if window is not None:
         rows = [_resized(row, window) for row in rows]
-    placed = [place(row, genome, options) for row in rows]
+    placed = [place(row, genome, RegionOptions(options.stranded)) for row in rows]
     regions = [(i, found.region) for i, found in enumerate(placed) if found.region is not None]
     if len(regions) < len(rows):
-        if on_problem is stop:  # then said of all at once
+        if options.on_problem is stop:  # then said of all at once
             smaller = f", or give a smaller --window than {window}" if window else ""
             raise LabelError(_unreadable(placed, raw.places, name, genome) + smaller)
         for found, where in zip(placed, raw.places, strict=True):
             if found.region is None:
-                on_problem(found.status, LabelError(f"{where}: {found.reason}"))
+                options.on_problem(found.status, LabelError(f"{where}: {found.reason}"))
     raw.sequences = [np.empty(0, np.uint8)] * len(rows)
     # by position: neighbours lie in the same compressed block
     for i, region in sorted(regions, key=lambda pair: (pair[1].chrom, pair[1].parts)):
@@ -463,30 +452,27 @@ def _fasta_records(lines: Lines, name: str) -> Iterator[tuple[str, str, str]]:
         yield where, header, "".join(parts)
 
 
-def _read_fasta(
-    lines: Lines, name: str, label_column: str | None, on_problem: OnProblem
-) -> RawRows:
+def _read_fasta(lines: Lines, name: str, options: RowOptions) -> RawRows:
     raw = RawRows(("label",))
     headers = []
-    for where, header, sequence in _fasta(lines, name, on_problem):
+    for where, header, sequence in _fasta(lines, name, options.on_problem):
         raw.places.append(where)
         raw.sequences.append(sequence)
         headers.append(header)
     if headers:
-        labels = _header_labels(headers, raw.places, label_column, on_problem)
+        labels = _header_labels(headers, raw.places, options)
         raw.values = [(label or "",) for label in labels]
         raw.keep([row for row, label in enumerate(labels) if label is not None])
     return raw
 
 
-def _header_labels(
-    headers: list[str], places: list[str], label_column: str | None, on_problem: OnProblem
-) -> list[str | None]:
+def _header_labels(headers: list[str], places: list[str], options: RowOptions) -> list[str | None]:
     """Labels of FASTA headers, None where there is none. The first header decides where they are.
 
     ``label=`` or ``class=``; else the last ``|``-separated field, if it is one word; else the
     second of two words.
     """
+    label_column = options.label_column
     key, number, fields = "label|class", 0, headers[0].count("|") + 1
     if label_column is not None and label_column.isascii() and label_column.isdigit():
         number = int(label_column)
@@ -523,7 +509,7 @@ def _header_labels(
                 f"{where}: no label in header {show(header)}; expected {form}; "
                 "write label=NAME into every header"
             )
-            on_problem("no_label", error)
+            options.on_problem("no_label", error)
     return labels
 
 
@@ -533,17 +519,8 @@ def visible(folder: Path) -> list[Path]:
     return sorted(entries, key=lambda entry: (natural(class_of(entry)), entry.name))
 
 
-def read_folder(
-    path: Path,
-    genome: Genome | None,
-    stranded: bool,
-    window: int | None = None,
-    on_problem: OnProblem = stop,
-) -> RawRows:
-    """A file or a sub-folder per class; files of other kinds, such as a README, are passed over.
-
-    Parameters are those of `read_file`.
-    """
+def read_folder(path: Path, genome: Genome | None, options: RowOptions = RowOptions()) -> RawRows:
+    """Read a file or a sub-folder per class; other files, such as a README, are passed over."""
     entries = visible(path)
     forms = {
         "sub-folders": [entry for entry in entries if entry.is_dir()],
@@ -568,17 +545,17 @@ def read_folder(
     for entry, label in zip(found, labels, strict=True):
         before = len(raw.places)
         if by_folder:
-            _add_texts(raw, entry, on_problem)
+            _add_texts(raw, entry, options.on_problem)
         elif present[0] == "FASTA files":
             with open_input(entry) as file:
                 lines = numbered_lines(file, str(entry))
-                for where, _, sequence in _fasta(lines, str(entry), on_problem):
+                for where, _, sequence in _fasta(lines, str(entry), options.on_problem):
                     raw.places.append(where)
                     raw.sequences.append(sequence)
         else:
             with open_input(entry) as file:
                 lines = numbered_lines(file, str(entry))
-                for where, row in _intervals(lines, str(entry), on_problem):
+                for where, row in _intervals(lines, str(entry), options.on_problem):
                     raw.places.append(where)
                     intervals.append(row)
         if len(raw.places) == before:
@@ -590,7 +567,7 @@ def read_folder(
                 f"{path}: its tables hold intervals, not sequence; give GENOME, "
                 "the FASTA they refer to"
             )
-        _cut(raw, intervals, str(path), genome, stranded, window, on_problem)
+        _cut(raw, intervals, str(path), genome, options)
     return raw
 
 

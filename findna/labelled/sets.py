@@ -29,6 +29,7 @@ from findna.labelled.rows import (
     TABLE,
     OnProblem,
     RawRows,
+    RowOptions,
     class_of,
     listing,
     natural,
@@ -151,36 +152,22 @@ def read_labelled(
     RegionError
         A file is not text, or a line is not BED.
     """
-    raw, kind = read_rows(
-        path,
-        genome,
-        kind=kind,
-        classes=classes,
-        label_column=label_column,
-        stranded=stranded,
-        window=window,
-    )
+    options = RowOptions(label_column, stranded, window)
+    raw, kind = read_rows(path, genome, options, kind=kind, classes=classes)
     return labelled_set(raw, display_name(path), kind, classes)
 
 
 def read_rows(
     path: Path,
     genome: Genome | None = None,
+    options: RowOptions = RowOptions(),
     *,
     kind: str = "auto",
     classes: Sequence[str] | None = None,
-    label_column: str | None = None,
-    stranded: bool = True,
-    window: int | None = None,
-    on_problem: OnProblem = stop,
 ) -> tuple[RawRows, str]:
-    """The rows of a labelled set as they are written, and the kind, if it is known already.
+    """Return the rows of a labelled set as they are written, and the kind, if it is known already.
 
-    Parameters
-    ----------
-    on_problem : callable
-        Gets each row that cannot be read; by default the first one is raised. Others as in
-        `read_labelled`, which see for what is raised.
+    Parameters and errors are those of `read_labelled`.
     """
     if kind not in ("auto", *KINDS):
         raise ValueError(f"kind {kind!r}")
@@ -190,33 +177,24 @@ def read_rows(
         if splits:
             these = ", ".join(split.name for split in splits.values())
             raise LabelError(f"{name}: a folder of splits; give one of them: {these}")
-        if label_column is not None or kind not in ("auto", CLASSES):
+        if options.label_column is not None or kind not in ("auto", CLASSES):
             raise LabelError(
                 f"{name}: a folder names its classes by files or folders; leave out --label-column "
                 "and --kind, or give one file"
             )
-        raw = read_folder(path, genome, stranded, window, on_problem)
-        return _middles(raw, name, window, on_problem), CLASSES
-    columns = kind in (MULTILABEL, REGRESSION)
-    raw = read_file(
-        path,
-        genome,
-        label_column=label_column,
-        targets=tuple(classes) if classes and columns else (),
-        cut_names=kind != MULTILABEL,
-        stranded=stranded,
-        window=window,
-        on_problem=on_problem,
-    )
-    return _middles(raw, name, window, on_problem), kind
+        return _middles(read_folder(path, genome, options), name, options), CLASSES
+    targets = tuple(classes or ()) if kind in (MULTILABEL, REGRESSION) else ()
+    raw = read_file(path, genome, options, targets=targets, cut_names=kind != MULTILABEL)
+    return _middles(raw, name, options), kind
 
 
-def _middles(raw: RawRows, name: str, window: int | None, on_problem: OnProblem) -> RawRows:
-    """Rows with sequences cut to one length, but for those that are shorter."""
+def _middles(raw: RawRows, name: str, options: RowOptions) -> RawRows:
+    """Return the rows with sequences cut to one length, without those that are shorter."""
+    window = options.window
     if window is None:
         return raw
     short = [row for row, sequence in enumerate(raw.sequences) if len(sequence) < window]
-    if short and on_problem is stop:  # then said of all at once
+    if short and options.on_problem is stop:  # then said of all at once
         raise LabelError(
             f"{name}: {len(short)} of {len(raw.sequences)} sequences are shorter than --window "
             f"{window}, the first at {raw.places[short[0]]}: {len(raw.sequences[short[0]])} bp; "
@@ -224,7 +202,7 @@ def _middles(raw: RawRows, name: str, window: int | None, on_problem: OnProblem)
         )
     for row in short:
         reason = f"{len(raw.sequences[row])} bp, shorter than --window {window}"
-        on_problem("too_short", LabelError(f"{raw.places[row]}: {reason}"))
+        options.on_problem("too_short", LabelError(f"{raw.places[row]}: {reason}"))
     raw.keep(sorted(set(range(len(raw.sequences))) - set(short)))
     starts = [(len(sequence) - window) // 2 for sequence in raw.sequences]
     raw.sequences = [

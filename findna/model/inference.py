@@ -16,11 +16,7 @@ from findna.outputs.results import RegionVectors
 
 
 def forward_batches(
-    encoder: Encoder,
-    packed: Iterable[Batch[Item]],
-    compute: Compute,
-    *,
-    every_layer: bool = False,
+    encoder: Encoder, packed: Iterable[Batch[Item]], compute: Compute, *, every_layer: bool = False
 ) -> Iterator[tuple[Batch[Item], Tensor]]:
     """Hidden states (total, dim) of each batch, in order.
 

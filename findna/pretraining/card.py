@@ -38,7 +38,7 @@ def model_card(name: str, model: Model, training: Mapping[str, Any]) -> str:
     lines += [
         f"- Budget: {training['steps_done']:,} steps, at most "
         f"{training['tokens_seen']:,} nucleotides, "
-        f"{hours:.1f} h on {training.get('hardware', 'unknown hardware')}.",
+        f"{hours:.1f} h on {training.get('hardware', 'unknown hardware')}."
     ]
     if "accuracy" in training:
         where = "held-out contigs" if training.get("heldout") else "its training contigs"
@@ -61,16 +61,7 @@ def model_card(name: str, model: Model, training: Mapping[str, Any]) -> str:
         )
     if training.get("licence"):
         lines.append(f"- Licence of the weights: {training['licence']}.")
-    lines += [
-        f"- Cite: {CITATION}.",
-        "",
-        "## Recipe",
-        "",
-        "```yaml",
-        recipe.rstrip(),
-        "```",
-        "",
-    ]
+    lines += [f"- Cite: {CITATION}.", "", "## Recipe", "", "```yaml", recipe.rstrip(), "```", ""]
     return "\n".join(lines)
 
 

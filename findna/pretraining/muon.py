@@ -49,11 +49,7 @@ class Muon(torch.optim.Optimizer):
     """
 
     def __init__(
-        self,
-        parameters: Iterable[Tensor],
-        lr: float,
-        weight_decay: float,
-        momentum: float = 0.95,
+        self, parameters: Iterable[Tensor], lr: float, weight_decay: float, momentum: float = 0.95
     ) -> None:
         settings = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum}
         super().__init__(parameters, settings)

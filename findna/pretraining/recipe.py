@@ -86,9 +86,7 @@ class PretrainConfig:
     ema_start: float = setting(0.996, "teacher's momentum at the start; rises to ema_end")
     ema_end: float = setting(1.0, "teacher's momentum at the end")
     optimizer: str = setting(
-        "adamw",
-        "adamw, or muon for the layers' matrices and adamw for the rest",
-        ("adamw", "muon"),
+        "adamw", "adamw, or muon for the layers' matrices and adamw for the rest", ("adamw", "muon")
     )
     lr: float = setting(3e-4, "highest learning rate (AdamW)")
     muon_lr: float = setting(0.02, "highest learning rate of Muon")

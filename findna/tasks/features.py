@@ -90,12 +90,7 @@ class FeatureTable:
     """
 
     def __init__(
-        self,
-        encoder: Encoder,
-        sequences: list[Tokens],
-        compute: Compute,
-        *,
-        strands: int = 2,
+        self, encoder: Encoder, sequences: list[Tokens], compute: Compute, *, strands: int = 2
     ) -> None:
         self.sequences = sequences
         self.strands = strands

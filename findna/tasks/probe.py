@@ -309,11 +309,7 @@ def search_space(mode: str, kmers: bool) -> SearchSpace:
 
 
 def fit_probe(
-    table: FeatureTable,
-    problem: Problem,
-    space: SearchSpace = SearchSpace(),
-    *,
-    seed: int = 0,
+    table: FeatureTable, problem: Problem, space: SearchSpace = SearchSpace(), *, seed: int = 0
 ) -> Probe:
     """Choose features and regularisation on validation rows and fit a head on training rows.
 

@@ -23,18 +23,11 @@ import torch
 from findna import __version__
 from findna.errors import CheckpointError, ConfigError
 from findna.labelled.sets import CLASSES, KINDS, MULTILABEL, REGRESSION
-from findna.model.checkpoint import (
-    Checkpoint,
-    Model,
-    load_checkpoint,
-    save_checkpoint,
-)
+from findna.model.checkpoint import Checkpoint, Model, load_checkpoint, save_checkpoint
 from findna.model.encoder import Encoder
 from findna.model.folders import FORMAT, own_tensors, read_settings, read_tensors, save_tensors
 from findna.model.heads import TaskHead
-from findna.outputs.files import (
-    replaced,
-)
+from findna.outputs.files import replaced
 from findna.outputs.results import TaskColumns
 from findna.tasks.features import MOST_BINS, POOLS, Features, Matrix
 
@@ -273,10 +266,7 @@ def _write(
         "digest": digest,
         **record,
     }
-    for name, text in (
-        (TASK, json.dumps(values, indent=2) + "\n"),
-        (CARD, card),
-    ):
+    for name, text in ((TASK, json.dumps(values, indent=2) + "\n"), (CARD, card)):
         with replaced(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
 

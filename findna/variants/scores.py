@@ -27,9 +27,7 @@ from findna.model.pooling import Pooling
 from findna.outputs.results import RegionVectors
 from findna.tasks.features import POOLS
 from findna.tasks.task import Task
-from findna.variants.alleles import (
-    Examined,
-)
+from findna.variants.alleles import Examined
 from findna.variants.haplotypes import Haplotype, Pair, Strands
 
 DIST, LLR = "dist", "llr"

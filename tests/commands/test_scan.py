@@ -153,12 +153,7 @@ def test_the_track_is_the_mean_of_what_predict_says(
     assert is_a_track(track)
     for name, length in (("chr2", 420), ("chr10", 333), ("chr1", 205), ("Un", 41)):
         total, count = np.zeros(length), np.zeros(length)
-        for (
-            chrom,
-            start,
-            end,
-            *_,
-        ) in predicted:
+        for chrom, start, end, *_ in predicted:
             here = slice(int(start), int(end))
             if chrom == name:
                 count[here] += 1
@@ -215,8 +210,7 @@ def test_both_strands_of_a_task_that_reads_one(scan, run, fasta, tasks):
 
 def test_regions_are_sorted_and_merged(scan, write):
     bed = write(
-        "r.bed",
-        "chr2\t300\t400\nchr10\t0\t100\nchr2\t50\t200\nchr2\t60\t80\nchr2\t200\t210\n",
+        "r.bed", "chr2\t300\t400\nchr10\t0\t100\nchr2\t50\t200\nchr2\t60\t80\nchr2\t200\t210\n"
     )
     track = rows(scan("binary", "--regions", bed))
     assert is_a_track(track)

@@ -16,12 +16,7 @@ from findna.evaluation.report import markdown
 from findna.evaluation.runs import Run
 from findna.evaluation.variant_protocol import VariantOptions, evaluate_variants
 from findna.evaluation.variant_report import variant_markdown, variant_rows
-from findna.evaluation.variant_sets import (
-    distances,
-    find_variant_sets,
-    read_starts,
-    read_variants,
-)
+from findna.evaluation.variant_sets import distances, find_variant_sets, read_starts, read_variants
 from findna.evaluation.variants import APART, TSS, folds, held_out
 from findna.genome.fasta import Genome
 from findna.model.devices import Compute

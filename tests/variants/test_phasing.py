@@ -409,10 +409,7 @@ def test_contigs_are_apart(tmp_path):
     lines.insert(1, f"a\t106\t.\t{AT[105]}\t{other(AT[105])}\t.\t.\t.\tGT\t0|1")
     header = ["##fileformat=VCFv4.2", "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\ts"]
     (tmp_path / "two.vcf").write_text("\n".join(header + lines) + "\n")
-    with (
-        Genome(tmp_path / "two.fa") as genome,
-        VcfSource(tmp_path / "two.vcf").open() as reader,
-    ):
+    with Genome(tmp_path / "two.fa") as genome, VcfSource(tmp_path / "two.vcf").open() as reader:
         found = list(Haplotypes("s", 41).examine_all(reader, Examiner(genome, 41), "stop"))
     letters = [decode(item.windows[0][0][0][0].tokens) for item in found]
     assert letters[0] == seen(snv(105))

@@ -9,6 +9,7 @@ from findna.commands.validate.rows import Input, Sample
 from findna.errors import FindnaError, LabelError
 from findna.genome.encoding import N, Tokens
 from findna.genome.regions import OK, RegionOptions
+from findna.labelled.rows import RowOptions
 from findna.labelled.sets import CLASSES, check_trainable, labelled_set, read_rows
 
 
@@ -31,15 +32,8 @@ def check_labelled(
         report.problem(status, source.message(error))
 
     try:
-        raw, kind = read_rows(
-            source.path,
-            source.genome,
-            kind=kind,
-            label_column=label_column,
-            stranded=options.stranded,
-            window=options.window,
-            on_problem=on_problem,
-        )
+        how = RowOptions(label_column, options.stranded, options.window, on_problem)
+        raw, kind = read_rows(source.path, source.genome, how, kind=kind)
         data = labelled_set(raw, source.name, kind, on_problem=on_problem)
     except FindnaError as error:
         report.incomplete = source.message(error)
