@@ -238,10 +238,10 @@ def read_bed_file(place: Workplace, folder: Path, rng: Random) -> None:
     demand(found is None or found.rows == len(lines), "the survey counts other rows")
     out = io.BytesIO()
     n_columns = lines[0].count(b"\t") + 1 if lines else 3
-    table = EmbeddingTable(out, 1, column_names(n_columns), ("mean",), 0)
-    table.begin()
+    table = EmbeddingTable(out, 1, ("mean",), 0)
+    table.begin(placed[0] if placed else None)
     for item in placed:
-        table.write(item.row.columns, item.status, None, None)
+        table.write(item, None)
     written = out.getvalue().split(b"\n")[1:-1]
     for line, item, result in zip(lines, placed, written, strict=True):
         demand(result == line + f"\t{item.status}\t.".encode(), f"changed: {line[:80]!r}")

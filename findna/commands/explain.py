@@ -91,11 +91,12 @@ class ExplainOutputs:
                     raise ConfigError("--header is for bedGraph; bigWig has no header lines")
         if self.plot is not None:
             check_output(self.plot, self.force, [path for path in inputs if path is not None])
-            need_logos(self.plot)
             paths.append(self.plot)
         for i, path in enumerate(paths):
             if any(path.resolve() == other.resolve() for other in paths[:i]):
                 raise ConfigError(f"{path}: two outputs with one name; name another file")
+        if self.plot is not None:
+            need_logos(self.plot)
 
 
 @dataclass(frozen=True)

@@ -262,7 +262,7 @@ def test_bytes_that_are_not_utf8(run, example, model_folder, write, tmp_path):
 
 
 def test_many_rows_without_a_vector_are_not_held(run, example, model_folder, write, monkeypatch):
-    monkeypatch.setattr("findna.commands.rows.ROWS_AT_A_TIME", 3)
+    monkeypatch.setattr("findna.genome.batching.MOST_PIECES", 3)
     bad, good = "nowhere\t0\t10\n" * 10, "chrA\t0\t10\n" * 2
     bed = write("b.bed", bad + good + bad + good)
     result = run("embed", example / "genome.fa", bed, "-m", model_folder, "-O", "tsv",

@@ -411,15 +411,17 @@ def test_features_with_gradients_are_those_of_prediction(model, features):
         assert (states.grad[~is_cls] != 0).any(dim=1).all()  # every base counts
 
 
-def tune(model, data, which="presence", config=SHORT, poolings=MEAN_ONLY, forget=False, **options):
+def tune(
+    model, data, which="presence", config=SHORT, poolings=MEAN_ONLY, forget=False, balanced=False
+):
     """A probe and what full training makes of it; with ``forget`` of a probe without weights."""
     one, _, train, valid, _ = data(which)
     probe = probe_of(data, which, poolings=poolings)
     if forget:
         probe.head.linear.weight.zero_()
         probe = replace(probe, valid_score=0.5)
-    problem = problem_of(one, train, valid)
-    return probe, fine_tune(model, probe, one.sequences, problem, config, CPU, **options)
+    problem = replace(problem_of(one, train, valid), balanced=balanced)
+    return probe, fine_tune(model, probe, one.sequences, problem, config, CPU, seed=seed)
 
 
 def test_full_training_keeps_the_best_epoch(model, data):

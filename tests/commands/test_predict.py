@@ -412,7 +412,7 @@ def test_on_error_skip_counts(run, example, tasks, write, piped):
 
 
 def test_many_bad_rows_between_good_ones_keep_their_places(predict, write, monkeypatch):
-    monkeypatch.setattr("findna.commands.rows.ROWS_AT_A_TIME", 3)
+    monkeypatch.setattr("findna.genome.batching.MOST_PIECES", 3)
     bad, good = "nowhere\t0\t10\n" * 10, "chrA\t0\t10\n" * 2
     output = predict(write("b.bed", bad + good + bad + good), "binary,three", "--on-error", "null")
     assert [row[3] == "." for row in table(output)] == ([True] * 10 + [False] * 2) * 2
@@ -584,7 +584,7 @@ def test_existing_outputs_and_inputs_are_safe(run, example, tasks, write, tmp_pa
     out = write("o.bed", "mine")
     bed = write("b.bed", "chrA\t0\t10\n")
     fasta = write("g.fa", (example / "genome.fa").read_bytes())
-    words = ["predict", fasta, bed, "-t", tasks["binary"], "-o"]
+    words = ["predict", fasta, bed, "-t", tasks["binary"], "-O", "bed", "-o"]
     assert "--force overwrites it" in run(*words, out, code=1).stderr
     assert out.read_text() == "mine"
     run(*words, out, "--force")

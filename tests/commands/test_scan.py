@@ -373,7 +373,8 @@ def test_without_pybigtools(run, fasta, tasks, tmp_path, monkeypatch):
 def test_existing_outputs_and_inputs_are_safe(run, fasta, tasks, write):
     out = write("o.bedgraph", "mine")
     bed = write("b.bed", "chr2\t0\t100\n")
-    words = ["scan", fasta, "-t", tasks["binary"], "--window", 60, "--regions", bed, "-o"]
+    words = ["scan", fasta, "-t", tasks["binary"], "--window", 60, "--regions", bed]
+    words += ["-O", "bedgraph", "-o"]
     assert "--force overwrites it" in run(*words, out, code=1).stderr
     assert out.read_text() == "mine"
     assert "is also an input" in run(*words, bed, "-f", code=1).stderr

@@ -121,14 +121,14 @@ def test_batches_keep_order_and_budget(genome):
 
 
 def test_a_window_larger_than_the_budget_gets_its_own_batch(genome):
-    made = list(batches([Region(0, "chrA", ((0, 500),))], genome, max_tokens=10, longest=None))
+    made = list(batches([(0, Region("chrA", ((0, 500),)))], genome, max_tokens=10, longest=None))
     assert [len(batch.tokens) for batch in made] == [500]
 
 
 def test_reverse_regions_and_overhang(genome):
     whole = decode(genome.fetch("chrB", 0, 30))
     (batch,) = batches(
-        [Region(0, "chrB", ((-2, 30),), reverse=True)], genome, max_tokens=99, longest=20
+        [(0, Region("chrB", ((-2, 30),), reverse=True))], genome, max_tokens=99, longest=20
     )
     text = decode(batch.tokens)
     complement = str.maketrans("ACGT", "TGCA")
