@@ -412,7 +412,14 @@ def test_features_with_gradients_are_those_of_prediction(model, features):
 
 
 def tune(
-    model, data, which="presence", config=SHORT, poolings=MEAN_ONLY, forget=False, balanced=False
+    model,
+    data,
+    which="presence",
+    config=SHORT,
+    poolings=MEAN_ONLY,
+    forget=False,
+    balanced=False,
+    seed=0,
 ):
     """A probe and what full training makes of it; with ``forget`` of a probe without weights."""
     one, _, train, valid, _ = data(which)
