@@ -30,10 +30,11 @@ def known_answer(checkpoint: Checkpoint) -> dict[str, object]:
     bases[700:730] = "N"
     sequence = "".join(bases)
     source = Sequences([encode(sequence)])
-    (found,) = region_vectors(
-        source.regions(), source, checkpoint.model.encoder, Pooling(("mean",), both_strands=False),
-        compute=Compute(torch.device("cpu")),
-    )  # fmt: skip
+    compute = Compute(torch.device("cpu"))
+    ((_, found),) = region_vectors(
+        source.rows(), source, checkpoint.model.encoder, Pooling(("mean",)), compute
+    )
+    assert found is not None  # the row has a region
     mean = [float(f"{value:.8g}") for value in found.pooled["mean"]]
     return {"digest": checkpoint.digest, "sequence": sequence, "mean": mean}
 

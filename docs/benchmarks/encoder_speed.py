@@ -25,8 +25,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from findna.model.config import EncoderConfig
+from findna.model.devices import MAX_TOKENS
 from findna.model.encoder import Encoder
-from findna.model.inference import MAX_TOKENS
 
 LONGEST = 4_776
 

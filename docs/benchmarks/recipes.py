@@ -182,8 +182,8 @@ def embed(encoder: Encoder, sequences: list[Tokens]) -> np.ndarray:
     source = Sequences(sequences)
     pooling = Pooling(("mean",), both_strands=True)
     with torch.autocast("cpu", torch.bfloat16, enabled=PRECISION == "bf16"):
-        found = region_vectors(source.regions(), source, encoder, pooling, compute=Compute(CPU))
-    return np.stack([region.pooled["mean"] for region in found])
+        rows = region_vectors(source.rows(), source, encoder, pooling, Compute(CPU))
+        return np.stack([vectors.pooled["mean"] for _, vectors in rows])
 
 
 def auroc(labels: np.ndarray, probabilities: np.ndarray) -> float:
