@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from matplotlib import rc_context
+from matplotlib import style
 from matplotlib.figure import Figure
 
 from findna.commands.pretrain import TrainingData, TrainingRun, pretrain_genome
@@ -60,7 +60,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     panels = [panel for panel in PANELS if panel.title in SHOWN]
-    with TemporaryDirectory() as folder, rc_context(STYLE):
+    with TemporaryDirectory() as folder, style.context(STYLE):
         figure = Figure((12.5, 2.1 * len(panels)), layout="constrained")
         grid = figure.subplots(len(panels), len(RUNS), sharey="row")
         for column, (name, changes) in enumerate(RUNS.items()):

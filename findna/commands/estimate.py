@@ -14,7 +14,7 @@ import torch
 
 from findna.genome.batching import SequenceSource
 from findna.genome.windows import Region
-from findna.model.checkpoint import load_checkpoint
+from findna.model.checkpoint import Checkpoint, load_checkpoint
 from findna.model.devices import Compute, describe
 from findna.model.inference import region_vectors
 from findna.model.pooling import Pooling
@@ -88,16 +88,7 @@ def estimate_embed(
 
     first, _ = seconds(batch)  # also warms up
     measured, n = seconds(batch * max(min(int(_SECONDS / first), _MOST_BATCHES), 1))
-    memory, on_gpu = _memory(compute.device)
-    return Estimate(
-        "embed",
-        checkpoint.name,
-        checkpoint.digest,
-        describe(compute.device),
-        measured / n * total,
-        memory,
-        on_gpu,
-    )
+    return _estimate("embed", checkpoint, compute.device, measured / n * total)
 
 
 def _shortened(region: Region) -> Region:
@@ -125,20 +116,13 @@ def estimate_variants(
     seconds(few)  # warms up
     n = min(max(int(few * _SECONDS / seconds(few)), few), len(sample))
     measured = seconds(n)
-    memory, on_gpu = _memory(compute.device)
-    return Estimate(
-        "variants",
-        checkpoint.name,
-        checkpoint.digest,
-        describe(compute.device),
-        measured / n * alleles,
-        memory,
-        on_gpu,
-    )
+    return _estimate("variants", checkpoint, compute.device, measured / n * alleles)
 
 
-def _memory(device: torch.device) -> tuple[int, int | None]:
-    """Peak memory of this process so far, and on a CUDA device; bytes."""
+def _estimate(command: str, model: Checkpoint, device: torch.device, seconds: float) -> Estimate:
+    """Return an estimate with the peak memory of this process so far."""
     unit = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return peak, torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    on_gpu = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+    name, digest = model.name, model.digest
+    return Estimate(command, name, digest, describe(device), seconds, memory, on_gpu)

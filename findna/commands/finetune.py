@@ -40,8 +40,6 @@ logger = logging.getLogger(__name__)
 
 VALID_FRACTION = 0.2
 
-ON_OVERLAP = ("stop", "drop", "keep")
-
 
 @dataclass(frozen=True)
 class Splits:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from findna.evaluation.published import TABLES, Table, published
+from findna.evaluation.published import Table, tables
 from findna.labelled.metrics import METRICS, NAMES, PRIMARY
 
 MODEL = "findna"
@@ -125,20 +125,19 @@ def verdict(result: dict[str, Any], table: Table, value: float) -> str:
 def _published_tables(sets: Sequence[dict[str, Any]]) -> list[str]:
     """One table per source, findna beside its figures, and a count of wins, ties and losses."""
     lines: list[str] = []
-    for table in TABLES:
+    for table in tables():
         rows, found = [], []
         for result in sets:
-            for other, values in published(result["name"]):
-                if other is not table:
-                    continue
-                best = max(values, key=lambda model: values[model])
-                said = verdict(result, table, values[best])
-                found.append((said, result["name"]))
-                rows.append(
-                    [_title(result), _cell(result, MODEL, table.metric, interval=True)]
-                    + [f"{values[model]:.3f}" for model in table.models]
-                    + [f"{said} against {best}"]
-                )
+            values = table.rows.get(result["name"])
+            if values is None:
+                continue
+            said = verdict(result, table, max(values))
+            found.append((said, result["name"]))
+            rows.append(
+                [_title(result), _cell(result, MODEL, table.metric, interval=True)]
+                + [f"{value:.3f}" for value in values]
+                + [f"{said} against {table.models[values.index(max(values))]}"]
+            )
         if not rows:
             continue
         metric = NAMES[table.metric]

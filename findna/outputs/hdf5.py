@@ -153,10 +153,6 @@ class _RegionFile:
             write_metadata(self._uns, "findna", facts)
             self._file.close()
 
-    def update_metadata(self, **values: Any) -> None:
-        """Add to what goes to ``uns/findna`` when the file is closed."""
-        self._metadata.update(values)
-
     def __enter__(self) -> Self:
         return self
 

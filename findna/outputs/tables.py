@@ -17,6 +17,10 @@ from findna.outputs.files import MISSING
 from findna.outputs.results import Call, RegionVectors, TaskColumns
 
 
+def _write_line(file: BinaryIO, fields: Sequence[str]) -> None:
+    file.write(("\t".join(fields) + "\n").encode("utf-8", "surrogateescape"))
+
+
 class EmbeddingTable:
     """Writes input columns as they were, then status, then the vector.
 
@@ -45,7 +49,7 @@ class EmbeddingTable:
     def begin(self, row: Placed | None) -> int:
         """Write the names of the columns."""
         columns = column_names(len(row.row.columns) if row else 3)
-        self._line(["#" + columns[0], *columns[1:], "status", *self._names])
+        _write_line(self._file, ["#" + columns[0], *columns[1:], "status", *self._names])
         return 1
 
     def write(self, row: Placed, result: RegionVectors | None) -> None:
@@ -58,10 +62,7 @@ class EmbeddingTable:
             self.counts["embedded"] += 1
             parts = [result.pooled[kind] for kind in self._kinds] + [result.bins.ravel()]
             values = [f"{value:.6g}" for value in np.concatenate(parts).tolist()]
-        self._line([*row.row.columns, row.status, *values])
-
-    def _line(self, fields: Sequence[str]) -> None:
-        self._file.write(("\t".join(fields) + "\n").encode("utf-8", "surrogateescape"))
+        _write_line(self._file, [*row.row.columns, row.status, *values])
 
 
 def _number(value: float) -> str:
@@ -147,7 +148,7 @@ class PredictionWriter:
             kept = list(column_names(6)) if layout.bed6 else names + new
             lines.append(["#" + kept[0], *kept[1:]])
         for line in lines:
-            self._line(line)
+            _write_line(self._file, line)
         return len(lines)
 
     def _columns(self, task: TaskColumns) -> list[str]:
@@ -166,17 +167,17 @@ class PredictionWriter:
             return
         self.counts["written"] += 1
         if layout.form == "jsonl":
-            self._line([json.dumps(self._object(row, result))])
+            _write_line(self._file, [json.dumps(self._object(row, result))])
         elif layout.bed6:
             label, score = MISSING, "0"
             if result:
                 label, score = result[0].label, str(round(1000 * result[0].probability))
-            self._line([*row.row.columns[:3], label, score, row.row.interval.strand])
+            _write_line(self._file, [*row.row.columns[:3], label, score, row.row.interval.strand])
         else:
             kept = row.row.columns
             if self._records:
                 kept = (row.row.columns[0], str(len(row.row.interval)))
-            self._line([*kept, *self._new_columns(result)])
+            _write_line(self._file, [*kept, *self._new_columns(result)])
         if layout.live:
             self._file.flush()
 
@@ -212,6 +213,3 @@ class PredictionWriter:
                     result["all"] = dict(zip(task.classes, rounded, strict=True))
             values[task.name] = result
         return values
-
-    def _line(self, fields: Sequence[str]) -> None:
-        self._file.write(("\t".join(fields) + "\n").encode("utf-8", "surrogateescape"))

@@ -26,11 +26,6 @@ class Segment(NamedTuple):
     value: float
 
 
-def is_bigwig(path: Path) -> bool:
-    """Whether a file's name asks for bigWig."""
-    return path.suffix.lower() in (".bw", ".bigwig")
-
-
 def joined(segments: Iterable[Segment]) -> Iterator[Segment]:
     """Values rounded to six decimals; neighbours that touch and have the same value made one."""
     last: Segment | None = None

@@ -23,23 +23,9 @@ _GREY = "#8b95a1"
 
 _MANY = 80  # values from which on a curve is drawn thin, its running mean over it
 
-STYLE: Any = {  # of matplotlib
-    "font.family": "sans-serif",
-    "font.size": 9.0,
-    "axes.edgecolor": "#c4cad1",
-    "axes.labelcolor": "#4a5560",
-    "xtick.color": "#4a5560",
-    "ytick.color": "#4a5560",
-    "axes.grid": True,
-    "grid.color": "#e8ebee",
-    "grid.linewidth": 0.8,
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-    "legend.fontsize": 8.0,
-    "svg.fonttype": "none",
-}
+STYLE = Path(__file__).with_name("report.mplstyle")
+
+_CSS = Path(__file__).with_name("report.css")
 
 
 def need_curves(path: Path) -> None:
@@ -121,10 +107,10 @@ def _logged(history: History) -> list[Panel]:
 
 def _figure(history: History, panels: list[Panel]) -> Any:
     """Draw one picture of several panels, three in a row."""
-    from matplotlib import rc_context
+    from matplotlib import style
     from matplotlib.figure import Figure
 
-    with rc_context(STYLE):
+    with style.context(STYLE):
         single = len(panels) == 1
         n_rows = -(-len(panels) // 3)
         size = (4.6, 2.5) if single else (13.5, 2.7 * n_rows + 0.6)
@@ -142,11 +128,11 @@ def _figure(history: History, panels: list[Panel]) -> Any:
 
 
 def _save(figure: Any, to: Any, kind: str, salt: str = "") -> None:
-    from matplotlib import rc_context
+    from matplotlib import style
 
     # without a date the same input gives the same bytes
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {})
-    with rc_context({**STYLE, "svg.hashsalt": f"findna {salt}"}):
+    with style.context([STYLE, {"svg.hashsalt": f"findna {salt}"}]):
         figure.savefig(to, format=kind, dpi=130, metadata=metadata, transparent=kind == "svg")
 
 
@@ -167,28 +153,6 @@ _TILES = (
     ("agreement", "agreement", "{:.1%}"),
     ("probe_auroc", "probe AUROC", "{:.3f}"),
 )
-
-_CSS = """
-:root { color-scheme: light; }
-body { margin: 0; background: #f5f6f8; color: #1d2733;
-       font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
-main { max-width: 1240px; margin: 0 auto; padding: 28px 24px 48px; }
-h1 { font-size: 22px; margin: 0 0 4px; } h2 { font-size: 16px; margin: 32px 0 10px; }
-.verdict { display: inline-block; padding: 5px 12px; border-radius: 6px; font-weight: 600; }
-.healthy { background: #e2f2e7; color: #1f6b3b; } .failed { background: #fbe4e1; color: #a02c1f; }
-.remedy { margin: 8px 0 0; }
-.tiles, .panels { display: grid; gap: 14px; }
-.tiles { grid-template-columns: repeat(auto-fit, minmax(130px, 1fr)); margin: 18px 0; }
-.panels { grid-template-columns: repeat(auto-fill, minmax(350px, 1fr)); }
-.tile, figure, .settings { background: #fff; border: 1px solid #e1e5ea; border-radius: 8px; }
-.tile { padding: 10px 14px; } .tile b { display: block; font-size: 21px; }
-.tile span { color: #5c6873; font-size: 13px; }
-figure { margin: 0; padding: 12px 14px; } figure svg { width: 100%; height: auto; display: block; }
-figure b { font-size: 14px; } figcaption { color: #5c6873; font-size: 12.5px; }
-.settings { padding: 10px 14px; columns: 3 260px; font-size: 13px; }
-.settings div { break-inside: avoid; overflow-wrap: anywhere; } .settings span { color: #5c6873; }
-footer { margin-top: 24px; color: #5c6873; font-size: 12.5px; }
-"""
 
 
 def _page(history: History) -> str:
@@ -219,7 +183,8 @@ def _page(history: History) -> str:
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(history.name)}: pretraining</title><style>{_CSS}</style></head>
+<title>{escape(history.name)}: pretraining</title><style>
+{_CSS.read_text("utf-8")}</style></head>
 <body><main>
 <h1>{escape(history.name)}: pretraining</h1>
 <p><span class="verdict {"failed" if failed else "healthy"}">{escape(history.verdict)}</span></p>

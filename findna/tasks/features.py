@@ -133,9 +133,12 @@ class FeatureTable:
         with progress(self.strands * len(rows), "sequences", what) as bar:
             for strand in range(self.strands):
                 for i, found in region_vectors(
-                    source.rows(strand == 1), source, encoder, Pooling(POOLS, MOST_BINS),
+                    source.rows(strand == 1),
+                    source,
+                    encoder,
+                    Pooling(POOLS, MOST_BINS),
                     self._compute,
-                ):  # fmt: skip
+                ):
                     assert found is not None
                     row = into[strand, rows[i]]
                     row[: len(POOLS)] = [found.pooled[pool] for pool in POOLS]
