@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -235,7 +236,8 @@ def explain(
     >>> found.effects.shape, found.importance.shape, len(found.sequence)
     ((20, 4), (20,), 20)
     """
-    inputs.check_options("explain", options, _EXPLAINING)
+    known = [name for name in _EXPLAINING if name != "on_error"]  # one region is read or refused
+    inputs.check_options("explain", options, known)
     rows = explain_rows(
         genome,
         [region] if isinstance(region, tuple) else region,
@@ -246,7 +248,7 @@ def explain(
         both_strands=both_strands,
         **options,
     )
-    found = [explanation for _, explanation in rows]
+    found = [explanation for _, explanation in islice(rows, 2)]
     if len(found) != 1 or found[0] is None:
         raise ConfigError("explain reads one region; explain_rows reads several")
     return found[0]

@@ -158,20 +158,16 @@ class ScoringRun:
     ----------
     total : int, optional
         Number of records; None of a stream, which is checked record by record.
-    window : int
-        Length of the windows, bp.
     checkpoint : Checkpoint, optional
         None where only tasks were asked.
     haplotypes : Haplotypes, optional
         Of the sample on which alleles are scored.
     """
 
-    source: VcfSource
     scoring: Scoring
     ref_mismatch: str
     compute: Compute
     total: int | None
-    window: int
     examiner: Examiner
     checkpoint: Checkpoint | None
     tasks: Sequence[Task]
@@ -224,18 +220,21 @@ class ScoringRun:
             vectors=vectors,
         )
         return cls(
-            source,
             scoring,
             ref_mismatch,
             compute,
             total,
-            window,
             examiner,
             checkpoint,
             tasks,
             scorer,
             Haplotypes(sample, window) if sample is not None else None,
         )
+
+    @property
+    def window(self) -> int:
+        """Length of the windows, bp."""
+        return self.examiner.window
 
     @property
     def recorded(self) -> dict[str, Any]:
