@@ -18,7 +18,7 @@ from findna.genome.encoding import decode, encode, reverse_complement
 from findna.genome.regions import RegionOptions
 from findna.model.devices import Compute
 from findna.model.pooling import Pooling
-from findna.outputs.files import Destination
+from findna.outputs.destination import Destination
 from tests.conftest import random_sequence
 
 CPU = Compute.on("cpu")

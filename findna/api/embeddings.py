@@ -17,7 +17,7 @@ from findna.commands.embed import EmbeddedRows, EmbedRun
 from findna.genome.fasta import Genome
 from findna.genome.regions import Placed, RegionSource
 from findna.model.pooling import Pooling
-from findna.outputs.files import Destination
+from findna.outputs.destination import Destination
 from findna.outputs.hdf5 import FORMAT_VERSION, EmbeddingWriter
 from findna.outputs.results import RegionVectors
 

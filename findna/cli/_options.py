@@ -293,7 +293,7 @@ def destination(given: Mapping[str, Any], forms: Sequence[str], default: str | N
     default : str, optional
         Format of standard output and of names without an ending; the first of ``forms``.
     """
-    from findna.outputs.files import Destination, form_of
+    from findna.outputs.destination import Destination, form_of
 
     path: Path | None = given["output"]
     return Destination(

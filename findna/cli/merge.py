@@ -30,7 +30,7 @@ def merge(parts: tuple[Path, ...], output: Path | None, force: bool) -> None:
       findna merge promoters.*.bed.gz -o promoters.bed.gz
     """
     from findna.commands.merge import merge as run
-    from findna.outputs.files import Destination
+    from findna.outputs.destination import Destination
 
     _options.begin()
     form = "bcf" if output is not None and output.suffix == ".bcf" else "tsv"

@@ -23,7 +23,7 @@ from findna.model.checkpoint import Checkpoint, encoder_config, load_checkpoint
 from findna.model.devices import Compute
 from findna.model.inference import region_vectors
 from findna.model.pooling import Pooling
-from findna.outputs.files import Destination
+from findna.outputs.destination import Destination
 from findna.outputs.hdf5 import EmbeddingWriter, assemble
 from findna.outputs.provenance import genome_facts, obs_columns, obs_row, origin, run_facts
 from findna.outputs.results import RegionVectors

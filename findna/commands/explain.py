@@ -26,7 +26,8 @@ from findna.genome.windows import Region, Window
 from findna.labelled.sets import REGRESSION
 from findna.model.checkpoint import Checkpoint, load_checkpoint, training_length
 from findna.model.devices import Compute
-from findna.outputs.files import Destination, check_output
+from findna.outputs.destination import Destination
+from findna.outputs.files import check_output
 from findna.outputs.hdf5 import EffectWriter
 from findna.outputs.logos import MOST_BASES, LogoWriter, is_book, need_logos
 from findna.outputs.provenance import genome_facts, obs_columns, obs_row, origin

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from findna.errors import OutputError
 from findna.genome.text import open_input
-from findna.outputs.files import Destination
+from findna.outputs.destination import Destination
 from findna.outputs.hdf5 import assemble, file_metadata, is_hdf5
 from findna.outputs.shards import Note, difference, read_note
 from findna.variants.annotate import open_vcf_output

@@ -15,7 +15,7 @@ from findna.genome.fasta import Genome
 from findna.genome.regions import Placed, RegionOptions, RegionSource, Survey, survey
 from findna.labelled.sets import REGRESSION
 from findna.model.devices import Compute
-from findna.outputs.files import Destination
+from findna.outputs.destination import Destination
 from findna.outputs.provenance import run_facts
 from findna.outputs.results import Call
 from findna.outputs.tables import PredictionFormat, PredictionWriter

@@ -19,7 +19,7 @@ from findna.console import progress
 from findna.errors import RegionError
 from findna.genome.fasta import Genome
 from findna.genome.regions import Placed, RegionOptions, RegionSource, place, ragged
-from findna.outputs.files import Destination
+from findna.outputs.destination import Destination
 from findna.outputs.shards import Facts, Shard, write_note
 from findna.outputs.unfinished import OUTPUT, Counts, Unfinished
 
@@ -74,7 +74,7 @@ class TextOutput(Generic[Row, Result]):
     Parameters
     ----------
     open_text : callable
-        Opens the output itself, as `findna.outputs.files.Destination.open_text`.
+        Opens the output itself, as `findna.outputs.destination.Destination.open_text`.
     writer : callable
         Makes the writer of an open file.
     """
@@ -168,7 +168,14 @@ def run_rows(
         counts = _write(_counted(results, bar.update), output, unfinished, n_rows or 0)
         if destination.shard is not None:
             span = first, last or 0
-            write_note(destination, decides, span, rows.total or 0, counts["header_lines"])
+            write_note(
+                destination.file,
+                destination.shard,
+                decides,
+                span,
+                rows.total or 0,
+                counts["header_lines"],
+            )
         if unfinished is not None:
             unfinished.discard()
     return counts | {"resumed": done}

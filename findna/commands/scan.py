@@ -23,7 +23,7 @@ from findna.genome.windows import Region, Window
 from findna.labelled.sets import REGRESSION
 from findna.model.devices import Compute
 from findna.model.inference import region_vectors
-from findna.outputs.files import Destination
+from findna.outputs.destination import Destination
 from findna.outputs.tracks import Segment, joined, need_bigwig, write_bedgraph, write_bigwig
 from findna.tasks.task import Task, load_task
 

@@ -15,7 +15,7 @@ from findna.commands.merge import MergeSummary, merge
 from findna.errors import ConfigError
 from findna.model.collective import PATIENCE, Job
 from findna.model.devices import Compute
-from findna.outputs.files import Destination
+from findna.outputs.destination import Destination
 from findna.outputs.shards import Shard
 
 

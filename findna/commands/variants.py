@@ -19,7 +19,8 @@ from findna.errors import ConfigError
 from findna.genome.fasta import Genome
 from findna.model.checkpoint import Checkpoint, load_checkpoint, training_length
 from findna.model.devices import Compute
-from findna.outputs.files import Destination, file_digest
+from findna.outputs.destination import Destination
+from findna.outputs.files import file_digest
 from findna.outputs.hdf5 import EmbeddingWriter
 from findna.outputs.provenance import origin, run_facts
 from findna.outputs.shards import write_note
@@ -362,7 +363,8 @@ def variants(
         counts = run_rows("variants", rows, run.effects, sink, output, facts)
     if vectors is not None and vectors.shard is not None:
         first, last = rows.span(vectors.shard)
-        write_note(vectors, {**facts(), "output": "embeddings"}, (first, last or 0), total or 0, 0)
+        decides = {**facts(), "output": "embeddings"}
+        write_note(vectors.file, vectors.shard, decides, (first, last or 0), total or 0, 0)
     output.index(max(genome.contigs.values()))
     return VariantSummary(
         counts["rows"],

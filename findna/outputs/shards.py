@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from findna.errors import ConfigError, OutputError
-from findna.outputs.files import Destination, file_digest, replaced
+from findna.outputs.files import file_digest, replaced
 
 Facts = Mapping[str, Any]
 """What decides the content of an output: plain values, nested."""
@@ -102,12 +102,9 @@ def note_path(output: Path) -> Path:
 
 
 def write_note(
-    destination: Destination, facts: Facts, rows: tuple[int, int], total: int, header_lines: int
+    output: Path, shard: Shard, facts: Facts, rows: tuple[int, int], total: int, header_lines: int
 ) -> None:
     """Note what an output is a part of, beside it; see `Note`."""
-    shard, output = destination.shard, destination.file
-    if shard is None:
-        raise ValueError("not a shard")
     note = Note(facts, (shard.number, shard.count), rows, total, header_lines, file_digest(output))
     with replaced(note_path(output)) as temporary:
         temporary.write_text(json.dumps({"format": FORMAT, **asdict(note)}, indent=1) + "\n")

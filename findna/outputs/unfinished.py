@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
 
 from findna.errors import InterruptedRunError, OutputError
-from findna.outputs.files import Destination, replaced
+from findna.outputs.destination import Destination
+from findna.outputs.files import replaced
 from findna.outputs.shards import FORMAT, Facts, difference, read_journal
 
 Item = TypeVar("Item")

@@ -17,7 +17,8 @@ from shutil import copyfileobj
 from typing import BinaryIO, cast
 
 from findna.errors import OutputError
-from findna.outputs.files import MISSING, Destination
+from findna.outputs.destination import Destination
+from findna.outputs.files import MISSING
 from findna.variants.vcf import VcfRecord, bcftools_view
 
 Values = Sequence[Sequence[float | None]]

@@ -517,7 +517,7 @@ def test_from_python(example, model_folder, tmp_path):
     from findna.commands.embed import embed
     from findna.genome.regions import RegionSource
     from findna.model.devices import Compute
-    from findna.outputs.files import Destination
+    from findna.outputs.destination import Destination
 
     with Genome(example / "genome.fa") as genome:
         source = RegionSource.bed(example / "regions.bed")

@@ -26,7 +26,7 @@ from findna.genome.regions import RegionSource
 from findna.genome.windows import Region, Window
 from findna.model.checkpoint import Model, load_checkpoint, save_checkpoint
 from findna.model.devices import Compute
-from findna.outputs.files import Destination
+from findna.outputs.destination import Destination
 from findna.tasks.calls import call
 from findna.tasks.features import Features
 from findna.tasks.task import load_task, tasks_home

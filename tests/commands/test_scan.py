@@ -15,7 +15,7 @@ from findna.commands.scan import ScanOptions, mean_track, windows
 from findna.commands.scan import scan as scan_genome
 from findna.genome.fasta import Genome
 from findna.model.devices import Compute
-from findna.outputs.files import Destination
+from findna.outputs.destination import Destination
 from findna.outputs.tracks import Segment, joined, write_bigwig
 from findna.tasks.task import load_task
 from tests.conftest import make_task, random_sequence

@@ -739,7 +739,7 @@ def test_tasks_get_names_that_vcf_allows(score, write, tasks, tmp_path):
 def test_from_python(fasta, model_folder, write, tmp_path):
     from findna.commands.variants import Scoring, variants
     from findna.model.devices import Compute
-    from findna.outputs.files import Destination
+    from findna.outputs.destination import Destination
     from findna.variants.vcf import VcfSource
 
     asked = {"scoring": Scoring(model=str(model_folder)), "compute": Compute.on("cpu")}
