@@ -167,15 +167,9 @@ def run_rows(
         results = stage(islice(rows.read(), first + done, last))
         counts = _write(_counted(results, bar.update), output, unfinished, n_rows or 0)
         if destination.shard is not None:
+            header_lines, total = counts["header_lines"], rows.total or 0
             span = first, last or 0
-            write_note(
-                destination.file,
-                destination.shard,
-                decides,
-                span,
-                rows.total or 0,
-                counts["header_lines"],
-            )
+            write_note(destination.file, destination.shard, decides, span, total, header_lines)
         if unfinished is not None:
             unfinished.discard()
     return counts | {"resumed": done}
