@@ -78,13 +78,7 @@ def explain(genome: Path, regions: str | None, **given: Any) -> None:
             fasta,
             source,
             _outputs(given),
-            question=Question(
-                task=task,
-                class_name=given["class_name"],
-                model=given["model"] or "tiny",
-                context=given["context"],
-                both_strands=given["both_strands"],
-            ),
+            question=_options.filled(Question, given, model=given["model"] or "tiny"),
             options=options,
             compute=_options.compute(given),
         )

@@ -64,12 +64,9 @@ def predict(genome: Path, regions: str | None, **given: Any) -> None:
     output = _options.destination(given, FORMS, "tsv" if records and not given["bed6"] else "bed")
     if given["bed6"] and output.form != "bed":
         raise click.UsageError("--bed6 is BED; leave out -O")
-    layout = PredictionFormat(
-        bed6=given["bed6"],
-        header=given["header"],
-        all_classes=given["all_classes"],
-        records=records,
-        min_probability=given["min_prob"],
+    least = given["min_prob"]
+    layout = _options.filled(
+        PredictionFormat, given, form=output.form, records=records, min_probability=least
     )
     opened = _options.genome_and_rows(genome, regions, given, stream=not output.in_parts)
     with opened as (fasta, source):

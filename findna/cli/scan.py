@@ -96,12 +96,8 @@ def scan(genome: Path, task: str, regions: str | None, **given: Any) -> None:
             task=task,
             class_name=given["class_name"],
             regions=source,
-            options=ScanOptions(
-                given["window"] or 0,
-                given["step"] or 0,
-                given["max_n"],
-                given["strand"],
-                given["on_error"],
+            options=_options.filled(
+                ScanOptions, given, window=given["window"] or 0, step=given["step"] or 0
             ),
             header=given["header"],
             compute=_options.compute(given),

@@ -107,16 +107,8 @@ def variants(genome: Path, variants: str, **given: Any) -> None:
     output = _options.destination(given, FORMS)
     if given["no_version"]:
         output = replace(output, command="")
-    scoring = Scoring(
-        model=given["model"],
-        scores=wanted,
-        tasks=_options.listed(given["task"]),
-        classes=given["class_name"],
-        window=given["window"],
-        strand=given["strand"],
-        haplotype=given["haplotype"],
-        whole=given["whole"],
-    )
+    tasks, classes = _options.listed(given["task"]), given["class_name"]
+    scoring = _options.filled(Scoring, given, scores=wanted, tasks=tasks, classes=classes)
     opened = _options.opened_genome(genome, given["chrom_alias"])
     with opened as fasta, VcfSource(variants) as source:
         summary = _options.for_job(run, variants)(
