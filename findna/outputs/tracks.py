@@ -10,8 +10,6 @@ from typing import BinaryIO, NamedTuple
 
 from findna.errors import MissingProgramError, OutputError
 
-FORMS = ("bedgraph", "bigwig")
-
 DECIMALS = 6
 
 _BIGWIG_MAGIC = bytes.fromhex("26fc8f88")  # little-endian, as pybigtools writes

@@ -7,8 +7,6 @@ from findna.outputs.results import Call
 from findna.tasks.features import Matrix
 from findna.tasks.task import Task
 
-FORMS = ("bed", "tsv", "jsonl")
-
 
 def call(task: Task, values: Matrix) -> Call:
     """Label and probability of a task's outputs for one row, shape (n_outputs,)."""

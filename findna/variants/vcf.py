@@ -27,8 +27,6 @@ from findna.errors import ConfigError, RegionError, VariantError
 from findna.genome.text import BGZF_END, display_name, is_bgzf, is_stdin, numbered_lines, open_input
 from findna.outputs.files import MISSING
 
-FORMS = ("vcf", "bcf", "tsv")
-
 _COLUMNS = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
 
 _MOST_DIGITS = 12  # of a position
