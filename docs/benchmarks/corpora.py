@@ -5,7 +5,7 @@
     python docs/benchmarks/corpora.py DATA WORK -o corpora.jsonl --table
     python docs/benchmarks/corpora.py DATA WORK --build "all, capped"    # only write the FASTA
 
-Each corpus of CORPORA is made by rule (`training_sequence.py` in this folder) and written to WORK as one
+Each corpus of CORPORA is made by rule (`training_sequence.py`) and written to WORK as one
 FASTA file; `findna pretrain` trains on it with the preset findna and each seed. What is reported
 is AUROC of a logistic regression on the frozen teacher's mean vectors, on **validation** sequences
 (as in recipes.py), and masked accuracy on a megabase of hg38 chr21, of which no corpus has a copy,
