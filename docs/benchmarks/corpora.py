@@ -30,8 +30,8 @@ import recipes
 import torch
 from training_sequence import ALL, HELD, HUMAN, TODAY, Mix, write_corpora
 
-from findna.encoding import BLANK, NUCLEOTIDES, N
-from findna.genome import Genome
+from findna.genome.encoding import BLANK, NUCLEOTIDES, N
+from findna.genome.fasta import Genome
 from findna.model.checkpoint import Model, load_checkpoint
 
 UNTRAINED = "one step"
