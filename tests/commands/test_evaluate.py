@@ -11,7 +11,7 @@ from findna.errors import ConfigError, LabelError, OutputError
 from findna.evaluation import protocol as evaluation
 from findna.evaluation.baselines import random_model
 from findna.evaluation.protocol import EvaluateOptions, evaluate
-from findna.evaluation.published import FROZEN
+from findna.evaluation.published import tables
 from findna.evaluation.report import to_markdown, verdict
 from findna.evaluation.runs import Run
 from findna.genome.encoding import reverse_complement
@@ -21,6 +21,8 @@ from findna.model.checkpoint import load_checkpoint
 from findna.tasks.recipe import FineTuneConfig
 from tests.commands.test_finetune import CPU, csv_of, made, write_set
 from tests.conftest import TINY
+
+FROZEN = tables()[0]
 
 ALL = ("random", "k-mers", "cnn")
 QUICK = EvaluateOptions(seeds=1, draws=1, baselines=(), kmers=False)
