@@ -21,6 +21,7 @@ from findna.model.checkpoint import Model, load_checkpoint, save_checkpoint
 from findna.model.config import EncoderConfig
 from findna.model.devices import Compute
 from findna.model.heads import TaskHead
+from findna.pretraining import heldout
 from findna.tasks.features import Features, FeatureTable
 from findna.tasks.task import TaskConfig, save_task
 
@@ -53,6 +54,14 @@ def _private_home(
 ) -> None:
     """Tasks of one's own are looked for, and written, in an empty folder."""
     monkeypatch.setenv("FINDNA_HOME", str(tmp_path_factory.mktemp("home")))
+
+
+@pytest.fixture(autouse=True)
+def _short_evaluations() -> Iterator[None]:
+    """Pretraining is measured often, on little; a test's ``monkeypatch.undo()`` leaves it so."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(heldout, "TOKENS", 4_000)
+        yield
 
 
 @pytest.fixture(scope="session")

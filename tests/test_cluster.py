@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.outputs.test_parts import contents
+from tests.together import together
 
 CLUSTER = Path(__file__).parents[1] / "docs" / "cluster"
 PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -25,7 +26,7 @@ def torchrun(*words, **more):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["h5", "vcf"])
-def test_a_torchrun_job_writes_one_file(example, model_folder, run, tmp_path, kind):
+def test_a_job_writes_one_file(example, model_folder, run, tmp_path, kind):
     if kind == "h5":
         words = ["embed", example / "genome.fa", example / "regions.bed", "-m", model_folder]
     else:
@@ -35,8 +36,12 @@ def test_a_torchrun_job_writes_one_file(example, model_folder, run, tmp_path, ki
     run(*words, "-o", tmp_path / f"whole.{kind}")
     if kind == "vcf":
         words[-1] = tmp_path / "job.h5"
-    done = torchrun(*words, "-o", tmp_path / f"job.{kind}")
-    assert done.returncode == 0, done.stderr
+    if kind == "h5":
+        done = torchrun(*words, "-o", tmp_path / f"job.{kind}")
+        assert done.returncode == 0, done.stderr
+    else:
+        done = together(tmp_path, *words, "-o", tmp_path / f"job.{kind}")
+        assert done.codes == [0, 0], done.stderr
     assert "rows of 2 processes" in done.stderr
     assert contents(tmp_path / f"job.{kind}") == contents(tmp_path / f"whole.{kind}")
     assert contents(tmp_path / "job.h5") == contents(tmp_path / "whole.h5")
@@ -59,8 +64,9 @@ def test_a_job_refuses_what_cannot_be_shared(example, model_folder, run, monkeyp
 
 
 @pytest.mark.slow
-def test_a_slurm_array(example, run, tmp_path):
-    words = [example / "genome.fa", example / "regions.bed"]
+def test_a_slurm_array(example, run, write, tmp_path):
+    rows = (example / "regions.bed").read_text().splitlines(keepends=True)
+    words = [example / "genome.fa", write("few.bed", "".join(rows[:9]))]
     run("embed", *words, "-o", tmp_path / "whole.h5")
     out = tmp_path / "out.h5"
     for task in (1, 2, 2):  # one is queued again when it was done

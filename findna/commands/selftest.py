@@ -39,7 +39,7 @@ KNOWN = "known.json"
 SAME_MACHINE = 1e-5
 """Largest relative difference between fp32 vectors of one region on one device."""
 
-_LENGTHS = (1, 2, 17, 64, 250, 300, 301, 511, 512, 777, 999, 1000, 1001, 1500, 2400)
+LENGTHS = (1, 2, 17, 64, 250, 300, 301, 511, 512, 777, 999, 1000, 1001, 1500, 2400)
 
 _PACKAGES = ("torch", "numpy", "h5py", "pysam", "pyfaidx", "safetensors")
 
@@ -77,7 +77,7 @@ def selftest(device: str = "auto") -> Iterator[Check]:
     sequences = _sequences()
     expected = _vectors(encoder, sequences, compute)
     where = describe(target)
-    n = f"{len(sequences)} sequences of {min(_LENGTHS)} to {max(_LENGTHS)} bp"
+    n = f"{len(sequences)} sequences of {min(LENGTHS)} to {max(LENGTHS)} bp"
     yield _known_answer(checkpoint, compute)
     alone = _vectors(encoder, sequences, replace(compute, max_tokens=1))
     yield Check.within(
@@ -107,7 +107,7 @@ def _sequences() -> list[Tokens]:
     """Made-up sequences of every kind of length, every fifth with some N."""
     rng = np.random.default_rng(0)
     found = []
-    for i, length in enumerate(_LENGTHS):
+    for i, length in enumerate(LENGTHS):
         tokens = encode("".join(rng.choice(list("ACGT"), length)))
         if i % 5 == 4:
             tokens[length // 3 : length // 2] = N

@@ -27,7 +27,8 @@ EncoderProbe = Callable[[Encoder], dict[str, float]]
 MASKED = 0.15
 """Share of the held-out positions that are blanked."""
 
-_TOKENS = 64_000  # nucleotides to measure on, or a little more
+TOKENS = 64_000
+"""Nucleotides to measure on, or a little more."""
 
 _SEED = 2405  # of windows, masks and views: the same in every run, so that runs compare
 
@@ -54,7 +55,7 @@ class HeldOut:
         length = sorted(fits)[len(fits) // 2]
         # batches of the size trained on: a head may standardise or balance over its batch
         self._batch = max(config.batch_tokens // length, 2)
-        n = self._batch * math.ceil(_TOKENS / (self._batch * length))
+        n = self._batch * math.ceil(TOKENS / (self._batch * length))
         generator = torch.Generator(device).manual_seed(_SEED)
         self._tokens, self._repeats = corpus.draw(n, length, "position", generator)
         drawn = torch.rand(self._tokens.shape, generator=generator, device=device)

@@ -55,6 +55,7 @@ def test_another_answer_fails(run, monkeypatch, write):
     known = json.loads((SHIPPED / "tiny" / selftest.KNOWN).read_text())
     known["mean"] = [value * 1.001 for value in known["mean"]]
     monkeypatch.setattr(selftest, "KNOWN", write("other.json", json.dumps(known)))
+    monkeypatch.setattr(selftest, "LENGTHS", (1, 17, 301))
     report = json.loads(run("selftest", "--device", "cpu", "--json", code=1).stdout)
     assert report["passed"] is False
     assert {"findna", "torch", "python"} <= set(report["versions"])

@@ -673,24 +673,24 @@ def test_what_is_not_vcf(score, write, tmp_path, content, message):
 def test_a_file_that_was_cut_off(score, write, tmp_path):
     out = tmp_path / "x.vcf.gz"
     with pysam.BGZFile(str(out), "wb") as file:
-        file.write((HEADER + "".join(record() for _ in range(3000))).encode())
+        file.write((HEADER + "".join(record() for _ in range(1500))).encode())
     whole = out.read_bytes()
-    for cut in (whole[:-28], whole[:-400]):
+    for cut in (whole[:-28], whole[:-60]):
         error = score(write("cut.vcf.gz", cut), code=1).stderr
         assert "BGZF without its last block" in error
-    inside = score("-", input=whole[:-400], code=1).stderr
+    inside = score("-", input=whole[:-60], code=1).stderr
     assert "compressed data ends early" in inside
     between = score("-", input=whole[:-28], code=1)
-    assert "<stdin>: compressed data ends early or is damaged after line 3007" in between.stderr
+    assert "<stdin>: compressed data ends early or is damaged after line 1507" in between.stderr
     assert len(between.stderr.splitlines()) == 1
-    assert len(score("-", input=whole, code=0).stdout.splitlines()) > 3007
+    assert len(score("-", input=whole, code=0).stdout.splitlines()) > 1507
     score("-", "-o", tmp_path / "o.vcf", input=whole[:-28], code=1)
     assert not (tmp_path / "o.vcf").exists()
     bcf = tmp_path / "x.bcf"
     score(out, "-o", bcf)
     whole = bcf.read_bytes()
     assert "ends early" in score("-", input=whole[:-28], code=1).stderr
-    cut = write("cut.bcf", whole[: len(whole) // 2] + whole[-28:])
+    cut = write("cut.bcf", whole[:-68] + whole[-28:])
     error = score(cut, code=1).stderr
     assert "cut.bcf: BCF that htslib cannot read (Error: BCF read error)" in error
     assert len(error.splitlines()) == 1

@@ -319,7 +319,7 @@ def test_a_broken_journal_is_one_line(command, run, tmp_path):
 @pytest.mark.slow
 def test_a_kill_loses_nothing_that_is_done(example, model_folder, run, write, tmp_path):
     """docs/reliability/kill.py does this many times, to every command."""
-    rows = "".join(f"chrA\t{i % 5000}\t{i % 5000 + 300}\tr{i}\n" for i in range(3_000))
+    rows = "".join(f"chrA\t{i % 5000}\t{i % 5000 + 300}\tr{i}\n" for i in range(1_500))
     bed, out = write("many.bed", rows), tmp_path / "o.h5"
     words = ["embed", example / "genome.fa", bed, "-m", model_folder, "--max-tokens", 2000]
     code = (
@@ -327,7 +327,7 @@ def test_a_kill_loses_nothing_that_is_done(example, model_folder, run, write, tm
         "from findna.cli import main; sys.argv[0] = 'findna'; main()"
     )
     command = [sys.executable, "-c", code, *map(str, words), "-o", str(out), "--resume"]
-    for n_parts in (2, 5):
+    for n_parts in (2, 4):
         with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
             for _ in range(2000):
                 time.sleep(0.02)

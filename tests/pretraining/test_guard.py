@@ -67,7 +67,7 @@ def pretrain(run, tmp_path):
     ],
 )
 def test_healthy_runs_do_not_trip(pretrain, genome, options):
-    _, folder = pretrain(genome, "--steps", 80, "--holdout", "c", *options)
+    _, folder = pretrain(genome, "--steps", 64, "--holdout", "c", *options)
     last = evaluations(folder)[-1]
     assert 0 < last["accuracy_repeat"] < 1
     assert 0 < last["accuracy_unique"] < 1
@@ -76,7 +76,7 @@ def test_healthy_runs_do_not_trip(pretrain, genome, options):
     assert ("agreement" in last) == ("none" not in options)
     card = (folder / "README.md").read_text()
     assert "in repeats (soft-masked" in card
-    assert read_history(folder).verdict == "healthy at step 80"
+    assert read_history(folder).verdict == "healthy at step 64"
 
 
 def test_what_has_no_lower_case_has_no_repeats(pretrain, write):

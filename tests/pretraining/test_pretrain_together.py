@@ -12,6 +12,7 @@ from findna.pretraining import distillation
 from findna.pretraining.distillation import SelfDistillation
 from tests.commands.test_pretrain import LITTLE, metrics, pretrain  # noqa: F401  a fixture
 from tests.test_cluster import torchrun
+from tests.together import together
 
 STEPS = 8
 ALONE = ["--contrast", "none", "--koleo-weight", 0]
@@ -19,8 +20,15 @@ ALONE = ["--contrast", "none", "--koleo-weight", 0]
 PROTOTYPES = ["--contrast", "prototypes", "--centring", "sinkhorn", "--prototypes", 8]
 
 
-def together(example, folder, *options):
-    return torchrun("pretrain", example / "genome.fa", "-o", folder, *LITTLE, *options)
+@pytest.fixture
+def pretrain_together(example, tmp_path):
+    """Pretrain in two processes."""
+
+    def invoke(folder, *options):
+        words = ["pretrain", example / "genome.fa", "-o", folder, *LITTLE, *options]
+        return together(tmp_path, *words)
+
+    return invoke
 
 
 def same_run(one, other, tolerance):
@@ -53,12 +61,19 @@ def same_bytes(one, other):
         ("findna", [], 5e-3),  # the iterations of Muon, in bfloat16, enlarge what is rounding
     ],
 )
-def test_two_processes_train_as_one(pretrain, example, tmp_path, preset, more, tolerance):  # noqa: F811
+def test_two_processes_train_as_one(
+    pretrain,  # noqa: F811
+    pretrain_together,
+    tmp_path,
+    preset,
+    more,
+    tolerance,
+):
     options = ["--preset", preset, *more, "--n-cls", 2, "--steps", STEPS, "--batch-tokens", 900]
     options += ["--lr", 1e-3]  # 9 windows of 100 bp: 4 and 5
     pretrain(tmp_path / "one", *options)
-    done = together(example, tmp_path / "two", *options)
-    assert done.returncode == 0, done.stderr
+    done = pretrain_together(tmp_path / "two", *options)
+    assert done.codes == [0, 0], done.stderr
     assert done.stderr.count("wrote") == 1
     assert sorted(p.name for p in (tmp_path / "two").iterdir()) == sorted(
         p.name for p in (tmp_path / "one").iterdir()
@@ -67,7 +82,12 @@ def test_two_processes_train_as_one(pretrain, example, tmp_path, preset, more, t
 
 
 @pytest.mark.slow
-def test_resumed_by_another_number_of_processes(pretrain, example, tmp_path, monkeypatch):  # noqa: F811
+def test_resumed_by_another_number_of_processes(
+    pretrain,  # noqa: F811
+    pretrain_together,
+    tmp_path,
+    monkeypatch,
+):
     options = ["--optimizer", "adamw", "--steps", STEPS, "--lr", 1e-3, "--accumulate", 2]
     pretrain(tmp_path / "whole", *options)
 
@@ -81,13 +101,13 @@ def test_resumed_by_another_number_of_processes(pretrain, example, tmp_path, mon
     monkeypatch.setattr(SelfDistillation, "update_teacher", lambda *a: (stop(*a), ordinary(*a)))
     pretrain(tmp_path / "parts", *options, code=130)
     monkeypatch.undo()
-    done = together(example, tmp_path / "parts", *options, "--resume")
-    assert done.returncode == 0, done.stderr
+    done = pretrain_together(tmp_path / "parts", *options, "--resume")
+    assert done.codes == [0, 0], done.stderr
     same_run(tmp_path / "whole", tmp_path / "parts", 1e-4)
     pretrain(tmp_path / "parts", *options, "--resume")  # by one, of what two have finished
     assert (
         "other settings for lr"
-        in together(example, tmp_path / "parts", *options, "--lr", 1, "--resume").stderr
+        in pretrain_together(tmp_path / "parts", *options, "--lr", 1, "--resume").stderr
     )
 
 
@@ -95,19 +115,30 @@ def test_resumed_by_another_number_of_processes(pretrain, example, tmp_path, mon
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (["--holdout", "A"], 1, "did you mean chrA"),  # noticed by the first, others wait
         (["--mask-fraction", 0], 2, "nothing would be learned"),  # by each
         (["--batch-tokens", 200, *ALONE, "--accumulate", 2], 2, "of 2 processes"),
         (["--lr", 1e10, "--clip", 1e9, "--steps", 40], 3, "training"),
     ],
 )
-def test_an_error_is_said_once(example, tmp_path, options, code, message):
-    done = together(example, tmp_path / "m", *options)
-    assert done.returncode == 1  # torchrun's own
+def test_an_error_is_said_once(pretrain_together, tmp_path, options, code, message):
+    done = pretrain_together(tmp_path / "m", *options)
+    assert done.codes == [code, code]
     lines = [line for line in done.stderr.splitlines() if line.startswith("findna: ")]
     assert len(lines) == 1, done.stderr
     assert message in lines[0]
-    assert f"exitcode  : {code} " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path).glob("m/.*"))
+
+
+@pytest.mark.slow
+def test_an_error_that_the_first_process_notices_ends_a_torchrun_job(example, tmp_path):
+    options = ["pretrain", example / "genome.fa", "-o", tmp_path / "m", *LITTLE]
+    done = torchrun(*options, "--holdout", "A")
+    assert done.returncode == 1  # torchrun's own
+    lines = [line for line in done.stderr.splitlines() if line.startswith("findna: ")]
+    assert len(lines) == 1, done.stderr
+    assert "did you mean chrA" in lines[0]
+    assert "exitcode  : 1 " in done.stderr
     assert done.stderr.count("Traceback") == 1  # torchrun's own
     assert not list((tmp_path).glob("m/.*"))
 
