@@ -301,7 +301,7 @@ def fasta(path: Path) -> dict[str, str]:
 
 def make_inputs(folder: Path, data: Path | None) -> None:
     """Write what the commands read: the demo data, and what is made of it."""
-    subprocess.run([sys.executable, "-m", "findna.example", folder], check=True)
+    subprocess.run([sys.executable, "-m", "tests.made_up", folder], cwd=ROOT, check=True)
     genome, rng = fasta(folder / "genome.fa"), random.Random(1)
     rows = [line.split("\t") for line in (folder / "regions.bed").read_text().splitlines()]
     few = rows[::9]

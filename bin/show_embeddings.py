@@ -13,7 +13,7 @@ with h5py.File(path) as file:
     names = file["obs/name"].asstr()[:]
     chroms, strands = file["obs/chrom"].asstr()[:4], file["obs/strand"].asstr()[:4]
     starts, ends, lengths = (file[f"obs/{column}"][:4] for column in ("start", "end", "length"))
-kinds = np.array([name.split("_")[0] for name in names])
+kinds = np.array([name.startswith("elsewhere") for name in names])
 
 console = Console()
 console.print(f"\n{path}: X is {vectors.shape[0]} regions x {vectors.shape[1]} values")
@@ -32,6 +32,6 @@ np.fill_diagonal(similarity, -np.inf)
 same = (kinds[similarity.argmax(1)] == kinds).mean()
 chance = np.mean([(kinds == kind).mean() for kind in kinds])
 console.print(
-    f"nearest neighbour of the same kind (promoter-like or background): {same:.0%}; "
+    f"nearest neighbour of the same kind (promoter or elsewhere): {same:.0%}; "
     f"by chance {chance:.0%}"
 )

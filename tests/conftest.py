@@ -14,7 +14,6 @@ import torch
 from click.testing import CliRunner, Result
 
 from findna.cli import main
-from findna.example import write_example
 from findna.genome.encoding import encode
 from findna.genome.fasta import Genome
 from findna.model.checkpoint import Model, load_checkpoint, save_checkpoint
@@ -24,6 +23,7 @@ from findna.model.heads import TaskHead
 from findna.pretraining import heldout
 from findna.tasks.features import Features, FeatureTable
 from findna.tasks.task import TaskConfig, save_task
+from tests.made_up import write_example
 
 SHARED = Path(os.environ.get("FINDNA_SHARED", Path(__file__).parents[2] / "shared" / "data"))
 

@@ -6,7 +6,7 @@ model=${1:-tiny}
 folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT
 python -m findna.example "$folder"
 for n in 1000 100000; do
-    awk -v n="$n" 'BEGIN { for (i = 0; i < n; i++) { s = (i * 37) % 59000; print "chrA\t" s "\t" s + 100 } }' \
+    awk -v n="$n" 'BEGIN { for (i = 0; i < n; i++) { s = (i * 37) % 199000; print "chr20part\t" s "\t" s + 100 } }' \
         > "$folder/$n.bed"
     python - "$folder" "$n" "$model" <<'PY'
 import resource, subprocess, sys, time

@@ -23,10 +23,11 @@ import h5py
 import numpy as np
 import torch
 
-from findna.example import CONTIGS, write_example
+from findna.example import write_example
 from findna.model.checkpoint import Model, save_checkpoint
 from findna.model.config import EncoderConfig
 
+CONTIGS = {"chr20part": 200_000}  # of the example, bp
 LENGTH = 100
 SIZES = EncoderConfig(
     dim=24, track_size=4, hidden=32, n_blocks=1, layers_per_block=6, norm="layer", n_cls=1,
@@ -37,7 +38,7 @@ AT_A_TIME = 50_000
 
 
 def row(number: int) -> tuple[str, int, int, str]:
-    chrom = list(CONTIGS)[number % 2]
+    chrom = list(CONTIGS)[number % len(CONTIGS)]
     start = number * 37 % (CONTIGS[chrom] - LENGTH)
     return chrom, start, start + LENGTH, f"region{number}"
 
