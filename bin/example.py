@@ -89,7 +89,12 @@ def main() -> None:
     ]
     write_bed("regions.bed", sorted(promoters + elsewhere(starts)))
     genes = [
-        (int(gene["start"]) - 1 - START, int(gene["end"]) - START, gene["gene_name"], gene["Strand"])
+        (
+            int(gene["start"]) - 1 - START,
+            int(gene["end"]) - START,
+            gene["gene_name"],
+            gene["Strand"],
+        )
         for gene in table(data / "annotation-hg38" / "gencode_genes.hg38.no_chr19.tsv.gz")
         if gene["chrom"] == CHROM
         and gene["gene_type"] == "protein_coding"
