@@ -3,7 +3,6 @@
 import sys
 
 import h5py
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -13,7 +12,6 @@ with h5py.File(path) as file:
     names = file["obs/name"].asstr()[:]
     chroms, strands = file["obs/chrom"].asstr()[:4], file["obs/strand"].asstr()[:4]
     starts, ends, lengths = (file[f"obs/{column}"][:4] for column in ("start", "end", "length"))
-kinds = np.array([name.startswith("elsewhere") for name in names])
 
 console = Console()
 console.print(f"\n{path}: X is {vectors.shape[0]} regions x {vectors.shape[1]} values")
@@ -23,15 +21,3 @@ for i in range(4):
     row = (chroms[i], starts[i], ends[i], names[i], strands[i], lengths[i], values)
     table.add_row(*map(str, row))
 console.print(table)
-
-# leave one out: is a region's nearest neighbour of the same kind?
-unit = vectors - vectors.mean(0)
-unit /= np.linalg.norm(unit, axis=1, keepdims=True)
-similarity = unit @ unit.T
-np.fill_diagonal(similarity, -np.inf)
-same = (kinds[similarity.argmax(1)] == kinds).mean()
-chance = np.mean([(kinds == kind).mean() for kind in kinds])
-console.print(
-    f"nearest neighbour of the same kind (promoter or elsewhere): {same:.0%}; "
-    f"by chance {chance:.0%}"
-)
