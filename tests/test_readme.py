@@ -38,6 +38,11 @@ def demo(example, tmp_path, monkeypatch):
 def test_the_one_command_and_the_python_example(demo, run, capsys):
     command = re.search(r"^    findna (embed demo/.*)$", README, re.M)[1]
     run(*command.split())
+    command, rows = re.search(
+        r"^    findna (predict demo/.*) \| sed -n 5,8p\n\n((?:    .*\n)+)", README, re.M
+    ).groups()
+    printed = run(*command.split()).stdout.splitlines()[4:8]
+    assert [line.split() for line in rows.splitlines()] == [line.split() for line in printed]
     first, second = re.findall(r"```python\n(.*?)```", README, re.S)
     exec(compile(first, "README.md", "exec"), {})
     shown = README.split("AnnData object", 1)[1].split("\n\n")[0]
@@ -52,7 +57,7 @@ def test_the_one_command_and_the_python_example(demo, run, capsys):
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("bedtools") is None, reason="bedtools is not installed")
-def test_the_other_commands(demo, run):
+def test_the_other_commands(demo, example, run):
     """Those without a pipe run in this process, to start fewer."""
     text = README.replace(" |\n        ", " | ")
     commands = re.findall(r"^    ((?:findna|bedtools|zcat) .*)$", text, re.M)
@@ -61,9 +66,9 @@ def test_the_other_commands(demo, run):
     for name, width in (("tss.bed", 1), ("peaks.bed", 600), ("loci.bed", 4)):
         rows = [f"{chrom}\t{at}\t{at + width}\tr{at}\t0\t+\n" for chrom, at in starts]
         Path(name).write_text("".join(rows))
-    shorter(Path("demo/variants.vcf"))
     shorter(Path("demo/regions.bed"))
-    shutil.copy("demo/variants.vcf", "calls.vcf")
+    shutil.copy(example / "variants.vcf", "calls.vcf")
+    shorter(Path("calls.vcf"))
     subprocess.run(["gzip", "-k", "peaks.bed", "calls.vcf"], check=True)
     Path("genes.fa").write_text("".join(f">g{i}\n{random_sequence(500, i)}\n" for i in range(9)))
     run("embed", "genome.fa", "-r", "chrA:1-10", "-O", "tsv")  # makes genome.fa.fai
