@@ -39,10 +39,13 @@ def test_the_one_command_and_the_python_example(demo, run, capsys):
     command = re.search(r"^    findna (embed demo/.*)$", README, re.M)[1]
     run(*command.split())
     command, rows = re.search(
-        r"^    findna (predict demo/.*) \| sed -n 5,8p\n\n((?:    .*\n)+)", README, re.M
+        r"^    findna (predict -s demo/.*) \| sed -n 5,8p\n\n((?:    .*\n)+)", README, re.M
     ).groups()
     printed = run(*command.split()).stdout.splitlines()[4:8]
-    assert [line.split() for line in rows.splitlines()] == [line.split() for line in printed]
+    for shown, line in zip(rows.splitlines(), printed, strict=True):
+        *columns, probability = shown.split()
+        assert columns == line.split()[:-1]
+        assert float(probability) == pytest.approx(float(line.split()[-1]), abs=1e-4)
     first, second = re.findall(r"```python\n(.*?)```", README, re.S)
     exec(compile(first, "README.md", "exec"), {})
     shown = README.split("AnnData object", 1)[1].split("\n\n")[0]
