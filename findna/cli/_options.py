@@ -9,7 +9,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,6 @@ def option(names: str, text: str, kind: Any = None, **settings: Any) -> Decorato
     ----------
     names : str
         Names divided by spaces, as click takes them; ``--window=N`` shows N for the value.
-    text : str
-        Help.
     kind : list of str, tuple of int or click type, optional
         Words to choose from, the least and the most of a number, or a type.
     """
@@ -59,7 +57,7 @@ def flag(names: str, text: str) -> Decorator:
 
 
 def option_group(*options: Decorator) -> Decorator:
-    """Several options as one decorator, shown in ``--help`` in the order given."""
+    """Return one decorator for several options, shown in ``--help`` in the order given."""
 
     def apply(command: Any) -> Any:
         for option in reversed(options):
@@ -69,25 +67,18 @@ def option_group(*options: Decorator) -> Decorator:
     return apply
 
 
-def _set_up(quiet: bool, verbose: int, threads: int | None) -> None:
-    """Apply what holds for the whole process; the one place that sets global state."""
-    console.set_up(quiet, verbose)
-    click.get_current_context().meta["findna.quiet"] = quiet
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(threads)
-
-
 def verbosity(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add -q and -v; when the command is run, set up messages and threads before it."""
+    """Add -q and -v; set up messages and threads, of the whole process, before the command."""
 
     @functools.wraps(command)
-    def run(
-        *arguments: Any, quiet: bool, verbose: int, threads: int | None = None, **given: Any
-    ) -> Any:
-        _set_up(quiet, verbose, threads)
-        return command(*arguments, **given)
+    def run(*, quiet: bool, verbose: int, threads: int | None = None, **given: Any) -> Any:
+        console.set_up(quiet, verbose)
+        click.get_current_context().meta["findna.quiet"] = quiet
+        if threads is not None:
+            import torch
+
+            torch.set_num_threads(threads)
+        return command(**given)
 
     options = option_group(
         flag("-q --quiet", "Only errors: no progress bar, warnings or summary."),
@@ -138,7 +129,7 @@ task_names = option(
 
 
 def listed(values: tuple[str, ...]) -> list[str]:
-    """Names of a repeatable option that also takes several, divided by commas."""
+    """Return the names of a repeatable option that also takes several, divided by commas."""
     return [name for value in values for name in value.split(",") if name]
 
 
@@ -166,7 +157,7 @@ placement_options = option_group(
         default="error",
     ),
 )
-"""What decides which sequence is read of a row."""
+"""Options that decide which sequence is read of a row."""
 
 region_options = option_group(
     option(
@@ -223,18 +214,16 @@ def begin() -> None:
     on_interrupt(signal.default_int_handler)
 
 
-@contextmanager
-def opened_genome(genome: Path | None, chrom_alias: Path | None = None) -> Iterator[Any]:
+def opened_genome(
+    genome: Path | None, chrom_alias: Path | None = None
+) -> AbstractContextManager[Any]:
     """Open the FASTA, if there is one, under the names of the alias file too."""
     from findna.genome.fasta import Genome, read_aliases
 
     begin()
     if genome is None:
-        yield None
-        return
-    aliases = read_aliases(chrom_alias) if chrom_alias else None
-    with Genome(genome, aliases) as fasta:
-        yield fasta
+        return nullcontext()
+    return Genome(genome, read_aliases(chrom_alias) if chrom_alias else None)
 
 
 @contextmanager
@@ -277,21 +266,17 @@ def placement(given: Mapping[str, Any]) -> Any:
 
 
 def compute(given: Mapping[str, Any]) -> Any:
-    """Return where and how to compute, as it was given."""
+    """Return the device, precision and batch size that were given."""
     from findna.model.devices import Compute
 
     return Compute.on(given["device"], given["precision"], given.get("max_tokens"))
 
 
 def destination(given: Mapping[str, Any], forms: Sequence[str], default: str | None = None) -> Any:
-    """Return where the output goes, its format by option or name.
+    """Return the output with its format: by ``-O``, by its name, or the default of ``forms``.
 
-    Parameters
-    ----------
-    forms : sequence of str
-        Formats of the command.
-    default : str, optional
-        Format of standard output and of names without an ending; the first of ``forms``.
+    The default is that of standard output and of names without an ending: the first, unless
+    another is named.
     """
     from findna.outputs.destination import Destination, form_of
 
@@ -308,17 +293,14 @@ def destination(given: Mapping[str, Any], forms: Sequence[str], default: str | N
 
 
 def arrow(output: Path | None) -> str:
-    """Return where the output went, for the last line of a run."""
+    """Return an arrow to the output, for the last line of a run; nothing of standard output."""
     return f" -> {output}" if output is not None and str(output) != "-" else ""
 
 
 def for_job(run: Callable[..., Any], rows: str | None) -> Callable[..., Any]:
-    """What a command calls: under torchrun, ``run`` on this process's shard, and no more after it.
+    """Return ``run``; under torchrun, a function that runs it on this process's shard and exits.
 
-    Parameters
-    ----------
-    rows : str, optional
-        Where rows are read from.
+    ``rows`` is the name of the input, which cannot be a pipe then.
     """
     if "WORLD_SIZE" not in os.environ:
         return run
@@ -343,6 +325,11 @@ def for_job(run: Callable[..., Any], rows: str | None) -> Callable[..., Any]:
 
 
 def say(message: str) -> None:
-    """One line about a finished run on stderr, unless --quiet was given."""
+    """Write a line about a finished run to stderr, unless --quiet was given."""
     if not click.get_current_context().meta.get("findna.quiet") and sys.stderr is not None:
         click.echo(f"findna: {message}", err=True)
+
+
+def regions_done(n: int, rows: int, verb: str, fate: str) -> str:
+    """Return how many regions were done, and the fate of the others."""
+    return f"{n} of {rows} regions {verb}" + (f", {rows - n} {fate}" if n < rows else "")

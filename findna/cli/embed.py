@@ -71,21 +71,14 @@ def embed(genome: Path, regions: str | None, **given: Any) -> None:
             output,
             model=given["model"],
             options=options,
-            pooling=Pooling(
-                tuple(dict.fromkeys(given["kinds"])),
-                given["bins"],
-                given["per_base"],
-                given["both_strands"],
-            ),
+            pooling=_options.filled(Pooling, given, kinds=tuple(dict.fromkeys(given["kinds"]))),
             dtype=given["dtype"],
             compute=_options.compute(given),
         )
-    missing = summary.rows - summary.embedded
     fate = "skipped" if summary.skipped else "kept without a vector"
     rate = (summary.rows - summary.resumed) / max(summary.seconds, 1e-9)
     _options.say(
-        f"{summary.embedded} of {summary.rows} regions embedded"
-        + (f", {missing} {fate}" if missing else "")
+        _options.regions_done(summary.embedded, summary.rows, "embedded", fate)
         + (f", {summary.resumed} of them before" if summary.resumed else "")
         + f" in {summary.seconds:.1f} s ({rate:.0f}/s), "
         f"model {summary.model} {summary.digest[:12]}" + _options.arrow(output.path)

@@ -64,12 +64,15 @@ def predict(genome: Path, regions: str | None, **given: Any) -> None:
     output = _options.destination(given, FORMS, "tsv" if records and not given["bed6"] else "bed")
     if given["bed6"] and output.form != "bed":
         raise click.UsageError("--bed6 is BED; leave out -O")
-    least = given["min_prob"]
     layout = _options.filled(
-        PredictionFormat, given, form=output.form, records=records, min_probability=least
+        PredictionFormat,
+        given,
+        form=output.form,
+        records=records,
+        min_probability=given["min_prob"],
     )
-    opened = _options.genome_and_rows(genome, regions, given, stream=not output.in_parts)
-    with opened as (fasta, source):
+    stream = not output.in_parts
+    with _options.genome_and_rows(genome, regions, given, stream) as (fasta, source):
         summary = _options.for_job(run, regions)(
             fasta,
             source,
@@ -79,11 +82,9 @@ def predict(genome: Path, regions: str | None, **given: Any) -> None:
             layout=layout,
             compute=_options.compute(given),
         )
-    missing = summary.rows - summary.predicted
     fate = "skipped" if options.on_error == "skip" else "without a prediction"
     _options.say(
-        f"{summary.predicted} of {summary.rows} regions predicted"
-        + (f", {missing} {fate}" if missing else "")
+        _options.regions_done(summary.predicted, summary.rows, "predicted", fate)
         + (f", {summary.written} written" if layout.min_probability is not None else "")
         + f" in {summary.seconds:.1f} s, "
         + ", ".join(f"task {name} {digest[:12]}" for name, digest in summary.tasks.items())

@@ -9,7 +9,7 @@ import click
 
 from findna.cli import _options
 from findna.cli._options import flag
-from findna.cli._tables import print_card, print_table
+from findna.cli._output import print_card, print_table
 
 
 @click.group()

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from findna.cli import _options
-from findna.cli._checks import print_checks
 from findna.cli._options import PATH, flag, option
+from findna.cli._output import print_checks
 
 
 @click.command(short_help="Do rows of an embedding file come out the same again?")
