@@ -18,7 +18,7 @@ _PROMOTER = 600  # bp
 
 
 def _sequence(length: int, rng: np.random.Generator) -> tuple[str, list[int]]:
-    """Letters of one contig and where its promoter-like stretches begin."""
+    """Return the letters of a contig, and the starts of its promoter-like stretches."""
     letters = rng.choice(list("ACGT"), size=length, p=[0.31, 0.19, 0.19, 0.31])
     starts = list(range(1_000, length - _SPACING, _SPACING))
     for start in starts:
@@ -31,8 +31,8 @@ def _sequence(length: int, rng: np.random.Generator) -> tuple[str, list[int]]:
 def write_example(folder: Path, seed: int = 1) -> None:
     """Write genome.fa, regions.bed (BED6) and variants.vcf to an existing folder.
 
-    Every second region is promoter-like (``promoter_1``), the others lie between
-    (``background_1``); lengths differ.
+    Every second region is promoter-like (``promoter_chrA_1``), the others lie between
+    (``background_chrA_1``); lengths differ.
     """
     rng = np.random.default_rng(seed)
     fasta, bed, records = [], [], []
@@ -54,11 +54,8 @@ def write_example(folder: Path, seed: int = 1) -> None:
     header = ["##fileformat=VCFv4.2", '##FILTER=<ID=PASS,Description="All filters passed">']
     header += [f"##contig=<ID={contig},length={length}>" for contig, length in CONTIGS.items()]
     header.append("#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO")
-    for name, lines in (
-        ("genome.fa", fasta),
-        ("regions.bed", bed),
-        ("variants.vcf", header + records),
-    ):
+    files = {"genome.fa": fasta, "regions.bed": bed, "variants.vcf": header + records}
+    for name, lines in files.items():
         (folder / name).write_text("\n".join(lines) + "\n")
 
 

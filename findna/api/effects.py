@@ -100,7 +100,7 @@ def score_variants(
     ref_mismatch: str = "stop",
     **options: Any,
 ) -> Iterator[ScoredRecord]:
-    """Yield every record of a VCF with the scores of its alleles; some are held at a time.
+    """Yield every record of a VCF with the scores of its alleles; a few batches are held at a time.
 
     Parameters
     ----------
@@ -147,7 +147,6 @@ def score_variants(
         tasks=[task_of(each) for each in tasks],
         **{name: options[name] for name in _SCORING if name in options},
     )
-
     with ExitStack() as stack:
         fasta = inputs.opened_genome(stack, genome)
         source = stack.enter_context(VcfSource(variants if variants == "-" else Path(variants)))
@@ -160,17 +159,19 @@ def _scored(run: ScoringRun, records: Iterator[Examined]) -> Iterator[ScoredReco
     names = [score.id for score in run.scorer.scores]
     for item, effects in run.effects(records):
         record = item.record
+        classes = item.classes if record.alts else ()
+        scores = (
+            None if effect is None else dict(zip(names, effect.values, strict=True))
+            for effect in (effects if record.alts else ())
+        )
         yield ScoredRecord(
             record.chrom,
             record.start,
             record.id,
             record.ref,
             record.alts,
-            tuple(item.classes) if record.alts else (),
-            tuple(
-                None if effect is None else dict(zip(names, effect.values, strict=True))
-                for effect in (effects if record.alts else ())
-            ),
+            tuple(classes),
+            tuple(scores),
             record.line,
         )
 
@@ -287,7 +288,6 @@ def explain_rows(
         both_strands=both_strands,
     )
     compute = compute_of(options, model if task is None else task)
-
     with ExitStack() as stack:
         fasta, source = inputs.opened(stack, genome, regions)
         placement = inputs.placement(options)

@@ -1,4 +1,4 @@
-"""What callers pass, made into what the package works with: paths, regions and options."""
+"""Arguments of callers, made into what the package works with: paths, regions and options."""
 
 from __future__ import annotations
 

@@ -42,9 +42,7 @@ def predict(
     task : str, path, LoadedTask, or a list of them
         Name of a task that ships or of your own, or a task folder.
     **options
-        ``window`` and ``flank`` (bp), ``anchor``, ``stranded``, ``split``, ``pad`` and
-        ``on_error`` ("stop", "skip", "null"), as on the command line; ``device``, ``precision``
-        and ``max_tokens``, as for `load_model`.
+        As for `embed`, without ``whole``.
 
     Raises
     ------
@@ -157,7 +155,6 @@ def scan(
     inputs.chosen("strand", layout.strand, STRANDS)
     inputs.chosen("on_error", layout.on_error, ON_ERROR)
     compute = compute_of(options, task)
-
     with ExitStack() as stack:
         fasta, source = inputs.opened(stack, genome, regions)
         spans = None if regions is None else source

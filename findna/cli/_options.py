@@ -51,6 +51,11 @@ def option(names: str, text: str, kind: Any = None, **settings: Any) -> Decorato
     return click.option(*words, help=text, type=kind, metavar=metavar, **settings)
 
 
+def choice(names: str, text: str, words: str) -> Decorator:
+    """Return an option that takes one of ``words``, divided by spaces; the first is the default."""
+    return option(names, text, words.split(), default=words.split()[0])
+
+
 def flag(names: str, text: str) -> Decorator:
     """Return a click option without a value."""
     return click.option(*names.split(), is_flag=True, help=text)
@@ -100,7 +105,7 @@ device = option(
 
 threads = option("-@ --threads=N", "CPU threads.  [default: all cores]", (1, 1024))
 
-precision = option("--precision", "Arithmetic of the encoder.", ["fp32", "bf16"], default="fp32")
+precision = choice("--precision", "Arithmetic of the encoder.", "fp32 bf16")
 
 model = option(
     "-m --model=NAME|FOLDER",
@@ -144,17 +149,11 @@ placement_options = option_group(
     option(
         "--window=N", "Encode N bp around each region's anchor instead of the region.", (1, LONGEST)
     ),
-    option(
-        "--anchor",
-        "What --window is centred on; start and end follow -s.",
-        ["center", "start", "end"],
-        default="center",
-    ),
-    option(
+    choice("--anchor", "What --window is centred on; start and end follow -s.", "center start end"),
+    choice(
         "--out-of-bounds",
         "Sequence past the end of a contig: refuse it, or fill with N.",
-        ["error", "pad"],
-        default="error",
+        "error pad",
     ),
 )
 """Options that decide which sequence is read of a row."""
@@ -166,12 +165,11 @@ region_options = option_group(
         multiple=True,
     ),
     placement_options,
-    option(
+    choice(
         "--on-error",
         "Regions that cannot be read: stop before any work, leave them out, or keep the row "
         "with missing values.",
-        ["stop", "skip", "null"],
-        default="stop",
+        "stop skip null",
     ),
     chrom_alias,
 )
@@ -206,11 +204,14 @@ inference_options = option_group(
         (1,),
     ),
     threads,
+    force,
+    verbosity,
 )
+"""Options of every command that computes and writes; the last of a command."""
 
 
 def begin() -> None:
-    """Mark the end of loading: from here on an interrupt unwinds, and leaves nothing behind."""
+    """Mark the end of loading; from now on an interrupt unwinds, and leaves nothing behind."""
     on_interrupt(signal.default_int_handler)
 
 
@@ -228,7 +229,12 @@ def opened_genome(
 
 @contextmanager
 def genome_and_rows(
-    genome: Path, regions: str | None, given: Mapping[str, Any], stream: bool = False
+    genome: Path,
+    regions: str | None,
+    given: Mapping[str, Any],
+    *,
+    name: str = "REGIONS",
+    stream: bool = False,
 ) -> Iterator[tuple[Any, Any]]:
     """Open the FASTA, and the rows of REGIONS, of ``--region``, or one per FASTA record.
 
@@ -238,7 +244,7 @@ def genome_and_rows(
 
     region = given["region"]
     if regions is not None and region:
-        raise click.UsageError("give REGIONS or -r/--region, not both")
+        raise click.UsageError(f"give {name} or -r/--region, not both")
     with opened_genome(genome, given["chrom_alias"]) as fasta:
         if regions is not None:
             source = (RegionSource.stream if stream else RegionSource.bed)(regions)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import PATH, flag, option
+from findna.cli._options import PATH, choice, flag, option
 
 
 @click.command(short_help="One vector per region, to HDF5 or a table.")
@@ -37,11 +37,9 @@ from findna.cli._options import PATH, flag, option
 @flag(
     "--whole", "Encode regions longer than the model's training length in one piece, not in tiles."
 )
-@option("--dtype", "Of the stored vectors.", ["float32", "float16"], default="float32")
+@choice("--dtype", "Of the stored vectors.", "float32 float16")
 @_options.part_options
 @_options.inference_options
-@_options.force
-@_options.verbosity
 def embed(genome: Path, regions: str | None, **given: Any) -> None:
     """Write one vector per region of REGIONS (BED) with the sequence of GENOME (FASTA).
 

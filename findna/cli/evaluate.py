@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from findna.cli import _options
-from findna.cli._options import FILE, FOLDER, LONGEST, PATH, flag, option
+from findna.cli._options import FILE, FOLDER, LONGEST, PATH, choice, flag, option
 from findna.cli._output import print_table
 from findna.cli._settings import GroupedCommand, needing_mode_full, setting_options
 from findna.tasks.recipe import FineTuneConfig
@@ -49,11 +49,10 @@ def _refuse(names: tuple[str, ...], why: str) -> None:
     required=True,
 )
 @option("-m --model=NAME|FOLDER", "Model to evaluate; see findna models list.", default="tiny")
-@option(
+@choice(
     "--mode",
     "Linear head on the frozen encoder, encoder trained too, or nearest neighbours.",
-    ["probe", "full", "knn"],
-    default="probe",
+    "probe full knn",
 )
 @option("--seeds", "Repetitions: other training sequences, other draws.", (1, 1000), default=5)
 @option(

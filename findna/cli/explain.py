@@ -42,8 +42,6 @@ from findna.cli._options import LONGEST, PATH, flag, option
 @_options.track_header
 @flag("--write-index", "Also a tabix index of --track NAME.bedgraph.gz.")
 @_options.inference_options
-@_options.force
-@_options.verbosity
 def explain(genome: Path, regions: str | None, **given: Any) -> None:
     """Replace each base of REGIONS (BED) by the three others, and write what that changes.
 

@@ -34,8 +34,6 @@ from findna.cli._options import PATH, flag, option
 @_options.region_options
 @_options.part_options
 @_options.inference_options
-@_options.force
-@_options.verbosity
 def predict(genome: Path, regions: str | None, **given: Any) -> None:
     """Append label and probability to the rows of REGIONS (BED), from the sequence of GENOME.
 
@@ -64,15 +62,12 @@ def predict(genome: Path, regions: str | None, **given: Any) -> None:
     output = _options.destination(given, FORMS, "tsv" if records and not given["bed6"] else "bed")
     if given["bed6"] and output.form != "bed":
         raise click.UsageError("--bed6 is BED; leave out -O")
+    least = given["min_prob"]
     layout = _options.filled(
-        PredictionFormat,
-        given,
-        form=output.form,
-        records=records,
-        min_probability=given["min_prob"],
+        PredictionFormat, given, form=output.form, records=records, min_probability=least
     )
-    stream = not output.in_parts
-    with _options.genome_and_rows(genome, regions, given, stream) as (fasta, source):
+    opened = _options.genome_and_rows(genome, regions, given, stream=not output.in_parts)
+    with opened as (fasta, source):
         summary = _options.for_job(run, regions)(
             fasta,
             source,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from findna.cli import _options
-from findna.cli._options import PATH, flag, option
+from findna.cli._options import PATH, choice, flag, option
 
 if TYPE_CHECKING:
     from findna.commands.validate import Report
@@ -26,12 +26,7 @@ _MOST_CLASSES = 20  # in the list
 @_options.placement_options
 @_options.chrom_alias
 @flag("--labelled", "These are labelled sequences, also if they look like BED or a FASTA.")
-@option(
-    "--kind",
-    "Of the labels, as for findna finetune.",
-    ["auto", "classes", "multilabel", "regression"],
-    default="auto",
-)
+@choice("--kind", "Of the labels, as for findna finetune.", "auto classes multilabel regression")
 @option("--label-column=NAME", "Column of the label, as for findna finetune.")
 @option("-m --model=NAME|FOLDER", "Model to estimate time and memory of.", default="tiny")
 @flag("--no-estimate", "No estimate of time and memory; loads no model.")
