@@ -287,15 +287,9 @@ def destination(given: Mapping[str, Any], forms: Sequence[str], default: str | N
     from findna.outputs.destination import Destination, form_of
 
     path: Path | None = given["output"]
-    return Destination(
-        path,
-        given.get("form") or form_of(path, forms, default or forms[0]),
-        force=given["force"],
-        write_index=given.get("write_index", False),
-        shard=given.get("shard"),
-        resume=given.get("resume", False),
-        command=shlex.join(["findna", *sys.argv[1:]]),
-    )
+    form = given.get("form") or form_of(path, forms, default or forms[0])
+    command = shlex.join(["findna", *sys.argv[1:]])
+    return filled(Destination, given, path=path, form=form, command=command)
 
 
 def arrow(output: Path | None) -> str:
