@@ -24,8 +24,8 @@ PATH = click.Path(path_type=Path)
 EXISTING = click.Path(path_type=Path, exists=True)
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
-LONGEST = 1_000_000_000
-"""The most that an option in bp takes."""
+BP = click.IntRange(1, 1_000_000_000)
+"""Values of an option in bp."""
 
 
 def option(names: str, text: str, kind: Any = None, **settings: Any) -> Decorator:
@@ -95,49 +95,26 @@ def verbosity(command: Callable[..., Any]) -> Callable[..., Any]:
     return decorated
 
 
+genome = click.argument("genome", type=PATH)
 force = flag("-f --force", "Overwrite an existing output.")
-
+whole = flag("--whole", "Allow windows longer than the model's training length.")
+as_json = flag("--json as_json", "One JSON object instead of lines.")
+track_header = flag("--header", "Begin bedGraph with the weights and a track line.")
+threads = option("-@ --threads=N", "CPU threads.  [default: all cores]", (1, 1024))
+precision = choice("--precision", "Arithmetic of the encoder.", "fp32 bf16")
 device = option(
     "--device=auto|cpu|cuda|cuda:N|mps",
     "Where to compute; auto takes a GPU if there is one.",
     default="auto",
 )
-
-threads = option("-@ --threads=N", "CPU threads.  [default: all cores]", (1, 1024))
-
-precision = choice("--precision", "Arithmetic of the encoder.", "fp32 bf16")
-
 model = option(
     "-m --model=NAME|FOLDER",
     "Shipped model or model folder; see findna models list.",
     default="tiny",
 )
-
-whole = flag("--whole", "Allow windows longer than the model's training length.")
-
 kmers = option(
     "--kmers/--no-kmers", "Let validation append k-mer frequencies to the embedding.", default=True
 )
-
-track_header = flag("--header", "Begin bedGraph with the weights and a track line.")
-
-as_json = flag("--json as_json", "One JSON object instead of lines.")
-
-genome = click.argument("genome", type=PATH)
-
-task_names = option(
-    "-t --task=NAME[,NAME]",
-    "Task or tasks, by name (findna tasks list) or folder; repeatable.",
-    multiple=True,
-    required=True,
-)
-
-
-def listed(values: tuple[str, ...]) -> list[str]:
-    """Return the names of a repeatable option that also takes several, divided by commas."""
-    return [name for value in values for name in value.split(",") if name]
-
-
 chrom_alias = option(
     "--chrom-alias=FILE", "Tab-separated: name in the input, name in the FASTA.", FILE
 )
@@ -145,10 +122,8 @@ chrom_alias = option(
 placement_options = option_group(
     flag("-s --stranded", "Read regions on the minus strand as reverse complement."),
     flag("--split", "Join the blocks of BED12 rows."),
-    option("--flank=N", "Add N bp on both sides.", (0, LONGEST), default=0),
-    option(
-        "--window=N", "Encode N bp around each region's anchor instead of the region.", (1, LONGEST)
-    ),
+    option("--flank=N", "Add N bp on both sides.", (0, BP.max), default=0),
+    option("--window=N", "Encode N bp around each region's anchor instead of the region.", BP),
     choice("--anchor", "What --window is centred on; start and end follow -s.", "center start end"),
     choice(
         "--out-of-bounds",
@@ -254,6 +229,11 @@ def genome_and_rows(
             source = RegionSource.records(fasta)
         with source:
             yield fasta, source
+
+
+def listed(values: tuple[str, ...]) -> list[str]:
+    """Return the names of a repeatable option that also takes several, divided by commas."""
+    return [name for value in values for name in value.split(",") if name]
 
 
 def filled(kind: Any, given: Mapping[str, Any], **others: Any) -> Any:

@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from findna.cli import _options
-from findna.cli._options import FILE, FOLDER, LONGEST, PATH, choice, flag, option
+from findna.cli._options import BP, FILE, FOLDER, PATH, choice, flag, option
 from findna.cli._output import print_table
 from findna.cli._settings import GroupedCommand, needing_mode_full, setting_options
 from findna.tasks.recipe import FineTuneConfig
@@ -86,9 +86,7 @@ def _refuse(names: tuple[str, ...], why: str) -> None:
     FILE,
 )
 @option(
-    "--window=N",
-    "Variants: length of the model's windows, bp.  [default: as findna variants]",
-    (1, LONGEST),
+    "--window=N", "Variants: length of the model's windows, bp.  [default: as findna variants]", BP
 )
 @option(
     "--label=FIELD", "Variants: INFO field that is 1 with an effect, 0 without.", default="LABEL"
@@ -138,7 +136,6 @@ def evaluate(genome: Path | None, suite: str, output: Path | None, **options: An
     from findna.evaluation.variant_report import variant_markdown, variant_rows
     from findna.outputs.files import replaced
 
-    _options.begin()
     with _options.opened_genome(genome) as fasta:
         compute = _options.compute(options)
         run = _options.filled(Run, options, compute=compute, only=options["sets"], folder=output)

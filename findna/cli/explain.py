@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import LONGEST, PATH, flag, option
+from findna.cli._options import BP, PATH, flag, option
 
 
 @click.command(short_help="Which bases matter: the effect of replacing each.")
@@ -35,7 +35,7 @@ from findna.cli._options import LONGEST, PATH, flag, option
 @option(
     "--context=N",
     "Read N bp with each region in their middle, and replace only the region's bases.",
-    (1, LONGEST),
+    BP,
 )
 @flag("--both-strands", "Average with the reverse complement.")
 @_options.whole

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import EXISTING, LONGEST, PATH, choice, flag, option
+from findna.cli._options import BP, EXISTING, PATH, choice, flag, option
 from findna.cli._settings import GroupedCommand, needing_mode_full, setting_options
 from findna.tasks.recipe import FineTuneConfig
 
@@ -58,7 +58,7 @@ from findna.tasks.recipe import FineTuneConfig
 @option(
     "--window=N",
     "Read N bp about the middle of each interval or sequence instead of the whole.",
-    (1, LONGEST),
+    BP,
 )
 @choice(
     "--on-overlap",

@@ -14,7 +14,12 @@ from findna.cli._options import PATH, flag, option
 @click.command(short_help="Label and probability per region.")
 @_options.genome
 @click.argument("regions", required=False)
-@_options.task_names
+@option(
+    "-t --task=NAME[,NAME]",
+    "Task or tasks, by name (findna tasks list) or folder; repeatable.",
+    multiple=True,
+    required=True,
+)
 @option("-o --output=FILE", "File to write; .gz is BGZF.  [default: standard output]", PATH)
 @option(
     "-O --output-type form",

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import LONGEST, PATH, choice, flag, option
+from findna.cli._options import BP, PATH, choice, flag, option
 
 
 @click.command(short_help="A task's probability along the genome, as a track.")
@@ -31,13 +31,9 @@ from findna.cli._options import LONGEST, PATH, choice, flag, option
     "Class whose probability makes the track.  [default: the second of two]",
 )
 @option(
-    "--window=N",
-    "Length of a window, bp.  [default: that of the task's training sequences]",
-    (1, LONGEST),
+    "--window=N", "Length of a window, bp.  [default: that of the task's training sequences]", BP
 )
-@option(
-    "--step=N", "From one window to the next, bp.  [default: a sixth of the window]", (1, LONGEST)
-)
+@option("--step=N", "From one window to the next, bp.  [default: a sixth of the window]", BP)
 @choice("--strand", "Read windows as they are, or as their reverse complement.", "+ -")
 @option(
     "--max-n=SHARE",

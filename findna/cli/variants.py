@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import LONGEST, PATH, choice, flag, option
+from findna.cli._options import BP, PATH, choice, flag, option
 
 
 @click.command(short_help="Scores of the variants of a VCF.")
@@ -47,7 +47,7 @@ from findna.cli._options import LONGEST, PATH, choice, flag, option
     "--window=N",
     "Length of the windows around each variant, bp.  [default: 512, or what the model was "
     "trained on if that is less]",
-    (1, LONGEST),
+    BP,
 )
 @_options.whole
 @choice("--strand", "Read in both directions and average, or in one.", "both + -")
