@@ -1,4 +1,4 @@
-"""What is going on, on stderr."""
+"""Messages and progress bars, on stderr."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 
 class _BarSafeHandler(logging.Handler):
-    """Writes lines without tearing a progress bar."""
+    """Handler of messages that do not tear a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if sys.stderr is not None:
@@ -37,7 +37,7 @@ def set_quiet(quiet: bool) -> None:
 
 
 def progress(total: int | None, unit: str, description: str = "", initial: int = 0) -> tqdm[Any]:
-    """A bar on stderr; use as a context manager and call ``update(n)``."""
+    """Return a bar on stderr; use it as a context manager and call ``update(n)``."""
     return tqdm(
         total=total,
         initial=initial,

@@ -36,13 +36,11 @@ _LARGEST = 2**53  # exact in JSON readers, and no digits to fill a screen in a m
 def check_values(config: Any) -> None:
     """Check what holds for every field: a known choice, a finite number of usual size."""
     for item in dataclasses.fields(config):
-        choices, value = item.metadata.get("choices"), getattr(config, item.name)
+        name, choices, value = item.name, item.metadata.get("choices"), getattr(config, item.name)
         if choices:
-            check(
-                value in choices, f"{item.name} must be one of {', '.join(choices)}, not {value!r}"
-            )
+            check(value in choices, f"{name} must be one of {', '.join(choices)}, not {value!r}")
         if isinstance(value, int | float):
-            check(abs(value) <= _LARGEST, f"{item.name} must be a finite number of usual size")
+            check(abs(value) <= _LARGEST, f"{name} must be a finite number of usual size")
 
 
 def _coerce(name: str, value: Any, hint: Any) -> Any:
@@ -105,10 +103,7 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
             before = merged.get(key)
             if before is not None and isinstance(before, Mapping) != isinstance(value, Mapping):
                 raise ConfigError(f"{key} must be a mapping of names to values in every source")
-            if isinstance(value, Mapping):
-                merged[key] = merge(before or {}, value)
-            else:
-                merged[key] = value
+            merged[key] = merge(before or {}, value) if isinstance(value, Mapping) else value
     return merged
 
 
@@ -125,8 +120,6 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"{path}: not a YAML file: {reason}") from error
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
+    if not isinstance(values, dict | None):
         raise ConfigError(f"{path}: expected 'name: value' lines")
-    return values
+    return values or {}

@@ -1,9 +1,9 @@
-"""What a change would do: of variants, and of every base."""
+"""Effects of changes: of variants, and of every base."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,11 +20,11 @@ from findna.commands.variants import Scoring, ScoringRun
 from findna.errors import ConfigError
 from findna.genome.encoding import decode
 from findna.genome.fasta import Genome
-from findna.genome.regions import Placed, RegionSource
+from findna.genome.regions import Placed
 from findna.outputs.results import Effects
-from findna.variants.alleles import REF_MISMATCH
+from findna.variants.alleles import REF_MISMATCH, Examined
 from findna.variants.scores import SCORES, STRANDS
-from findna.variants.vcf import VcfReader, VcfSource
+from findna.variants.vcf import VcfSource
 
 AnyTask = AnyPath | LoadedTask
 
@@ -44,7 +44,7 @@ class ScoredRecord:
     alts : tuple of str
         Empty where ALT is a dot.
     classes : tuple of str
-        What each allele is ("snv", "deletion", ...), or why it has no scores ("symbolic", ...).
+        Of each allele: "snv", "deletion", ..., or why it has no scores: "symbolic", ...
     scores : tuple of (dict of str to float, or None)
         Of each allele, by the name that the VCF's INFO has for it: ``FINDNA_DIST``, ...
     line : str
@@ -63,11 +63,10 @@ class ScoredRecord:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What replacing each base of a region changes.
+    """Effects of replacing each base of a region.
 
     Attributes
     ----------
-    chrom : str
     positions : ndarray, shape (length,), int64
         Of each base on its contig, 0-based, in reading direction.
     sequence : str, length bp
@@ -101,16 +100,14 @@ def score_variants(
     ref_mismatch: str = "stop",
     **options: Any,
 ) -> Iterator[ScoredRecord]:
-    """Yield every record of a VCF with the scores of its alleles; some are held at a time.
+    """Yield every record of a VCF with the scores of its alleles; a few batches are held at a time.
 
     Parameters
     ----------
-    genome : str, path or Genome
-        FASTA file, plain or BGZF.
+    genome, model
+        As for `embed`.
     variants : str or path
         VCF (text, gzip, BGZF) or BCF; ``-`` is standard input.
-    model : str, path or LoadedModel
-        Of the scores.
     scores : sequence of str
         Of "dist" (cosine distance of embeddings) and "llr" (masked log-likelihood ratio, natural
         logarithm).
@@ -122,10 +119,6 @@ def score_variants(
         ``window`` (bp), ``strand`` ("both", "+", "-"), ``haplotype`` (a sample), ``classes`` (of
         tasks) and ``whole``, as on the command line; ``device``, ``precision`` and
         ``max_tokens``, as for `load_model`.
-
-    Yields
-    ------
-    ScoredRecord
 
     Raises
     ------
@@ -141,48 +134,46 @@ def score_variants(
     chrA 1415 G ('A',) ['FINDNA_DIST']
     """
     inputs.check_options("score_variants", options, (*_SCORING, *inputs.COMPUTE))
-    asked, wanted = inputs.several(task), inputs.several(scores)
-    for name in wanted:
+    tasks, scores = inputs.several(task), inputs.several(scores)
+    for name in scores:
         inputs.chosen("scores", name, SCORES)
     inputs.chosen("ref_mismatch", ref_mismatch, REF_MISMATCH)
     inputs.chosen("strand", options.get("strand", "both"), STRANDS)
     inputs.at_least("window", options.get("window"), 1)
-    compute = compute_of(options, model, *asked)
+    compute = compute_of(options, model, *tasks)
     scoring = Scoring(
         model=model_of(model),
-        scores=wanted,
-        tasks=[task_of(each) for each in asked],
+        scores=scores,
+        tasks=[task_of(each) for each in tasks],
         **{name: options[name] for name in _SCORING if name in options},
     )
+    with ExitStack() as stack:
+        fasta = inputs.opened_genome(stack, genome)
+        source = stack.enter_context(VcfSource(variants if variants == "-" else Path(variants)))
+        run = ScoringRun.prepare(fasta, source, scoring, ref_mismatch, compute)
+        records = run.records(stack.enter_context(source.open()))
+        return inputs.until_done(_scored(run, records), stack.pop_all())
 
-    @contextmanager
-    def opened() -> Iterator[tuple[ScoringRun, VcfReader]]:
-        with ExitStack() as stack:
-            fasta = inputs.opened_genome(stack, genome)
-            source = stack.enter_context(VcfSource(variants if variants == "-" else Path(variants)))
-            run = ScoringRun.prepare(fasta, source, scoring, ref_mismatch, compute)
-            yield run, stack.enter_context(source.open())
 
-    def read(opened: tuple[ScoringRun, VcfReader]) -> Iterator[ScoredRecord]:
-        run, reader = opened
-        names = [score.id for score in run.scorer.scores]
-        for item, effects in run.effects(run.records(reader)):
-            record = item.record
-            yield ScoredRecord(
-                record.chrom,
-                record.start,
-                record.id,
-                record.ref,
-                record.alts,
-                tuple(item.classes) if record.alts else (),
-                tuple(
-                    None if effect is None else dict(zip(names, effect.values, strict=True))
-                    for effect in (effects if record.alts else ())
-                ),
-                record.line,
-            )
-
-    return inputs.streamed(opened(), read)
+def _scored(run: ScoringRun, records: Iterator[Examined]) -> Iterator[ScoredRecord]:
+    names = [score.id for score in run.scorer.scores]
+    for item, effects in run.effects(records):
+        record = item.record
+        classes = item.classes if record.alts else ()
+        scores = (
+            None if effect is None else dict(zip(names, effect.values, strict=True))
+            for effect in (effects if record.alts else ())
+        )
+        yield ScoredRecord(
+            record.chrom,
+            record.start,
+            record.id,
+            record.ref,
+            record.alts,
+            tuple(classes),
+            tuple(scores),
+            record.line,
+        )
 
 
 def explain(
@@ -196,12 +187,12 @@ def explain(
     both_strands: bool = False,
     **options: Any,
 ) -> Explanation:
-    """Return what replacing each base of one region by the three others changes.
+    """Return the effects of replacing each base of one region by the three others.
 
     Parameters
     ----------
-    genome : str, path or Genome
-        FASTA file, plain or BGZF.
+    genome
+        As for `embed`.
     region : str or tuple
         A region string as in samtools (1-based, inclusive), or (chrom, start, end) or (chrom,
         start, end, strand), 0-based and half-open.
@@ -220,11 +211,6 @@ def explain(
         ``window``, ``stranded``, ``pad``, ``whole`` and others as for `embed`; ``device``,
         ``precision`` and ``max_tokens``, as for `load_model`.
 
-    Returns
-    -------
-    Explanation
-        ``effects`` (length, 4), ``importance`` (length,), and the bases they belong to.
-
     Raises
     ------
     FindnaError
@@ -232,8 +218,8 @@ def explain(
 
     Examples
     --------
-    >>> found = findna.explain("genome.fa", "chrA:1,101-1,120", task="promoter", context=60)
-    >>> found.effects.shape, found.importance.shape, len(found.sequence)
+    >>> e = findna.explain("genome.fa", "chrA:1,101-1,120", task="promoter", context=60)
+    >>> e.effects.shape, e.importance.shape, len(e.sequence)
     ((20, 4), (20,), 20)
     """
     known = [name for name in _EXPLAINING if name != "on_error"]  # one region is read or refused
@@ -248,10 +234,10 @@ def explain(
         both_strands=both_strands,
         **options,
     )
-    found = [explanation for _, explanation in islice(rows, 2)]
-    if len(found) != 1 or found[0] is None:
+    explanations = [explanation for _, explanation in islice(rows, 2)]
+    if len(explanations) != 1 or explanations[0] is None:
         raise ConfigError("explain reads one region; explain_rows reads several")
-    return found[0]
+    return explanations[0]
 
 
 def explain_rows(
@@ -265,7 +251,7 @@ def explain_rows(
     both_strands: bool = False,
     **options: Any,
 ) -> Iterator[tuple[Placed, Explanation | None]]:
-    """Yield regions, each with what replacing its bases changes.
+    """Yield regions, each with the effects of replacing its bases.
 
     Parameters
     ----------
@@ -288,8 +274,8 @@ def explain_rows(
 
     Examples
     --------
-    >>> for row, found in findna.explain_rows("genome.fa", [("chrA", 0, 9), ("chrB", 5, 9)]):
-    ...     print(row.interval.chrom, found.sequence, found.effects.shape)
+    >>> for row, e in findna.explain_rows("genome.fa", [("chrA", 0, 9), ("chrB", 5, 9)]):
+    ...     print(row.interval.chrom, e.sequence, e.effects.shape)
     chrA GTATCCTCG (9, 4)
     chrB CTAC (4, 4)
     """
@@ -302,21 +288,20 @@ def explain_rows(
         both_strands=both_strands,
     )
     compute = compute_of(options, model if task is None else task)
-
-    def read(opened: tuple[Genome, RegionSource]) -> Iterator[tuple[Placed, Explanation | None]]:
+    with ExitStack() as stack:
+        fasta, source = inputs.opened(stack, genome, regions)
         placement = inputs.placement(options)
-        run = ExplainRun.prepare(*opened, question, placement, compute)
-        _ = run.target  # a wrong one is said by the call
+        run = ExplainRun.prepare(fasta, source, question, placement, compute)
+        _ = run.target  # raises where the task or the model is wrong
         rows = inputs.kept(run.effects(), placement.on_error == "skip")
-        return ((row.placed, _explanation(row, effects)) for row, effects in rows)
-
-    return inputs.streamed(inputs.opened(genome, regions), read)
+        explained = ((row.placed, _explanation(row, effects)) for row, effects in rows)
+        return inputs.until_done(explained, stack.pop_all())
 
 
 def _explanation(row: ExplainedRow, effects: Effects | None) -> Explanation | None:
     region, stretch = row.placed.region, row.stretch
     if region is None or stretch is None or effects is None:
         return None
-    sequence = decode(stretch.bases)
-    where = positions(region)
-    return Explanation(region.chrom, where, sequence, effects.value, effects.changes)
+    return Explanation(
+        region.chrom, positions(region), decode(stretch.bases), effects.value, effects.changes
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,13 @@ import numpy.typing as npt
 from findna.api import inputs
 from findna.api.inputs import AnyPath
 from findna.api.loaded import LoadedModel, compute_of, model_of, pooling_of
-from findna.commands.embed import EmbeddedRows, EmbedRun
+from findna.commands.embed import EmbedRun
 from findna.genome.fasta import Genome
-from findna.genome.regions import Placed, RegionSource
+from findna.genome.regions import Placed
 from findna.model.pooling import Pooling
 from findna.outputs.destination import Destination
 from findna.outputs.hdf5 import FORMAT_VERSION, EmbeddingWriter
+from findna.outputs.provenance import obs_columns, obs_row
 from findna.outputs.results import RegionVectors
 
 _OPTIONS = (*inputs.PLACEMENT, *inputs.COMPUTE)
@@ -75,7 +77,7 @@ class Embeddings:
         return pandas.concat([pandas.DataFrame(self.obs), vectors], axis=1)
 
     def to_anndata(self) -> Any:
-        """Return an AnnData: what ``anndata.read_h5ad`` reads of the file that `write` makes.
+        """Return an AnnData, as ``anndata.read_h5ad`` reads it from the file that `write` makes.
 
         Raises
         ------
@@ -101,12 +103,7 @@ class Embeddings:
     def write(self, path: AnyPath, *, force: bool = False) -> None:
         """Write the HDF5 file that ``findna embed`` writes, less the command line.
 
-        Parameters
-        ----------
-        path : str or path
-            It appears once it is complete.
-        force : bool
-            Replace a file that exists.
+        A file appears at ``path`` once it is complete; ``force`` replaces one that exists.
 
         Raises
         ------
@@ -150,83 +147,6 @@ class Embeddings:
         return [f"e{i}" for i in range(self.X.shape[1])]
 
 
-class _Arrays:
-    """Takes rows as `EmbeddingWriter` does, and keeps them in arrays.
-
-    Parameters
-    ----------
-    n_rows : int
-        At most.
-    dim, columns, kinds, bins, per_base, dtype
-        As for `EmbeddingWriter`.
-    """
-
-    def __init__(
-        self,
-        n_rows: int,
-        *,
-        dim: int,
-        columns: Mapping[str, str],
-        kinds: Sequence[str],
-        bins: int,
-        per_base: bool,
-        dtype: str,
-    ) -> None:
-        self._n = 0
-        self._columns = columns
-        self._obs: dict[str, list[Any]] = {name: [] for name in columns}
-        self._pooled = {kind: np.full((n_rows, dim), np.nan, dtype) for kind in kinds}
-        self._bins = np.full((n_rows, bins, dim), np.nan, dtype) if bins else None
-        self._per_base: list[npt.NDArray[np.float16]] | None = [] if per_base else None
-        self._no_bases = np.empty((0, dim), np.float16)
-
-    def write(
-        self,
-        row: Mapping[str, Any],
-        pooled: Mapping[str, npt.NDArray[np.float32]] | None = None,
-        bins: npt.NDArray[np.float32] | None = None,
-        per_base: npt.NDArray[np.float16] | None = None,
-    ) -> None:
-        """Add one row; without vectors they are NaN."""
-        for name, values in self._obs.items():
-            values.append(row[name])
-        if pooled is not None:
-            for kind, matrix in self._pooled.items():
-                matrix[self._n] = pooled[kind]
-        if self._bins is not None and bins is not None:
-            self._bins[self._n] = bins
-        if self._per_base is not None:
-            self._per_base.append(self._no_bases if per_base is None else per_base)
-        self._n += 1
-
-    def embeddings(self, metadata: Mapping[str, Any]) -> Embeddings:
-        """Return what was written."""
-        x, *others = self._pooled
-        dtypes = {"int": np.int64, "float": np.float64, "str": object}
-        obs = {
-            name: np.array(values, dtypes[self._columns[name]])
-            for name, values in self._obs.items()
-        }
-        obsm = {kind: self._pooled[kind][: self._n] for kind in others}
-        if self._bins is not None:
-            obsm["bins"] = self._bins[: self._n]
-        uns: dict[str, Any] = {"findna": _known({"format_version": FORMAT_VERSION, **metadata})}
-        if self._per_base is not None:
-            lengths = [0, *map(len, self._per_base)]
-            values = np.concatenate([self._no_bases, *self._per_base])
-            uns["per_base"] = {"offsets": np.cumsum(lengths, dtype=np.int64), "values": values}
-        return Embeddings(self._pooled[x][: self._n], obs, obsm, uns)
-
-
-def _known(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nested facts without those that are None, which no file holds."""
-    return {
-        key: _known(value) if isinstance(value, Mapping) else value
-        for key, value in facts.items()
-        if value is not None
-    }
-
-
 def embed(
     genome: AnyPath | Genome,
     regions: Any = None,
@@ -250,6 +170,7 @@ def embed(
         or a list of them; a list of (chrom, start, end) or (chrom, start, end, strand) tuples or
         a DataFrame with such columns (0-based, half-open); by default every FASTA record.
     model : str, path or LoadedModel
+        Name of a shipped model, or a model folder.
     pool : str or sequence of str
         Of "mean", "max", "std", "cls" and "center": the first is ``X``, others go to ``obsm``.
     bins : int
@@ -264,10 +185,6 @@ def embed(
         ``window`` and ``flank`` (bp), ``anchor``, ``stranded``, ``split``, ``pad``, ``on_error``
         ("stop", "skip", "null") and ``whole``, as on the command line; ``device``, ``precision``
         and ``max_tokens``, as for `load_model`.
-
-    Returns
-    -------
-    Embeddings
 
     Raises
     ------
@@ -285,13 +202,9 @@ def embed(
     inputs.check_options("embed", options, _OPTIONS)
     inputs.chosen("dtype", dtype, _DTYPES)
     pooling = pooling_of(pool, bins, per_base, both_strands)
-    with inputs.opened(genome, regions) as (fasta, source):
-        run = _run(fasta, source, model, pooling, options, for_hdf5=True)
-        arrays = _Arrays(run.surveyed.rows, **run.layout(dtype))
-        writer = EmbeddedRows(arrays, run.options.stranded, run.skip)
-        for row, vectors in run.vectors(run.rows().read()):
-            writer.write(row, vectors)
-        return arrays.embeddings(run.metadata(None))
+    with ExitStack() as stack:
+        run = _prepare(stack, genome, regions, model, pooling, options, for_hdf5=True)
+        return _collect(run, dtype)
 
 
 def embed_rows(
@@ -334,29 +247,66 @@ def embed_rows(
     """
     inputs.check_options("embed_rows", options, _OPTIONS)
     pooling = pooling_of(pool, bins, per_base, both_strands)
-
-    def read(opened: tuple[Genome, RegionSource]) -> Iterator[tuple[Placed, RegionVectors | None]]:
-        run = _run(*opened, model, pooling, options, for_hdf5=False)
-        rows = run.vectors(run.rows().read())
-        return inputs.kept(rows, run.skip)
-
-    return inputs.streamed(inputs.opened(genome, regions), read)
+    with ExitStack() as stack:
+        run = _prepare(stack, genome, regions, model, pooling, options, for_hdf5=False)
+        rows = inputs.kept(run.vectors(run.rows().read()), run.skip)
+        return inputs.until_done(rows, stack.pop_all())
 
 
-def _run(
-    genome: Genome,
-    source: RegionSource,
+def _prepare(
+    stack: ExitStack,
+    genome: AnyPath | Genome,
+    regions: Any,
     model: AnyPath | LoadedModel,
     pooling: Pooling,
     options: dict[str, Any],
     for_hdf5: bool,
 ) -> EmbedRun:
     return EmbedRun.prepare(
-        genome,
-        source,
+        *inputs.opened(stack, genome, regions),
         model=model_of(model),
         pooling=pooling,
         options=inputs.placement(options),
         compute=compute_of(options, model),
         for_hdf5=for_hdf5,
     )
+
+
+def _collect(run: EmbedRun, dtype: str) -> Embeddings:
+    """Return the vectors of all rows: NaN, and no bases, of those that could not be read."""
+    pooling, n_rows, kinds = run.pooling, run.surveyed.rows, obs_columns(run.surveyed.columns)
+    matrices = {kind: np.full((n_rows, run.dim), np.nan, dtype) for kind in pooling.kinds}
+    if pooling.bins:
+        matrices["bins"] = np.full((n_rows, pooling.bins, run.dim), np.nan, dtype)
+    columns: dict[str, list[Any]] = {name: [] for name in kinds}
+    bases = [np.empty((0, run.dim), np.float16)]
+    n = 0
+    for row, vectors in inputs.kept(run.vectors(run.rows().read()), run.skip):
+        length, n_unknown = (vectors.length, vectors.n_unknown) if vectors else (0, 0)
+        values = obs_row(row, run.options.stranded, length, n_unknown)
+        for name, column in columns.items():
+            column.append(values[name])
+        if vectors is not None:
+            arrays = {**vectors.pooled, "bins": vectors.bins}
+            for kind, matrix in matrices.items():
+                matrix[n] = arrays[kind]
+            if vectors.per_base is not None:
+                bases.append(vectors.per_base)
+        n += 1
+    dtypes = {"int": np.int64, "float": np.float64, "str": object}
+    obs = {name: np.array(column, dtypes[kinds[name]]) for name, column in columns.items()}
+    obsm = {kind: matrix[:n] for kind, matrix in matrices.items()}
+    uns = {"findna": _without_none({"format_version": FORMAT_VERSION, **run.metadata(None)})}
+    if pooling.per_base:
+        offsets = np.cumsum([0, *obs["length"]], dtype=np.int64)
+        uns["per_base"] = {"offsets": offsets, "values": np.concatenate(bases)}
+    return Embeddings(obsm.pop(pooling.kinds[0]), obs, obsm, uns)
+
+
+def _without_none(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested facts without those that are None, which no file holds."""
+    return {
+        key: _without_none(value) if isinstance(value, Mapping) else value
+        for key, value in facts.items()
+        if value is not None
+    }

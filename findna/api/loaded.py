@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from os import PathLike
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from findna.api import inputs
+from findna.api.inputs import AnyPath
 from findna.errors import ConfigError
 from findna.genome.batching import Sequences
 from findna.genome.encoding import Tokens
 from findna.labelled.rows import parse_sequence
 from findna.model.checkpoint import Checkpoint, load_checkpoint
-from findna.model.devices import Compute
+from findna.model.devices import PRECISIONS, Compute
 from findna.model.inference import region_vectors
 from findna.model.pooling import POOLINGS, Pooling
 from findna.outputs.results import RegionVectors
@@ -28,7 +28,7 @@ from findna.variants.scores import masked_log_probabilities
 
 
 class Predictions(NamedTuple):
-    """What a task says of sequences.
+    """Labels and probabilities of sequences.
 
     Parameters
     ----------
@@ -47,13 +47,6 @@ class LoadedModel:
     """A model that reads sequences; made by `load_model`.
 
     Letters are read in either case; U is T, and what is not A, C, G or T is N.
-
-    Attributes
-    ----------
-    checkpoint : Checkpoint
-        Name, digest and weights.
-    compute : Compute
-        Where and how to compute.
     """
 
     checkpoint: Checkpoint
@@ -82,7 +75,7 @@ class LoadedModel:
     def embed(
         self, sequences: str | Sequence[str], *, pool: str = "mean", both_strands: bool = False
     ) -> npt.NDArray[np.float32]:
-        """Return one vector per sequence.
+        """Return one vector per sequence: an array of shape (n, dim), float32.
 
         Parameters
         ----------
@@ -91,10 +84,6 @@ class LoadedModel:
         pool : {"mean", "max", "std", "cls", "center"}
         both_strands : bool
             Average with the reverse complement.
-
-        Returns
-        -------
-        ndarray, shape (n, dim), float32
 
         Raises
         ------
@@ -112,22 +101,14 @@ class LoadedModel:
         pooling = pooling_of(pool, both_strands=both_strands)
         if pool == "cls" and self.checkpoint.config.n_cls == 0:
             raise ConfigError(f"model {self.name} has no CLS positions; choose another --pool")
-        vectors = [found.pooled[pool] for found in self._read(_tokens(sequences), pooling)]
+        vectors = [region.pooled[pool] for region in self._read(_tokens(sequences), pooling)]
         return np.stack(vectors) if vectors else np.empty((0, self.dim), np.float32)
 
     def hidden(self, sequence: str, *, both_strands: bool = False) -> npt.NDArray[np.float16]:
-        """Return one vector per base.
+        """Return one vector per base of a ``sequence``, as ``per_base`` of an embedding.
 
-        Parameters
-        ----------
-        sequence : str
-        both_strands : bool
-            Average with the reverse complement.
-
-        Returns
-        -------
-        ndarray, shape (length, dim), float16
-            The same as ``per_base`` of an embedding.
+        The array has shape (length, dim), float16; ``both_strands`` averages it with that of the
+        reverse complement.
 
         Raises
         ------
@@ -147,15 +128,8 @@ class LoadedModel:
     def likelihood(self, sequence: str) -> npt.NDArray[np.float64]:
         """Return the log-probability of A, C, G and T at each base, masked one at a time.
 
-        Parameters
-        ----------
-        sequence : str
-            At most ``max_length`` bp.
-
-        Returns
-        -------
-        ndarray, shape (length, 4), float64
-            Natural logarithms; NaN where the base is N.
+        The ``sequence`` has at most ``max_length`` bp; the array has shape (length, 4), float64:
+        natural logarithms, NaN where the base is N.
 
         Raises
         ------
@@ -180,10 +154,10 @@ class LoadedModel:
         stretch = Stretch(tokens, 0, len(tokens))
         source = Sequences(list(stretch.blanked()))
         rows = masked_log_probabilities(source.rows(), source, self.checkpoint.model, self.compute)
-        found = np.full((len(tokens), 4), np.nan)
+        likelihoods = np.full((len(tokens), 4), np.nan)
         for base, (_, logp) in zip(stretch.known, rows, strict=True):
-            found[base] = logp
-        return found
+            likelihoods[base] = logp
+        return likelihoods
 
     def _read(self, tokens: list[Tokens], pooling: Pooling) -> list[RegionVectors]:
         source, encoder = Sequences(tokens), self.checkpoint.model.encoder
@@ -193,15 +167,7 @@ class LoadedModel:
 
 @dataclass(frozen=True)
 class LoadedTask:
-    """A task that reads sequences; made by `load_task`.
-
-    Attributes
-    ----------
-    task : Task
-        Configuration, head and encoder.
-    compute : Compute
-        Where and how to compute.
-    """
+    """A task that reads sequences; made by `load_task`."""
 
     task: Task
     compute: Compute
@@ -234,11 +200,6 @@ class LoadedTask:
         sequences : sequence of str, or str
             Of any lengths, bp; best as long as ``window``. One str is one sequence.
 
-        Returns
-        -------
-        Predictions
-            ``labels`` (n) and ``probabilities`` (n, n_classes).
-
         Raises
         ------
         LabelError
@@ -252,18 +213,16 @@ class LoadedTask:
         (2, 2)
         """
         source = Sequences(_tokens(sequences))
-        calls = [
-            found[0]
-            for _, found in TaskReader([self.task], self.compute).calls(source.rows(), source)
-            if found is not None
-        ]
-        values = [call.values for call in calls]
-        empty = np.empty((0, len(self.classes)), np.float32)
-        return Predictions([call.label for call in calls], np.stack(values) if values else empty)
+        rows = TaskReader([self.task], self.compute).calls(source.rows(), source)
+        calls = [calls[0] for _, calls in rows if calls is not None]
+        values = np.empty((len(calls), len(self.classes)), np.float32)
+        for row, call in zip(values, calls, strict=True):
+            row[:] = call.values
+        return Predictions([call.label for call in calls], values)
 
 
-def load_model(model: str | PathLike[str] = "tiny", **options: Any) -> LoadedModel:
-    """Load a model.
+def load_model(model: AnyPath = "tiny", **options: Any) -> LoadedModel:
+    """Return a model, loaded once to read many sequences.
 
     Parameters
     ----------
@@ -272,10 +231,6 @@ def load_model(model: str | PathLike[str] = "tiny", **options: Any) -> LoadedMod
     **options
         ``device`` ("auto", "cpu", "cuda", "cuda:1", "mps"), ``precision`` ("fp32", "bf16") and
         ``max_tokens`` (nucleotides per batch).
-
-    Returns
-    -------
-    LoadedModel
 
     Raises
     ------
@@ -291,12 +246,12 @@ def load_model(model: str | PathLike[str] = "tiny", **options: Any) -> LoadedMod
     ('tiny', 192, 1000)
     """
     inputs.check_options("load_model", options, inputs.COMPUTE)
-    where = inputs.compute(options)
-    return LoadedModel(load_checkpoint(str(model)), where)
+    compute = compute_of(options)
+    return LoadedModel(load_checkpoint(str(model)), compute)
 
 
-def load_task(task: str | PathLike[str], **options: Any) -> LoadedTask:
-    """Load a task and its encoder.
+def load_task(task: AnyPath, **options: Any) -> LoadedTask:
+    """Return a task with its encoder, loaded once to read many sequences.
 
     Parameters
     ----------
@@ -304,10 +259,6 @@ def load_task(task: str | PathLike[str], **options: Any) -> LoadedTask:
         Name of a task that ships or of your own, or a task folder.
     **options
         ``device``, ``precision`` and ``max_tokens``, as for `load_model`.
-
-    Returns
-    -------
-    LoadedTask
 
     Raises
     ------
@@ -323,10 +274,10 @@ def load_task(task: str | PathLike[str], **options: Any) -> LoadedTask:
     (('other', 'promoter'), 300)
     """
     inputs.check_options("load_task", options, inputs.COMPUTE)
-    where = inputs.compute(options)
+    compute = compute_of(options)
     loaded = load(str(task))
-    _ = loaded.checkpoint  # a wrong encoder is said here
-    return LoadedTask(loaded, where)
+    _ = loaded.checkpoint  # raises where the encoder is wrong
+    return LoadedTask(loaded, compute)
 
 
 def pooling_of(
@@ -335,33 +286,39 @@ def pooling_of(
     per_base: bool = False,
     both_strands: bool = False,
 ) -> Pooling:
-    """Return what to make of hidden states.
-
-    Raises
-    ------
-    ConfigError
-        There is no such pooling, or the number of bins is impossible.
-    """
+    """Return the pooling that was asked for; raise ConfigError if there is none of this kind."""
     kinds = tuple(dict.fromkeys(inputs.several(pool)))
     for kind in kinds:
         inputs.chosen("pool", kind, POOLINGS)
     return Pooling(kinds, inputs.at_least("bins", bins, 0), per_base, both_strands)
 
 
-def model_of(model: str | PathLike[str] | LoadedModel) -> str | Checkpoint:
+def model_of(model: AnyPath | LoadedModel) -> str | Checkpoint:
     """Return the name or folder of a model, or its weights if they are loaded."""
     return model.checkpoint if isinstance(model, LoadedModel) else str(model)
 
 
-def task_of(task: str | PathLike[str] | LoadedTask) -> str | Task:
+def task_of(task: AnyPath | LoadedTask) -> str | Task:
     """Return the name or folder of a task, or the task if it is loaded."""
     return task.task if isinstance(task, LoadedTask) else str(task)
 
 
 def compute_of(given: dict[str, Any], *loaded: Any) -> Compute:
-    """Return where and how to compute: as asked, or as the first of what is loaded."""
-    default = next((x.compute for x in loaded if isinstance(x, LoadedModel | LoadedTask)), None)
-    return inputs.compute(given, default)
+    """Return the device and its options: as given, or those of the first that is loaded.
+
+    Raises
+    ------
+    ConfigError
+        A value is impossible, or this machine has no such device.
+    """
+    options = {name: given[name] for name in inputs.COMPUTE if name in given}
+    if not options:
+        for item in loaded:
+            if isinstance(item, LoadedModel | LoadedTask):
+                return item.compute
+    inputs.chosen("precision", options.get("precision", PRECISIONS[0]), PRECISIONS)
+    inputs.at_least("max_tokens", options.get("max_tokens"), 1)
+    return Compute.on(**options)
 
 
 def _tokens(sequences: str | Sequence[str]) -> list[Tokens]:

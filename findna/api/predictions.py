@@ -1,9 +1,9 @@
-"""What tasks say: of regions, and along contigs."""
+"""Predictions of tasks: of regions, and along contigs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Any
 
 from findna.api import inputs
@@ -12,7 +12,7 @@ from findna.api.loaded import LoadedTask, compute_of, task_of
 from findna.commands.predict import PredictRun
 from findna.commands.scan import STRANDS, ScanOptions, ScanRun, track
 from findna.genome.fasta import Genome
-from findna.genome.regions import ON_ERROR, Placed, RegionSource
+from findna.genome.regions import ON_ERROR, Placed
 from findna.outputs.results import Call
 from findna.outputs.tracks import Segment
 from findna.tasks.task import load_tasks
@@ -33,7 +33,7 @@ def predict(
     task: AnyTask | Sequence[AnyTask],
     **options: Any,
 ) -> list[Prediction]:
-    """Return the rows, each with what tasks say of it.
+    """Return a list of the rows that `predict_rows` yields, each with the calls of tasks.
 
     Parameters
     ----------
@@ -42,14 +42,7 @@ def predict(
     task : str, path, LoadedTask, or a list of them
         Name of a task that ships or of your own, or a task folder.
     **options
-        ``window`` and ``flank`` (bp), ``anchor``, ``stranded``, ``split``, ``pad`` and
-        ``on_error`` ("stop", "skip", "null"), as on the command line; ``device``, ``precision``
-        and ``max_tokens``, as for `load_model`.
-
-    Returns
-    -------
-    list of (Placed, dict of str to Call, or None)
-        As `predict_rows` yields them.
+        As for `embed`, without ``whole``.
 
     Raises
     ------
@@ -74,7 +67,7 @@ def predict_rows(
     task: AnyTask | Sequence[AnyTask],
     **options: Any,
 ) -> Iterator[Prediction]:
-    """Yield the rows, each with what tasks say of it; a few batches are held at a time.
+    """Yield the rows, each with the calls of tasks; a few batches are held at a time.
 
     Parameters
     ----------
@@ -84,8 +77,7 @@ def predict_rows(
     Yields
     ------
     row : Placed
-        ``row.interval`` has chrom, start, end, name and strand, ``row.columns`` all columns;
-        ``row.status`` and ``row.reason`` say why a row could not be read.
+        As of `embed_rows`.
     calls : dict of str to Call, or None
         By the name of the task: ``label`` (str), ``probability`` (float) and ``values``
         (n_classes,). None where a row could not be read, which happens with ``on_error="null"``
@@ -103,20 +95,19 @@ def predict_rows(
     300 (2,)
     """
     inputs.check_options("predict_rows", options, _OPTIONS)
-    asked = inputs.several(task)
-
-    def read(opened: tuple[Genome, RegionSource]) -> Iterator[Prediction]:
-        loaded = load_tasks([task_of(each) for each in asked])
+    tasks = inputs.several(task)
+    with ExitStack() as stack:
+        fasta, source = inputs.opened(stack, genome, regions)
+        loaded = load_tasks([task_of(each) for each in tasks])
         names = [each.name for each in loaded]
         placement = inputs.placement(options)
-        run = PredictRun.prepare(*opened, loaded, placement, compute_of(options, *asked))
+        run = PredictRun.prepare(fasta, source, loaded, placement, compute_of(options, *tasks))
         rows = inputs.kept(run.calls(run.rows().read()), placement.on_error == "skip")
-        return (
+        named = (
             (row, None if calls is None else dict(zip(names, calls, strict=True)))
             for row, calls in rows
         )
-
-    return inputs.streamed(inputs.opened(genome, regions), read)
+        return inputs.until_done(named, stack.pop_all())
 
 
 def scan(
@@ -131,10 +122,8 @@ def scan(
 
     Parameters
     ----------
-    genome : str, path or Genome
-        FASTA file, plain or BGZF.
-    regions : optional
-        Where to scan, as for `embed`; by default everywhere.
+    genome, regions
+        As for `embed`; without regions every contig is scanned.
     task : str, path or LoadedTask
     class_name : str, optional
         Whose probability; by default that of the second of two classes.
@@ -166,18 +155,8 @@ def scan(
     inputs.chosen("strand", layout.strand, STRANDS)
     inputs.chosen("on_error", layout.on_error, ON_ERROR)
     compute = compute_of(options, task)
-
-    @contextmanager
-    def opened() -> Iterator[tuple[Genome, RegionSource | None]]:
-        with ExitStack() as stack:
-            if regions is None:
-                yield inputs.opened_genome(stack, genome), None
-            else:
-                yield stack.enter_context(inputs.opened(genome, regions))
-
-    def read(opened: tuple[Genome, RegionSource | None]) -> Iterator[Segment]:
-        fasta, source = opened
-        run = ScanRun.prepare(fasta, task_of(task), class_name, source, layout, compute)
-        return track(run.windows())
-
-    return inputs.streamed(opened(), read)
+    with ExitStack() as stack:
+        fasta, source = inputs.opened(stack, genome, regions)
+        spans = None if regions is None else source
+        run = ScanRun.prepare(fasta, task_of(task), class_name, spans, layout, compute)
+        return inputs.until_done(track(run.windows()), stack.pop_all())

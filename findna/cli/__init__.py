@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from findna import __version__
 from findna.errors import LONGEST_MESSAGE, BrokenFileError, FindnaError
 
 COMMANDS = (
@@ -35,33 +36,23 @@ INTERRUPTED = 130
 def _version(context: click.Context, _: click.Parameter, value: bool) -> None:
     if not value or context.resilient_parsing:
         return
-    from importlib.metadata import PackageNotFoundError, version
+    from importlib.metadata import version
 
-    from findna import __version__
+    from pysam.version import __htslib_version__
 
-    def of(package: str) -> str:
-        try:
-            return version(package)
-        except PackageNotFoundError:
-            return "not installed"
-
-    try:
-        from pysam.version import __htslib_version__ as htslib
-    except ImportError:
-        htslib = "not installed"
-    click.echo(f"findna {__version__}\ntorch {of('torch')}\nhtslib {htslib}")
+    click.echo(f"findna {__version__}\ntorch {version('torch')}\nhtslib {__htslib_version__}")
     context.exit()
 
 
 class FindnaGroup(click.Group):
-    """Loads each command when it is named, and turns errors into one line and an exit code."""
+    """Commands that are loaded when they are named, and errors as one line and an exit code."""
 
     def list_commands(self, context: click.Context) -> list[str]:
-        """Commands in the order in which a newcomer needs them."""
+        """Return the names of the commands, in the order in which a newcomer needs them."""
         return list(COMMANDS)
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        """Import the module of a command."""
+        """Return a command from its module, or None."""
         if name not in COMMANDS:
             return None
         module = importlib.import_module(f"findna.cli.{name}")
@@ -93,7 +84,7 @@ class FindnaGroup(click.Group):
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out; torch says so with a RuntimeError, on a CPU and on a GPU."""
+    """Return True if memory ran out; torch then raises a RuntimeError, on a CPU and on a GPU."""
     text = str(error)
     return isinstance(error, MemoryError) or "out of memory" in text or "allocate memory" in text
 

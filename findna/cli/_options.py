@@ -9,7 +9,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,8 @@ PATH = click.Path(path_type=Path)
 EXISTING = click.Path(path_type=Path, exists=True)
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
-LONGEST = 1_000_000_000
-"""The most that an option in bp takes."""
+BP = click.IntRange(1, 1_000_000_000)
+"""Values of an option in bp."""
 
 
 def option(names: str, text: str, kind: Any = None, **settings: Any) -> Decorator:
@@ -35,8 +35,6 @@ def option(names: str, text: str, kind: Any = None, **settings: Any) -> Decorato
     ----------
     names : str
         Names divided by spaces, as click takes them; ``--window=N`` shows N for the value.
-    text : str
-        Help.
     kind : list of str, tuple of int or click type, optional
         Words to choose from, the least and the most of a number, or a type.
     """
@@ -53,13 +51,18 @@ def option(names: str, text: str, kind: Any = None, **settings: Any) -> Decorato
     return click.option(*words, help=text, type=kind, metavar=metavar, **settings)
 
 
+def choice(names: str, text: str, words: str) -> Decorator:
+    """Return an option that takes one of ``words``, divided by spaces; the first is the default."""
+    return option(names, text, words.split(), default=words.split()[0])
+
+
 def flag(names: str, text: str) -> Decorator:
     """Return a click option without a value."""
     return click.option(*names.split(), is_flag=True, help=text)
 
 
 def option_group(*options: Decorator) -> Decorator:
-    """Several options as one decorator, shown in ``--help`` in the order given."""
+    """Return one decorator for several options, shown in ``--help`` in the order given."""
 
     def apply(command: Any) -> Any:
         for option in reversed(options):
@@ -69,25 +72,18 @@ def option_group(*options: Decorator) -> Decorator:
     return apply
 
 
-def _set_up(quiet: bool, verbose: int, threads: int | None) -> None:
-    """Apply what holds for the whole process; the one place that sets global state."""
-    console.set_up(quiet, verbose)
-    click.get_current_context().meta["findna.quiet"] = quiet
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(threads)
-
-
 def verbosity(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add -q and -v; when the command is run, set up messages and threads before it."""
+    """Add -q and -v; set up messages and threads, of the whole process, before the command."""
 
     @functools.wraps(command)
-    def run(
-        *arguments: Any, quiet: bool, verbose: int, threads: int | None = None, **given: Any
-    ) -> Any:
-        _set_up(quiet, verbose, threads)
-        return command(*arguments, **given)
+    def run(*, quiet: bool, verbose: int, threads: int | None = None, **given: Any) -> Any:
+        console.set_up(quiet, verbose)
+        click.get_current_context().meta["findna.quiet"] = quiet
+        if threads is not None:
+            import torch
+
+            torch.set_num_threads(threads)
+        return command(**given)
 
     options = option_group(
         flag("-q --quiet", "Only errors: no progress bar, warnings or summary."),
@@ -99,49 +95,26 @@ def verbosity(command: Callable[..., Any]) -> Callable[..., Any]:
     return decorated
 
 
+genome = click.argument("genome", type=PATH)
 force = flag("-f --force", "Overwrite an existing output.")
-
+whole = flag("--whole", "Allow windows longer than the model's training length.")
+as_json = flag("--json as_json", "One JSON object instead of lines.")
+track_header = flag("--header", "Begin bedGraph with the weights and a track line.")
+threads = option("-@ --threads=N", "CPU threads.  [default: all cores]", (1, 1024))
+precision = choice("--precision", "Arithmetic of the encoder.", "fp32 bf16")
 device = option(
     "--device=auto|cpu|cuda|cuda:N|mps",
     "Where to compute; auto takes a GPU if there is one.",
     default="auto",
 )
-
-threads = option("-@ --threads=N", "CPU threads.  [default: all cores]", (1, 1024))
-
-precision = option("--precision", "Arithmetic of the encoder.", ["fp32", "bf16"], default="fp32")
-
 model = option(
     "-m --model=NAME|FOLDER",
     "Shipped model or model folder; see findna models list.",
     default="tiny",
 )
-
-whole = flag("--whole", "Allow windows longer than the model's training length.")
-
 kmers = option(
     "--kmers/--no-kmers", "Let validation append k-mer frequencies to the embedding.", default=True
 )
-
-track_header = flag("--header", "Begin bedGraph with the weights and a track line.")
-
-as_json = flag("--json as_json", "One JSON object instead of lines.")
-
-genome = click.argument("genome", type=PATH)
-
-task_names = option(
-    "-t --task=NAME[,NAME]",
-    "Task or tasks, by name (findna tasks list) or folder; repeatable.",
-    multiple=True,
-    required=True,
-)
-
-
-def listed(values: tuple[str, ...]) -> list[str]:
-    """Names of a repeatable option that also takes several, divided by commas."""
-    return [name for value in values for name in value.split(",") if name]
-
-
 chrom_alias = option(
     "--chrom-alias=FILE", "Tab-separated: name in the input, name in the FASTA.", FILE
 )
@@ -149,24 +122,16 @@ chrom_alias = option(
 placement_options = option_group(
     flag("-s --stranded", "Read regions on the minus strand as reverse complement."),
     flag("--split", "Join the blocks of BED12 rows."),
-    option("--flank=N", "Add N bp on both sides.", (0, LONGEST), default=0),
-    option(
-        "--window=N", "Encode N bp around each region's anchor instead of the region.", (1, LONGEST)
-    ),
-    option(
-        "--anchor",
-        "What --window is centred on; start and end follow -s.",
-        ["center", "start", "end"],
-        default="center",
-    ),
-    option(
+    option("--flank=N", "Add N bp on both sides.", (0, BP.max), default=0),
+    option("--window=N", "Encode N bp around each region's anchor instead of the region.", BP),
+    choice("--anchor", "What --window is centred on; start and end follow -s.", "center start end"),
+    choice(
         "--out-of-bounds",
         "Sequence past the end of a contig: refuse it, or fill with N.",
-        ["error", "pad"],
-        default="error",
+        "error pad",
     ),
 )
-"""What decides which sequence is read of a row."""
+"""Options that decide which sequence is read of a row."""
 
 region_options = option_group(
     option(
@@ -175,12 +140,11 @@ region_options = option_group(
         multiple=True,
     ),
     placement_options,
-    option(
+    choice(
         "--on-error",
         "Regions that cannot be read: stop before any work, leave them out, or keep the row "
         "with missing values.",
-        ["stop", "skip", "null"],
-        default="stop",
+        "stop skip null",
     ),
     chrom_alias,
 )
@@ -215,31 +179,37 @@ inference_options = option_group(
         (1,),
     ),
     threads,
+    force,
+    verbosity,
 )
+"""Options of every command that computes and writes; the last of a command."""
 
 
 def begin() -> None:
-    """Mark the end of loading: from here on an interrupt unwinds, and leaves nothing behind."""
+    """Mark the end of loading; from now on an interrupt unwinds, and leaves nothing behind."""
     on_interrupt(signal.default_int_handler)
 
 
-@contextmanager
-def opened_genome(genome: Path | None, chrom_alias: Path | None = None) -> Iterator[Any]:
+def opened_genome(
+    genome: Path | None, chrom_alias: Path | None = None
+) -> AbstractContextManager[Any]:
     """Open the FASTA, if there is one, under the names of the alias file too."""
     from findna.genome.fasta import Genome, read_aliases
 
     begin()
     if genome is None:
-        yield None
-        return
-    aliases = read_aliases(chrom_alias) if chrom_alias else None
-    with Genome(genome, aliases) as fasta:
-        yield fasta
+        return nullcontext()
+    return Genome(genome, read_aliases(chrom_alias) if chrom_alias else None)
 
 
 @contextmanager
 def genome_and_rows(
-    genome: Path, regions: str | None, given: Mapping[str, Any], stream: bool = False
+    genome: Path,
+    regions: str | None,
+    given: Mapping[str, Any],
+    *,
+    name: str = "REGIONS",
+    stream: bool = False,
 ) -> Iterator[tuple[Any, Any]]:
     """Open the FASTA, and the rows of REGIONS, of ``--region``, or one per FASTA record.
 
@@ -249,7 +219,7 @@ def genome_and_rows(
 
     region = given["region"]
     if regions is not None and region:
-        raise click.UsageError("give REGIONS or -r/--region, not both")
+        raise click.UsageError(f"give {name} or -r/--region, not both")
     with opened_genome(genome, given["chrom_alias"]) as fasta:
         if regions is not None:
             source = (RegionSource.stream if stream else RegionSource.bed)(regions)
@@ -259,6 +229,11 @@ def genome_and_rows(
             source = RegionSource.records(fasta)
         with source:
             yield fasta, source
+
+
+def listed(values: tuple[str, ...]) -> list[str]:
+    """Return the names of a repeatable option that also takes several, divided by commas."""
+    return [name for value in values for name in value.split(",") if name]
 
 
 def filled(kind: Any, given: Mapping[str, Any], **others: Any) -> Any:
@@ -277,48 +252,35 @@ def placement(given: Mapping[str, Any]) -> Any:
 
 
 def compute(given: Mapping[str, Any]) -> Any:
-    """Return where and how to compute, as it was given."""
+    """Return the device, precision and batch size that were given."""
     from findna.model.devices import Compute
 
     return Compute.on(given["device"], given["precision"], given.get("max_tokens"))
 
 
 def destination(given: Mapping[str, Any], forms: Sequence[str], default: str | None = None) -> Any:
-    """Return where the output goes, its format by option or name.
+    """Return the output with its format: by ``-O``, by its name, or the default of ``forms``.
 
-    Parameters
-    ----------
-    forms : sequence of str
-        Formats of the command.
-    default : str, optional
-        Format of standard output and of names without an ending; the first of ``forms``.
+    The default is that of standard output and of names without an ending: the first, unless
+    another is named.
     """
     from findna.outputs.destination import Destination, form_of
 
     path: Path | None = given["output"]
-    return Destination(
-        path,
-        given.get("form") or form_of(path, forms, default or forms[0]),
-        force=given["force"],
-        write_index=given.get("write_index", False),
-        shard=given.get("shard"),
-        resume=given.get("resume", False),
-        command=shlex.join(["findna", *sys.argv[1:]]),
-    )
+    form = given.get("form") or form_of(path, forms, default or forms[0])
+    command = shlex.join(["findna", *sys.argv[1:]])
+    return filled(Destination, given, path=path, form=form, command=command)
 
 
 def arrow(output: Path | None) -> str:
-    """Return where the output went, for the last line of a run."""
+    """Return an arrow to the output, for the last line of a run; nothing of standard output."""
     return f" -> {output}" if output is not None and str(output) != "-" else ""
 
 
 def for_job(run: Callable[..., Any], rows: str | None) -> Callable[..., Any]:
-    """What a command calls: under torchrun, ``run`` on this process's shard, and no more after it.
+    """Return ``run``; under torchrun, a function that runs it on this process's shard and exits.
 
-    Parameters
-    ----------
-    rows : str, optional
-        Where rows are read from.
+    ``rows`` is the name of the input, which cannot be a pipe then.
     """
     if "WORLD_SIZE" not in os.environ:
         return run
@@ -343,6 +305,11 @@ def for_job(run: Callable[..., Any], rows: str | None) -> Callable[..., Any]:
 
 
 def say(message: str) -> None:
-    """One line about a finished run on stderr, unless --quiet was given."""
+    """Write a line about a finished run to stderr, unless --quiet was given."""
     if not click.get_current_context().meta.get("findna.quiet") and sys.stderr is not None:
         click.echo(f"findna: {message}", err=True)
+
+
+def regions_done(n: int, rows: int, verb: str, fate: str) -> str:
+    """Return how many regions were done, and the fate of the others."""
+    return f"{n} of {rows} regions {verb}" + (f", {rows - n} {fate}" if n < rows else "")

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import click
 
+from findna.cli._options import Decorator, option_group
 from findna.settings import from_dict
 
 Config = TypeVar("Config")
@@ -18,30 +19,22 @@ class SettingOption(click.Option):
 
 
 class GroupedCommand(click.Command):
-    """Shows the settings of a configuration apart from the other options.
+    """A command whose help shows settings apart from other options, under a title of their own."""
 
-    Parameters
-    ----------
-    settings_title : str
-        Heading of that part of the help.
-    """
-
-    def __init__(self, *arguments: Any, settings_title: str = "Settings", **more: Any) -> None:
-        super().__init__(*arguments, **more)
+    def __init__(self, *arguments: Any, settings_title: str, **options: Any) -> None:
+        super().__init__(*arguments, **options)
         self.settings_title = settings_title
 
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Write two lists of options in place of one."""
-        plain: list[tuple[str, str]] = []
-        settings: list[tuple[str, str]] = []
-        for parameter in self.get_params(context):
-            record = parameter.get_help_record(context)
-            if record:
-                (settings if isinstance(parameter, SettingOption) else plain).append(record)
-        with formatter.section("Options"):
-            formatter.write_dl(plain)
-        with formatter.section(self.settings_title):
-            formatter.write_dl(settings)
+        for title, settings in (("Options", False), (self.settings_title, True)):
+            records = [
+                parameter.get_help_record(context)
+                for parameter in self.get_params(context)
+                if isinstance(parameter, SettingOption) is settings
+            ]
+            with formatter.section(title):
+                formatter.write_dl([record for record in records if record])
 
 
 def _with_default(item: dataclasses.Field[Any]) -> str:
@@ -57,64 +50,44 @@ def _settings(kind: type) -> list[dataclasses.Field[Any]]:
 
 def setting_options(
     kind: type, help_of: Callable[[dataclasses.Field[Any]], str] = _with_default
-) -> Callable[[Any], Any]:
+) -> Decorator:
     """Return a decorator that adds one option per setting of a configuration.
 
-    An option's value is None, or an empty tuple, unless it is given.
-
-    Parameters
-    ----------
-    help_of : callable, optional
-        Help of an option; a field's own and its default unless given.
+    An option's value is None, or an empty tuple, unless it is given. ``help_of`` makes its help.
     """
-
-    def apply(command: Any) -> Any:
-        hints = get_type_hints(kind)
-        for item in reversed(_settings(kind)):
-            hint: Any = hints[item.name]
-            repeatable = get_origin(hint) is tuple
-            choices = item.metadata["choices"]
-            name = item.name.replace("_", "-")
-            command = click.option(
+    options, hints = [], get_type_hints(kind)
+    for item in _settings(kind):
+        hint, choices = hints[item.name], item.metadata["choices"]
+        repeatable = get_origin(hint) is tuple
+        if choices:
+            value: Any = click.Choice(choices)
+        else:
+            value = get_args(hint)[0] if repeatable else hint
+        name = item.name.replace("_", "-")
+        options.append(
+            click.option(
                 f"--{name}/--no-{name}" if hint is bool else f"--{name}",
                 item.name,
-                type=click.Choice(choices)
-                if choices
-                else get_args(hint)[0]
-                if repeatable
-                else hint,
+                type=value,
                 multiple=repeatable,
                 cls=SettingOption,
                 default=None,
                 help=help_of(item),
-            )(command)
-        return command
+            )
+        )
+    return option_group(*options)
 
-    return apply
 
-
-def removed_options(messages: Mapping[str, str]) -> Callable[[Any], Any]:
-    """Return a decorator that adds options which do nothing but say that they were removed.
-
-    Parameters
-    ----------
-    messages : mapping
-        What is said of each setting, by its name.
-    """
+def removed_options(messages: Mapping[str, str]) -> Decorator:
+    """Return a decorator that adds settings that were removed: each, if given, is its message."""
 
     def refuse(_: click.Context, parameter: click.Parameter, value: str | None) -> None:
         if value is not None:
             raise click.UsageError(messages[str(parameter.name)])
 
-    def apply(command: Any) -> Any:
-        for name in messages:
-            flag = f"--{name.replace('_', '-')}"
-            command = click.option(flag, name, hidden=True, expose_value=False, callback=refuse)(
-                command
-            )
-        return command
-
-    return apply
+    options: dict[str, Any] = {"hidden": True, "expose_value": False, "callback": refuse}
+    flags = {name: f"--{name.replace('_', '-')}" for name in messages}
+    return option_group(*(click.option(flag, name, **options) for name, flag in flags.items()))
 
 
 def needing_mode_full(kind: type[Config], options: Mapping[str, Any]) -> Config:
@@ -126,6 +99,6 @@ def needing_mode_full(kind: type[Config], options: Mapping[str, Any]) -> Config:
 
 
 def settings_of(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those settings that were given on the command line."""
+    """Return the settings that were given on the command line."""
     names = [item.name for item in _settings(kind)]
     return {name: values[name] for name in names if values[name] not in (None, ())}

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import PATH, flag, option
+from findna.cli._options import PATH, choice, flag, option
 
 
 @click.command(short_help="One vector per region, to HDF5 or a table.")
@@ -37,11 +37,9 @@ from findna.cli._options import PATH, flag, option
 @flag(
     "--whole", "Encode regions longer than the model's training length in one piece, not in tiles."
 )
-@option("--dtype", "Of the stored vectors.", ["float32", "float16"], default="float32")
+@choice("--dtype", "Of the stored vectors.", "float32 float16")
 @_options.part_options
 @_options.inference_options
-@_options.force
-@_options.verbosity
 def embed(genome: Path, regions: str | None, **given: Any) -> None:
     """Write one vector per region of REGIONS (BED) with the sequence of GENOME (FASTA).
 
@@ -71,21 +69,14 @@ def embed(genome: Path, regions: str | None, **given: Any) -> None:
             output,
             model=given["model"],
             options=options,
-            pooling=Pooling(
-                tuple(dict.fromkeys(given["kinds"])),
-                given["bins"],
-                given["per_base"],
-                given["both_strands"],
-            ),
+            pooling=_options.filled(Pooling, given, kinds=tuple(dict.fromkeys(given["kinds"]))),
             dtype=given["dtype"],
             compute=_options.compute(given),
         )
-    missing = summary.rows - summary.embedded
     fate = "skipped" if summary.skipped else "kept without a vector"
     rate = (summary.rows - summary.resumed) / max(summary.seconds, 1e-9)
     _options.say(
-        f"{summary.embedded} of {summary.rows} regions embedded"
-        + (f", {missing} {fate}" if missing else "")
+        _options.regions_done(summary.embedded, summary.rows, "embedded", fate)
         + (f", {summary.resumed} of them before" if summary.resumed else "")
         + f" in {summary.seconds:.1f} s ({rate:.0f}/s), "
         f"model {summary.model} {summary.digest[:12]}" + _options.arrow(output.path)

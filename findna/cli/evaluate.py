@@ -10,24 +10,23 @@ import click
 from click.core import ParameterSource
 
 from findna.cli import _options
-from findna.cli._options import FILE, FOLDER, LONGEST, PATH, flag, option
+from findna.cli._options import BP, FILE, FOLDER, PATH, choice, flag, option
+from findna.cli._output import print_table
 from findna.cli._settings import GroupedCommand, needing_mode_full, setting_options
-from findna.cli._tables import print_table
 from findna.tasks.recipe import FineTuneConfig
 
 _BASELINES = ("random", "k-mers", "cnn")
 _OF_SEQUENCES = ("mode", "seeds", "baseline", "most", "kmers", "remove_leaks")
 _OF_VARIANTS = ("task", "tss", "window", "label")
-"""Options that mean something for suites of one kind only."""
+"""Options for suites of one kind only."""
 
 
 def _refuse(names: tuple[str, ...], why: str) -> None:
     """Raise UsageError if one of these options was given."""
     context = click.get_current_context()
-    for parameter in context.command.params:
-        given = context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
-        if parameter.name in names and given:
-            raise click.UsageError(f"{parameter.opts[-1]} {why}")
+    for name in names:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name.replace('_', '-')} {why}")
 
 
 @click.command(
@@ -50,11 +49,10 @@ def _refuse(names: tuple[str, ...], why: str) -> None:
     required=True,
 )
 @option("-m --model=NAME|FOLDER", "Model to evaluate; see findna models list.", default="tiny")
-@option(
+@choice(
     "--mode",
     "Linear head on the frozen encoder, encoder trained too, or nearest neighbours.",
-    ["probe", "full", "knn"],
-    default="probe",
+    "probe full knn",
 )
 @option("--seeds", "Repetitions: other training sequences, other draws.", (1, 1000), default=5)
 @option(
@@ -88,9 +86,7 @@ def _refuse(names: tuple[str, ...], why: str) -> None:
     FILE,
 )
 @option(
-    "--window=N",
-    "Variants: length of the model's windows, bp.  [default: as findna variants]",
-    (1, LONGEST),
+    "--window=N", "Variants: length of the model's windows, bp.  [default: as findna variants]", BP
 )
 @option(
     "--label=FIELD", "Variants: INFO field that is 1 with an effect, 0 without.", default="LABEL"
@@ -140,10 +136,9 @@ def evaluate(genome: Path | None, suite: str, output: Path | None, **options: An
     from findna.evaluation.variant_report import variant_markdown, variant_rows
     from findna.outputs.files import replaced
 
-    _options.begin()
     with _options.opened_genome(genome) as fasta:
-        how = {"compute": _options.compute(options), "only": options["sets"], "folder": output}
-        run = _options.filled(Run, options, **how)
+        compute = _options.compute(options)
+        run = _options.filled(Run, options, compute=compute, only=options["sets"], folder=output)
         if suite == "variants":
             tasks, draws = _options.listed(options["task"]), options["draws"] or 5
             of_variants = _options.filled(VariantOptions, options, tasks=tasks, draws=draws)
@@ -161,12 +156,12 @@ def evaluate(genome: Path | None, suite: str, output: Path | None, **options: An
             report = run_suite(suite, run, of_sequences, fasta)
             text, table = to_markdown(report), summary_rows(report["sets"])
     if output is not None:
-        as_json = json.dumps(report, indent=1) + "\n"
-        for name, content in (("report.json", as_json), ("report.md", text)):
-            with replaced(output / name) as temporary:
-                temporary.write_text(content, encoding="utf-8")
+        with replaced(output / "report.json") as temporary:
+            temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        with replaced(output / "report.md") as temporary:
+            temporary.write_text(text, encoding="utf-8")
     print_table(*table)
     for name in report["missing"]:
         _options.say(f"not measured: {name}")
-    where = _options.arrow(output and output / "report.md")
-    _options.say(f"{len(report['sets'])} sets in {report['about']['seconds']} s{where}")
+    arrow = _options.arrow(output and output / "report.md")
+    _options.say(f"{len(report['sets'])} sets in {report['about']['seconds']} s{arrow}")

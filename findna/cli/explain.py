@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import LONGEST, PATH, flag, option
+from findna.cli._options import BP, PATH, flag, option
 
 
 @click.command(short_help="Which bases matter: the effect of replacing each.")
@@ -35,15 +35,13 @@ from findna.cli._options import LONGEST, PATH, flag, option
 @option(
     "--context=N",
     "Read N bp with each region in their middle, and replace only the region's bases.",
-    (1, LONGEST),
+    BP,
 )
 @flag("--both-strands", "Average with the reverse complement.")
 @_options.whole
 @_options.track_header
 @flag("--write-index", "Also a tabix index of --track NAME.bedgraph.gz.")
 @_options.inference_options
-@_options.force
-@_options.verbosity
 def explain(genome: Path, regions: str | None, **given: Any) -> None:
     """Replace each base of REGIONS (BED) by the three others, and write what that changes.
 
@@ -82,34 +80,26 @@ def explain(genome: Path, regions: str | None, **given: Any) -> None:
             options=options,
             compute=_options.compute(given),
         )
-    missing = summary.rows - summary.explained
     fate = "skipped" if options.on_error == "skip" else "without effects"
     rate = summary.mutants / max(summary.seconds, 1e-9)
     _options.say(
-        f"{summary.explained} of {summary.rows} regions explained"
-        + (f", {missing} {fate}" if missing else "")
+        _options.regions_done(summary.explained, summary.rows, "explained", fate)
         + f": {summary.mutants} replacements in {summary.seconds:.1f} s ({rate:.0f}/s), "
         + summary.target
     )
 
 
 def _outputs(given: Mapping[str, Any]) -> Any:
-    """Return where effects, track and pictures go; a track on standard output by default."""
+    """Return the outputs of effects, track and pictures; by default a track on stdout."""
     from findna.commands.explain import ExplainOutputs
 
     output, track, plot = given["output"], given["track"], given["plot"]
     if output is None and plot is None and track is None:
         track = Path("-")
-    index = given["write_index"]
-    if index and track is None:
+    if given["write_index"] and track is None:
         raise click.UsageError("--write-index needs a track: --track NAME.bedgraph.gz")
-    common = {**given, "write_index": False}
-    effects = _options.destination({**common, "form": "h5"}, ("h5",)) if output else None
-    along = {**common, "output": track, "write_index": index}
-    return ExplainOutputs(
-        effects=effects,
-        track=_options.destination(along, ("bedgraph", "bigwig")) if track else None,
-        plot=plot,
-        header=given["header"],
-        force=given["force"],
-    )
+    if output is not None:
+        output = _options.destination({**given, "form": "h5", "write_index": False}, ("h5",))
+    if track is not None:
+        track = _options.destination({**given, "output": track}, ("bedgraph", "bigwig"))
+    return _options.filled(ExplainOutputs, given, effects=output, track=track)

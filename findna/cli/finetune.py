@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import EXISTING, LONGEST, PATH, flag, option
+from findna.cli._options import BP, EXISTING, PATH, choice, flag, option
 from findna.cli._settings import GroupedCommand, needing_mode_full, setting_options
 from findna.tasks.recipe import FineTuneConfig
 
@@ -32,19 +32,17 @@ from findna.tasks.recipe import FineTuneConfig
     EXISTING,
 )
 @option("--test=FILE", "To measure on, once, at the end.", EXISTING)
-@option(
+@choice(
     "--mode",
     "Train a linear head on the frozen encoder, or the encoder along with the head.",
-    ["probe", "full"],
-    default="probe",
+    "probe full",
 )
 @option("-o --output=FOLDER", "Task folder to write.  [default: $FINDNA_HOME/tasks/NAME]", PATH)
 @option("-m --model=NAME|FOLDER", "Encoder to start from; see findna models list.", default="tiny")
-@option(
+@choice(
     "--kind",
     "Of the labels; auto: numbers that are not whole are a regression.",
-    ["auto", "classes", "multilabel", "regression"],
-    default="auto",
+    "auto classes multilabel regression",
 )
 @option(
     "--label-column=NAME",
@@ -60,21 +58,18 @@ from findna.tasks.recipe import FineTuneConfig
 @option(
     "--window=N",
     "Read N bp about the middle of each interval or sequence instead of the whole.",
-    (1, LONGEST),
+    BP,
 )
-@option(
+@choice(
     "--on-overlap",
     "Sequences of --train that are also in --valid or --test, on either strand.",
-    ["stop", "drop", "keep"],
-    default="stop",
+    "stop drop keep",
 )
 @_options.chrom_alias
 @option("--seed", "Of the validation split and of training.", (0,), default=0, show_default=True)
 @option("--note", "A sentence for the card.", default="")
 @option("--licence", "Licence of the weights, for the card.", default="")
 @_options.inference_options
-@_options.force
-@_options.verbosity
 @setting_options(FineTuneConfig)
 def finetune(genome: Path | None, task: str, output: Path | None, **options: Any) -> None:
     """Train a task on labelled sequences, for findna predict.

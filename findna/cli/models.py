@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from findna.cli import _options
-from findna.cli._options import PATH, flag, option
-from findna.cli._tables import print_card, print_table
+from findna.cli._options import EXISTING, FILE, PATH, flag, option
+from findna.cli._output import print_card, print_table
 
 
 @click.group()
@@ -80,7 +80,7 @@ def info(model: str, as_json: bool) -> None:
 
 
 @models.command()
-@click.argument("run", metavar="MODEL|METRICS", type=click.Path(path_type=Path, exists=True))
+@click.argument("run", metavar="MODEL|METRICS", type=EXISTING)
 @option("-o --output=FILE", ".html, .pdf, .png or .svg.", PATH, required=True)
 @_options.force
 @_options.verbosity
@@ -101,7 +101,7 @@ def report(run: Path, output: Path, force: bool) -> None:
 
 
 @models.command("import")
-@click.argument("published", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("published", type=FILE)
 @option("-o --output", "Model folder to write.", PATH, required=True)
 @option("--teacher/--student", "Which of the two networks to take.", default=True)
 @_options.force

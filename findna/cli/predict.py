@@ -14,7 +14,12 @@ from findna.cli._options import PATH, flag, option
 @click.command(short_help="Label and probability per region.")
 @_options.genome
 @click.argument("regions", required=False)
-@_options.task_names
+@option(
+    "-t --task=NAME[,NAME]",
+    "Task or tasks, by name (findna tasks list) or folder; repeatable.",
+    multiple=True,
+    required=True,
+)
 @option("-o --output=FILE", "File to write; .gz is BGZF.  [default: standard output]", PATH)
 @option(
     "-O --output-type form",
@@ -34,8 +39,6 @@ from findna.cli._options import PATH, flag, option
 @_options.region_options
 @_options.part_options
 @_options.inference_options
-@_options.force
-@_options.verbosity
 def predict(genome: Path, regions: str | None, **given: Any) -> None:
     """Append label and probability to the rows of REGIONS (BED), from the sequence of GENOME.
 
@@ -79,11 +82,9 @@ def predict(genome: Path, regions: str | None, **given: Any) -> None:
             layout=layout,
             compute=_options.compute(given),
         )
-    missing = summary.rows - summary.predicted
     fate = "skipped" if options.on_error == "skip" else "without a prediction"
     _options.say(
-        f"{summary.predicted} of {summary.rows} regions predicted"
-        + (f", {missing} {fate}" if missing else "")
+        _options.regions_done(summary.predicted, summary.rows, "predicted", fate)
         + (f", {summary.written} written" if layout.min_probability is not None else "")
         + f" in {summary.seconds:.1f} s, "
         + ", ".join(f"task {name} {digest[:12]}" for name, digest in summary.tasks.items())

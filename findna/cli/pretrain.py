@@ -25,7 +25,7 @@ from findna.settings import read_yaml
 
 
 def _help_by_preset(section: str) -> Callable[[dataclasses.Field[Any]], str]:
-    """Return what makes the help of a setting, which ends in its values in the presets."""
+    """Return a function that makes the help of a setting; it ends in the values of presets."""
 
     def help_of(item: dataclasses.Field[Any]) -> str:
         if section == "encoder" and item.name in SIZES["tiny"]:
@@ -86,16 +86,7 @@ def _help_by_preset(section: str) -> Callable[[dataclasses.Field[Any]], str]:
 @setting_options(ViewConfig, _help_by_preset("views"))
 @setting_options(PretrainConfig, _help_by_preset(""))
 @removed_options({name: removal(name) for name in REMOVED})
-def pretrain(
-    genome: Path,
-    output: Path,
-    preset: str,
-    size: str,
-    config_file: Path | None,
-    tokens: int | None,
-    device: str,
-    **options: Any,
-) -> None:
+def pretrain(genome: Path, output: Path, device: str, **options: Any) -> None:
     """Pretrain an encoder by self-distillation on the sequence of GENOME (FASTA).
 
     A student restores masked nucleotides and must agree with its moving-average teacher about
@@ -121,9 +112,11 @@ def pretrain(
     _options.begin()
     data = _options.filled(TrainingData, options, fasta=genome, heldout=options["holdout"])
     run = _options.filled(TrainingRun, options, folder=output)
+    tokens, config_file = options["tokens"], options["config_file"]
     with training_job(device) as own_device:
         yaml = read_yaml(config_file) if config_file else {}
-        config = from_preset(preset, {"encoder": SIZES[size]}, yaml, given)
+        sizes = {"encoder": SIZES[options["size"]]}
+        config = from_preset(options["preset"], sizes, yaml, given)
         if tokens is not None:
             config = dataclasses.replace(config, steps=max(1, round(tokens / config.batch_tokens)))
         digest = pretrain_genome(data, run, config, own_device)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import LONGEST, PATH, flag, option
+from findna.cli._options import BP, PATH, choice, flag, option
 
 
 @click.command(short_help="A task's probability along the genome, as a track.")
@@ -31,16 +31,10 @@ from findna.cli._options import LONGEST, PATH, flag, option
     "Class whose probability makes the track.  [default: the second of two]",
 )
 @option(
-    "--window=N",
-    "Length of a window, bp.  [default: that of the task's training sequences]",
-    (1, LONGEST),
+    "--window=N", "Length of a window, bp.  [default: that of the task's training sequences]", BP
 )
-@option(
-    "--step=N", "From one window to the next, bp.  [default: a sixth of the window]", (1, LONGEST)
-)
-@option(
-    "--strand", "Read windows as they are, or as their reverse complement.", ["+", "-"], default="+"
-)
+@option("--step=N", "From one window to the next, bp.  [default: a sixth of the window]", BP)
+@choice("--strand", "Read windows as they are, or as their reverse complement.", "+ -")
 @option(
     "--max-n=SHARE",
     "Windows with more N than this have no value.",
@@ -57,8 +51,6 @@ from findna.cli._options import LONGEST, PATH, flag, option
 @_options.track_header
 @flag("--write-index", "Also a tabix index of -o NAME.bedgraph.gz.")
 @_options.inference_options
-@_options.force
-@_options.verbosity
 def scan(genome: Path, task: str, regions: str | None, **given: Any) -> None:
     """Write a task's probability along GENOME (FASTA) as a track: bedGraph or bigWig.
 
@@ -73,32 +65,20 @@ def scan(genome: Path, task: str, regions: str | None, **given: Any) -> None:
       findna scan genome.fa --task splice --class donor --strand - -o donor.minus.bw
       findna scan genome.fa --task promoter | awk '$4 > 0.9' | bedtools merge -c 4 -o max
     """
-    if regions is not None and given["region"]:
-        raise click.UsageError("give --regions or -r/--region, not both")
-
-    from contextlib import ExitStack
-
     from findna.commands.scan import FORMS, ScanOptions
     from findna.commands.scan import scan as run
-    from findna.genome.regions import RegionSource
 
     output = _options.destination(given, FORMS)
-    with ExitStack() as stack:
-        fasta = stack.enter_context(_options.opened_genome(genome, given["chrom_alias"]))
-        source = None
-        if regions is not None:
-            source = stack.enter_context(RegionSource.bed(regions))
-        elif given["region"]:
-            source = RegionSource.strings(given["region"], fasta)
+    window, step = given["window"] or 0, given["step"] or 0
+    opened = _options.genome_and_rows(genome, regions, given, name="--regions")
+    with opened as (fasta, source):
         summary = run(
             fasta,
             output,
             task=task,
             class_name=given["class_name"],
-            regions=source,
-            options=_options.filled(
-                ScanOptions, given, window=given["window"] or 0, step=given["step"] or 0
-            ),
+            regions=source if regions is not None or given["region"] else None,
+            options=_options.filled(ScanOptions, given, window=window, step=step),
             header=given["header"],
             compute=_options.compute(given),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from findna.cli import _options
-from findna.cli._checks import print_checks
+from findna.cli._output import print_checks
 
 
 @click.command(short_help="Does findna compute here what it should?")

@@ -9,7 +9,7 @@ import click
 
 from findna.cli import _options
 from findna.cli._options import flag
-from findna.cli._tables import print_card, print_table
+from findna.cli._output import print_card, print_table
 
 
 @click.group()
@@ -57,7 +57,7 @@ def list_tasks() -> None:
 
 
 def _figure(metrics: Any) -> str:
-    """A task's AUROC or R2 as its record has it; the record comes from outside."""
+    """Return a task's AUROC or R2 from its record, which may hold anything."""
     for split in ("test", "valid") if isinstance(metrics, dict) else ():
         measured = metrics.get(split)
         for metric in ("auroc", "r2") if isinstance(measured, dict) else ():

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from findna.cli import _options
-from findna.cli._options import PATH, flag, option
+from findna.cli._options import PATH, choice, flag, option
 
 if TYPE_CHECKING:
     from findna.commands.validate import Report
 
 _BAR = 30  # letters of the longest bar
-_MOST_CLASSES = 20  # that are listed
+_MOST_CLASSES = 20  # in the list
 
 
 @click.command(short_help="What a run would do, and all that is wrong with its input.")
@@ -26,12 +26,7 @@ _MOST_CLASSES = 20  # that are listed
 @_options.placement_options
 @_options.chrom_alias
 @flag("--labelled", "These are labelled sequences, also if they look like BED or a FASTA.")
-@option(
-    "--kind",
-    "Of the labels, as for findna finetune.",
-    ["auto", "classes", "multilabel", "regression"],
-    default="auto",
-)
+@choice("--kind", "Of the labels, as for findna finetune.", "auto classes multilabel regression")
 @option("--label-column=NAME", "Column of the label, as for findna finetune.")
 @option("-m --model=NAME|FOLDER", "Model to estimate time and memory of.", default="tiny")
 @flag("--no-estimate", "No estimate of time and memory; loads no model.")
@@ -60,10 +55,10 @@ def validate(genome: Path, data: Path | None, labelled: bool, as_json: bool, **g
     from findna.commands.validate import validate as run
     from findna.labelled.rows import TABLE, suffix
 
-    first: Path | None = genome
+    fasta_path: Path | None = genome
     if data is None and (labelled or genome.is_dir() or suffix(genome) in TABLE):
-        first, data = None, genome
-    with _options.opened_genome(first, given["chrom_alias"]) as fasta:
+        fasta_path, data = None, genome
+    with _options.opened_genome(fasta_path, given["chrom_alias"]) as fasta:
         report = run(
             fasta,
             data,
@@ -86,7 +81,7 @@ def validate(genome: Path, data: Path | None, labelled: bool, as_json: bool, **g
 
 
 class _Line(NamedTuple):
-    """One thing to say; ``share`` is drawn as a bar."""
+    """A line of the report; ``share`` is drawn as a bar."""
 
     section: str
     name: str
@@ -96,61 +91,68 @@ class _Line(NamedTuple):
 
 
 def _lines(report: Report) -> Iterator[_Line]:
+    of_variants = report.kind == "variants"
     yield _Line("file", report.kind, report.file)
     if report.genome:
         yield _Line("file", "genome", report.genome)
     for status, n in report.statuses.most_common():
-        reasons = [_short(said, report) for said in report.examples.get(status, [])]
+        reasons = [_short(reason, report) for reason in report.examples.get(status, [])]
         if status == "unknown_contig":
             reasons.append(report.unknown_reason)
-        yield _Line("rows", status, str(n), reasons[0] if reasons else "", n / report.rows)
-        for said in reasons[1:]:
-            yield _Line("rows", status, "", said)
-    lengths, unit = report.lengths, "alleles" if report.kind == "variants" else "sequences"
+        first, *others = reasons or [""]
+        yield _Line("rows", status, str(n), first, n / report.rows)
+        yield from (_Line("rows", status, "", reason) for reason in others)
     for name, n in report.classes.most_common(_MOST_CLASSES):
-        section = "alleles" if report.kind == "variants" else "labels"
+        section = "alleles" if of_variants else "labels"
         yield _Line(section, name, str(n), share=n / report.classes.total())
     if len(report.classes) > _MOST_CLASSES:
         yield _Line("labels", f"{len(report.classes) - _MOST_CLASSES} more", "")
     if report.labels and not report.classes:
         yield _Line("labels", "kind", report.labels)
-    if lengths.rows:
-        for part in lengths.bins():
-            name = str(part.first) if part.first == part.last else f"{part.first}-{part.last}"
-            yield _Line("bp", name, str(part.rows), share=part.rows / lengths.rows)
-        mean = f"{lengths.shortest} to {lengths.longest}, mean {lengths.total / lengths.rows:.0f}"
-        same = lengths.shortest == lengths.longest
-        yield _Line("bp", "total", str(lengths.total), f"{mean.split()[0]} each" if same else mean)
-        share = f"{100 * report.n_bases / lengths.total:.3g}%"
-        more = f"in {report.n_rows} {unit}" if report.n_rows else ""
-        if report.n_rows_half:
-            more += f", above half in {report.n_rows_half}, nothing else in {report.n_rows_all}"
-        yield _Line("bp", "N", share, more)
-    found = report.duplicates
-    if found.compared:
-        limit = [f"among the first {found.compared} rows"] * found.limited
-        said = _short("; ".join([*limit, *found.examples]), report)
-        yield _Line("more", "duplicates", str(found.rows), said)
-        if found.conflicts:
-            said = _short("; ".join(found.conflict_examples), report)
-            yield _Line("more", "conflicting labels", str(found.conflicts), said)
+    if report.lengths.rows:
+        yield from _length_lines(report, "alleles" if of_variants else "sequences")
+    duplicates = report.duplicates
+    if duplicates.compared:
+        limit = [f"among the first {duplicates.compared} rows"] * duplicates.limited
+        examples = _short("; ".join([*limit, *duplicates.examples]), report)
+        yield _Line("more", "duplicates", str(duplicates.rows), examples)
+    if duplicates.conflicts:
+        examples = _short("; ".join(duplicates.conflict_examples), report)
+        yield _Line("more", "conflicting labels", str(duplicates.conflicts), examples)
     if report.contigs:
         yield _Line("more", "contigs", str(len(report.contigs)))
-    if report.kind != "labelled" and found.compared:
+    if report.kind != "labelled" and duplicates.compared:
         yield _Line("more", "sorted", "yes" if report.in_order else "no")
-    guess = report.estimate
-    if guess is not None:
-        on = f"findna {guess.command}, model {guess.model} on {guess.device}; an estimate"
-        yield _Line("estimate", "time", _duration(guess.seconds), on)
-        yield _Line("estimate", "memory", _size(guess.memory), "whatever the number of rows")
-        if guess.gpu_memory is not None:
-            yield _Line("estimate", "GPU memory", _size(guess.gpu_memory))
+    estimate = report.estimate
+    if estimate is not None:
+        run = f"findna {estimate.command}, model {estimate.model} on {estimate.device}"
+        yield _Line("estimate", "time", _duration(estimate.seconds), f"{run}; an estimate")
+        yield _Line("estimate", "memory", _size(estimate.memory), "whatever the number of rows")
+        if estimate.gpu_memory is not None:
+            yield _Line("estimate", "GPU memory", _size(estimate.gpu_memory))
     yield _Line("verdict", "stop" if report.stops else "ok", "", report.verdict)
 
 
-def _short(said: str, report: Report) -> str:
-    """Without the name of the file, which was said."""
-    return said.replace(f"{report.file}:", "line ")
+def _length_lines(report: Report, unit: str) -> Iterator[_Line]:
+    lengths = report.lengths
+    for part in lengths.bins():
+        name = str(part.first) if part.first == part.last else f"{part.first}-{part.last}"
+        yield _Line("bp", name, str(part.rows), share=part.rows / lengths.rows)
+    if lengths.shortest == lengths.longest:
+        span = f"{lengths.shortest} each"
+    else:
+        mean = lengths.total / lengths.rows
+        span = f"{lengths.shortest} to {lengths.longest}, mean {mean:.0f}"
+    yield _Line("bp", "total", str(lengths.total), span)
+    rows = f"in {report.n_rows} {unit}" if report.n_rows else ""
+    if report.n_rows_half:
+        rows += f", above half in {report.n_rows_half}, nothing else in {report.n_rows_all}"
+    yield _Line("bp", "N", f"{100 * report.n_bases / lengths.total:.3g}%", rows)
+
+
+def _short(text: str, report: Report) -> str:
+    """Return a text without the name of the file, which the report begins with."""
+    return text.replace(f"{report.file}:", "line ")
 
 
 def _duration(seconds: float) -> str:
@@ -166,16 +168,13 @@ def _size(n: int) -> str:
 def print_report(report: Report) -> None:
     """Print a report as a table for a terminal."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
+    columns = Column(style="bold"), Column(), Column(justify="right"), Column(overflow="fold")
+    table = Table(*columns, box=None, show_header=False, pad_edge=False)
     console = Console(highlight=False)
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column()
-    table.add_column(justify="right")
-    table.add_column(overflow="fold")
-    section, name = "", ""
+    section = name = ""
     *lines, verdict = _lines(report)
     for line in lines:
         if line.section == "file":
@@ -183,13 +182,14 @@ def print_report(report: Report) -> None:
             continue
         if line.section != section:
             table.add_row()
-        left = "" if line.section == section else line.section
-        shown = Text("" if (line.section, line.name) == (section, name) else line.name)
-        section, name = line.section, line.name
+            name = ""
+        left = line.section if line.section != section else ""
+        shown = line.name if line.name != name else ""
         bar = "\u2588" * max(round(_BAR * line.share), 1) if line.share else line.text
-        table.add_row(left, shown, line.value, Text(bar))
+        table.add_row(left, Text(shown), line.value, Text(bar))
         if line.share and line.text:
             table.add_row("", "", "", Text(line.text))
+        section, name = line.section, line.name
     console.print(table)
     console.print()
     console.print(Text(verdict.text, style="bold red" if report.stops else "bold green"))

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import LONGEST, PATH, flag, option
+from findna.cli._options import BP, PATH, choice, flag, option
 
 
 @click.command(short_help="Scores of the variants of a VCF.")
@@ -47,25 +47,19 @@ from findna.cli._options import LONGEST, PATH, flag, option
     "--window=N",
     "Length of the windows around each variant, bp.  [default: 512, or what the model was "
     "trained on if that is less]",
-    (1, LONGEST),
+    BP,
 )
 @_options.whole
-@option(
-    "--strand",
-    "Read in both directions and average, or in one.",
-    ["both", "+", "-"],
-    default="both",
-)
+@choice("--strand", "Read in both directions and average, or in one.", "both + -")
 @option(
     "--haplotype=SAMPLE",
     "Score on this sample's haplotypes: with its other phased alleles in both windows. "
     "Needs sorted records.",
 )
-@option(
+@choice(
     "--ref-mismatch",
     "Records that do not fit the genome: stop before any work, or keep them without scores.",
-    ["stop", "null"],
-    default="stop",
+    "stop null",
 )
 @_options.chrom_alias
 @option(
@@ -77,8 +71,6 @@ from findna.cli._options import LONGEST, PATH, flag, option
 @flag("--write-index", "Also an index: .tbi of .vcf.gz, .csi of .bcf.")
 @_options.part_options
 @_options.inference_options
-@_options.force
-@_options.verbosity
 def variants(genome: Path, variants: str, **given: Any) -> None:
     """Score every alternate allele of VCF against the sequence of GENOME (FASTA).
 
@@ -136,9 +128,9 @@ def variants(genome: Path, variants: str, **given: Any) -> None:
 
 
 def _on_haplotypes(sample: str, backgrounds: Counter[str], neighbours: Counter[str]) -> str:
-    """One line about the alleles of a sample."""
-    where = {"one": "on one", "both": "on both", "unphased": "unphased", "none": "on none"}
-    alleles = ", ".join(f"{backgrounds[k]} {v}" for k, v in where.items() if backgrounds[k])
+    """Return a line about the alleles of a sample."""
+    words = {"one": "on one", "both": "on both", "unphased": "unphased", "none": "on none"}
+    alleles = ", ".join(f"{backgrounds[k]} {word}" for k, word in words.items() if backgrounds[k])
     left_out = ", ".join(f"{n} {k}" for k, n in sorted(neighbours.items()) if k != "applied")
     return (
         f"haplotypes of {sample}: scored alleles: {alleles or 'none'}; alleles around them: "

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from findna.cli import _options
-from findna.cli._checks import print_checks
 from findna.cli._options import PATH, flag, option
+from findna.cli._output import print_checks
 
 
 @click.command(short_help="Do rows of an embedding file come out the same again?")
@@ -22,16 +23,7 @@ from findna.cli._options import PATH, flag, option
 @_options.threads
 @_options.as_json
 @_options.verbosity
-def verify(
-    embeddings: Path,
-    genome: Path,
-    model: str | None,
-    rows: int,
-    every: bool,
-    chrom_alias: Path | None,
-    device: str,
-    as_json: bool,
-) -> None:
+def verify(embeddings: Path, genome: Path, as_json: bool, **given: Any) -> None:
     """Hold OUT.h5, a file of findna embed, against GENOME (FASTA) and the weights it names.
 
     Checks its structure, the digest of the weights, the MD5 of every contig that was read, and
@@ -45,7 +37,7 @@ def verify(
     """
     from findna.commands.verify import verify as run
 
-    with _options.opened_genome(genome, chrom_alias) as fasta:
-        about = {"file": str(embeddings), "genome": str(genome)}
-        checks = run(embeddings, fasta, model=model, rows=None if every else rows, device=device)
-        print_checks(about, checks, as_json)
+    rows = None if given["every"] else given["rows"]
+    with _options.opened_genome(genome, given["chrom_alias"]) as fasta:
+        checks = run(embeddings, fasta, model=given["model"], rows=rows, device=given["device"])
+        print_checks({"file": str(embeddings), "genome": str(genome)}, checks, as_json)
