@@ -291,8 +291,7 @@ def explain_rows(
     with ExitStack() as stack:
         fasta, source = inputs.opened(stack, genome, regions)
         placement = inputs.placement(options)
-        run = ExplainRun.prepare(fasta, source, question, placement, compute)
-        _ = run.target  # raises where the task or the model is wrong
+        run = ExplainRun(fasta, source, question, placement, compute)
         rows = inputs.kept(run.effects(), placement.on_error == "skip")
         explained = ((row.placed, _explanation(row, effects)) for row, effects in rows)
         return inputs.until_done(explained, stack.pop_all())

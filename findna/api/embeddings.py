@@ -262,7 +262,7 @@ def _prepare(
     options: dict[str, Any],
     for_hdf5: bool,
 ) -> EmbedRun:
-    return EmbedRun.prepare(
+    return EmbedRun(
         *inputs.opened(stack, genome, regions),
         model=model_of(model),
         pooling=pooling,
@@ -274,12 +274,13 @@ def _prepare(
 
 def _collect(run: EmbedRun, dtype: str) -> Embeddings:
     """Return the vectors of all rows: NaN, and no bases, of those that could not be read."""
-    pooling, n_rows, kinds = run.pooling, run.surveyed.rows, obs_columns(run.surveyed.columns)
-    matrices = {kind: np.full((n_rows, run.dim), np.nan, dtype) for kind in pooling.kinds}
+    dim = run.checkpoint.config.dim
+    pooling, n_rows, kinds = run.pooling, run.survey.rows, obs_columns(run.survey.columns)
+    matrices = {kind: np.full((n_rows, dim), np.nan, dtype) for kind in pooling.kinds}
     if pooling.bins:
-        matrices["bins"] = np.full((n_rows, pooling.bins, run.dim), np.nan, dtype)
+        matrices["bins"] = np.full((n_rows, pooling.bins, dim), np.nan, dtype)
     columns: dict[str, list[Any]] = {name: [] for name in kinds}
-    bases = [np.empty((0, run.dim), np.float16)]
+    bases = [np.empty((0, dim), np.float16)]
     n = 0
     for row, vectors in inputs.kept(run.vectors(run.rows().read()), run.skip):
         length, n_unknown = (vectors.length, vectors.n_unknown) if vectors else (0, 0)

@@ -10,7 +10,7 @@ from findna.api import inputs
 from findna.api.inputs import AnyPath
 from findna.api.loaded import LoadedTask, compute_of, task_of
 from findna.commands.predict import PredictRun
-from findna.commands.scan import STRANDS, ScanOptions, ScanRun, track
+from findna.commands.scan import STRANDS, ScanOptions, ScanRun
 from findna.genome.fasta import Genome
 from findna.genome.regions import ON_ERROR, Placed
 from findna.outputs.results import Call
@@ -101,7 +101,7 @@ def predict_rows(
         loaded = load_tasks([task_of(each) for each in tasks])
         names = [each.name for each in loaded]
         placement = inputs.placement(options)
-        run = PredictRun.prepare(fasta, source, loaded, placement, compute_of(options, *tasks))
+        run = PredictRun(fasta, source, loaded, placement, compute_of(options, *tasks))
         rows = inputs.kept(run.calls(run.rows().read()), placement.on_error == "skip")
         named = (
             (row, None if calls is None else dict(zip(names, calls, strict=True)))
@@ -158,5 +158,5 @@ def scan(
     with ExitStack() as stack:
         fasta, source = inputs.opened(stack, genome, regions)
         spans = None if regions is None else source
-        run = ScanRun.prepare(fasta, task_of(task), class_name, spans, layout, compute)
-        return inputs.until_done(track(run.windows()), stack.pop_all())
+        run = ScanRun(fasta, task_of(task), class_name, spans, layout, compute)
+        return inputs.until_done(run.track(), stack.pop_all())

@@ -73,11 +73,12 @@ def embed(genome: Path, regions: str | None, **given: Any) -> None:
             dtype=given["dtype"],
             compute=_options.compute(given),
         )
-    fate = "skipped" if summary.skipped else "kept without a vector"
-    rate = (summary.rows - summary.resumed) / max(summary.seconds, 1e-9)
+    counts = summary.counts
+    fate = "skipped" if counts["skipped"] else "kept without a vector"
+    rate = (counts["rows"] - counts["resumed"]) / max(summary.seconds, 1e-9)
     _options.say(
-        _options.regions_done(summary.embedded, summary.rows, "embedded", fate)
-        + (f", {summary.resumed} of them before" if summary.resumed else "")
-        + f" in {summary.seconds:.1f} s ({rate:.0f}/s), "
-        f"model {summary.model} {summary.digest[:12]}" + _options.arrow(output.path)
+        _options.regions_done(counts["embedded"], counts["rows"], "embedded", fate)
+        + (f", {counts['resumed']} of them before" if counts["resumed"] else "")
+        + f" in {summary.seconds:.1f} s ({rate:.0f}/s), {summary.made_by}"
+        + _options.arrow(output.path)
     )

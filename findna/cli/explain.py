@@ -81,11 +81,12 @@ def explain(genome: Path, regions: str | None, **given: Any) -> None:
             compute=_options.compute(given),
         )
     fate = "skipped" if options.on_error == "skip" else "without effects"
-    rate = summary.mutants / max(summary.seconds, 1e-9)
+    counts = summary.counts
+    rate = counts["mutants"] / max(summary.seconds, 1e-9)
     _options.say(
-        _options.regions_done(summary.explained, summary.rows, "explained", fate)
-        + f": {summary.mutants} replacements in {summary.seconds:.1f} s ({rate:.0f}/s), "
-        + summary.target
+        _options.regions_done(counts["explained"], counts["rows"], "explained", fate)
+        + f": {counts['mutants']} replacements in {summary.seconds:.1f} s ({rate:.0f}/s), "
+        + f"{summary.quantity}, {summary.made_by}"
     )
 
 

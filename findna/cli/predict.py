@@ -83,9 +83,9 @@ def predict(genome: Path, regions: str | None, **given: Any) -> None:
             compute=_options.compute(given),
         )
     fate = "skipped" if options.on_error == "skip" else "without a prediction"
+    counts = summary.counts
     _options.say(
-        _options.regions_done(summary.predicted, summary.rows, "predicted", fate)
-        + (f", {summary.written} written" if layout.min_probability is not None else "")
-        + f" in {summary.seconds:.1f} s, "
-        + ", ".join(f"task {name} {digest[:12]}" for name, digest in summary.tasks.items())
+        _options.regions_done(counts["predicted"], counts["rows"], "predicted", fate)
+        + (f", {counts['written']} written" if layout.min_probability is not None else "")
+        + f" in {summary.seconds:.1f} s, {summary.made_by}"
     )

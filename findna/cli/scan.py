@@ -82,9 +82,9 @@ def scan(genome: Path, task: str, regions: str | None, **given: Any) -> None:
             header=given["header"],
             compute=_options.compute(given),
         )
-    options = summary.options
+    counts, options = summary.counts, summary.options
     _options.say(
-        f"{summary.output} over {summary.covered} of {summary.bases} bp in {summary.windows} "
-        f"windows of {options.window} bp every {options.step} bp in {summary.seconds:.1f} s, "
-        f"task {summary.task} {summary.digest[:12]}"
+        f"{summary.quantity} over {counts['covered']} of {counts['bases']} bp in "
+        f"{counts['windows']} windows of {options.window} bp every {options.step} bp in "
+        f"{summary.seconds:.1f} s, {summary.made_by}"
     )

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from findna import __version__
-from findna.commands.rows import place_all
+from findna.commands.rows import RegionRun, Summary
+from findna.commands.tracks import check_track, write_track
 from findna.console import progress
 from findna.errors import ConfigError
 from findna.genome.batching import read_window
 from findna.genome.encoding import decode
 from findna.genome.fasta import Genome
-from findna.genome.regions import Placed, RegionOptions, RegionSource, Survey, survey
+from findna.genome.regions import Placed, RegionOptions, RegionSource
 from findna.genome.windows import Region, Window
 from findna.labelled.sets import REGRESSION
 from findna.model.checkpoint import Checkpoint, load_checkpoint, training_length
@@ -32,23 +33,11 @@ from findna.outputs.hdf5 import EffectWriter
 from findna.outputs.logos import MOST_BASES, LogoWriter, is_book, need_logos
 from findna.outputs.provenance import genome_facts, obs_columns, obs_row, origin
 from findna.outputs.results import Effects
-from findna.outputs.tracks import Segment, joined, need_bigwig, write_bedgraph, write_bigwig
+from findna.outputs.tracks import Segment, joined
 from findna.tasks.task import Task, load_task
 from findna.variants.mutagenesis import Stretch, masked_effects, task_effects
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class ExplainSummary:
-    """What a run did; ``target`` names what was measured and the weights."""
-
-    rows: int
-    explained: int
-    bases: int
-    mutants: int
-    target: str
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -84,12 +73,8 @@ class ExplainOutputs:
             self.effects.check(inputs, instead="ask for --track -")
             paths.append(self.effects.file)
         if self.track is not None:
-            self.track.check(inputs)
+            check_track(self.track, inputs, self.header)
             paths += [self.track.path] if self.track.path else []
-            if self.track.form == "bigwig":
-                need_bigwig()
-                if self.header:
-                    raise ConfigError("--header is for bedGraph; bigWig has no header lines")
         if self.plot is not None:
             check_output(self.plot, self.force, [path for path in inputs if path is not None])
             paths.append(self.plot)
@@ -99,77 +84,25 @@ class ExplainOutputs:
         if self.plot is not None:
             need_logos(self.plot)
 
+    def check_plot(self, n_regions: int) -> None:
+        """Raise unless pictures can hold so many regions."""
+        if self.plot is None:
+            return
+        if n_regions == 0:
+            raise ConfigError("--plot: there is no region to draw")
+        if n_regions > 1 and not is_book(self.plot):
+            raise ConfigError(
+                f"--plot {self.plot}: one picture, but there are {n_regions} regions; name a .pdf, "
+                "which gets a page for each"
+            )
+
 
 @dataclass(frozen=True)
 class ExplainedRow:
-    """A row, and what is read of it; nothing where it has no region."""
+    """A row, and the stretch of it whose bases are replaced; None of a row without a region."""
 
     placed: Placed
     stretch: Stretch | None
-
-
-@dataclass(frozen=True)
-class Target:
-    """What is measured: a task's output, or the likelihood of masked bases."""
-
-    checkpoint: Checkpoint
-    task: Task | None = None
-    output: int = 0
-
-    @property
-    def quantity(self) -> str:
-        """Name of what is measured."""
-        if self.task is None:
-            return "mean log-likelihood"
-        of = self.task.config.classes[self.output]
-        return of if self.task.config.kind == REGRESSION else f"log-odds of {of}"
-
-    @property
-    def weights(self) -> str:
-        """Name and digest of the weights."""
-        if self.task is None:
-            return f"model {self.checkpoint.name} {self.checkpoint.digest[:12]}"
-        return f"task {self.task.name} {self.task.digest[:12]}"
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What the output records of the weights."""
-        facts: dict[str, Any] = {"target": self.quantity, "model": self.checkpoint.facts}
-        if self.task is not None:
-            facts["task"] = {"name": self.task.name, "digest": self.task.digest}
-        return facts
-
-    def track_lines(self, context: int | None) -> list[str]:
-        """Return a comment that names the weights, and a track line for genome browsers."""
-        shown = f"importance for {self.quantity}".replace('"', "'")
-        return [
-            f"#findna {__version__} {self.weights}; {shown}; context={context or 'none'}",
-            f'track type=bedGraph name="{shown}" description="{shown}, {self.weights}"',
-        ]
-
-    def effects(
-        self, rows: Iterable[ExplainedRow], run: Mapping[str, Any]
-    ) -> Iterator[tuple[ExplainedRow, Effects | None]]:
-        """Yield each row with the effects of replacing its bases."""
-        stretches = ((row, row.stretch) for row in rows)
-        if self.task is None:
-            return masked_effects(stretches, self.checkpoint.model, **run)
-        return task_effects(stretches, self.task, self.output, **run)
-
-    def watch(self, rows: Iterable[ExplainedRow]) -> Iterator[ExplainedRow]:
-        """Warn once of a row that is not read as long as what the task was trained on."""
-        trained = self.task.config.window if self.task else 0
-        warned = trained == 0
-        for row in rows:
-            length = 0 if row.stretch is None else len(row.stretch.tokens)
-            if not warned and length not in (0, trained):
-                warned = True
-                logger.warning(
-                    "line %d is read as %d bp; %s was trained on %d bp: --context %d reads that "
-                    "much around each region",
-                    *(row.placed.row.number, length, self.weights, trained, trained),
-                )
-            yield row
 
 
 @dataclass(frozen=True)
@@ -210,104 +143,125 @@ class Question:
             )
         return replace(options, longest=self.context or longest)
 
-    def load(self) -> Target:
-        """Load the weights."""
-        if self.task is None:
-            return Target(load_checkpoint(self.model))
-        task = load_task(self.task)
-        return Target(task.checkpoint, task, task.config.output(self.class_name))
 
-
-@dataclass(frozen=True)
-class ExplainRun:
-    """Rows that were checked, and what measures the effects of their bases.
+class ExplainRun(RegionRun):
+    """Rows that were checked, and the loaded weights that measure the effects of their bases.
 
     Parameters
     ----------
-    surveyed : Survey
-        Of ``source`` under ``options``.
-    options : RegionOptions
-        They refuse what cannot be read at once.
+    outputs : ExplainOutputs
+        Rows that these cannot hold are refused.
+
+    Attributes
+    ----------
+    n_explained : int
+        Number of rows that have a region.
+    quantity : str
+        Name of what is measured.
+    weights : str
+        Name of what measures it.
+
+    Raises
+    ------
+    FindnaError
+        The input cannot be used.
     """
 
-    genome: Genome
-    source: RegionSource
-    surveyed: Survey
-    question: Question
-    options: RegionOptions
-    compute: Compute
-
-    @classmethod
-    def prepare(
-        cls,
+    def __init__(
+        self,
         genome: Genome,
         source: RegionSource,
         question: Question,
         options: RegionOptions,
         compute: Compute,
-        *,
-        for_hdf5: bool = False,
-    ) -> ExplainRun:
-        """Check every row; the weights follow when they are first needed.
-
-        Parameters
-        ----------
-        for_hdf5 : bool
-            Refuse rows that HDF5 cannot hold.
-
-        Raises
-        ------
-        FindnaError
-            The input cannot be used.
-        """
-        options = question.limit(options)
-        surveyed = survey(source, genome, options, utf8=for_hdf5)
-        logger.info(
-            "%d rows, %d bp in %d contigs", surveyed.rows, surveyed.bases, len(surveyed.contigs)
-        )
-        return cls(genome, source, surveyed, question, options, compute)
-
-    @cached_property
-    def target(self) -> Target:
-        """What is measured, with its weights."""
-        return self.question.load()
-
-    @property
-    def n_explained(self) -> int:
-        """Number of rows that have a region."""
-        return self.surveyed.rows - self.surveyed.bad
+        outputs: ExplainOutputs = ExplainOutputs(),
+    ) -> None:
+        utf8 = outputs.effects is not None
+        super().__init__(genome, source, question.limit(options), compute, utf8=utf8)
+        self.question = question
+        self.n_explained = self.survey.rows - self.survey.bad
+        outputs.check_plot(self.n_explained)
+        self.task = None if question.task is None else load_task(question.task)
+        if self.task is None:
+            self.checkpoint = load_checkpoint(question.model)
+            self.quantity = "mean log-likelihood"
+            self.weights, self.digest = f"model {self.checkpoint.name}", self.checkpoint.digest
+        else:
+            self.checkpoint, config = self.task.checkpoint, self.task.config
+            self.output = config.output(question.class_name)
+            name = config.classes[self.output]
+            self.quantity = name if config.kind == REGRESSION else f"log-odds of {name}"
+            self.weights, self.digest = f"task {self.task.name}", self.task.digest
 
     @property
     def n_windows(self) -> int:
         """Number of windows that are read, unless there are N."""
-        return 3 * self.surveyed.bases + (self.n_explained if self.target.task else 0)
+        return 3 * self.survey.bases + (self.n_explained if self.task else 0)
 
     def metadata(self, command: str | None) -> dict[str, Any]:
         """Return what an HDF5 output records of its origin."""
-        return {
-            **origin(command),
-            **self.target.facts,
-            "genome": genome_facts(self.genome, self.surveyed.contigs),
-            "options": {
-                **self.options.facts(),
-                "context": self.question.context,
-                "both_strands": self.question.both_strands,
-                "precision": self.compute.precision,
-            },
+        facts = {**origin(command), "target": self.quantity, "model": self.checkpoint.facts}
+        if self.task is not None:
+            facts["task"] = {"name": self.task.name, "digest": self.task.digest}
+        options = {
+            **self.options.facts(),
+            "context": self.question.context,
+            "both_strands": self.question.both_strands,
+            "precision": self.compute.precision,
         }
+        genome = genome_facts(self.genome, self.survey.contigs)
+        return {**facts, "genome": genome, "options": options}
+
+    @property
+    def track_lines(self) -> list[str]:
+        """Comment that names the weights, and track line for genome browsers."""
+        shown = f"importance for {self.quantity}".replace('"', "'")
+        weights, context = f"{self.weights} {self.digest[:12]}", self.question.context or "none"
+        return [
+            f"#findna {__version__} {weights}; {shown}; context={context}",
+            f'track type=bedGraph name="{shown}" description="{shown}, {weights}"',
+        ]
 
     def effects(
         self, advance: Callable[[float], object] = lambda windows: None
     ) -> Iterator[tuple[ExplainedRow, Effects | None]]:
-        """Yield each row with the effects of replacing its bases; without a region it has none."""
-        placed = place_all(self.source, self.genome, self.options)
-        rows = _rows(placed, self.genome, self.question.context, self.options.pad)
-        run = {
-            "compute": self.compute,
-            "both_strands": self.question.both_strands,
-            "advance": advance,
-        }
-        return self.target.effects(self.target.watch(rows), run)
+        """Yield each row with the effects of replacing its bases; without a region it has none.
+
+        Parameters
+        ----------
+        advance : callable
+            Gets the number of windows read since it was called last.
+        """
+        rows = ((row, row.stretch) for row in self._rows())
+        both_strands = self.question.both_strands
+        if self.task is None:
+            model = self.checkpoint.model
+            return masked_effects(
+                rows, model, self.compute, both_strands=both_strands, advance=advance
+            )
+        return task_effects(
+            rows, self.task, self.output, self.compute, both_strands=both_strands, advance=advance
+        )
+
+    def _rows(self) -> Iterator[ExplainedRow]:
+        """Yield the rows; warn once of one that is not as long as what the task was trained on."""
+        context, pad = self.question.context, self.options.pad
+        trained = self.task.config.window if self.task else 0
+        for row in self.placed():
+            stretch = read_stretch(self.genome, row.region, context, pad) if row.region else None
+            if trained and stretch is not None and len(stretch.tokens) != trained:
+                logger.warning(
+                    "line %d is read as %d bp; %s was trained on %d bp: --context %d reads that "
+                    "much around each region",
+                    *(row.row.number, len(stretch.tokens)),
+                    *(f"{self.weights} {self.digest[:12]}", trained, trained),
+                )
+                trained = 0
+            yield ExplainedRow(row, stretch)
+
+
+Write = Callable[[ExplainedRow, Effects | None], None]
+"""Writes one row; without effects it has missing values, or is left out."""
 
 
 def explain(
@@ -318,13 +272,11 @@ def explain(
     question: Question = Question(),
     options: RegionOptions = RegionOptions(),
     compute: Compute,
-) -> ExplainSummary:
+) -> Summary:
     """Write what replacing each base of each row by the three others changes.
 
     Parameters
     ----------
-    outputs : ExplainOutputs
-    question : Question
     options : RegionOptions
         ``whole`` allows windows longer than the model was trained on.
 
@@ -335,65 +287,35 @@ def explain(
     """
     started = time.monotonic()
     outputs.check([genome.path, source.path])
-    for_hdf5 = outputs.effects is not None
-    run = ExplainRun.prepare(genome, source, question, options, compute, for_hdf5=for_hdf5)
-    if outputs.plot is not None:
-        _check_plot(outputs.plot, run.n_explained)
-    target, n_mutants = run.target, 0
+    run = ExplainRun(genome, source, question, options, compute, outputs)
+    counts = {"rows": run.survey.rows, "explained": run.n_explained, "mutants": 0}
+    track = _Track()
     with ExitStack() as stack:
         bar = stack.enter_context(progress(run.n_windows, "mutants", "explain"))
-        writers: list[_Writer] = []
+        writers: list[Write] = []
         if outputs.effects is not None:
             metadata = run.metadata(outputs.effects.command)
             writer = EffectWriter(
                 stack.enter_context(outputs.effects.published()),
-                columns={**obs_columns(run.surveyed.columns), "sequence": "str"},
-                value=target.quantity,
+                columns={**obs_columns(run.survey.columns), "sequence": "str"},
+                value=run.quantity,
                 metadata=metadata,
             )
-            writers.append(_Hdf5Rows(stack.enter_context(writer), run.options))
+            writers.append(partial(_write_effects, stack.enter_context(writer), run.options))
         if outputs.plot is not None:
-            logos = LogoWriter(outputs.plot, target.quantity, outputs.force)
-            writers.append(_Pictures(stack.enter_context(logos), target.quantity))
-        importance = _Track()
+            logos = LogoWriter(outputs.plot, run.quantity, outputs.force)
+            writers.append(partial(_draw, stack.enter_context(logos), run.quantity))
         if outputs.track is not None:
-            writers.append(importance)
+            writers.append(track.write)
         for row, effects in run.effects(bar.update):
             if row.stretch is not None:
-                n_mutants += 3 * len(row.stretch.known)
-            for each in writers:
-                each.write(row, effects)
+                counts["mutants"] += 3 * len(row.stretch.known)
+            for write in writers:
+                write(row, effects)
         if outputs.track is not None:
-            headers = target.track_lines(question.context) if outputs.header else []
-            _write_track(outputs.track, importance, genome, headers)
-    if outputs.track is not None:
-        outputs.track.index(max(genome.contigs.values(), default=0))
-    return ExplainSummary(
-        run.surveyed.rows,
-        run.n_explained,
-        run.surveyed.bases,
-        n_mutants,
-        f"{target.quantity}, {target.weights}",
-        time.monotonic() - started,
-    )
-
-
-def _check_plot(plot: Path, n_regions: int) -> None:
-    if n_regions == 0:
-        raise ConfigError("--plot: there is no region to draw")
-    if n_regions > 1 and not is_book(plot):
-        raise ConfigError(
-            f"--plot {plot}: one picture, but there are {n_regions} regions; name a .pdf, which "
-            "gets a page for each"
-        )
-
-
-def _rows(
-    placed: Iterable[Placed], genome: Genome, context: int | None, pad: bool
-) -> Iterator[ExplainedRow]:
-    for row in placed:
-        stretch = read_stretch(genome, row.region, context, pad) if row.region else None
-        yield ExplainedRow(row, stretch)
+            headers = run.track_lines if outputs.header else []
+            write_track(outputs.track, joined(track.segments()), genome, headers)
+    return Summary(counts, time.monotonic() - started, {run.weights: run.digest}, run.quantity)
 
 
 def read_stretch(
@@ -404,9 +326,9 @@ def read_stretch(
     Parameters
     ----------
     context : int, optional
-        Length of the window, bp, which has the region in its middle. Where it would leave the
-        contig it is moved inside, and is all of a contig that is shorter. By default the window
-        is the region.
+        Length of the window, bp, which has the region in its middle. If it would leave the contig
+        it is moved inside, and is all of a contig that is shorter. By default the window is the
+        region.
     pad : bool
         What lies past the end of the contig is N instead.
     """
@@ -428,59 +350,42 @@ def read_stretch(
 
 
 def positions(region: Region) -> npt.NDArray[np.int64]:
-    """Return where each base lies on its contig, in reading direction; shape (length,)."""
+    """Return the positions of bases on their contig, in reading direction; shape (length,)."""
     bases = np.concatenate([np.arange(start, end) for start, end in region.parts])
     return bases[::-1] if region.reverse else bases
 
 
-class _Writer(Protocol):
-    """What writes rows with their effects."""
-
-    def write(self, row: ExplainedRow, result: Effects | None) -> None: ...
-
-
-class _Hdf5Rows:
-    """All effects, to HDF5."""
-
-    def __init__(self, writer: EffectWriter, options: RegionOptions) -> None:
-        self._writer, self._options = writer, options
-
-    def write(self, row: ExplainedRow, result: Effects | None) -> None:
-        """Write one row; without effects they are NaN, or the row is left out."""
-        stranded = self._options.stranded
-        if row.stretch is None or result is None:
-            if self._options.on_error != "skip":
-                self._writer.write({**obs_row(row.placed, stranded, 0, 0), "sequence": ""})
-            return
-        bases = row.stretch.bases
-        n_unknown = len(bases) - len(row.stretch.known)
-        obs = obs_row(row.placed, stranded, len(bases), n_unknown)
-        self._writer.write({**obs, "sequence": decode(bases)}, result.value, result.changes)
+def _write_effects(
+    writer: EffectWriter, options: RegionOptions, row: ExplainedRow, effects: Effects | None
+) -> None:
+    """Write one row to HDF5; without effects they are NaN, or the row is left out."""
+    if row.stretch is None or effects is None:
+        if options.on_error != "skip":
+            writer.write({**obs_row(row.placed, options.stranded, 0, 0), "sequence": ""})
+        return
+    bases = row.stretch.bases
+    n_unknown = len(bases) - len(row.stretch.known)
+    obs = obs_row(row.placed, options.stranded, len(bases), n_unknown)
+    writer.write({**obs, "sequence": decode(bases)}, effects.value, effects.changes)
 
 
-class _Pictures:
-    """A picture per row."""
-
-    def __init__(self, logos: LogoWriter, quantity: str) -> None:
-        self._logos, self._quantity = logos, quantity
-
-    def write(self, row: ExplainedRow, result: Effects | None) -> None:
-        """Draw one row, if it has effects and is not too long."""
-        if row.stretch is None or result is None:
-            return
-        letters = decode(row.stretch.bases)
-        if len(letters) > MOST_BASES:
-            logger.warning(
-                "row %d is %d bp and is not drawn: a picture holds %d",
-                *(row.placed.row.number, len(letters), MOST_BASES),
-            )
-            return
-        title = f"{_title(row.placed)}, {self._quantity} {result.value:.3g}"
-        self._logos.draw(title, letters, result.changes, result.importance)
+def _draw(logos: LogoWriter, quantity: str, row: ExplainedRow, effects: Effects | None) -> None:
+    """Draw one row, if it has effects and is not too long."""
+    if row.stretch is None or effects is None:
+        return
+    letters = decode(row.stretch.bases)
+    if len(letters) > MOST_BASES:
+        logger.warning(
+            "row %d is %d bp and is not drawn: a picture holds %d",
+            *(row.placed.row.number, len(letters), MOST_BASES),
+        )
+        return
+    title = f"{_title(row.placed)}, {quantity} {effects.value:.3g}"
+    logos.draw(title, letters, effects.changes, effects.importance)
 
 
 def _title(item: Placed) -> str:
-    """Name of a row, where it has one, and what is read of the genome."""
+    """Return the name of a row, if it has one, and its place on the genome."""
     region, columns = item.region, item.row.columns
     assert region is not None
     name = f"{columns[3]} " if len(columns) > 3 and columns[3] != "." else ""
@@ -489,37 +394,25 @@ def _title(item: Placed) -> str:
 
 
 class _Track:
-    """Importance of single bases; the mean where regions overlap."""
+    """Importance of single bases; the mean of regions that overlap."""
 
     def __init__(self) -> None:
         self._values: dict[str, list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]] = {}
 
-    def write(self, row: ExplainedRow, result: Effects | None) -> None:
+    def write(self, row: ExplainedRow, effects: Effects | None) -> None:
         """Add the importance of a row's bases; N has none."""
         region = row.placed.region
-        if region is None or result is None:
+        if region is None or effects is None:
             return
-        known = ~np.isnan(result.importance)
-        pair = positions(region)[known], result.importance[known].astype(np.float64)
+        known = ~np.isnan(effects.importance)
+        pair = positions(region)[known], effects.importance[known].astype(np.float64)
         self._values.setdefault(region.chrom, []).append(pair)
 
     def segments(self) -> Iterator[Segment]:
         """Yield the values, sorted and not overlapping."""
         for chrom in sorted(self._values, key=str.encode):
-            where, values = map(np.concatenate, zip(*self._values[chrom], strict=True))
-            bases, inverse, n = np.unique(where, return_inverse=True, return_counts=True)
+            starts, values = map(np.concatenate, zip(*self._values[chrom], strict=True))
+            bases, inverse, n = np.unique(starts, return_inverse=True, return_counts=True)
             means = np.bincount(inverse, values) / n
             for base, value in zip(bases.tolist(), means.tolist(), strict=True):
                 yield Segment(chrom, base, base + 1, value)
-
-
-def _write_track(
-    output: Destination, track: _Track, genome: Genome, headers: Sequence[str]
-) -> None:
-    segments = joined(track.segments())
-    if output.form == "bigwig":
-        with output.published() as path:
-            write_bigwig(path, segments, genome.contigs)
-        return
-    with output.open_text() as file:
-        write_bedgraph(file, segments, headers, output.is_live)

@@ -1,23 +1,22 @@
-"""FASTA and regions in, the rows out again with what tasks say of them."""
+"""FASTA and regions in, the rows out again with the calls of tasks."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any, BinaryIO
+from dataclasses import replace
+from typing import BinaryIO
 
-from findna.commands.rows import Rows, TextOutput, region_rows, run_rows
+from findna.commands.rows import RegionRun, Summary, TextOutput, run_rows
 from findna.errors import ConfigError
 from findna.genome.fasta import Genome
-from findna.genome.regions import Placed, RegionOptions, RegionSource, Survey, survey
+from findna.genome.regions import Placed, RegionOptions, RegionSource
 from findna.labelled.sets import REGRESSION
 from findna.model.devices import Compute
 from findna.outputs.destination import Destination
-from findna.outputs.provenance import run_facts
 from findna.outputs.results import Call
+from findna.outputs.shards import Facts
 from findna.outputs.tables import PredictionFormat, PredictionWriter
 from findna.tasks.reading import TaskReader
 from findna.tasks.task import Task, load_tasks
@@ -27,71 +26,29 @@ logger = logging.getLogger(__name__)
 FORMS = ("bed", "tsv", "jsonl")
 
 
-@dataclass(frozen=True)
-class PredictSummary:
-    """What a run did."""
+class PredictRun(RegionRun):
+    """Rows, and the loaded tasks that read them; a stream is checked row by row.
 
-    rows: int
-    predicted: int
-    written: int
-    seconds: float
-    tasks: dict[str, str]
-
-
-@dataclass(frozen=True)
-class PredictRun:
-    """Rows, and the loaded tasks that read them.
-
-    Parameters
-    ----------
-    surveyed : Survey, optional
-        Of the rows; None of a stream, which is checked row by row.
+    Raises
+    ------
+    FindnaError
+        The input cannot be used.
     """
 
-    genome: Genome
-    source: RegionSource
-    surveyed: Survey | None
-    tasks: Sequence[Task]
-    options: RegionOptions
-    compute: Compute
-
-    @classmethod
-    def prepare(
-        cls,
+    def __init__(
+        self,
         genome: Genome,
         source: RegionSource,
         tasks: Sequence[Task],
         options: RegionOptions,
         compute: Compute,
-    ) -> PredictRun:
-        """Check the rows, unless they are a stream, then load the encoders.
-
-        Raises
-        ------
-        FindnaError
-            The input cannot be used.
-        """
-        surveyed = None
-        if not source.is_stream:
-            surveyed = survey(source, genome, options)
-            logger.info("%d rows, %d bp", surveyed.rows, surveyed.bases)
-        run = cls(genome, source, surveyed, tasks, options, compute)
-        _ = run.reader
-        return run
-
-    @cached_property
-    def reader(self) -> TaskReader:
-        """What reads regions for all tasks."""
-        return TaskReader(self.tasks, self.compute)
-
-    def rows(self) -> Rows[Placed]:
-        """Return the rows, each with its region."""
-        n_rows = self.surveyed.rows if self.surveyed else None
-        return region_rows(self.source, self.genome, self.options, n_rows)
+    ) -> None:
+        super().__init__(genome, source, options, compute, streams=True)
+        self.reader = TaskReader(tasks, compute)
 
     def calls(self, rows: Iterator[Placed]) -> Iterator[tuple[Placed, list[Call] | None]]:
-        """Yield each row with what every task says of it; without a region it has no calls."""
-        watched = _watch_lengths(rows, self.tasks)
+        """Yield each row with the call of every task; without a region it has none."""
+        watched = _watch_lengths(rows, self.reader.tasks)
         return self.reader.calls(((row, row.region) for row in watched), self.genome)
 
 
@@ -104,11 +61,12 @@ def predict(
     options: RegionOptions = RegionOptions(),
     layout: PredictionFormat = PredictionFormat(),
     compute: Compute,
-) -> PredictSummary:
+) -> Summary:
     """Write the rows of a source with the label and probability of each task.
 
     A stream is written as it is read: its rows are checked one by one. Rows of a file are all
-    checked before anything is loaded.
+    checked before anything is loaded. The counts are ``predicted``, ``written`` and those of
+    `run_rows`.
 
     Parameters
     ----------
@@ -129,43 +87,31 @@ def predict(
         raise ConfigError(f"{source.name} is a stream, which cannot be read twice; give a file")
     loaded = load_tasks(tasks)
     _check_tasks(loaded, layout)
-    run = PredictRun.prepare(genome, source, loaded, options, compute)
+    run = PredictRun(genome, source, loaded, options, compute)
     layout = replace(layout, form=output.form, skip=options.on_error == "skip", live=output.is_live)
 
     def writer(file: BinaryIO) -> PredictionWriter:
         return PredictionWriter(file, [task.columns for task in loaded], layout, source.headers)
 
-    def facts() -> dict[str, Any]:
-        assert run.surveyed is not None  # a stream has no parts
-        return run_facts(
-            "predict",
-            genome,
-            run.surveyed.contigs,
-            {"sha256": source.digest(), "rows": run.surveyed.rows},
-            {task.name: task.digest for task in loaded},
-            {
-                **options.facts(),
-                "on_error": options.on_error,
-                "form": output.form,
-                "bed6": layout.bed6,
-                "header": layout.header,
-                "all_classes": layout.all_classes,
-                "records": layout.records,
-                "min_probability": layout.min_probability,
-                "precision": compute.precision,
-            },
-        )
+    def facts() -> Facts:
+        recorded = {
+            **options.facts(),
+            "on_error": options.on_error,
+            "form": output.form,
+            "bed6": layout.bed6,
+            "header": layout.header,
+            "all_classes": layout.all_classes,
+            "records": layout.records,
+            "min_probability": layout.min_probability,
+            "precision": compute.precision,
+        }
+        return run.facts("predict", {task.name: task.digest for task in loaded}, recorded)
 
     sink = TextOutput(output.open_text, writer)
     counts = run_rows("predict", run.rows(), run.calls, sink, output, facts)
     output.index(max(genome.contigs.values(), default=0))
-    return PredictSummary(
-        counts["rows"],
-        counts["predicted"],
-        counts["written"],
-        time.monotonic() - started,
-        {task.name: task.digest for task in loaded},
-    )
+    weights = {f"task {task.name}": task.digest for task in loaded}
+    return Summary(counts, time.monotonic() - started, weights)
 
 
 def _check_tasks(tasks: Sequence[Task], layout: PredictionFormat) -> None:
@@ -182,13 +128,12 @@ def _watch_lengths(rows: Iterator[Placed], tasks: Sequence[Task]) -> Iterator[Pl
     """Warn once of a row that is not as long as what a task was trained on."""
     waiting = {task.name: task.config.window for task in tasks if task.config.window}
     for row in rows:
-        if waiting and row.region is not None:
-            for name, window in list(waiting.items()):
-                if len(row.region) != window:
-                    del waiting[name]
-                    logger.warning(
-                        "line %d is %d bp; task %s was trained on %d bp: --window %d reads that "
-                        "much around the middle of each region",
-                        *(row.row.number, len(row.region), name, window, window),
-                    )
+        length = len(row.region) if row.region else 0
+        for name in [name for name, window in waiting.items() if length not in (0, window)]:
+            window = waiting.pop(name)
+            logger.warning(
+                "line %d is %d bp; task %s was trained on %d bp: --window %d reads that much "
+                "around the middle of each region",
+                *(row.row.number, length, name, window, window),
+            )
         yield row

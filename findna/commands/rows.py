@@ -6,8 +6,9 @@ order, and writers with `write(row, result)`.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -18,10 +19,14 @@ from typing import BinaryIO, Generic, Protocol, TypeVar
 from findna.console import progress
 from findna.errors import RegionError
 from findna.genome.fasta import Genome
-from findna.genome.regions import Placed, RegionOptions, RegionSource, place, ragged
+from findna.genome.regions import Placed, RegionOptions, RegionSource, Survey, place, ragged, survey
+from findna.model.devices import Compute
 from findna.outputs.destination import Destination
+from findna.outputs.provenance import run_facts
 from findna.outputs.shards import Facts, Shard, write_note
 from findna.outputs.unfinished import OUTPUT, Counts, Unfinished
+
+logger = logging.getLogger(__name__)
 
 Row = TypeVar("Row")
 Result = TypeVar("Result")
@@ -31,14 +36,31 @@ ResultIn = TypeVar("ResultIn", contravariant=True)
 _BLOCK = 1 << 20  # bytes
 
 
-class Writer(Protocol[RowIn, ResultIn]):
-    """What writes rows to an output.
+@dataclass(frozen=True)
+class Summary:
+    """Summary of a run.
 
-    Attributes
+    Parameters
     ----------
-    counts : Counter
-        What the writer counts, apart from rows.
+    weights : mapping
+        Digest of each model and task by what it is called: ``task promoter``.
+    quantity : str
+        Name of what was measured, if the weights have several.
     """
+
+    counts: Mapping[str, int]
+    seconds: float
+    weights: Mapping[str, str]
+    quantity: str = ""
+
+    @property
+    def made_by(self) -> str:
+        """Names of the weights, with the beginnings of their digests."""
+        return ", ".join(f"{name} {digest[:12]}" for name, digest in self.weights.items())
+
+
+class Writer(Protocol[RowIn, ResultIn]):
+    """A writer of rows; ``counts`` holds what it counts, apart from rows."""
 
     counts: Counter[str]
 
@@ -69,15 +91,7 @@ class Output(Protocol[RowIn, ResultIn]):
 
 @dataclass(frozen=True)
 class TextOutput(Generic[Row, Result]):
-    """Lines of text.
-
-    Parameters
-    ----------
-    open_text : callable
-        Opens the output itself, as `findna.outputs.destination.Destination.open_text`.
-    writer : callable
-        Makes the writer of an open file.
-    """
+    """Lines of text: how the output itself is opened, and the writer of an open file is made."""
 
     open_text: Callable[[], AbstractContextManager[BinaryIO]]
     writer: Callable[[BinaryIO], Writer[Row, Result]]
@@ -165,7 +179,7 @@ def run_rows(
         done = unfinished.rows if unfinished else 0
         bar = stack.enter_context(progress(n_rows, rows.unit, name, done))
         results = stage(islice(rows.read(), first + done, last))
-        counts = _write(_counted(results, bar.update), output, unfinished, n_rows or 0)
+        counts = _write(results, output, unfinished, n_rows or 0, bar.update)
         if destination.shard is not None:
             header_lines, total = counts["header_lines"], rows.total or 0
             span = first, last or 0
@@ -175,32 +189,30 @@ def run_rows(
     return counts | {"resumed": done}
 
 
-def _counted(rows: Iterable[Row], advance: Callable[[], object]) -> Iterator[Row]:
-    for row in rows:
-        yield row
-        advance()
-
-
 def _write(
     results: Iterable[tuple[Row, Result | None]],
     output: Output[Row, Result],
     unfinished: Unfinished | None,
     total: int,
+    advance: Callable[[], object],
 ) -> Counts:
     if unfinished is None:
         with output.whole() as writer:
-            return _fill(writer, results, begin=True)
+            return _fill(writer, results, True, advance)
     for stretch in unfinished.stretches(results, total):
         counts: Counts = {}
         begin = not unfinished.files(OUTPUT)
         with unfinished.part(stretch, counts) as folder, output.part(folder / OUTPUT) as writer:
-            counts |= _fill(writer, stretch, begin)
+            counts |= _fill(writer, stretch, begin, advance)
     output.join(unfinished.files(OUTPUT))
     return unfinished.counts
 
 
 def _fill(
-    writer: Writer[Row, Result], results: Iterable[tuple[Row, Result | None]], begin: bool
+    writer: Writer[Row, Result],
+    results: Iterable[tuple[Row, Result | None]],
+    begin: bool,
+    advance: Callable[[], object],
 ) -> Counts:
     """Write rows, after what precedes the first of all."""
     remaining = iter(results)
@@ -210,6 +222,7 @@ def _fill(
     for row, result in chain([first] if first else [], remaining):
         writer.write(row, result)
         n_rows += 1
+        advance()
     return {"rows": n_rows, "header_lines": header_lines, **writer.counts}
 
 
@@ -236,15 +249,62 @@ def place_all(source: RegionSource, genome: Genome, options: RegionOptions) -> I
         yield placed
 
 
-def region_rows(
-    source: RegionSource, genome: Genome, options: RegionOptions, total: int | None
-) -> Rows[Placed]:
-    """Return the rows of a source of regions; a shard is balanced by bases."""
+class RegionRun:
+    """Rows of a source, and how they are computed.
 
-    def read() -> Iterator[Placed]:
-        return place_all(source, genome, options)
+    Parameters
+    ----------
+    utf8 : bool
+        Refuse rows that are not UTF-8 text.
+    streams : bool
+        Check the rows of a stream one by one, as they are read; other rows are all checked here.
 
-    def costs() -> Iterator[int]:
-        return (len(row.region) if row.region else 0 for row in read())
+    Attributes
+    ----------
+    survey : Survey
+        Empty of a stream.
+    n_rows : int or None
+        None of a stream.
 
-    return Rows(read, total, costs, "regions")
+    Raises
+    ------
+    FindnaError
+        The input cannot be used.
+    """
+
+    def __init__(
+        self,
+        genome: Genome,
+        source: RegionSource,
+        options: RegionOptions,
+        compute: Compute,
+        *,
+        utf8: bool = False,
+        streams: bool = False,
+    ) -> None:
+        self.genome, self.source = genome, source
+        self.options, self.compute = options, compute
+        self.survey = Survey()
+        self.n_rows: int | None = None
+        if not (streams and source.is_stream):
+            self.survey = survey(source, genome, options, utf8)
+            self.n_rows = self.survey.rows
+            n_contigs = len(self.survey.contigs)
+            logger.info("%d rows, %d bp in %d contigs", self.n_rows, self.survey.bases, n_contigs)
+
+    def placed(self) -> Iterator[Placed]:
+        """Yield the rows, each with its region."""
+        return place_all(self.source, self.genome, self.options)
+
+    def rows(self) -> Rows[Placed]:
+        """Return the rows for `run_rows`; a shard is balanced by bases."""
+
+        def costs() -> Iterator[int]:
+            return (len(row.region) if row.region else 0 for row in self.placed())
+
+        return Rows(self.placed, self.n_rows, costs, "regions")
+
+    def facts(self, command: str, weights: Mapping[str, str], options: Facts) -> Facts:
+        """Return what decides the content of an output."""
+        rows = {"sha256": self.source.digest(), "rows": self.n_rows}
+        return run_facts(command, self.genome, self.survey.contigs, rows, weights, options)

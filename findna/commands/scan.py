@@ -12,6 +12,8 @@ from itertools import islice
 import numpy as np
 
 from findna import __version__
+from findna.commands.rows import Summary
+from findna.commands.tracks import check_track, write_track
 from findna.console import progress
 from findna.errors import ConfigError
 from findna.genome.batching import read_window
@@ -24,7 +26,7 @@ from findna.labelled.sets import REGRESSION
 from findna.model.devices import Compute
 from findna.model.inference import region_vectors
 from findna.outputs.destination import Destination
-from findna.outputs.tracks import Segment, joined, need_bigwig, write_bedgraph, write_bigwig
+from findna.outputs.tracks import Segment, joined
 from findna.tasks.task import Task, load_task
 
 logger = logging.getLogger(__name__)
@@ -97,23 +99,16 @@ class ScanOptions:
 
 
 @dataclass(frozen=True)
-class ScanSummary:
-    """What a run did; bases are those that were asked for, ``covered`` those with a value."""
+class ScanSummary(Summary):
+    """Summary of a scan, and the window and step that it had."""
 
-    bases: int
-    covered: int
-    windows: int
-    options: ScanOptions
-    output: str
-    task: str
-    digest: str
-    seconds: float
+    options: ScanOptions = ScanOptions()
 
 
 def windows(start: int, end: int, window: int, step: int) -> Iterator[tuple[int, int]]:
-    """Windows inside [start, end), every ``step`` bp, and one flush with the end.
+    """Yield windows inside [start, end), every ``step`` bp, and one flush with the end.
 
-    Where the interval is shorter than a window, it is the only one.
+    An interval that is shorter than a window is the only one.
     """
     last = max(end - window, start)
     for first in range(start, last, step):
@@ -168,36 +163,13 @@ class WindowReader:
             self._held = (chrom, start, last)
 
     def fetch(self, chrom: str, start: int, end: int) -> Tokens:
-        """Token ids of part of the window that was yielded last."""
+        """Return token ids of part of the window that was yielded last."""
         first = self._held[1]
         return self._tokens[start - first : end - first]
 
 
-def window_values(
-    reader: WindowReader, task: Task, output: int, compute: Compute
-) -> Iterator[Segment]:
-    """Yield each window with one of the task's outputs, in order."""
-    features = task.config.features
-
-    def windows_read() -> Iterator[tuple[tuple[Region, Tokens | None], Region]]:
-        for region in reader.regions():
-            whole = Window(region, 0, len(region))
-            letters = read_window(reader, whole) if features.k else None
-            yield (region, letters), region
-
-    rows = region_vectors(windows_read(), reader, task.reader, features.pooling, compute)
-    while block := list(islice(rows, WINDOWS_AT_A_TIME)):
-        matrix = np.stack(
-            [features.of(vectors, letters) for (_, letters), vectors in block if vectors]
-        )
-        values = task.probabilities(matrix)[:, output].tolist()
-        for ((region, _), _), value in zip(block, values, strict=True):
-            ((start, end),) = region.parts
-            yield Segment(region.chrom, start, end, value)
-
-
 def mean_track(scored: Iterable[Segment]) -> Iterator[Segment]:
-    """Mean of the windows that cover a base, from edge to edge of the windows.
+    """Yield the mean of the windows that cover a base, from edge to edge of the windows.
 
     A piece is given out as soon as no later window can cover it.
 
@@ -214,20 +186,21 @@ def mean_track(scored: Iterable[Segment]) -> Iterator[Segment]:
         while over and position < limit:
             chrom, _, end, _ = over[0]
             stop = int(min(end, limit))
-            yield Segment(chrom, position, stop, sum(one.value for one in over) / len(over))
+            yield Segment(chrom, position, stop, sum(s.value for s in over) / len(over))
             position = stop
             while over and over[0].end <= position:
                 over.popleft()
 
-    for one in scored:
-        yield from until(one.start if over and over[0].chrom == one.chrom else float("inf"))
-        position = one.start
-        over.append(one)
+    for segment in scored:
+        same_contig = over and over[0].chrom == segment.chrom
+        yield from until(segment.start if same_contig else float("inf"))
+        position = segment.start
+        over.append(segment)
     yield from until(float("inf"))
 
 
 def spans_of(genome: Genome, regions: RegionSource | None, on_error: str = "stop") -> list[Span]:
-    """What is scanned, merged where it overlaps or touches; contigs in the order of their bytes.
+    """Return what is scanned, merged if it overlaps or touches; contigs in order of their bytes.
 
     Raises
     ------
@@ -239,77 +212,98 @@ def spans_of(genome: Genome, regions: RegionSource | None, on_error: str = "stop
     if regions is None:
         return sorted((name, 0, length) for name, length in genome.contigs.items() if length)
     options = RegionOptions(on_error=on_error)
-    found = survey(regions, genome, options)
-    if found.bad:
-        logger.warning("%d of %d regions left out", found.bad, found.rows)
+    checked = survey(regions, genome, options)
+    if checked.bad:
+        logger.warning("%d of %d regions left out", checked.bad, checked.rows)
     placed = (place(row, genome, options).region for row in regions.rows())
-    wanted = (Interval(one.chrom, *one.parts[0]) for one in placed if one is not None)
+    wanted = (Interval(region.chrom, *region.parts[0]) for region in placed if region is not None)
     return select(genome.contigs, wanted, None)
 
 
-def track_header(task: Task, output: int, options: ScanOptions) -> list[str]:
-    """A comment that names the weights, and a track line for genome browsers."""
-    config = task.config
-    shown = f"{task.name} {config.classes[output]}".replace('"', "'")
-    limits = "" if config.kind == REGRESSION else " autoScale=off viewLimits=0:1"
-    return [
-        f"#findna {__version__} {task.name}={task.digest[:12]} class={config.classes[output]} "
-        f"window={options.window} step={options.step} max_n={options.max_n:g} "
-        f"strand={options.strand}",
-        f'track type=bedGraph name="{shown}" description="{shown}, {options.window} bp windows '
-        f'every {options.step} bp, strand {options.strand}"{limits}',
-    ]
-
-
-@dataclass(frozen=True)
 class ScanRun:
-    """Spans of a genome, and the loaded task that reads the windows along them."""
+    """Spans of a genome, and the loaded task that reads the windows along them.
 
-    genome: Genome
-    spans: Sequence[Span]
-    task: Task
-    output: int
-    options: ScanOptions
-    compute: Compute
+    Attributes
+    ----------
+    output : int
+        Number of the task's output that makes the track.
+    counts : Counter
+        ``bases`` that are scanned; so far, ``windows`` read and bases ``covered`` by a value.
 
-    @classmethod
-    def prepare(
-        cls,
+    Raises
+    ------
+    FindnaError
+        The input cannot be used.
+    """
+
+    def __init__(
+        self,
         genome: Genome,
         task: str | Task,
         class_name: str | None,
         regions: RegionSource | None,
         options: ScanOptions,
         compute: Compute,
-    ) -> ScanRun:
-        """Load a task, and find what is scanned.
-
-        Raises
-        ------
-        FindnaError
-            The input cannot be used.
-        """
-        loaded = load_task(task)
-        output = loaded.config.output(class_name)
-        options = options.for_task(loaded)
-        spans = spans_of(genome, regions, options.on_error)
-        _ = loaded.checkpoint  # a wrong one is said before the output is opened
-        return cls(genome, spans, loaded, output, options, compute)
+    ) -> None:
+        self.genome, self.compute = genome, compute
+        self.task = load_task(task)
+        self.output = self.task.config.output(class_name)
+        self.options = options.for_task(self.task)
+        self.spans = spans_of(genome, regions, options.on_error)
+        _ = self.task.checkpoint  # a wrong one is refused before the output is opened
+        bases = sum(end - start for _, start, end in self.spans)
+        self.counts = Counter(bases=bases, windows=0, covered=0)
 
     @property
-    def bases(self) -> int:
-        """Number of bases that are scanned."""
-        return sum(end - start for _, start, end in self.spans)
+    def headers(self) -> list[str]:
+        """Comment that names the weights, and track line for genome browsers."""
+        task, options, class_name = self.task, self.options, self.class_name
+        shown = f"{task.name} {class_name}".replace('"', "'")
+        limits = "" if task.config.kind == REGRESSION else " autoScale=off viewLimits=0:1"
+        return [
+            f"#findna {__version__} {task.name}={task.digest[:12]} class={class_name} "
+            f"window={options.window} step={options.step} max_n={options.max_n:g} "
+            f"strand={options.strand}",
+            f'track type=bedGraph name="{shown}" description="{shown}, {options.window} bp windows '
+            f'every {options.step} bp, strand {options.strand}"{limits}',
+        ]
 
-    def windows(self, advance: Callable[[int], object] = lambda bases: None) -> Iterator[Segment]:
-        """Yield each window with its value; `track` makes a track of them."""
+    @property
+    def class_name(self) -> str:
+        """Name of the output that makes the track."""
+        return self.task.config.classes[self.output]
+
+    def track(self, advance: Callable[[int], object] = lambda bases: None) -> Iterator[Segment]:
+        """Yield the mean of the windows over each base; neighbours of one value are one segment.
+
+        Parameters
+        ----------
+        advance : callable
+            As for `WindowReader`.
+        """
         reader = WindowReader(self.genome, self.spans, self.options, advance)
-        return window_values(reader, self.task, self.output, self.compute)
+        for segment in joined(mean_track(self._windows(reader))):
+            self.counts["covered"] += segment.end - segment.start
+            yield segment
 
+    def _windows(self, reader: WindowReader) -> Iterator[Segment]:
+        """Yield each window with its value."""
+        features = self.task.config.features
 
-def track(scored: Iterable[Segment]) -> Iterator[Segment]:
-    """Yield the mean of the windows over each base; neighbours of one value are one segment."""
-    return joined(mean_track(scored))
+        def regions() -> Iterator[tuple[tuple[Region, Tokens | None], Region]]:
+            for region in reader.regions():
+                window = Window(region, 0, len(region))
+                yield (region, read_window(reader, window) if features.k else None), region
+
+        rows = region_vectors(regions(), reader, self.task.reader, features.pooling, self.compute)
+        while block := list(islice(rows, WINDOWS_AT_A_TIME)):
+            matrix = np.stack(
+                [features.of(vectors, letters) for (_, letters), vectors in block if vectors]
+            )
+            values = self.task.probabilities(matrix)[:, self.output].tolist()
+            self.counts["windows"] += len(block)
+            for ((region, _), _), value in zip(block, values, strict=True):
+                yield Segment(region.chrom, *region.parts[0], value)
 
 
 def scan(
@@ -329,12 +323,12 @@ def scan(
     ----------
     output : Destination
         ``bedgraph`` or ``bigwig``.
-    task : str
-        Name or folder.
+    task : str or Task
+        Name or folder, or a loaded one.
     class_name : str, optional
-        Whose probability; default the positive class of two.
+        Class of the probability; default the positive class of two.
     regions : RegionSource, optional
-        Where to scan; default everywhere. Windows lie inside.
+        Windows lie inside; default everywhere.
     header : bool
         Begin bedGraph with the weights' digest and a track line.
 
@@ -344,42 +338,10 @@ def scan(
         The input cannot be used or the output not written.
     """
     started = time.monotonic()
-    output.check([genome.path, regions.path if regions else None])
-    bigwig = output.form == "bigwig"
-    if bigwig:
-        if header:
-            raise ConfigError("--header is for bedGraph; bigWig has no header lines")
-        need_bigwig()
-    run = ScanRun.prepare(genome, task, class_name, regions, options, compute)
-    counts = Counter(windows=0, covered=0)
-
-    def counted(scored: Iterator[Segment]) -> Iterator[Segment]:
-        for window in scored:
-            counts["windows"] += 1
-            yield window
-
-    def measured(pieces: Iterator[Segment]) -> Iterator[Segment]:
-        for piece in pieces:
-            counts["covered"] += piece.end - piece.start
-            yield piece
-
-    with progress(run.bases, "bp", "scan") as bar:
-        pieces = measured(track(counted(run.windows(bar.update))))
-        if bigwig:
-            with output.published() as path:
-                write_bigwig(path, pieces, genome.contigs)
-        else:
-            with output.open_text() as file:
-                headers = track_header(run.task, run.output, run.options) if header else []
-                write_bedgraph(file, pieces, headers, output.is_live)
-    output.index(max(genome.contigs.values(), default=0))
-    return ScanSummary(
-        run.bases,
-        counts["covered"],
-        counts["windows"],
-        run.options,
-        run.task.config.classes[run.output],
-        run.task.name,
-        run.task.digest,
-        time.monotonic() - started,
-    )
+    check_track(output, [genome.path, regions.path if regions else None], header)
+    run = ScanRun(genome, task, class_name, regions, options, compute)
+    with progress(run.counts["bases"], "bp", "scan") as bar:
+        write_track(output, run.track(bar.update), genome, run.headers if header else [])
+    seconds = time.monotonic() - started
+    weights = {f"task {run.task.name}": run.task.digest}
+    return ScanSummary(run.counts, seconds, weights, run.class_name, run.options)

@@ -523,4 +523,4 @@ def test_from_python(example, model_folder, tmp_path):
         source = RegionSource.bed(example / "regions.bed")
         output = Destination(tmp_path / "o.h5", "h5")
         summary = embed(genome, source, output, model=str(model_folder), compute=Compute.on("cpu"))
-    assert (summary.rows, summary.embedded, summary.skipped) == (96, 96, 0)
+    assert [summary.counts[name] for name in ("rows", "embedded", "skipped")] == [96, 96, 0]

@@ -860,5 +860,5 @@ def test_from_python(example, tasks, tmp_path):
             tasks=[str(tasks["binary"])],
             compute=Compute.on("cpu"),
         )
-    assert (summary.rows, summary.predicted, summary.written) == (96, 96, 96)
-    assert len(summary.tasks["binary"]) == 64
+    assert [summary.counts[name] for name in ("rows", "predicted", "written")] == [96, 96, 96]
+    assert len(summary.weights["task binary"]) == 64

@@ -434,7 +434,7 @@ def test_from_python(fasta, tasks, tmp_path):
             options=ScanOptions(window=60),
             compute=Compute.on("cpu"),
         )
-    assert (summary.bases, summary.covered) == (999, 999)
+    assert (summary.counts["bases"], summary.counts["covered"]) == (999, 999)
     assert summary.options.step == 10
-    assert summary.windows == 37 + 29 + 16 + 1
-    assert len(summary.digest) == 64
+    assert summary.counts["windows"] == 37 + 29 + 16 + 1
+    assert [len(digest) for digest in summary.weights.values()] == [64]
