@@ -150,7 +150,7 @@ def score_variants(
     with ExitStack() as stack:
         fasta = inputs.opened_genome(stack, genome)
         source = stack.enter_context(VcfSource(variants if variants == "-" else Path(variants)))
-        run = ScoringRun.prepare(fasta, source, scoring, ref_mismatch, compute)
+        run = ScoringRun(fasta, source, scoring, ref_mismatch, compute)
         records = run.records(stack.enter_context(source.open()))
         return inputs.until_done(_scored(run, records), stack.pop_all())
 

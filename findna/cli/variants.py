@@ -94,6 +94,7 @@ def variants(genome: Path, variants: str, **given: Any) -> None:
 
     from findna.commands.variants import FORMS, Scoring
     from findna.commands.variants import variants as run
+    from findna.variants.alleles import SCORED, UNSCORED
     from findna.variants.vcf import VcfSource
 
     output = _options.destination(given, FORMS)
@@ -112,19 +113,24 @@ def variants(genome: Path, variants: str, **given: Any) -> None:
             embeddings=given["embeddings"],
             compute=_options.compute(given),
         )
-    named = [f"model {summary.model} {summary.digest[:12]}"] if summary.model else []
-    named += [f"task {name} {digest[:12]}" for name, digest in summary.tasks.items()]
-    counts = ", ".join(f"{n} {name}" for name, n in summary.counts(scored=True))
-    missing = ", ".join(f"{n} {name}" for name, n in summary.counts(scored=False))
+    scored, unscored = (
+        {name: summary.counts[name] for name in names if summary.counts.get(name)}
+        for names in (SCORED, UNSCORED)
+    )
+    counts = ", ".join(f"{n} {name}" for name, n in scored.items())
+    missing = ", ".join(f"{n} {name}" for name, n in unscored.items())
     _options.say(
-        f"{summary.scored} alleles of {summary.records} records scored"
+        f"{sum(scored.values())} alleles of {summary.counts['rows']} records scored"
         + (f" ({counts})" if counts else "")
         + (f", not scored: {missing}" if missing else "")
-        + f", in {summary.seconds:.1f} s, {', '.join(named)}"
+        + f", in {summary.seconds:.1f} s, {summary.made_by}"
         + _options.arrow(output.path)
     )
-    if scoring.haplotype is not None:
-        _options.say(_on_haplotypes(scoring.haplotype, summary.backgrounds, summary.neighbours))
+    if summary.haplotypes is not None:
+        haplotypes = summary.haplotypes
+        _options.say(
+            _on_haplotypes(scoring.haplotype, haplotypes.backgrounds, haplotypes.neighbours)
+        )
 
 
 def _on_haplotypes(sample: str, backgrounds: Counter[str], neighbours: Counter[str]) -> str:

@@ -1,4 +1,4 @@
-"""FASTA and VCF in, the same records with what a model says of each alternate allele out."""
+"""FASTA and VCF in, the same records with scores of each alternate allele out."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from findna import __version__
-from findna.commands.rows import Rows, TextOutput, run_rows
+from findna.commands.rows import Rows, Summary, TextOutput, run_rows
 from findna.errors import ConfigError
 from findna.genome.fasta import Genome
 from findna.model.checkpoint import Checkpoint, load_checkpoint, training_length
@@ -23,17 +23,9 @@ from findna.outputs.destination import Destination
 from findna.outputs.files import file_digest
 from findna.outputs.hdf5 import EmbeddingWriter
 from findna.outputs.provenance import origin, run_facts
-from findna.outputs.shards import write_note
+from findna.outputs.shards import Facts, write_note
 from findna.tasks.task import Task, load_tasks
-from findna.variants.alleles import (
-    SCORED,
-    UNSCORED,
-    WINDOW,
-    Examined,
-    Examiner,
-    examine_all,
-    survey_alleles,
-)
+from findna.variants.alleles import WINDOW, Examined, Examiner, examine_all, survey_alleles
 from findna.variants.annotate import (
     InfoField,
     VariantTable,
@@ -55,7 +47,7 @@ _BATCHES_AT_A_TIME = 4
 
 @dataclass(frozen=True)
 class Scoring:
-    """What is asked of each allele.
+    """Scores that are asked of each allele.
 
     Parameters
     ----------
@@ -70,7 +62,7 @@ class Scoring:
     window : int, optional
         Length of the windows, bp; by default WINDOW.
     strand : {"both", "+", "-"}
-        In which direction to read; both are averaged.
+        Direction to read in; both are averaged.
     haplotype : str, optional
         Sample on whose haplotypes, with what else it carries, to score; the records are sorted.
     whole : bool
@@ -88,37 +80,10 @@ class Scoring:
 
 
 @dataclass(frozen=True)
-class VariantSummary:
-    """What a run did.
+class VariantSummary(Summary):
+    """Summary of a run; the counts are numbers of alleles by class, and those of `run_rows`."""
 
-    Parameters
-    ----------
-    classes : Counter
-        Number of alleles of each class.
-    model, digest : str
-        Empty where only tasks were asked.
-    backgrounds, neighbours : Counter
-        Those of `findna.variants.phasing.Haplotypes`; empty without a sample.
-    """
-
-    records: int
-    classes: Counter[str]
-    seconds: float
-    model: str
-    digest: str
-    tasks: dict[str, str]
-    backgrounds: Counter[str] = field(default_factory=Counter)
-    neighbours: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def scored(self) -> int:
-        """Number of alleles with scores."""
-        return sum(self.classes[name] for name in SCORED)
-
-    def counts(self, scored: bool) -> list[tuple[str, int]]:
-        """Classes that occur, with and without scores, and their numbers."""
-        names = SCORED if scored else UNSCORED
-        return [(name, self.classes[name]) for name in names if self.classes[name]]
+    haplotypes: Haplotypes | None = None
 
 
 def _window(scoring: Scoring, tasks: Sequence[Task], needs_model: bool) -> int:
@@ -142,42 +107,33 @@ def _window(scoring: Scoring, tasks: Sequence[Task], needs_model: bool) -> int:
     return size
 
 
-def _contig_lines(genome: Genome) -> list[str]:
-    aliases = {
-        alias: genome.contigs[name]
-        for alias, name in genome.aliases.items()
-        if name in genome.contigs
-    }
-    return [f"##contig=<ID={name},length={n}>" for name, n in {**genome.contigs, **aliases}.items()]
-
-
-@dataclass(frozen=True)
 class ScoringRun:
-    """Records that were checked, and the loaded weights that score their alleles.
+    """Records that were checked, unless they are a stream, and the weights that score alleles.
 
     Parameters
     ----------
-    total : int, optional
+    vectors : bool
+        Also keep the mean vectors of both windows.
+    defined : bool
+        As for `findna.variants.vcf.VcfSource.open`.
+
+    Attributes
+    ----------
+    total : int or None
         Number of records; None of a stream, which is checked record by record.
-    checkpoint : Checkpoint, optional
-        None where only tasks were asked.
-    haplotypes : Haplotypes, optional
+    checkpoint : Checkpoint or None
+        None if only tasks were asked.
+    haplotypes : Haplotypes or None
         Of the sample on which alleles are scored.
+
+    Raises
+    ------
+    FindnaError
+        The input cannot be used.
     """
 
-    scoring: Scoring
-    ref_mismatch: str
-    compute: Compute
-    total: int | None
-    examiner: Examiner
-    checkpoint: Checkpoint | None
-    tasks: Sequence[Task]
-    scorer: Scorer
-    haplotypes: Haplotypes | None
-
-    @classmethod
-    def prepare(
-        cls,
+    def __init__(
+        self,
         genome: Genome,
         source: VcfSource,
         scoring: Scoring,
@@ -186,56 +142,31 @@ class ScoringRun:
         *,
         vectors: bool = False,
         defined: bool = False,
-    ) -> ScoringRun:
-        """Check the records, unless they are a stream, then load the weights.
-
-        Parameters
-        ----------
-        vectors : bool
-            Also keep the mean vectors of both windows.
-        defined : bool
-            As for `findna.variants.vcf.VcfSource.open`.
-
-        Raises
-        ------
-        FindnaError
-            The input cannot be used.
-        """
+    ) -> None:
         if not (scoring.scores or scoring.tasks or vectors):
             raise ConfigError("nothing to do: give --scores, --task or --embeddings")
-        tasks = load_tasks(scoring.tasks)
+        self.scoring, self.compute, self._ref_mismatch = scoring, compute, ref_mismatch
+        self.tasks = load_tasks(scoring.tasks)
         needs_model = bool(scoring.scores or vectors)
-        window = _window(scoring, tasks, needs_model)
-        examiner = Examiner(genome, window)
-        sample, total = scoring.haplotype, None
+        self.window = _window(scoring, self.tasks, needs_model)
+        self._examiner = Examiner(genome, self.window)
+        sample = scoring.haplotype
+        self.total: int | None = None
         if not source.is_stream:
-            total = survey_alleles(source, examiner, ref_mismatch, defined, haplotype=sample)
-        checkpoint = load_checkpoint(scoring.model) if needs_model else None
-        scorer = Scorer(
-            checkpoint,
+            self.total = survey_alleles(
+                source, self._examiner, ref_mismatch, defined, haplotype=sample
+            )
+        self.haplotypes = Haplotypes(sample, self.window) if sample is not None else None
+        self.checkpoint = load_checkpoint(scoring.model) if needs_model else None
+        self.scorer = Scorer(
+            self.checkpoint,
             scoring.scores,
-            tasks,
+            self.tasks,
             scoring.classes,
             compute=compute,
             strand=scoring.strand,
             vectors=vectors,
         )
-        return cls(
-            scoring,
-            ref_mismatch,
-            compute,
-            total,
-            examiner,
-            checkpoint,
-            tasks,
-            scorer,
-            Haplotypes(sample, window) if sample is not None else None,
-        )
-
-    @property
-    def window(self) -> int:
-        """Length of the windows, bp."""
-        return self.examiner.window
 
     @property
     def recorded(self) -> dict[str, Any]:
@@ -253,7 +184,14 @@ class ScoringRun:
     def records(self, reader: VcfReader) -> Iterator[Examined]:
         """Yield the records of the opened source with the windows of their alleles."""
         examine = self.haplotypes.examine_all if self.haplotypes else examine_all
-        return examine(reader, self.examiner, self.ref_mismatch)
+        return examine(reader, self._examiner, self._ref_mismatch)
+
+    @property
+    def fields(self) -> list[InfoField]:
+        """INFO fields of the scores."""
+        read = f", windows of {self.window} bp"
+        read += f" on haplotypes of {self.scoring.haplotype}" if self.haplotypes else ""
+        return [InfoField(score.id, score.meaning + read) for score in self.scorer.scores]
 
     def effects(
         self, records: Iterable[Examined]
@@ -296,25 +234,20 @@ def variants(
     if embeddings is not None:
         vectors = replace(output, path=embeddings, form="h5", write_index=False)
     _check_outputs(genome, source, output, vectors)
-    run = ScoringRun.prepare(
-        genome,
-        source,
-        scoring,
-        ref_mismatch,
-        compute,
-        vectors=embeddings is not None,
-        defined=output.form == "bcf",
+    with_vectors, as_bcf = vectors is not None, output.form == "bcf"
+    run = ScoringRun(
+        genome, source, scoring, ref_mismatch, compute, vectors=with_vectors, defined=as_bcf
     )
-    checkpoint, haplotypes = run.checkpoint, run.haplotypes
+    checkpoint, fields, total = run.checkpoint, run.fields, run.total
 
-    def facts() -> dict[str, Any]:
+    def facts() -> Facts:
         assert source.path is not None  # a stream has no parts
         weights = {"model": checkpoint.digest} if checkpoint else {}
         return run_facts(
             "variants",
             genome,
             _contigs(source, genome),
-            {"sha256": file_digest(source.path), "rows": run.total},
+            {"sha256": file_digest(source.path), "rows": total},
             weights | {task.name: task.digest for task in run.tasks},
             {
                 **run.recorded,
@@ -326,10 +259,9 @@ def variants(
         )
 
     with ExitStack() as stack:
-        reader = stack.enter_context(source.open(output.form == "bcf"))
+        reader = stack.enter_context(source.open(as_bcf))
         vector_writer = None
         if vectors is not None and checkpoint is not None:
-            path = stack.enter_context(vectors.published())
             metadata = {
                 **origin(output.command or None),
                 "model": checkpoint.facts,
@@ -338,26 +270,20 @@ def variants(
             }
             vector_writer = stack.enter_context(
                 EmbeddingWriter(
-                    path,
+                    stack.enter_context(vectors.published()),
                     dim=checkpoint.config.dim,
                     columns=_VECTOR_COLUMNS,
                     kinds=("delta", "ref", "alt"),
                     metadata=metadata,
                 )
             )
-        where = f", windows of {run.window} bp"
-        where += f" on haplotypes of {scoring.haplotype}" if scoring.haplotype else ""
-        fields = [InfoField(score.id, score.meaning + where) for score in run.scorer.scores]
-        header = annotated_header(
-            reader.header, _added(reader.header, genome, fields, output.command)
-        )
+        header = _header(reader.header, genome, fields, output.command)
 
         def writer(file: BinaryIO) -> _VariantRows:
             kind = VariantTable if output.form == "tsv" else VcfWriter
             text = kind(file, fields, output.is_live)
             return _VariantRows(text, len(fields), header, vector_writer)
 
-        total = run.total
         rows = Rows(lambda: run.records(reader), total, lambda: repeat(1, total or 0), "records")
         sink = TextOutput(partial(open_vcf_output, output), writer)
         counts = run_rows("variants", rows, run.effects, sink, output, facts)
@@ -366,16 +292,9 @@ def variants(
         decides = {**facts(), "output": "embeddings"}
         write_note(vectors.file, vectors.shard, decides, (first, last or 0), total or 0, 0)
     output.index(max(genome.contigs.values()))
-    return VariantSummary(
-        counts["rows"],
-        Counter({name: n for name, n in counts.items() if name in (*SCORED, *UNSCORED)}),
-        time.monotonic() - started,
-        checkpoint.name if checkpoint else "",
-        checkpoint.digest if checkpoint else "",
-        {task.name: task.digest for task in run.tasks},
-        haplotypes.backgrounds if haplotypes else Counter(),
-        haplotypes.neighbours if haplotypes else Counter(),
-    )
+    weights = {f"model {checkpoint.name}": checkpoint.digest} if checkpoint else {}
+    weights |= {f"task {task.name}": task.digest for task in run.tasks}
+    return VariantSummary(counts, time.monotonic() - started, weights, haplotypes=run.haplotypes)
 
 
 def _check_outputs(
@@ -438,23 +357,28 @@ _VECTOR_COLUMNS = {
 
 
 def _contigs(source: VcfSource, genome: Genome) -> list[str]:
-    """Contigs of the FASTA that records name."""
+    """Return the contigs of the FASTA that records name."""
     with source.open() as reader:
         names = dict.fromkeys(record.chrom for record in reader.records)
-    found = (genome.resolve(name) for name in names)
-    return [name for name in found if name is not None]
+    return [contig for contig in map(genome.resolve, names) if contig is not None]
 
 
-def _added(
+def _header(
     header: Sequence[str], genome: Genome, fields: Sequence[InfoField], command: str
 ) -> list[str]:
-    """Lines that the output's header has in addition."""
-    lines = [field.header for field in fields]
+    """Return the output's header: the input's with contigs, unless it has some, and fields."""
+    added = [field.header for field in fields]
     if not any(line.startswith("##contig=") for line in header):
-        lines = _contig_lines(genome) + lines
+        names = dict.fromkeys([*genome.contigs, *genome.aliases])
+        resolved = [(name, genome.resolve(name)) for name in names]
+        added = [
+            f"##contig=<ID={name},length={genome.contigs[contig]}>"
+            for name, contig in resolved
+            if contig is not None
+        ] + added
     if command:
-        lines.append(f"##findnaCommand={' '.join(command.split())}; Version={__version__}")
-    return lines
+        added.append(f"##findnaCommand={' '.join(command.split())}; Version={__version__}")
+    return annotated_header(header, added)
 
 
 def _write_vectors(
