@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ class SplitOptions:
 
 @dataclass(frozen=True)
 class FineTuneSummary:
-    """What a run made."""
+    """Summary of a run: the task it made, and the figures of each set."""
 
     folder: Path
     digest: str
@@ -87,25 +88,19 @@ class FineTuneSummary:
 def _drop_overlap(name: str, train: LabelledSet, other: LabelledSet, policy: str) -> LabelledSet:
     """Return the training set without what also occurs in another set, or raise LabelError."""
     same, flipped = overlap(other, train)  # rows of train
-    if len(same) + len(flipped) == 0 or policy == "keep":
+    n = len(same) + len(flipped)
+    if n == 0 or policy == "keep":
         return train
     if policy == "stop":
-        counts = f"{len(same)} identical, {len(flipped)} as reverse complement"
         raise LabelError(
-            f"{train.name}: {len(same) + len(flipped)} sequences also occur in {other.name} "
-            f"({counts}), so that the {name} figures would flatter; --on-overlap drop leaves them "
-            f"out of {train.name}"
+            f"{train.name}: {n} sequences also occur in {other.name} ({len(same)} identical, "
+            f"{len(flipped)} as reverse complement), so that the {name} figures would flatter; "
+            f"--on-overlap drop leaves them out of {train.name}"
         )
-    kept = np.setdiff1d(np.arange(len(train)), np.concatenate((same, flipped)))
-    if len(kept) == 0:
+    if n == len(train):
         raise LabelError(f"{train.name}: every sequence also occurs in {other.name}; give others")
-    logger.warning(
-        "%d sequences of %s left out: they occur in %s",
-        len(train) - len(kept),
-        train.name,
-        other.name,
-    )
-    return train.take(kept)
+    logger.warning("%d sequences of %s left out: they occur in %s", n, train.name, other.name)
+    return train.take(np.setdiff1d(np.arange(len(train)), np.concatenate((same, flipped))))
 
 
 def read_splits(
@@ -130,17 +125,19 @@ def read_splits(
         if "train" not in files:
             raise LabelError(f"{train}: holds {', '.join(files)} but no train split; name files")
         train, valid, test = files["train"], valid or files.get("dev"), test or files.get("test")
-    how: dict[str, Any] = {
-        "label_column": options.label_column,
-        "stranded": options.stranded,
-        "window": options.window,
-    }
-    data = read_labelled(train, genome, kind=options.kind, **how)
+    read = partial(
+        read_labelled,
+        genome=genome,
+        label_column=options.label_column,
+        stranded=options.stranded,
+        window=options.window,
+    )
+    data = read(train, kind=options.kind)
     check_trainable(data)
     others: dict[str, LabelledSet] = {}
     for name, path in (("test", test), ("valid", valid)):
         if path is not None:
-            others[name] = read_labelled(path, genome, kind=data.kind, classes=data.classes, **how)
+            others[name] = read(path, kind=data.kind, classes=data.classes)
             data = _drop_overlap(name, data, others[name], options.on_overlap)
     if "test" in others and "valid" in others:
         others["valid"] = _drop_overlap("test", others["valid"], others["test"], options.on_overlap)
@@ -161,22 +158,12 @@ def read_splits(
     return Splits(train_set, valid_set, others.get("test"), share)
 
 
-def _describe_set(data: LabelledSet, **extra: Any) -> dict[str, Any]:
-    described: dict[str, Any] = {
-        "file": Path(data.name).name,
-        "sha256": data.digest,
-        "rows": len(data),
-    }
+def _describe_set(data: LabelledSet) -> dict[str, Any]:
+    """Return the facts of a set that the task and its card record."""
+    facts: dict[str, Any] = {"file": Path(data.name).name, "sha256": data.digest, "rows": len(data)}
     if data.kind == CLASSES:
-        counts = np.bincount(data.labels, minlength=len(data.classes)).tolist()
-        described["classes"] = dict(zip(data.classes, counts, strict=True))
-    return described | extra
-
-
-def _window(data: LabelledSet) -> int:
-    """Return the length of every sequence, or 0 where they differ."""
-    lengths = {len(sequence) for sequence in data.sequences}
-    return lengths.pop() if len(lengths) == 1 else 0
+        facts["classes"] = data.class_counts
+    return facts
 
 
 @dataclass(frozen=True)
@@ -232,77 +219,62 @@ def finetune(
     check_model_folder(folder, force)
     train, valid, test = splits.train, splits.valid, splits.test
     classes = tuple(options.class_names or train.classes)
-    if len(classes) != len(train.classes) or len(set(classes)) != len(classes):
-        raise ConfigError(
-            f"--class-names: {len(classes)} different names wanted for the classes "
-            f"{', '.join(train.classes)}"
-            if len(classes) != len(train.classes)
-            else "--class-names: two classes have the same name"
-        )
-    for name in classes:
-        if not is_class_name(name):
-            raise ConfigError(
-                f"class name {name!r}: must be printable and hold no comma; "
-                "--class-names gives others"
-            )
+    _check_class_names(classes, train.classes)
     if options.balanced and train.kind == REGRESSION:
         raise ConfigError("--balanced weights classes or labels; a regression has neither")
     if warning := length_warning(train, valid):
         logger.warning("%s", warning)
     checkpoint = load_checkpoint(model)
-    measured_sets = [valid] if test is None else [valid, test]
+    measured_sets = {"valid": valid} | ({} if test is None else {"test": test})
 
-    chosen_by = [train, valid] if options.mode == "full" else [train, *measured_sets]
+    chosen_by = [train, valid] if options.mode == "full" else [train, *measured_sets.values()]
     table, labels, parts = _join(chosen_by, checkpoint.model, compute)
     problem = Problem(train.kind, len(classes), labels, parts[0], parts[1], options.balanced)
     space = search_space(options.mode, options.kmers)
     probe = fit_probe(table, problem, space, seed=options.seed)
-    network, head, training = checkpoint.model, probe.head, _probe_record(probe)
-    rows = parts[1:]
+    network, head, rows = checkpoint.model, probe.head, parts[1:]
+    training: dict[str, Any] = {
+        "features": str(probe.features),
+        "strength": probe.strength,
+        "probe_valid_score": _finite(round(probe.valid_score, 4)),
+    }
     if options.mode == "full":
-        tuned = fine_tune(
-            checkpoint.model,
-            probe,
-            table.sequences,
-            problem,
-            options.config,
-            compute,
-            seed=options.seed,
-        )
+        sequences, seed = table.sequences, options.seed
+        tuned = fine_tune(network, probe, sequences, problem, options.config, compute, seed=seed)
         head, network = tuned.head, tuned.model.half().float()  # as it will be stored
         history = [{k: _finite(v) for k, v in epoch.items()} for epoch in tuned.history]
         training |= {"best_epoch": tuned.epoch, "history": history}
         # measured with what is stored, by the code that predicts and as precisely
-        table, labels, rows = _join(measured_sets, network, replace(compute, precision="fp32"))
+        exact = replace(compute, precision="fp32")
+        table, labels, rows = _join([*measured_sets.values()], network, exact)
     logits = [logits_of(head, probe.features, table, part) for part in rows]
     temperature = fit_temperature(valid.labels, logits[0], train.kind)
-    metrics, calibration = _measure(measured_sets, logits, train.kind, temperature, options.seed)
+    metrics, calibration = _measure(measured_sets, logits, temperature, options.seed)
     named = options.mode == "full" or checkpoint.folder.parent == SHIPPED
+    lengths = {len(sequence) for sequence in train.sequences}
     settings = TaskConfig(
         mode=options.mode,
         kind=train.kind,
         classes=classes,
-        window=_window(train),
+        window=lengths.pop() if len(lengths) == 1 else 0,
         encoder=checkpoint.name if named else str(checkpoint.folder.resolve()),
         encoder_digest=digest_of(network.encoder.config, network.state_dict()),
         features=probe.features,
         temperature=temperature,
     )
-    data = {"train": _describe_set(train), "valid": _describe_set(valid, source=splits.valid_from)}
-    if test is not None:
-        data["test"] = _describe_set(test)
-    seconds = time.monotonic() - started
-    record: dict[str, Any] = {
+    data = {name: _describe_set(each) for name, each in [("train", train), *measured_sets.items()]}
+    data["valid"]["source"] = splits.valid_from
+    training |= {
+        "seed": options.seed,
+        "balanced": options.balanced,
+        "hardware": describe(compute.device),
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    record = {
         "data": data,
         "metrics": metrics,
         "calibration": calibration,
-        "training": training
-        | {
-            "seed": options.seed,
-            "balanced": options.balanced,
-            "hardware": describe(compute.device),
-            "seconds": round(seconds, 1),
-        },
+        "training": training,
         "note": note,
         "licence": licence,
     }
@@ -310,6 +282,23 @@ def finetune(
     stored = network if options.mode == "full" else None
     digest = save_task(folder, settings, head, record, card, stored)
     return FineTuneSummary(folder, digest, probe.features, metrics, time.monotonic() - started)
+
+
+def _check_class_names(names: Sequence[str], classes: Sequence[str]) -> None:
+    """Raise ConfigError unless the names can take the place of those in the data."""
+    if len(names) != len(classes):
+        raise ConfigError(
+            f"--class-names: {len(names)} different names wanted for the classes "
+            f"{', '.join(classes)}"
+        )
+    if len(set(names)) != len(names):
+        raise ConfigError("--class-names: two classes have the same name")
+    for name in names:
+        if not is_class_name(name):
+            raise ConfigError(
+                f"class name {name!r}: must be printable and hold no comma; "
+                "--class-names gives others"
+            )
 
 
 def _join(
@@ -324,49 +313,38 @@ def _join(
     return table, labels, parts
 
 
-def _probe_record(probe: Probe) -> dict[str, Any]:
-    return {
-        "features": str(probe.features),
-        "strength": probe.strength,
-        "probe_valid_score": _finite(round(probe.valid_score, 4)),
-    }
-
-
 def _finite(value: float) -> float | None:
     """Return None for what JSON has no number for."""
     return value if np.isfinite(value) else None
 
 
 def _measure(
-    sets: list[LabelledSet], logits: list[Matrix], kind: str, temperature: float, seed: int
+    sets: Mapping[str, LabelledSet], logits: list[Matrix], temperature: float, seed: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return metrics of validation and test set, and calibration on the last of them."""
     metrics: dict[str, Any] = {}
-    probabilities: Matrix = logits[0]
-    for name, data, values in zip(("valid", "test"), sets, logits, strict=False):
-        probabilities = to_probabilities(values, kind, temperature)
-        metrics[name] = {
-            key: _finite(round(value, 4))
-            for key, value in measure(data.labels, probabilities, kind).items()
-        }
-    if len(sets) > 1:
-        names = [name for name, value in metrics["test"].items() if value is not None]
-        intervals = bootstrap(sets[1].labels, probabilities, kind, names, seed=seed)
+    for (name, data), values in zip(sets.items(), logits, strict=True):
+        probabilities = to_probabilities(values, data.kind, temperature)
+        measured = measure(data.labels, probabilities, data.kind)
+        metrics[name] = {key: _finite(round(value, 4)) for key, value in measured.items()}
+    if name == "test":
+        defined = [key for key, value in metrics[name].items() if value is not None]
+        intervals = bootstrap(data.labels, probabilities, data.kind, defined, seed=seed)
         metrics["test_interval_95"] = {
-            name: [round(bound, 4) for bound in bounds] for name, bounds in intervals.items()
+            key: [round(bound, 4) for bound in bounds] for key, bounds in intervals.items()
         }
-    if kind != CLASSES:
+    if data.kind != CLASSES:
         return metrics, {}
-    before = to_probabilities(logits[len(sets) - 1], kind, 1.0)
-    rows = [
-        {"confidence": round(one.confidence, 4), "accuracy": round(one.accuracy, 4), "n": one.n}
-        for one in reliability(sets[-1].labels, probabilities)
-        if one.n
+    before = to_probabilities(values, data.kind, 1.0)
+    bins = [
+        {"confidence": round(b.confidence, 4), "accuracy": round(b.accuracy, 4), "n": b.n}
+        for b in reliability(data.labels, probabilities)
+        if b.n
     ]
     return metrics, {
-        "measured_on": "test" if len(sets) > 1 else "valid",
+        "measured_on": name,
         "temperature": round(temperature, 4),
-        "ece_before": round(expected_calibration_error(sets[-1].labels, before), 4),
-        "ece_after": round(expected_calibration_error(sets[-1].labels, probabilities), 4),
-        "reliability": rows,
+        "ece_before": round(expected_calibration_error(data.labels, before), 4),
+        "ece_after": round(expected_calibration_error(data.labels, probabilities), 4),
+        "reliability": bins,
     }

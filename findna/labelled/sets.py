@@ -99,6 +99,12 @@ class LabelledSet:
         sha256.update(self.labels.astype("<i8" if self.kind == CLASSES else "<f4").tobytes())
         return sha256.hexdigest()
 
+    @property
+    def class_counts(self) -> dict[str, int]:
+        """Number of rows of each class; for classes only."""
+        counts = np.bincount(self.labels, minlength=len(self.classes)).tolist()
+        return dict(zip(self.classes, counts, strict=True))
+
     def take(self, rows: Rows) -> LabelledSet:
         """These rows, in this order."""
         return replace(

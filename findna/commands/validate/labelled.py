@@ -48,8 +48,7 @@ def check_labelled(
         report.sequence(len(sequence), int(np.count_nonzero(sequence == N)))
         sample.add(sequence)
     if data.kind == CLASSES:
-        counts = np.bincount(data.labels, minlength=len(data.classes)).tolist()
-        report.classes.update(dict(zip(data.classes, counts, strict=True)))
+        report.classes.update(data.class_counts)
     report.duplicates = source.digests.duplicates(
         lambda row: raw.places[row].replace(str(source.path), source.name), raw.values
     )
