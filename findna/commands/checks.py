@@ -1,4 +1,4 @@
-"""What a check found, and how far apart two sets of vectors are: for verify and selftest."""
+"""The result of a check, and the distance of two sets of vectors: for verify and selftest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BF16 = 2e-2
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was checked.
+    """Result of a check.
 
     Parameters
     ----------
@@ -37,22 +37,22 @@ class Check:
 
     @classmethod
     def within(cls, name: str, measured: float, tolerance: float, said: str) -> Check:
-        """A check that passes up to a tolerance; NaN fails."""
+        """Return a check that passes up to a tolerance; NaN fails."""
         return cls(name, measured <= tolerance, said, measured, tolerance)
 
 
-def relative(found: npt.NDArray[Any], expected: npt.NDArray[Any]) -> float:
-    """Euclidean distance of two arrays of one shape relative to the size of the second.
+def relative(vectors: npt.NDArray[Any], expected: npt.NDArray[Any]) -> float:
+    """Return the Euclidean distance of two arrays of one shape relative to the size of the second.
 
-    Not a number where one of them has a value that is none.
+    NaN if one of them has a NaN.
     """
-    a, b = found.astype(np.float64).ravel(), expected.astype(np.float64).ravel()
+    a, b = vectors.astype(np.float64).ravel(), expected.astype(np.float64).ravel()
     distance, size = np.linalg.norm(a - b), np.linalg.norm(b)
     if distance == 0:
         return 0.0
     return float(distance / size) if size else float("inf")
 
 
-def largest(found: npt.NDArray[Any], expected: npt.NDArray[Any]) -> float:
-    """The largest relative difference of a row; shape (n, ...), at least one row."""
-    return float(np.max([relative(a, b) for a, b in zip(found, expected, strict=True)]))
+def largest(vectors: npt.NDArray[Any], expected: npt.NDArray[Any]) -> float:
+    """Return the largest relative difference of a row; shape (n, ...), at least one row."""
+    return float(np.max([relative(a, b) for a, b in zip(vectors, expected, strict=True)]))

@@ -1,4 +1,4 @@
-"""What a run would take on this device, from a second of measuring."""
+"""Time and memory that a run would take on this device, from a second of measuring."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import resource
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import cycle
-from typing import Any
 
 import torch
 
@@ -54,15 +53,11 @@ class Estimate:
     memory: int
     gpu_memory: int | None
 
-    def facts(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
-
 
 def estimate_embed(
     sample: Sequence[Region], source: SequenceSource, total: int, model: str, compute: Compute
 ) -> Estimate:
-    """What encoding ``total`` bp takes, from some of the regions.
+    """Estimate what encoding ``total`` bp takes, from some of the regions.
 
     Parameters
     ----------
@@ -73,7 +68,7 @@ def estimate_embed(
     batch = compute.budget
 
     def seconds(bases: int) -> tuple[float, int]:
-        """Time to encode at least so many bases, and their number."""
+        """Return the time to encode at least so many bases, and their number."""
         regions, n = [], 0
         for number, region in enumerate(cycle(sample)):
             if n >= bases:
@@ -103,7 +98,7 @@ def _shortened(region: Region) -> Region:
 def estimate_variants(
     sample: Sequence[list[Strands]], alleles: int, model: str, compute: Compute
 ) -> Estimate:
-    """What scoring so many alleles takes, from the windows of some; at least one."""
+    """Estimate what scoring so many alleles takes, from the windows of at least one."""
     checkpoint = load_checkpoint(model)
     scorer = Scorer(checkpoint, compute=compute)
 
@@ -124,5 +119,4 @@ def _estimate(command: str, model: Checkpoint, device: torch.device, seconds: fl
     unit = 1 if sys.platform == "darwin" else 1024
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     on_gpu = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
-    name, digest = model.name, model.digest
-    return Estimate(command, name, digest, describe(device), seconds, memory, on_gpu)
+    return Estimate(command, model.name, model.digest, describe(device), seconds, memory, on_gpu)

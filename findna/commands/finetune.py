@@ -33,7 +33,7 @@ from findna.tasks.calibration import fit_temperature
 from findna.tasks.card import task_card
 from findna.tasks.features import Features, FeatureTable, Matrix
 from findna.tasks.full import fine_tune
-from findna.tasks.probe import Labels, Probe, Problem, Rows, fit_probe, logits_of, search_space
+from findna.tasks.probe import Labels, Problem, Rows, fit_probe, logits_of, search_space
 from findna.tasks.recipe import FineTuneConfig
 from findna.tasks.task import TaskConfig, is_class_name, save_task, to_probabilities
 

@@ -17,46 +17,47 @@ from findna.variants.annotate import open_vcf_output
 
 @dataclass(frozen=True)
 class MergeSummary:
-    """What was merged."""
+    """Numbers of what was merged."""
 
     parts: int
     rows: int
 
 
 def checked(parts: Sequence[Path]) -> list[tuple[Path, Note]]:
-    """Parts in the order of their rows, once they are known to be a whole.
+    """Return the parts in the order of their rows, if they are a whole.
 
     Raises
     ------
     OutputError
         They belong to different runs, one is missing, given twice or altered.
     """
-    found = sorted(((path, read_note(path)) for path in parts), key=lambda pair: pair[1].shard)
-    first_path, first = found[0]
-    for path, note in found[1:]:
+    noted = sorted(((path, read_note(path)) for path in parts), key=lambda pair: pair[1].shard)
+    first_path, first = noted[0]
+    count = first.shard[1]
+    for path, note in noted[1:]:
         differing = difference(note.facts, first.facts)
         if differing:
             raise OutputError(
                 f"{path}: of another run than {first_path}: {'; '.join(differing[:3])}"
             )
-        if note.shard[1] != first.shard[1]:
+        if note.shard[1] != count:
             raise OutputError(
                 f"{path}: shard {note.shard[0]} of {note.shard[1]}, but {first_path} is one of "
-                f"{first.shard[1]}"
+                f"{count}"
             )
-    numbers = [note.shard[0] for _, note in found]
-    for number in range(1, first.shard[1] + 1):
+    numbers = [note.shard[0] for _, note in noted]
+    for number in range(1, count + 1):
         if numbers.count(number) != 1:
-            what = "is missing" if number not in numbers else "is there twice"
-            raise OutputError(f"shard {number} of {first.shard[1]} {what}")
+            fault = "is missing" if number not in numbers else "is there twice"
+            raise OutputError(f"shard {number} of {count} {fault}")
     row = 0
-    for path, note in found:
+    for path, note in noted:
         if note.rows[0] != row:
             raise OutputError(f"{path}: begins with row {note.rows[0]}, not with row {row}")
         row = note.rows[1]
     if row != first.total:
-        raise OutputError(f"{found[-1][0]}: ends with row {row} of {first.total}")
-    return found
+        raise OutputError(f"{noted[-1][0]}: ends with row {row} of {first.total}")
+    return noted
 
 
 def merge(parts: Sequence[Path], output: Destination) -> MergeSummary:
@@ -67,7 +68,7 @@ def merge(parts: Sequence[Path], output: Destination) -> MergeSummary:
     parts : sequence of Path
         In any order; each with its note beside it (`findna.outputs.shards.note_path`).
     output : Destination
-        HDF5 where the parts are; otherwise text, or BCF by its name.
+        HDF5 if the parts are; otherwise text, or BCF by its name.
 
     Raises
     ------
@@ -80,18 +81,18 @@ def merge(parts: Sequence[Path], output: Destination) -> MergeSummary:
     for path in parts:
         if not path.is_file():
             raise OutputError(f"{path}: no such file")
-    found = checked(parts)
+    noted = checked(parts)
     if is_hdf5(parts[0]):
         output = replace(output, form="h5")
         output.check(parts)
-        paths = [path for path, _ in found]
+        paths = [path for path, _ in noted]
         with output.published() as target:
             assemble(paths, target, file_metadata(paths[0]))
     else:
         with open_vcf_output(output) as file:
-            for i, (path, note) in enumerate(found):
+            for i, (path, note) in enumerate(noted):
                 with open_input(path) as part:
                     for _ in range(note.header_lines if i else 0):
                         part.readline()
                     shutil.copyfileobj(part, file, 1 << 20)
-    return MergeSummary(len(found), found[0][1].total)
+    return MergeSummary(len(noted), noted[0][1].total)

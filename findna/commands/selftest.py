@@ -1,4 +1,4 @@
-"""Whether findna computes on this machine and device what it computes elsewhere."""
+"""Checks that findna computes on this machine and device what it computes elsewhere."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ Vectors = npt.NDArray[np.float32]
 
 
 def versions() -> dict[str, str]:
-    """What the results may depend on, by name."""
+    """Return the versions that results may depend on, by name."""
     return {
         "findna": __version__,
         "python": platform.python_version(),
@@ -59,7 +59,7 @@ def versions() -> dict[str, str]:
 def selftest(device: str = "auto") -> Iterator[Check]:
     """Check the shipped weights, and what the shipped model makes of made-up sequence.
 
-    Yields each check as soon as it is done. Where the weights cannot be loaded it is the last.
+    Yields each check as soon as it is done; that of the weights is the last if it fails.
 
     Raises
     ------
@@ -104,26 +104,24 @@ def selftest(device: str = "auto") -> Iterator[Check]:
 
 
 def _sequences() -> list[Tokens]:
-    """Made-up sequences of every kind of length, every fifth with some N."""
+    """Return made-up sequences of every kind of length, every fifth with some N."""
     rng = np.random.default_rng(0)
-    found = []
+    sequences = []
     for i, length in enumerate(LENGTHS):
         tokens = encode("".join(rng.choice(list("ACGT"), length)))
         if i % 5 == 4:
             tokens[length // 3 : length // 2] = N
-        found.append(tokens)
-    return found
+        sequences.append(tokens)
+    return sequences
 
 
 def _vectors(
     encoder: Encoder, sequences: list[Tokens], compute: Compute, *, both_strands: bool = False
 ) -> Vectors:
-    """Mean vector of each sequence; shape (n, dim)."""
-    source = Sequences(sequences)
-    found = region_vectors(
-        source.rows(), source, encoder, Pooling(both_strands=both_strands), compute
-    )
-    return np.stack([vectors.pooled["mean"] for _, vectors in found if vectors is not None])
+    """Return the mean vector of each sequence; shape (n, dim)."""
+    source, pooling = Sequences(sequences), Pooling(both_strands=both_strands)
+    rows = region_vectors(source.rows(), source, encoder, pooling, compute)
+    return np.stack([vectors.pooled["mean"] for _, vectors in rows if vectors is not None])
 
 
 def _weights() -> Check:
@@ -148,9 +146,9 @@ def _weights() -> Check:
         names.append(task.name)
         if task.digest != task.record.get("digest"):
             wrong.append(f"task {task.name} is not what its task.json says")
-    remedy = "; install findna again"
-    said = "; ".join(wrong) + remedy if wrong else f"digests of {', '.join(names)}"
-    return Check("weights", not wrong, said)
+    if wrong:
+        return Check("weights", False, f"{'; '.join(wrong)}; install findna again")
+    return Check("weights", True, f"digests of {', '.join(names)}")
 
 
 def _known_answer(checkpoint: Checkpoint, compute: Compute) -> Check:
@@ -158,26 +156,26 @@ def _known_answer(checkpoint: Checkpoint, compute: Compute) -> Check:
     if known["digest"] != checkpoint.digest:
         return Check("known answer", False, f"{KNOWN} is that of other weights")
     tokens = encode(known["sequence"])
-    (found,) = _vectors(checkpoint.model.encoder, [tokens], compute)
+    (vector,) = _vectors(checkpoint.model.encoder, [tokens], compute)
     return Check.within(
         "known answer",
-        relative(found, np.array(known["mean"])),
+        relative(vector, np.array(known["mean"])),
         OTHER_MACHINE,
         f"the stored vector of a sequence of {len(tokens)} bp",
     )
 
 
 def _threads(encoder: Encoder, sequences: list[Tokens]) -> Check:
-    """One CPU thread beside all, or beside two where all is one."""
+    """Compare one CPU thread with all, which are at least two."""
     cpu, before = Compute(torch.device("cpu")), torch.get_num_threads()
-    more = max(before, 2)
+    n_threads = max(before, 2)
     try:
         torch.set_num_threads(1)
-        one = _vectors(encoder, sequences, cpu)
-        torch.set_num_threads(more)
-        several = _vectors(encoder, sequences, cpu)
+        expected = _vectors(encoder, sequences, cpu)
+        torch.set_num_threads(n_threads)
+        vectors = _vectors(encoder, sequences, cpu)
     finally:
         torch.set_num_threads(before)
     return Check.within(
-        "threads", largest(several, one), SAME_MACHINE, f"{more} CPU threads beside one"
+        "threads", largest(vectors, expected), SAME_MACHINE, f"{n_threads} CPU threads beside one"
     )

@@ -72,9 +72,10 @@ def run_sharded(
     ]
     torch.distributed.init_process_group("gloo", timeout=PATIENCE)
     try:
-        more = {"embeddings": parts[1]} if embeddings is not None else {}
+        if embeddings is not None:
+            options["embeddings"] = parts[1]
         mine = replace(output, path=parts[0], shard=own, force=True)
-        run(*inputs, mine, compute=compute, **more, **options)
+        run(*inputs, mine, compute=compute, **options)
         torch.distributed.barrier()
         if job.rank:
             return None

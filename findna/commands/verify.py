@@ -30,11 +30,11 @@ _MOST_EXAMPLES = 3
 
 
 def _section(stored: StoredEmbeddings, name: str) -> dict[str, Any]:
-    """Part of ``uns/findna``."""
-    found = stored.facts.get(name)
-    if not isinstance(found, dict):
+    """Return part of ``uns/findna``."""
+    section = stored.facts.get(name)
+    if not isinstance(section, dict):
         raise EmbeddingError(f"{stored.path}: no uns/findna/{name}; the file is damaged")
-    return found
+    return section
 
 
 class _Options:
@@ -47,25 +47,22 @@ class _Options:
     """
 
     def __init__(self, stored: StoredEmbeddings) -> None:
-        self._stored = stored
-        self._found = _section(stored, "options")
+        self._path, self._stored = stored.path, _section(stored, "options")
         self.kinds = tuple(self._get("pool", str).split(","))
-        if not set(self.kinds) <= set(POOLINGS):
-            raise self._wrong("pool")
+        self._check("pool", set(self.kinds) <= set(POOLINGS))
         self.pooling = Pooling(
             self.kinds, self._get("bins", int), stored.per_base, self._get("both_strands", bool)
         )
-        window = self._get("window", int) if "window" in self._found else None
         self.regions = RegionOptions(
             self._get("stranded", bool),
             self._get("split", bool),
             self._get("flank", int),
-            window,
-            self._one_of("anchor", ANCHORS),
-            self._one_of("out_of_bounds", ("error", "pad")) == "pad",
+            self._get("window", int) if "window" in self._stored else None,
+            self._get("anchor", str, ANCHORS),
+            self._get("out_of_bounds", str, ("error", "pad")) == "pad",
+            whole=self._get("whole", bool),
         )
-        self.whole: bool = self._get("whole", bool)
-        self.precision = self._one_of("precision", PRECISIONS)
+        self.precision: str = self._get("precision", str, PRECISIONS)
         expected = {"X", *(f"obsm/{kind}" for kind in self.kinds[1:])}
         expected |= {"obsm/bins"} if self.pooling.bins else set()
         if expected != set(stored.datasets):
@@ -74,27 +71,23 @@ class _Options:
                 f"for {', '.join(sorted(expected))}"
             )
 
-    def _get(self, name: str, kind: type) -> Any:
-        value: Any = self._found.get(name)
-        if not isinstance(value, kind) or (isinstance(value, int) and value < 0):
-            raise self._wrong(name)
+    def _get(self, name: str, kind: type, known: tuple[str, ...] | None = None) -> Any:
+        value: Any = self._stored.get(name)
+        self._check(name, isinstance(value, kind))
+        self._check(name, not isinstance(value, int) or value >= 0)
+        self._check(name, known is None or value in known)
         return value
 
-    def _one_of(self, name: str, known: tuple[str, ...]) -> str:
-        value: str = self._get(name, str)
-        if value not in known:
-            raise self._wrong(name)
-        return value
-
-    def _wrong(self, name: str) -> EmbeddingError:
-        value = self._found.get(name, "missing")
-        return EmbeddingError(
-            f"{self._stored.path}: uns/findna/options/{name} is {value!r}; the file is damaged or "
-            "of another findna"
-        )
+    def _check(self, name: str, right: bool) -> None:
+        if not right:
+            value = self._stored.get(name, "missing")
+            raise EmbeddingError(
+                f"{self._path}: uns/findna/options/{name} is {value!r}; the file is damaged or of "
+                "another findna"
+            )
 
     def tolerance(self, dtype: str) -> float:
-        """Largest relative difference of vectors that are stored as ``dtype``."""
+        """Return the largest relative difference of vectors that are stored as ``dtype``."""
         computed = OTHER_MACHINE if self.precision == "fp32" else BF16
         return max(computed, FLOAT16) if dtype == "float16" else computed
 
@@ -153,9 +146,8 @@ def verify(
                 yield (row, placed), placed.region
 
         encoder, pooling = checkpoint.model.encoder, options.pooling
-        computed = region_vectors(
-            stored_rows(), genome, encoder, pooling, compute, whole=options.whole
-        )
+        whole = options.regions.whole
+        computed = region_vectors(stored_rows(), genome, encoder, pooling, compute, whole=whole)
         comparison = _Comparison(options)
         with progress(n, "rows", "verify") as bar:
             for (row, placed), vectors in computed:
@@ -193,16 +185,16 @@ def _contigs(stored: StoredEmbeddings, genome: Genome) -> Check:
     if not different:
         n = len(recorded)
         return Check("contigs", True, f"MD5 of {n} contig{'s' * (n != 1)} of {genome.path.name}")
-    said = [
+    reasons = [
         f"{contig} {'has another sequence' if contig in known else 'is missing'}"
         for contig in different[:_MOST_EXAMPLES]
     ]
-    more = len(different) - len(said)
+    n_others = len(different) - len(reasons)
     return Check(
         "contigs",
         False,
-        f"{genome.path.name} is not what was read ({facts.get('file')}): {', '.join(said)}"
-        + (f" and {more} more" if more else ""),
+        f"{genome.path.name} is not what was read ({facts.get('file')}): {', '.join(reasons)}"
+        + (f" and {n_others} more" if n_others else ""),
     )
 
 
@@ -217,12 +209,12 @@ class _Comparison:
 
     def add(self, row: StoredRow, item: Placed, vectors: RegionVectors | None) -> None:
         """Compare one row."""
-        said = self._difference(row, item, vectors)
-        if said:
+        difference = self._difference(row, item, vectors)
+        if difference:
             self._different += 1
             if len(self._examples) < _MOST_EXAMPLES:
-                where = item.row.interval.label(self._options.regions.stranded)
-                self._examples.append(f"row {row.index} ({where}): {said}")
+                label = item.interval.label(self._options.regions.stranded)
+                self._examples.append(f"row {row.index} ({label}): {difference}")
 
     def _difference(self, row: StoredRow, item: Placed, vectors: RegionVectors | None) -> str:
         if row.status != item.status:
@@ -247,20 +239,19 @@ class _Comparison:
 
     def _now(self, vectors: RegionVectors) -> dict[str, Any]:
         first, *others = self._options.kinds
-        found: dict[str, Any] = {"X": vectors.pooled[first]}
-        found |= {f"obsm/{kind}": vectors.pooled[kind] for kind in others}
+        arrays: dict[str, Any] = {"X": vectors.pooled[first]}
+        arrays |= {f"obsm/{kind}": vectors.pooled[kind] for kind in others}
         if self._options.pooling.bins:
-            found["obsm/bins"] = vectors.bins
+            arrays["obsm/bins"] = vectors.bins
         if vectors.per_base is not None:
-            found["uns/per_base"] = vectors.per_base
-        return found
+            arrays["uns/per_base"] = vectors.per_base
+        return arrays
 
     def check(self, n: int, of: int) -> Check:
-        """What came out."""
-        measured, tolerance = self._largest
-        if not self._different:
-            said = f"{n} of {of} rows computed again are the same"
-            return Check("rows", True, said, measured, tolerance)
-        examples = "; ".join(self._examples) + ("; ..." * (self._different > len(self._examples)))
-        said = f"{self._different} of {n} rows differ: {examples}"
-        return Check("rows", False, said, measured, tolerance)
+        """Return the check of ``n`` rows out of all."""
+        if self._different:
+            ellipsis = "; ..." * (self._different > len(self._examples))
+            result = f"{self._different} of {n} rows differ: {'; '.join(self._examples)}{ellipsis}"
+        else:
+            result = f"{n} of {of} rows computed again are the same"
+        return Check("rows", not self._different, result, *self._largest)

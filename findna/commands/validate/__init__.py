@@ -12,6 +12,7 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from findna.commands.validate.labelled import check_labelled
@@ -51,7 +52,7 @@ def kind_of_input(path: Path) -> str:
         with open_input(path) as file:
             head = file.read(_HEAD)
     except (EOFError, zlib.error, gzip.BadGzipFile):
-        head = b""  # said when it is read
+        head = b""  # reported when it is read
     if head.startswith((b"##fileformat=VCF", b"BCF")) or suffix(path) in (".vcf", ".bcf"):
         return VARIANTS
     if suffix(path) in BED:
@@ -62,7 +63,7 @@ def kind_of_input(path: Path) -> str:
 
 @contextmanager
 def _as_file(path: Path) -> Iterator[Path]:
-    """A file that can be opened twice: the path, or a copy of what a pipe holds."""
+    """Give a file that can be opened twice: the path, or a copy of what a pipe holds."""
     if not is_stdin(path) and (path.is_dir() or path.is_file() or not path.exists()):
         yield path
         return
@@ -94,44 +95,42 @@ def validate(
         BED, VCF or BCF, or a labelled set; ``-`` is standard input. None: every record of the
         FASTA is a region.
     options : RegionOptions
-        Which sequence is read of a row. Of variants only ``window`` counts, of labelled intervals
-        only ``stranded``.
+        Sequence to read of a row. Of variants only ``window`` counts, of labelled intervals
+        ``stranded`` and ``window``.
     labelled : bool
         The set has labels, whatever it looks like.
     kind, label_column
         Of a labelled set, see `findna.labelled.sets.read_labelled`.
-    model : str, optional
-        Measure how fast this model is, to estimate what a run would take; None leaves torch alone.
-    device : str
-        Where to measure.
+    model, device : str, optional
+        Measure how fast this model is there, to estimate what a run would take; no model leaves
+        torch alone.
 
     Raises
     ------
     FindnaError
-        The FASTA cannot be read, or the model not be loaded. What is wrong with ``path`` is in
-        the report instead.
+        The FASTA cannot be read, or the model not be loaded. Faults of ``path`` are in the report
+        instead.
     """
     if path is None:
         if genome is None:
             raise RegionError("nothing to validate; give GENOME, a file of regions, or both")
-        source = Input(genome, genome.path, str(genome.path))
-        rows = RegionSource.records(genome).rows()
-        return check_regions(source, genome, rows, options, model, device)
+        source = Input(genome, genome.path, str(genome.path), model, device)
+        return check_regions(source, genome, RegionSource.records(genome).rows(), options)
     name = display_name(path)
     with _as_file(path) as file:
-        source = Input(genome, file, name)
+        source = Input(genome, file, name, model, device)
         content = LABELLED if labelled else kind_of_input(file)
         default = RegionOptions()
         for option in _OPTIONS.keys() - _COUNT[content]:
             if getattr(options, option) != getattr(default, option):
                 raise ConfigError(f"{_OPTIONS[option]} is for regions; {name} holds {content}")
         if content == LABELLED:
-            return check_labelled(source, kind, label_column, options, model, device)
+            return check_labelled(source, kind, label_column, options)
         if genome is None:
             raise RegionError(
                 f"{name}: holds {content}; give GENOME before it, the FASTA they are of"
             )
         if content == VARIANTS:
-            return check_variants(source, genome, options.window, model, device)
-        rows = read_bed(file, name, on_malformed=source.malformed)
-        return check_regions(source, genome, rows, options, model, device)
+            return check_variants(source, genome, options.window)
+        rows = read_bed(file, name, on_malformed=partial(source.problem, "malformed"))
+        return check_regions(source, genome, rows, options)

@@ -7,6 +7,7 @@ import numpy as np
 from findna.commands.validate.report import LABELLED, Report
 from findna.commands.validate.rows import Input, Sample
 from findna.errors import FindnaError, LabelError
+from findna.genome.batching import Sequences
 from findna.genome.encoding import N, Tokens
 from findna.genome.regions import OK, RegionOptions
 from findna.labelled.rows import RowOptions
@@ -14,27 +15,18 @@ from findna.labelled.sets import CLASSES, check_trainable, labelled_set, read_ro
 
 
 def check_labelled(
-    source: Input,
-    kind: str,
-    label_column: str | None,
-    options: RegionOptions,
-    model: str | None,
-    device: str,
+    source: Input, kind: str, label_column: str | None, options: RegionOptions
 ) -> Report:
     """Read a labelled set, held whole as in training, and return the report.
 
-    ``model`` is what to estimate; of ``options``, ``stranded`` and ``window`` count.
+    Of ``options``, ``stranded`` and ``window`` count.
     """
     report = source.report
     report.kind = LABELLED
-
-    def on_problem(status: str, error: FindnaError) -> None:
-        report.problem(status, source.message(error))
-
     try:
-        how = RowOptions(label_column, options.stranded, options.window, on_problem)
+        how = RowOptions(label_column, options.stranded, options.window, source.problem)
         raw, kind = read_rows(source.path, source.genome, how, kind=kind)
-        data = labelled_set(raw, source.name, kind, on_problem=on_problem)
+        data = labelled_set(raw, source.name, kind, on_problem=source.problem)
     except FindnaError as error:
         report.incomplete = source.message(error)
         return report
@@ -56,14 +48,6 @@ def check_labelled(
         check_trainable(data)
     except LabelError as error:
         report.untrainable = source.message(error)
-    if model is not None:
-        from findna.commands.estimate import estimate_embed
-        from findna.genome.batching import Sequences
-        from findna.model.devices import Compute
-
-        sequences = Sequences(sample.items)
-        regions = [region for _, region in sequences.rows() if region is not None]
-        report.estimate = estimate_embed(
-            regions, sequences, report.lengths.total, model, Compute.on(device)
-        )
+    sequences = Sequences(sample.items)
+    source.estimate_embed([region for _, region in sequences.rows() if region], sequences)
     return report

@@ -18,14 +18,9 @@ _PIECE = 1 << 22  # bp that are read at a time
 
 
 def check_regions(
-    source: Input,
-    genome: Genome,
-    rows: Iterable[BedRow],
-    options: RegionOptions,
-    model: str | None,
-    device: str,
+    source: Input, genome: Genome, rows: Iterable[BedRow], options: RegionOptions
 ) -> Report:
-    """Read every row of a BED file, and return the report; ``model`` is what to estimate."""
+    """Read every row of a BED file, and return the report."""
     report = source.report
     sample = Sample[Region]()
     n_columns = 0
@@ -49,13 +44,7 @@ def check_regions(
             report.contigs[placed.region.chrom] = None
             report.sequence(len(placed.region), _count_n(genome, placed.region))
             sample.add(placed.region)
-    if model is not None and sample.items:
-        from findna.commands.estimate import estimate_embed
-        from findna.model.devices import Compute
-
-        report.estimate = estimate_embed(
-            sample.items, genome, report.lengths.total, model, Compute.on(device)
-        )
+    source.estimate_embed(sample.items, genome)
     return source.finish()
 
 

@@ -1,9 +1,9 @@
-"""What is known of an input once it was read: the report of ``findna validate``."""
+"""The report of ``findna validate``."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from findna import __version__
@@ -31,7 +31,7 @@ _MOST_NAMES = 1_000  # of unknown contigs that are compared with the known ones
 
 @dataclass(frozen=True)
 class Bin:
-    """How many rows have a length from ``first`` to ``last``, bp."""
+    """Number of rows with a length from ``first`` to ``last``, bp."""
 
     first: int
     last: int
@@ -76,29 +76,28 @@ class Duplicates:
     Parameters
     ----------
     rows : int
-        How many; the first of each group is not counted.
+        Their number; the first of each group is not counted.
     conflicts : int
         Groups whose rows have different labels.
     compared : int
         Rows that were compared; at most MOST_COMPARED.
-    examples, conflict_examples : list of str
     """
 
-    rows: int
-    conflicts: int
-    compared: int
-    examples: list[str]
-    conflict_examples: list[str]
+    rows: int = 0
+    conflicts: int = 0
+    compared: int = 0
+    examples: list[str] = field(default_factory=list)
+    conflict_examples: list[str] = field(default_factory=list)
 
     @property
     def limited(self) -> bool:
-        """Return whether later rows were not compared."""
+        """True if later rows were not compared."""
         return self.compared == MOST_COMPARED
 
 
 @dataclass
 class Report:
-    """What was found in an input.
+    """Report on an input.
 
     Parameters
     ----------
@@ -146,7 +145,7 @@ class Report:
     classes: Counter[str] = field(default_factory=Counter)
     labels: str = ""
     untrainable: str = ""
-    duplicates: Duplicates = field(default_factory=lambda: Duplicates(0, 0, 0, [], []))
+    duplicates: Duplicates = field(default_factory=Duplicates)
     estimate: Estimate | None = None
 
     def readable(self) -> None:
@@ -179,17 +178,17 @@ class Report:
 
     @property
     def bad(self) -> int:
-        """Return the number of rows that cannot be read."""
+        """Number of rows that cannot be read."""
         return self.rows - self.statuses[OK]
 
     @property
     def stops(self) -> bool:
-        """Return whether a run would stop."""
+        """True if a run would stop."""
         return bool(self.bad or self.incomplete or self.untrainable)
 
     @property
     def verdict(self) -> str:
-        """Return one line: what a run would do."""
+        """One line about what a run would do."""
         command = {REGIONS: "a run", VARIANTS: "findna variants", LABELLED: "findna finetune"}
         rows = {REGIONS: "regions", VARIANTS: "records", LABELLED: "sequences"}[self.kind]
         begin = f"{command[self.kind]} would"
@@ -245,7 +244,7 @@ class Report:
                 "examples": duplicates.examples,
             },
             "sorted": self.in_order if self.kind != LABELLED else None,
-            "estimate": None if self.estimate is None else self.estimate.facts(),
+            "estimate": None if self.estimate is None else asdict(self.estimate),
             "stops": self.stops,
             "verdict": self.verdict,
         }

@@ -19,7 +19,10 @@ from findna.commands.validate.report import (
     Report,
 )
 from findna.errors import FindnaError
+from findna.genome.batching import SequenceSource
 from findna.genome.fasta import Genome
+from findna.genome.windows import Region
+from findna.variants.haplotypes import Strands
 
 MOST_SAMPLED = 200
 """Rows that an estimate is made with."""
@@ -28,7 +31,7 @@ Item = TypeVar("Item")
 
 
 class Digests:
-    """Finds rows that are the same by 64-bit digests: 16 bytes per row."""
+    """64-bit digests of rows, which find those that are the same; 16 bytes per row."""
 
     def __init__(self) -> None:
         self._digests, self._lines = array("Q"), array("Q")
@@ -73,7 +76,7 @@ class Digests:
 
 
 class Sample(Generic[Item]):
-    """Some of many items, each as likely as any other, in their order; the same at every run."""
+    """A few of many items, each as likely as any other, in order; the same at every run."""
 
     def __init__(self) -> None:
         self._rng = Random(0)
@@ -95,7 +98,7 @@ class Sample(Generic[Item]):
 
 
 class Order:
-    """Whether rows are sorted by start, and every contig is one block."""
+    """The order of rows; ``kept`` while they are sorted by start and every contig is one block."""
 
     def __init__(self) -> None:
         self.kept = True
@@ -122,20 +125,27 @@ class Input:
     path : Path
         The file, or a copy of what a pipe held.
     name : str
-        What messages call it.
+        Name in messages.
+    model : str, optional
+        Model that is measured to estimate what a run would take.
+    device : str
+        Device to measure on.
     """
 
-    def __init__(self, genome: Genome | None, path: Path, name: str) -> None:
+    def __init__(
+        self, genome: Genome | None, path: Path, name: str, model: str | None, device: str
+    ) -> None:
         self.genome, self.path, self.name = genome, path, name
+        self.model, self._device = model, device
         self.digests, self.order = Digests(), Order()
         self.report = Report(REGIONS, name, "" if genome is None else str(genome.path))
 
-    def malformed(self, error: FindnaError) -> None:
-        """Count a line that is not what it should be."""
-        self.report.problem("malformed", self.message(error))
+    def problem(self, status: str, error: FindnaError) -> None:
+        """Count a row that cannot be read."""
+        self.report.problem(status, self.message(error))
 
     def message(self, error: FindnaError) -> str:
-        """Return what an error says, with the name that messages use."""
+        """Return the message of an error, with the name of the input in place of its path."""
         return str(error).replace(str(self.path), self.name)
 
     def readable(self, items: Iterable[Item]) -> Iterator[Item]:
@@ -148,6 +158,26 @@ class Input:
     def location(self, line: int) -> str:
         """Return the place of a line, as messages name it."""
         return f"{self.name}:{line}"
+
+    def estimate_embed(self, regions: Sequence[Region], source: SequenceSource) -> None:
+        """Estimate what embedding takes, from some regions."""
+        if self.model is None or not regions:
+            return
+        from findna.commands.estimate import estimate_embed
+        from findna.model.devices import Compute
+
+        total, compute = self.report.lengths.total, Compute.on(self._device)
+        self.report.estimate = estimate_embed(regions, source, total, self.model, compute)
+
+    def estimate_variants(self, windows: Sequence[list[Strands]]) -> None:
+        """Estimate what scoring takes, from the windows of some alleles."""
+        if self.model is None or not windows:
+            return
+        from findna.commands.estimate import estimate_variants
+        from findna.model.devices import Compute
+
+        total, compute = self.report.lengths.rows, Compute.on(self._device)
+        self.report.estimate = estimate_variants(windows, total, self.model, compute)
 
     def finish(self) -> Report:
         """Return the report, once all intervals or records were read."""

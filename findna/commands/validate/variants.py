@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -15,18 +16,16 @@ from findna.variants.haplotypes import Strands
 from findna.variants.vcf import VcfRecord, VcfSource
 
 
-def check_variants(
-    source: Input, genome: Genome, window: int | None, model: str | None, device: str
-) -> Report:
-    """Read every record of a VCF, and return the report; ``model`` is what to estimate."""
+def check_variants(source: Input, genome: Genome, window: int | None) -> Report:
+    """Read every record of a VCF, and return the report."""
     report = source.report
     report.kind = VARIANTS
     if window is None:
         window = WINDOW
-        if model is not None:
+        if source.model is not None:
             from findna.model.checkpoint import training_length
 
-            window = min(WINDOW, training_length(model))
+            window = min(WINDOW, training_length(source.model))
     examiner, sample = Examiner(genome, window), Sample[list[Strands]]()
     with VcfSource(source.path) as vcf:
         vcf.name = source.name
@@ -48,16 +47,10 @@ def check_variants(
                 reference = windows[0][0][0].tokens
                 report.sequence(len(reference), int(np.count_nonzero(reference == N)))
                 sample.add(windows)
-    if model is not None and sample.items:
-        from findna.commands.estimate import estimate_variants
-        from findna.model.devices import Compute
-
-        report.estimate = estimate_variants(
-            sample.items, report.lengths.rows, model, Compute.on(device)
-        )
+    source.estimate_variants(sample.items)
     return source.finish()
 
 
 def _records(vcf: VcfSource, source: Input) -> Iterator[VcfRecord]:
-    with vcf.open(on_malformed=source.malformed) as reader:
+    with vcf.open(on_malformed=partial(source.problem, "malformed")) as reader:
         yield from reader.records
