@@ -24,7 +24,7 @@ class Check:
     passed : bool or None
         None: it could not be checked here.
     said : str
-        What was looked at, or what is wrong.
+        Object of the check, or its fault; ``said`` in the JSON of a report.
     measured, tolerance : float, optional
         The number that decides, and the largest one that passes.
     """

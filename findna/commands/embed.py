@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any
 
 from findna.commands.rows import Output, RegionRun, Summary, TextOutput, run_rows
 from findna.errors import ConfigError, RegionError
@@ -178,26 +175,18 @@ def embed(
     return Summary(counts, time.monotonic() - started, weights)
 
 
-class ObsWriter(Protocol):
-    """A writer that takes rows as `EmbeddingWriter` does."""
-
-    def write(
-        self,
-        row: Mapping[str, Any],
-        pooled: Mapping[str, npt.NDArray[np.float32]] | None = None,
-        bins: npt.NDArray[np.float32] | None = None,
-        per_base: npt.NDArray[np.float16] | None = None,
-    ) -> None:
-        """Append one row; without vectors they are NaN."""
-        ...
-
-
 class EmbeddedRows:
-    """Rows to one HDF5 file, or to what stands for it in memory."""
+    """Rows to one HDF5 file, or to arrays in memory.
 
-    def __init__(self, writer: ObsWriter, run: EmbedRun) -> None:
+    Parameters
+    ----------
+    write : callable
+        Takes a row as `EmbeddingWriter.write` does.
+    """
+
+    def __init__(self, write: Callable[..., None], run: EmbedRun) -> None:
         self.counts = Counter[str](embedded=0, skipped=0)
-        self._writer, self._stranded, self._skip = writer, run.options.stranded, run.skip
+        self._write, self._stranded, self._skip = write, run.options.stranded, run.skip
 
     def begin(self, row: Placed | None) -> int:
         """Return 0: no line precedes the rows."""
@@ -209,11 +198,11 @@ class EmbeddedRows:
             if self._skip:
                 self.counts["skipped"] += 1
             else:
-                self._writer.write(obs_row(row, self._stranded, 0, 0))
+                self._write(obs_row(row, self._stranded, 0, 0))
             return
         self.counts["embedded"] += 1
         obs = obs_row(row, self._stranded, result.length, result.n_unknown)
-        self._writer.write(obs, result.pooled, result.bins, result.per_base)
+        self._write(obs, result.pooled, result.bins, result.per_base)
 
 
 class _Hdf5Output:
@@ -234,7 +223,7 @@ class _Hdf5Output:
     def part(self, path: Path) -> Iterator[EmbeddedRows]:
         """Open a file for some of the rows."""
         with EmbeddingWriter(path, **self._layout, metadata=self._metadata) as writer:
-            yield EmbeddedRows(writer, self._run)
+            yield EmbeddedRows(writer.write, self._run)
 
     def join(self, parts: Sequence[Path]) -> None:
         """Assemble the output from its parts."""

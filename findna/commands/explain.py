@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ExplainOutputs:
-    """Where the effects go; at least one is given.
+    """Outputs of the effects; at least one is given.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ class ExplainedRow:
 
 @dataclass(frozen=True)
 class Question:
-    """What is measured, and what is read around it.
+    """Quantity to measure, and the window to read around each region.
 
     Parameters
     ----------
@@ -330,7 +330,7 @@ def read_stretch(
         it is moved inside, and is all of a contig that is shorter. By default the window is the
         region.
     pad : bool
-        What lies past the end of the contig is N instead.
+        Fill what lies past the end of the contig with N instead.
     """
     start, end, longer = 0, len(region), len(region)
     window = region

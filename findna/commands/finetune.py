@@ -54,16 +54,14 @@ class Splits:
 
 @dataclass(frozen=True)
 class SplitOptions:
-    """How the sets of a run are read.
+    """Options of reading the sets of a run: those of `read_labelled`, and two more.
 
     Parameters
     ----------
-    kind, label_column, stranded, window
-        As in `findna.labelled.sets.read_labelled`.
     on_overlap : {"stop", "drop", "keep"}
-        What becomes of training sequences that also occur in another set, on either strand.
+        Treatment of training sequences that also occur in another set, on either strand.
     seed : int
-        Decides what is held out where there is no validation set.
+        Decides what is held out if there is no validation set.
     """
 
     kind: str = "auto"
@@ -168,7 +166,7 @@ def _describe_set(data: LabelledSet) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class FineTuneOptions:
-    """What decides a task, beside data and model.
+    """Options that decide a task, beside data and model.
 
     Parameters
     ----------

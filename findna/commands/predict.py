@@ -73,8 +73,7 @@ def predict(
     tasks : sequence of str or Task
         Names or folders; or loaded ones.
     layout : PredictionFormat
-        What a row looks like; format, missing rows and flushing are those of ``output`` and
-        ``options``.
+        Form of a row; format, missing rows and flushing are those of ``output`` and ``options``.
 
     Raises
     ------

@@ -38,11 +38,10 @@ _SEQUENCE = ".sequence."  # and the process that reads it
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Where windows are drawn from, and what is measured on.
+    """Files that windows are drawn from, and that the model is measured on.
 
     Parameters
     ----------
-    fasta : Path
     regions, exclude : Path, optional
         BED files: draw windows only from these intervals, and never from those.
     heldout : sequence of str
@@ -61,7 +60,7 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """What a run writes, and what it may go on from or replace.
+    """The folder that a run writes, and what else it leaves.
 
     Parameters
     ----------
@@ -101,15 +100,26 @@ class TrainingRun:
             raise OutputError(
                 f"{self.folder}: holds a model but no {STATE} to resume from; name another"
             )
-        begun = self.resume and (self.state.exists() or _only_leftovers(self.folder))
+        begun = self.resume and (self.state.exists() or self._has_only_leftovers())
         check_model_folder(self.folder, self.force or begun)
         if begun:
-            _clear(self.folder)
+            for pattern in (f"{_SEQUENCE}*", ".*.tmp"):  # of a killed run
+                for path in self.folder.glob(pattern):
+                    path.unlink(missing_ok=True)
+
+    def _has_only_leftovers(self) -> bool:
+        """Return True if the folder holds only what a run writes before its first checkpoint."""
+        return self.folder.is_dir() and all(
+            path.name == METRICS or path.name.startswith(".") for path in self.folder.iterdir()
+        )
 
     def draw_report(self, settings: Mapping[str, Any] | None = None) -> None:
         """Draw the curves of the run, which has ended, if they are wanted.
 
-        ``settings`` are those of a run that failed; otherwise they are in the folder.
+        Parameters
+        ----------
+        settings : mapping, optional
+            Of a run that failed; otherwise they are in the folder.
         """
         if self.report is not None:
             logger.info("drawing %s", self.report)
@@ -119,12 +129,12 @@ class TrainingRun:
 def pretrain_genome(
     data: TrainingData, run: TrainingRun, config: PretrainConfig, device: str = "auto"
 ) -> str:
-    """Pretrain on the sequence of a FASTA file; returns the digest of the weights.
+    """Pretrain on the sequence of a FASTA file, and return the digest of the weights.
 
     Raises
     ------
     OutputError
-        The folder is not empty, and neither ``resume`` nor ``force`` applies.
+        The folder cannot be written, see `TrainingRun.prepare_folder`.
     CollapseError
         The run diverged or collapsed.
     """
@@ -152,17 +162,19 @@ def pretrain_genome(
             if include is not None or exclude is not None:
                 corpus = corpus.within(select(genome.contigs, include, exclude), genome)
             train, heldout = _split(corpus, data.heldout, min(config.lengths))
+            n = collective.size()
+            processes = f"{n} processes, each on " if n > 1 else ""
             provenance = {
                 "data": [_data_facts(data, train)],
                 "heldout": list(data.heldout),
-                "hardware": _processes() + describe(torch_device),
+                "hardware": processes + describe(torch_device),
                 "torch": torch.__version__.split("+")[0],
                 "note": _text(run.note),
                 "licence": _text(run.licence),
                 **probe_facts,
             }
             logger.info("%s bp to draw windows from", f"{train.n_bases:,}")
-            if collective.size() > 1:
+            if n > 1:
                 from_first((tokens, train.stretches, provenance))
                 torch.distributed.barrier()
             try:
@@ -222,7 +234,7 @@ def _split(corpus: Corpus, heldout: Sequence[str], shortest: int) -> tuple[Corpu
 
 
 def _data_facts(data: TrainingData, train: Corpus) -> dict[str, Any]:
-    """Return what config.json and the card say of the sequence."""
+    """Return the facts of the sequence, for config.json and the card."""
     lists = {"regions": data.regions, "exclude": data.exclude}
     return {
         "file": data.fasta.name,
@@ -234,36 +246,15 @@ def _data_facts(data: TrainingData, train: Corpus) -> dict[str, Any]:
     }
 
 
-def _processes() -> str:
-    """Return how many processes train together, if they are several."""
-    n = collective.size()
-    return f"{n} processes, each on " if n > 1 else ""
-
-
 def _probe(path: Path | None, genome: Genome) -> tuple[FrozenProbe | None, dict[str, Any]]:
-    """Return a probe on a labelled set, and what config.json says of it."""
+    """Return a probe on a labelled set, and the facts of it for config.json."""
     if path is None:
         return None, {}
     data = read_labelled(path, genome)
     probe = FrozenProbe(data)
     train, valid = probe.rows
-    return probe, {
-        "probe": {"file": path.name, "sha256": data.digest, "train": train, "valid": valid}
-    }
-
-
-def _only_leftovers(folder: Path) -> bool:
-    """Return whether a folder holds only what a run writes before its first checkpoint."""
-    return folder.is_dir() and all(
-        path.name == METRICS or path.name.startswith(".") for path in folder.iterdir()
-    )
-
-
-def _clear(folder: Path) -> None:
-    """Remove what a killed run left: the sequence it drew from, and files half written."""
-    for pattern in (f"{_SEQUENCE}*", ".*.tmp"):
-        for path in folder.glob(pattern):
-            path.unlink(missing_ok=True)
+    facts = {"file": path.name, "sha256": data.digest, "train": train, "valid": valid}
+    return probe, {"probe": facts}
 
 
 def _text(argument: str) -> str:

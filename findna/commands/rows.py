@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from shutil import copyfileobj
 from typing import BinaryIO, Generic, Protocol, TypeVar
@@ -127,9 +127,9 @@ class Rows(Generic[Row]):
     total : int, optional
         Their number; None of a stream, whose rows are read once.
     costs : callable
-        What each row costs, in their order: shards are balanced by it.
+        Costs of the rows, in their order: shards are balanced by them.
     unit : str
-        What the rows are called in a progress bar.
+        Name of the rows in a progress bar.
     """
 
     read: Callable[[], Iterator[Row]]
@@ -162,7 +162,7 @@ def run_rows(
     stage : callable
         Computes rows; none is left out or moved.
     facts : callable
-        What decides the content of the output; called for an output in parts only.
+        Gives what decides the content of the output; called for an output in parts only.
 
     Returns
     -------
@@ -215,14 +215,15 @@ def _fill(
     advance: Callable[[], object],
 ) -> Counts:
     """Write rows, after what precedes the first of all."""
-    remaining = iter(results)
-    first = next(remaining, None)
-    header_lines = writer.begin(first[0] if first else None) if begin else 0
-    n_rows = 0
-    for row, result in chain([first] if first else [], remaining):
+    n_rows = header_lines = 0
+    for row, result in results:
+        if begin and n_rows == 0:
+            header_lines = writer.begin(row)
         writer.write(row, result)
         n_rows += 1
         advance()
+    if begin and n_rows == 0:
+        header_lines = writer.begin(None)
     return {"rows": n_rows, "header_lines": header_lines, **writer.counts}
 
 

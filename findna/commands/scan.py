@@ -52,7 +52,7 @@ Span = tuple[str, int, int]
 
 @dataclass(frozen=True)
 class ScanOptions:
-    """How windows lie and are read.
+    """Layout and reading of windows.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class ScanOptions:
     strand : {"+", "-"}
         With ``-`` windows are read as their reverse complement.
     on_error : {"stop", "skip", "null"}
-        What to do with regions that cannot be read.
+        Treatment of regions that cannot be read.
     """
 
     window: int = 0
@@ -108,7 +108,7 @@ class ScanSummary(Summary):
 def windows(start: int, end: int, window: int, step: int) -> Iterator[tuple[int, int]]:
     """Yield windows inside [start, end), every ``step`` bp, and one flush with the end.
 
-    An interval that is shorter than a window is the only one.
+    An interval that is shorter than a window gives one window, which is as long.
     """
     last = max(end - window, start)
     for first in range(start, last, step):

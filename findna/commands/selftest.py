@@ -76,7 +76,7 @@ def selftest(device: str = "auto") -> Iterator[Check]:
     encoder = checkpoint.model.encoder
     sequences = _sequences()
     expected = _vectors(encoder, sequences, compute)
-    where = describe(target)
+    device_name = describe(target)
     n = f"{len(sequences)} sequences of {min(LENGTHS)} to {max(LENGTHS)} bp"
     yield _known_answer(checkpoint, compute)
     alone = _vectors(encoder, sequences, replace(compute, max_tokens=1))
@@ -93,13 +93,15 @@ def selftest(device: str = "auto") -> Iterator[Check]:
         "strands", largest(flipped, both), SAME_MACHINE, "--both-strands of each reverse complement"
     )
     rough = _vectors(encoder, sequences, replace(compute, precision="bf16"))
-    yield Check.within("precision", largest(rough, expected), BF16, f"bf16 beside fp32 on {where}")
+    yield Check.within(
+        "precision", largest(rough, expected), BF16, f"bf16 beside fp32 on {device_name}"
+    )
     if target.type == "cpu":
         yield Check("devices", None, "not done: no GPU is used here")
     else:
         on_cpu = _vectors(encoder, sequences, Compute(torch.device("cpu")))
         yield Check.within(
-            "devices", largest(expected, on_cpu), OTHER_MACHINE, f"{where} beside the CPU"
+            "devices", largest(expected, on_cpu), OTHER_MACHINE, f"{device_name} beside the CPU"
         )
 
 

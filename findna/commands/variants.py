@@ -58,7 +58,7 @@ class Scoring:
     tasks : sequence of str or Task
         Names or folders, or loaded ones.
     classes : sequence of str
-        Which of the classes of tasks with more than two to report; all by default.
+        Classes to report of tasks with more than two; all by default.
     window : int, optional
         Length of the windows, bp; by default WINDOW.
     strand : {"both", "+", "-"}
@@ -220,7 +220,7 @@ def variants(
     output : Destination
         ``vcf``, ``bcf`` or ``tsv``.
     ref_mismatch : {"stop", "null"}
-        What to do with records that do not fit the genome.
+        Treatment of records that do not fit the genome.
     embeddings : Path, optional
         HDF5 file to write as well: the mean vectors of both windows and their difference.
 
@@ -345,14 +345,8 @@ class _VariantRows:
             _write_vectors(self._vectors, row, effects)
 
 
-_VECTOR_COLUMNS = {
-    "chrom": "str",
-    "pos": "int",
-    "id": "str",
-    "ref": "str",
-    "alt": "str",
-    "class": "str",
-}
+_VECTOR_COLUMNS = dict.fromkeys(("chrom", "pos", "id", "ref", "alt", "class"), "str")
+_VECTOR_COLUMNS["pos"] = "int"
 """Columns of ``obs`` in a file of vectors: a row per allele."""
 
 

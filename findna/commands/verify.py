@@ -109,7 +109,7 @@ def verify(
     model : str, optional
         Name or folder of the weights; by default the name in the file.
     rows : int, optional
-        How many rows to compute again, spread evenly over the file; None is all of them.
+        Number of rows to compute again, spread evenly over the file; None is all of them.
 
     Raises
     ------

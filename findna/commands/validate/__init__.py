@@ -1,4 +1,4 @@
-"""What a run would do with some regions, variants or labelled sequences; no model is needed.
+"""Check regions, variants or labelled sequences as a run would read them; no model is needed.
 
 Everything that is wrong is counted, and the first of each kind shown, where a run stops at the
 first line it cannot read. Rows are read once, in order; what is kept of each is 16 bytes.

@@ -161,12 +161,12 @@ class Report:
         if reason and len(examples) < MOST_EXAMPLES:
             examples.append(" ".join(reason.split()))
 
-    def unknown_contig(self, chrom: str, where: str) -> None:
+    def unknown_contig(self, chrom: str, location: str) -> None:
         """Count a row on a contig that the FASTA does not hold; each contig is one example."""
         new = chrom not in self.unknown and len(self.unknown) < _MOST_NAMES
         if new:
             self.unknown[chrom] = None
-        self.problem("unknown_contig", f"{where}: {chrom}" if new else "")
+        self.problem("unknown_contig", f"{location}: {chrom}" if new else "")
 
     def sequence(self, length: int, n: int) -> None:
         """Count the sequence of a row and its N."""
