@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from findna.commands.rows import Output, RegionRun, Summary, TextOutput, run_rows
+from findna.commands.rows import Output, RegionRun, Summary, run_rows, text_output
 from findna.errors import ConfigError, RegionError
 from findna.genome.fasta import Genome
 from findna.genome.regions import Placed, RegionOptions, RegionSource
@@ -157,9 +157,9 @@ def embed(
     if as_table:
         dim, kinds, bins = checkpoint.config.dim, pooling.kinds, pooling.bins
         table = partial(EmbeddingTable, dim=dim, kinds=kinds, bins=bins, skip=run.skip)
-        sink = TextOutput(output.open_text, table)
+        sink = text_output(output.open_text, table)
     else:
-        sink = _Hdf5Output(output, run, dtype)
+        sink = _hdf5_output(output, run, dtype)
 
     def facts() -> Facts:
         others = {
@@ -205,27 +205,22 @@ class EmbeddedRows:
         self._write(obs, result.pooled, result.bins, result.per_base)
 
 
-class _Hdf5Output:
-    """HDF5, in one go or assembled from parts."""
-
-    def __init__(self, output: Destination, run: EmbedRun, dtype: str) -> None:
-        self._output, self._run = output, run
-        self._layout = run.layout(dtype)
-        self._metadata = run.metadata(output.command or None)
+def _hdf5_output(output: Destination, run: EmbedRun, dtype: str) -> Output[Placed, RegionVectors]:
+    """Return an output to HDF5, in one go or assembled from parts."""
+    metadata, layout = run.metadata(output.command or None), run.layout(dtype)
 
     @contextmanager
-    def whole(self) -> Iterator[EmbeddedRows]:
-        """Open the output itself; it appears when the block succeeds."""
-        with self._output.published() as path, self.part(path) as rows:
+    def whole() -> Iterator[EmbeddedRows]:
+        with output.published() as path, part(path) as rows:
             yield rows
 
     @contextmanager
-    def part(self, path: Path) -> Iterator[EmbeddedRows]:
-        """Open a file for some of the rows."""
-        with EmbeddingWriter(path, **self._layout, metadata=self._metadata) as writer:
-            yield EmbeddedRows(writer.write, self._run)
+    def part(path: Path) -> Iterator[EmbeddedRows]:
+        with EmbeddingWriter(path, **layout, metadata=metadata) as writer:
+            yield EmbeddedRows(writer.write, run)
 
-    def join(self, parts: Sequence[Path]) -> None:
-        """Assemble the output from its parts."""
-        with self._output.published() as path:
-            assemble(parts, path, self._metadata)
+    def join(parts: Sequence[Path]) -> None:
+        with output.published() as path:
+            assemble(parts, path, metadata)
+
+    return Output(whole, part, join)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import BinaryIO
 
-from findna.commands.rows import RegionRun, Summary, TextOutput, run_rows
+from findna.commands.rows import RegionRun, Summary, run_rows, text_output
 from findna.errors import ConfigError
 from findna.genome.fasta import Genome
 from findna.genome.regions import Placed, RegionOptions, RegionSource
@@ -106,7 +106,7 @@ def predict(
         }
         return run.facts("predict", {task.name: task.digest for task in loaded}, recorded)
 
-    sink = TextOutput(output.open_text, writer)
+    sink = text_output(output.open_text, writer)
     counts = run_rows("predict", run.rows(), run.calls, sink, output, facts)
     output.index(max(genome.contigs.values(), default=0))
     weights = {f"task {task.name}": task.digest for task in loaded}

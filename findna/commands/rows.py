@@ -73,47 +73,48 @@ class Writer(Protocol[RowIn, ResultIn]):
         ...
 
 
-class Output(Protocol[RowIn, ResultIn]):
-    """An output in one piece, or in parts that are joined."""
-
-    def whole(self) -> AbstractContextManager[Writer[RowIn, ResultIn]]:
-        """Open the output itself; it appears when the block succeeds."""
-        ...
-
-    def part(self, path: Path) -> AbstractContextManager[Writer[RowIn, ResultIn]]:
-        """Open a file for some of the rows."""
-        ...
-
-    def join(self, parts: Sequence[Path]) -> None:
-        """Write the output from the files of all its parts, in their order."""
-        ...
-
-
 @dataclass(frozen=True)
-class TextOutput(Generic[Row, Result]):
-    """Lines of text: how the output itself is opened, and the writer of an open file is made."""
+class Output(Generic[Row, Result]):
+    """An output in one piece, or in parts that are joined.
 
-    open_text: Callable[[], AbstractContextManager[BinaryIO]]
-    writer: Callable[[BinaryIO], Writer[Row, Result]]
+    Parameters
+    ----------
+    whole : callable
+        Opens the output itself; it appears when the block succeeds.
+    part : callable
+        Opens a file for some of the rows.
+    join : callable
+        Writes the output from the files of all its parts, in their order.
+    """
+
+    whole: Callable[[], AbstractContextManager[Writer[Row, Result]]]
+    part: Callable[[Path], AbstractContextManager[Writer[Row, Result]]]
+    join: Callable[[Sequence[Path]], None]
+
+
+def text_output(
+    open_text: Callable[[], AbstractContextManager[BinaryIO]],
+    writer: Callable[[BinaryIO], Writer[Row, Result]],
+) -> Output[Row, Result]:
+    """Return an output of lines of text, given what opens it and what writes to an open file."""
 
     @contextmanager
-    def whole(self) -> Iterator[Writer[Row, Result]]:
-        """Open the output itself; it appears when the block succeeds."""
-        with self.open_text() as file:
-            yield self.writer(file)
+    def whole() -> Iterator[Writer[Row, Result]]:
+        with open_text() as file:
+            yield writer(file)
 
     @contextmanager
-    def part(self, path: Path) -> Iterator[Writer[Row, Result]]:
-        """Open a file for some of the rows."""
+    def part(path: Path) -> Iterator[Writer[Row, Result]]:
         with path.open("wb") as file:
-            yield self.writer(file)
+            yield writer(file)
 
-    def join(self, parts: Sequence[Path]) -> None:
-        """Write the output from the files of all its parts, in their order."""
-        with self.open_text() as file:
+    def join(parts: Sequence[Path]) -> None:
+        with open_text() as file:
             for path in parts:
                 with path.open("rb") as part:
                     copyfileobj(part, file, _BLOCK)
+
+    return Output(whole, part, join)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from findna import __version__
-from findna.commands.rows import Rows, Summary, TextOutput, run_rows
+from findna.commands.rows import Rows, Summary, run_rows, text_output
 from findna.errors import ConfigError
 from findna.genome.fasta import Genome
 from findna.model.checkpoint import Checkpoint, load_checkpoint, training_length
@@ -285,7 +285,7 @@ def variants(
             return _VariantRows(text, len(fields), header, vector_writer)
 
         rows = Rows(lambda: run.records(reader), total, lambda: repeat(1, total or 0), "records")
-        sink = TextOutput(partial(open_vcf_output, output), writer)
+        sink = text_output(partial(open_vcf_output, output), writer)
         counts = run_rows("variants", rows, run.effects, sink, output, facts)
     if vectors is not None and vectors.shard is not None:
         first, last = rows.span(vectors.shard)

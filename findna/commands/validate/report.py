@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from findna import __version__
 from findna.genome.regions import OK
@@ -26,11 +27,13 @@ MOST_EXAMPLES = 3
 MALFORMED = ("malformed", "ragged", "not_text")
 """Statuses of rows that stop a run whatever it was told to do with rows it cannot read."""
 
+_EDGES = [step * 10**power for power in range(12) for step in (1, 2, 5)]
+"""First lengths of bins, bp."""
+
 _MOST_NAMES = 1_000  # of unknown contigs that are compared with the known ones
 
 
-@dataclass(frozen=True)
-class Bin:
+class Bin(NamedTuple):
     """Number of rows with a length from ``first`` to ``last``, bp."""
 
     first: int
@@ -40,7 +43,7 @@ class Bin:
 
 @dataclass
 class Lengths:
-    """Lengths of rows, bp, in bins that begin at 1, 2, 5, 10, 20, 50 ..."""
+    """Lengths of rows, bp, in bins."""
 
     rows: int = 0
     total: int = 0
@@ -54,19 +57,12 @@ class Lengths:
         self.longest = max(self.longest, length)
         self.rows += 1
         self.total += length
-        tens = 10 ** (len(str(length)) - 1)
-        step = length // tens
-        self._counts[tens * (5 if step >= 5 else 2 if step >= 2 else 1)] += 1
+        self._counts[bisect_right(_EDGES, length)] += 1
 
     def bins(self) -> list[Bin]:
         """Return the bins from the first with rows to the last."""
-        bins: list[Bin] = []
-        first = min(self._counts, default=0)
-        while self._counts and first <= max(self._counts):
-            after = first * 5 // 2 if str(first)[0] == "2" else first * 2
-            bins.append(Bin(first, after - 1, self._counts[first]))
-            first = after
-        return bins
+        numbers = range(min(self._counts, default=0), max(self._counts, default=-1) + 1)
+        return [Bin(_EDGES[i - 1], _EDGES[i] - 1, self._counts[i]) for i in numbers]
 
 
 @dataclass(frozen=True)
