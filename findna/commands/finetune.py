@@ -44,7 +44,7 @@ VALID_FRACTION = 0.2
 
 @dataclass(frozen=True)
 class Splits:
-    """Labelled sequences of a run; ``valid_from`` says where the validation set comes from."""
+    """Labelled sequences of a run; ``valid_from`` is the origin of the validation set."""
 
     train: LabelledSet
     valid: LabelledSet
