@@ -36,11 +36,6 @@ class EmbedRun(RegionRun):
     ----------
     for_hdf5 : bool
         Refuse rows that HDF5 cannot hold.
-
-    Raises
-    ------
-    FindnaError
-        The input cannot be used.
     """
 
     def __init__(

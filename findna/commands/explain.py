@@ -160,11 +160,6 @@ class ExplainRun(RegionRun):
         Name of what is measured.
     weights : str
         Name of what measures it.
-
-    Raises
-    ------
-    FindnaError
-        The input cannot be used.
     """
 
     def __init__(

@@ -27,13 +27,7 @@ FORMS = ("bed", "tsv", "jsonl")
 
 
 class PredictRun(RegionRun):
-    """Rows, and the loaded tasks that read them; a stream is checked row by row.
-
-    Raises
-    ------
-    FindnaError
-        The input cannot be used.
-    """
+    """Rows, and the loaded tasks that read them; a stream is checked row by row."""
 
     def __init__(
         self,
