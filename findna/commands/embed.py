@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -171,17 +171,11 @@ def embed(
 
 
 class EmbeddedRows:
-    """Rows to one HDF5 file, or to arrays in memory.
+    """Rows to one HDF5 file."""
 
-    Parameters
-    ----------
-    write : callable
-        Takes a row as `EmbeddingWriter.write` does.
-    """
-
-    def __init__(self, write: Callable[..., None], run: EmbedRun) -> None:
+    def __init__(self, writer: EmbeddingWriter, run: EmbedRun) -> None:
         self.counts = Counter[str](embedded=0, skipped=0)
-        self._write, self._stranded, self._skip = write, run.options.stranded, run.skip
+        self._writer, self._stranded, self._skip = writer, run.options.stranded, run.skip
 
     def begin(self, row: Placed | None) -> int:
         """Return 0: no line precedes the rows."""
@@ -193,11 +187,11 @@ class EmbeddedRows:
             if self._skip:
                 self.counts["skipped"] += 1
             else:
-                self._write(obs_row(row, self._stranded, 0, 0))
+                self._writer.write(obs_row(row, self._stranded, 0, 0))
             return
         self.counts["embedded"] += 1
         obs = obs_row(row, self._stranded, result.length, result.n_unknown)
-        self._write(obs, result.pooled, result.bins, result.per_base)
+        self._writer.write(obs, result.pooled, result.bins, result.per_base)
 
 
 def _hdf5_output(output: Destination, run: EmbedRun, dtype: str) -> Output[Placed, RegionVectors]:
@@ -212,7 +206,7 @@ def _hdf5_output(output: Destination, run: EmbedRun, dtype: str) -> Output[Place
     @contextmanager
     def part(path: Path) -> Iterator[EmbeddedRows]:
         with EmbeddingWriter(path, **layout, metadata=metadata) as writer:
-            yield EmbeddedRows(writer.write, run)
+            yield EmbeddedRows(writer, run)
 
     def join(parts: Sequence[Path]) -> None:
         with output.published() as path:
