@@ -165,7 +165,7 @@ def score_variants(
 
     def read(opened: tuple[ScoringRun, VcfReader]) -> Iterator[ScoredRecord]:
         run, reader = opened
-        names = [score.id for score in run.scorer.scores]
+        names = list(run.scorer.scores)
         for item, effects in run.effects(run.records(reader)):
             record = item.record
             yield ScoredRecord(

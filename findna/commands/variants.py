@@ -345,7 +345,7 @@ def variants(
             )
         where = f", windows of {run.window} bp"
         where += f" on haplotypes of {scoring.haplotype}" if scoring.haplotype else ""
-        fields = [InfoField(score.id, score.meaning + where) for score in run.scorer.scores]
+        fields = [InfoField(id_, text + where) for id_, text in run.scorer.scores.items()]
         header = annotated_header(
             reader.header, _added(reader.header, genome, fields, output.command)
         )

@@ -201,9 +201,9 @@ def task_rankings(scorer: Scorer, effects: Sequence[Effect]) -> list[Ranking]:
     """Return how far each output of a task moves."""
     columns = np.array([effect.values for effect in effects]).T
     return [
-        Ranking(f"{score.id}, absolute", "high", abs(column))
-        for score, column in zip(scorer.scores, columns, strict=True)
-        if score.id.endswith("_DELTA")
+        Ranking(f"{name}, absolute", "high", abs(column))
+        for name, column in zip(scorer.scores, columns, strict=True)
+        if name.endswith("_DELTA")
     ]
 
 
