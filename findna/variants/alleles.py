@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from findna.errors import VariantError
-from findna.genome.batching import SequenceSource
 from findna.genome.encoding import Tokens, decode, encode
 from findna.genome.fasta import Genome
 from findna.variants.haplotypes import Change, Edited, Strands, core, strand_windows, trim
@@ -203,15 +202,12 @@ class Examiner:
         """Return the windows of a change on each background, without repetition."""
         chrom = self.genome.resolve(name)
         assert chrom is not None  # problem() has checked it
+        own = core(change)
         distinct: dict[object, Strands] = {}
         for changes in backgrounds:
-            source: SequenceSource = self._blocks
-            length, placed = self.genome.contigs[chrom], change
-            if changes:
-                source = contig = Edited(self._blocks, length, changes)
-                own = core(change)
-                length, placed = contig.length, Change(contig.lifted(own.start), own.ref, own.alt)
-            strands = strand_windows(placed, source, chrom, length, self.window)
+            contig = Edited(self._blocks, self.genome.contigs[chrom], changes)
+            placed = Change(contig.lifted(own.start), own.ref, own.alt)
+            strands = strand_windows(placed, contig, chrom, contig.length, self.window)
             key = tuple((h.tokens.tobytes(), h.start, h.end) for pair in strands for h in pair)
             distinct.setdefault(key, strands)
         return list(distinct.values())

@@ -140,7 +140,7 @@ def _genotype(record: VcfRecord, column: int, location: str, sample: str) -> Gen
 
 
 OnMalformed = Callable[[VariantError], object]
-"""Receives the error of each record that cannot be read; the record is then left out."""
+"""Gets the error of each record that cannot be read; the record is then left out."""
 
 
 class VcfSource:
