@@ -166,7 +166,6 @@ class ScoringRun:
     """
 
     scoring: Scoring
-    ref_mismatch: str
     compute: Compute
     total: int | None
     examiner: Examiner
@@ -206,10 +205,10 @@ class ScoringRun:
         tasks = load_tasks(scoring.tasks)
         needs_model = bool(scoring.scores or vectors)
         window = _window(scoring, tasks, needs_model)
-        examiner = Examiner(genome, window)
+        examiner = Examiner(genome, window, ref_mismatch)
         sample, total = scoring.haplotype, None
         if not source.is_stream:
-            total = survey_alleles(source, examiner, ref_mismatch, defined, haplotype=sample)
+            total = survey_alleles(source, examiner, defined=defined, haplotype=sample)
         checkpoint = load_checkpoint(scoring.model) if needs_model else None
         scorer = Scorer(
             checkpoint,
@@ -222,7 +221,6 @@ class ScoringRun:
         )
         return cls(
             scoring,
-            ref_mismatch,
             compute,
             total,
             examiner,
@@ -253,7 +251,7 @@ class ScoringRun:
     def records(self, reader: VcfReader) -> Iterator[Examined]:
         """Yield the records of the opened source with the windows of their alleles."""
         examine = self.haplotypes.examine_all if self.haplotypes else examine_all
-        return examine(reader, self.examiner, self.ref_mismatch)
+        return examine(reader, self.examiner)
 
     def effects(
         self, records: Iterable[Examined]
@@ -347,7 +345,7 @@ def variants(
             )
         where = f", windows of {run.window} bp"
         where += f" on haplotypes of {scoring.haplotype}" if scoring.haplotype else ""
-        fields = [InfoField(score.id, score.meaning + where) for score in run.scorer.scores]
+        fields = [InfoField(id_, text + where) for id_, text in run.scorer.scores.items()]
         header = annotated_header(
             reader.header, _added(reader.header, genome, fields, output.command)
         )

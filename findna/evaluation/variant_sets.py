@@ -118,7 +118,7 @@ def read_variants(path: Path, genome: Genome, label: str, window: int) -> Labell
     contigs = {name: i for i, name in enumerate(genome.contigs)}
     examiner = Examiner(genome, window)
     with VcfSource(path) as source:
-        n_records = survey_alleles(source, examiner, "stop", remedy=SAME_ASSEMBLY)
+        n_records = survey_alleles(source, examiner, remedy=SAME_ASSEMBLY)
         with source.open() as reader:
             for record in reader.records:
                 given = _labels_of(record, label, path.name)

@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from findna.console import progress
 from findna.evaluation.baselines import STRENGTHS, random_model
 from findna.evaluation.variant_sets import Floats, Ints, LabelledVariants, Starts, distances
-from findna.genome.encoding import A, G, decode, encode
+from findna.genome.encoding import A, G, decode
 from findna.genome.fasta import Genome
 from findna.labelled.metrics import bootstrap, bootstrap_difference, measure
 from findna.labelled.sets import CLASSES
@@ -26,8 +26,8 @@ from findna.model.devices import Compute
 from findna.tasks.kmers import kmer_counts
 from findna.tasks.regression import Regression, Solver
 from findna.tasks.task import Task
-from findna.variants.alleles import Examined, Examiner
-from findna.variants.haplotypes import Change, trim
+from findna.variants.alleles import Examined, Examiner, change_of
+from findna.variants.haplotypes import trim
 from findna.variants.scores import SCORES, Effect, Scorer, scored
 
 TSS = "distance to TSS"
@@ -149,10 +149,7 @@ def plain_rankings(
     letters = [[decode(tokens) for tokens in pair] for pair in windows]
     cpg = [ref.count("CG") != alt.count("CG") for ref, alt in letters]
     gc = [(ref.count("G") + ref.count("C")) / len(ref) for ref, _ in letters]
-    changes = [
-        trim(Change(record.start, encode(record.ref), encode(record.alts[0])))
-        for record in data.records
-    ]
+    changes = [trim(change_of(record, record.alts[0])) for record in data.records]
     transversion = [
         len(change.ref) == len(change.alt) == 1
         and (change.ref[0] in _PURINES) != (change.alt[0] in _PURINES)
@@ -204,9 +201,9 @@ def task_rankings(scorer: Scorer, effects: Sequence[Effect]) -> list[Ranking]:
     """Return how far each output of a task moves."""
     columns = np.array([effect.values for effect in effects]).T
     return [
-        Ranking(f"{score.id}, absolute", "high", abs(column))
-        for score, column in zip(scorer.scores, columns, strict=True)
-        if score.id.endswith("_DELTA")
+        Ranking(f"{name}, absolute", "high", abs(column))
+        for name, column in zip(scorer.scores, columns, strict=True)
+        if name.endswith("_DELTA")
     ]
 
 
