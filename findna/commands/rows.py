@@ -225,12 +225,13 @@ def place_all(source: RegionSource, genome: Genome, options: RegionOptions) -> I
     n_columns = 0
     for row in source.rows():
         n_columns = n_columns or len(row.columns)
+        location = f"{source.name}:{row.number}"
         if len(row.columns) != n_columns:
-            raise RegionError(ragged(source.name, row, n_columns))
+            raise RegionError(ragged(location, len(row.columns), n_columns))
         placed = place(row, genome, options)
         if placed.region is None and options.on_error == "stop":
             raise RegionError(
-                f"{source.name}:{row.number}: {placed.reason}; --on-error null keeps such rows "
+                f"{location}: {placed.reason}; --on-error null keeps such rows "
                 "with missing values, skip leaves them out"
             )
         yield placed

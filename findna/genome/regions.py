@@ -391,13 +391,14 @@ def survey(
     """
     found = Survey()
     for row in source.rows():
+        location = f"{source.name}:{row.number}"
         if found.rows == 0:
             found.columns = len(row.columns)
         elif len(row.columns) != found.columns:
-            raise RegionError(ragged(source.name, row, found.columns))
+            raise RegionError(ragged(location, len(row.columns), found.columns))
         if utf8 and not all(map(is_text, row.columns)):
             raise RegionError(
-                f"{source.name}:{row.number}: not UTF-8 text, which HDF5 needs; convert it "
+                f"{location}: not UTF-8 text, which HDF5 needs; convert it "
                 "(iconv -t UTF-8) or write a table (-O tsv)"
             )
         placed = place(row, genome, options)
@@ -418,10 +419,10 @@ def survey(
     return found
 
 
-def ragged(name: str, row: BedRow, n_columns: int) -> str:
-    """What is said of a row with another number of columns than the first."""
+def ragged(location: str, n_columns: int, expected: int, of: str = "the first row") -> str:
+    """Return the message about a row with another number of columns than the first or a header."""
     return (
-        f"{name}:{row.number}: {len(row.columns)} columns, but the first row has {n_columns}; "
+        f"{location}: {n_columns} columns, but {of} has {expected}; "
         "every row must have the same number"
     )
 
