@@ -18,7 +18,7 @@ from typing import BinaryIO, Generic, Protocol, TypeVar
 from findna.console import progress
 from findna.errors import RegionError
 from findna.genome.fasta import Genome
-from findna.genome.regions import Placed, RegionOptions, RegionSource, place, ragged
+from findna.genome.regions import KEPT_OR_SKIPPED, Placed, RegionOptions, RegionSource, place
 from findna.outputs.destination import Destination
 from findna.outputs.shards import Facts, Shard, write_note
 from findna.outputs.unfinished import OUTPUT, Counts, Unfinished
@@ -222,18 +222,10 @@ def place_all(source: RegionSource, genome: Genome, options: RegionOptions) -> I
         A row has another number of columns than the first, or cannot be read and ``on_error`` is
         stop. Of a source that was surveyed before, neither happens.
     """
-    n_columns = 0
     for row in source.rows():
-        n_columns = n_columns or len(row.columns)
-        location = f"{source.name}:{row.number}"
-        if len(row.columns) != n_columns:
-            raise RegionError(ragged(location, len(row.columns), n_columns))
         placed = place(row, genome, options)
         if placed.region is None and options.on_error == "stop":
-            raise RegionError(
-                f"{location}: {placed.reason}; --on-error null keeps such rows "
-                "with missing values, skip leaves them out"
-            )
+            raise RegionError(f"{source.name}:{row.number}: {placed.reason}; {KEPT_OR_SKIPPED}")
         yield placed
 
 
