@@ -21,7 +21,7 @@ from findna.genome.fasta import Genome
 from findna.genome.regions import KEPT_OR_SKIPPED, Placed, RegionOptions, RegionSource, place
 from findna.outputs.destination import Destination
 from findna.outputs.shards import Facts, Shard, write_note
-from findna.outputs.unfinished import OUTPUT, Counts, Unfinished
+from findna.outputs.unfinished import OUTPUT, Counts, Unfinished, open_unfinished
 
 Row = TypeVar("Row")
 Result = TypeVar("Result")
@@ -161,8 +161,8 @@ def run_rows(
     with ExitStack() as stack:
         unfinished = None
         if destination.resume:
-            unfinished = stack.enter_context(Unfinished.of(destination, decides))
-        done = unfinished.rows if unfinished else 0
+            unfinished = stack.enter_context(open_unfinished(destination, decides))
+        done = unfinished.counts["rows"] if unfinished else 0
         bar = stack.enter_context(progress(n_rows, rows.unit, name, done))
         results = stage(islice(rows.read(), first + done, last))
         counts = _write(_counted(results, bar.update), output, unfinished, n_rows or 0)
@@ -193,7 +193,7 @@ def _write(
     for stretch in unfinished.stretches(results, total):
         counts: Counts = {}
         begin = not unfinished.files(OUTPUT)
-        with unfinished.part(stretch, counts) as folder, output.part(folder / OUTPUT) as writer:
+        with unfinished.part(counts) as folder, output.part(folder / OUTPUT) as writer:
             counts |= _fill(writer, stretch, begin)
     output.join(unfinished.files(OUTPUT))
     return unfinished.counts
