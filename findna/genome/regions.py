@@ -130,17 +130,12 @@ class RegionSource:
     Can be read more than once, unless it is a stream: `bed` copies a pipe to a temporary file
     first, `stream` reads it as it comes.
 
-    Parameters
+    Attributes
     ----------
     name : str
         Name of the source in messages.
-    read : callable
-        Reads the rows from the first on, at each call.
     path : Path, optional
-        File that they come from, if any.
-
-    Attributes
-    ----------
+        File that the rows come from, if any.
     is_stream : bool
         The rows can be read once only.
     headers : list of str
@@ -228,8 +223,8 @@ class RegionSource:
                     f"regions:{number}: {len(region)} values; give (chrom, start, end) or "
                     "(chrom, start, end, strand)"
                 )
-            strand = [".", 0, *region[3:], "."][:3] if stranded else []
-            rows.append(_memory_row(number, [*region[:3], *strand]))
+            optional = [".", 0, *region[3:], "."][:3] if stranded else []  # name, score, strand
+            rows.append(_memory_row(number, [*region[:3], *optional]))
         return cls("regions", lambda: iter(rows))
 
     @classmethod

@@ -60,9 +60,9 @@ def obs_row(item: Placed, stranded: bool, length: int, n_unknown: int) -> dict[s
     ``n_unknown`` is the number of N.
     """
     interval, columns = item.interval, item.columns
-    generated = {"name": interval.label(stranded), "strand": interval.strand}
     return {
-        **generated,
+        "name": interval.label(stranded),
+        "strand": interval.strand,
         **dict(zip(column_names(len(columns)), columns, strict=True)),
         "start": interval.start,
         "end": interval.end,
