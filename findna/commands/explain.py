@@ -29,10 +29,10 @@ from findna.model.devices import Compute
 from findna.outputs.destination import Destination
 from findna.outputs.files import check_output
 from findna.outputs.hdf5 import EffectWriter
-from findna.outputs.logos import MOST_BASES, LogoWriter, is_book, need_logos
+from findna.outputs.logos import MOST_BASES, Draw, is_book, need_logos, open_logos
 from findna.outputs.provenance import genome_facts, obs_columns, obs_row, origin
 from findna.outputs.results import Effects
-from findna.outputs.tracks import Segment, joined, need_bigwig, write_bedgraph, write_bigwig
+from findna.outputs.tracks import Segment, joined, need_bigwig, write_track
 from findna.tasks.task import Task, load_task
 from findna.variants.mutagenesis import Stretch, masked_effects, task_effects
 
@@ -353,7 +353,7 @@ def explain(
             )
             writers.append(_Hdf5Rows(stack.enter_context(writer), run.options))
         if outputs.plot is not None:
-            logos = LogoWriter(outputs.plot, target.quantity, outputs.force)
+            logos = open_logos(outputs.plot, target.quantity, outputs.force)
             writers.append(_Pictures(stack.enter_context(logos), target.quantity))
         importance = _Track()
         if outputs.track is not None:
@@ -365,7 +365,7 @@ def explain(
                 each.write(row, effects)
         if outputs.track is not None:
             headers = target.track_lines(question.context) if outputs.header else []
-            _write_track(outputs.track, importance, genome, headers)
+            write_track(outputs.track, joined(importance.segments()), genome.contigs, headers)
     if outputs.track is not None:
         outputs.track.index(max(genome.contigs.values(), default=0))
     return ExplainSummary(
@@ -461,8 +461,8 @@ class _Hdf5Rows:
 class _Pictures:
     """A picture per row."""
 
-    def __init__(self, logos: LogoWriter, quantity: str) -> None:
-        self._logos, self._quantity = logos, quantity
+    def __init__(self, draw: Draw, quantity: str) -> None:
+        self._draw, self._quantity = draw, quantity
 
     def write(self, row: ExplainedRow, result: Effects | None) -> None:
         """Draw one row, if it has effects and is not too long."""
@@ -476,7 +476,7 @@ class _Pictures:
             )
             return
         title = f"{_title(row.placed)}, {self._quantity} {result.value:.3g}"
-        self._logos.draw(title, letters, result.changes, result.importance)
+        self._draw(title, letters, result.changes, result.importance)
 
 
 def _title(item: Placed) -> str:
@@ -511,15 +511,3 @@ class _Track:
             means = np.bincount(inverse, values) / n
             for base, value in zip(bases.tolist(), means.tolist(), strict=True):
                 yield Segment(chrom, base, base + 1, value)
-
-
-def _write_track(
-    output: Destination, track: _Track, genome: Genome, headers: Sequence[str]
-) -> None:
-    segments = joined(track.segments())
-    if output.form == "bigwig":
-        with output.published() as path:
-            write_bigwig(path, segments, genome.contigs)
-        return
-    with output.open_text() as file:
-        write_bedgraph(file, segments, headers, output.is_live)

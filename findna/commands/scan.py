@@ -24,7 +24,7 @@ from findna.labelled.sets import REGRESSION
 from findna.model.devices import Compute
 from findna.model.inference import region_vectors
 from findna.outputs.destination import Destination
-from findna.outputs.tracks import Segment, joined, need_bigwig, write_bedgraph, write_bigwig
+from findna.outputs.tracks import Segment, joined, need_bigwig, write_track
 from findna.tasks.task import Task, load_task
 
 logger = logging.getLogger(__name__)
@@ -345,8 +345,7 @@ def scan(
     """
     started = time.monotonic()
     output.check([genome.path, regions.path if regions else None])
-    bigwig = output.form == "bigwig"
-    if bigwig:
+    if output.form == "bigwig":
         if header:
             raise ConfigError("--header is for bedGraph; bigWig has no header lines")
         need_bigwig()
@@ -365,13 +364,8 @@ def scan(
 
     with progress(run.bases, "bp", "scan") as bar:
         pieces = measured(track(counted(run.windows(bar.update))))
-        if bigwig:
-            with output.published() as path:
-                write_bigwig(path, pieces, genome.contigs)
-        else:
-            with output.open_text() as file:
-                headers = track_header(run.task, run.output, run.options) if header else []
-                write_bedgraph(file, pieces, headers, output.is_live)
+        headers = track_header(run.task, run.output, run.options) if header else []
+        write_track(output, pieces, genome.contigs, headers)
     output.index(max(genome.contigs.values(), default=0))
     return ScanSummary(
         run.bases,

@@ -304,7 +304,8 @@ def _read_table(lines: Lines, name: str, options: RowOptions, targets: Sequence[
     raw = RawRows(tuple(names[i] for i in labels))
     for where, record in records:
         try:
-            _check_width(record, names, where)
+            if len(record) != len(names):
+                raise LabelError(ragged(where, len(record), len(names), "the header"))
             tokens = parse_sequence(record[sequence], where)
         except LabelError as error:
             options.on_problem("malformed", error)
@@ -313,14 +314,6 @@ def _read_table(lines: Lines, name: str, options: RowOptions, targets: Sequence[
         raw.values.append(tuple(record[i].strip() for i in labels))
         raw.places.append(where)
     return raw
-
-
-def _check_width(record: Sequence[str], names: Sequence[str], where: str) -> None:
-    if len(record) != len(names):
-        raise LabelError(
-            f"{where}: {len(record)} columns, but the header has {len(names)}; "
-            "every row must have the same number"
-        )
 
 
 def _read_bed(
@@ -341,7 +334,8 @@ def _read_bed(
         if len(row.columns) == n:
             rows.append(row)
         else:
-            options.on_problem("ragged", LabelError(ragged(name, row, n)))
+            reason = ragged(f"{name}:{number}", len(row.columns), n)
+            options.on_problem("ragged", LabelError(reason))
     places = [f"{name}:{row.number}" for row in rows]
     n = len(rows[0].columns) if rows else 4
     names = column_names(n)
@@ -605,7 +599,8 @@ def _intervals(lines: Lines, name: str, on_problem: OnProblem) -> Iterator[tuple
     strand = _column(names, "strand", where) if _matches(names, "strand") else None
     for where, record in records:
         try:
-            _check_width(record, names, where)
+            if len(record) != len(names):
+                raise LabelError(ragged(where, len(record), len(names), "the header"))
             sign = record[strand].strip() if strand is not None else "."
             yield where, _interval([record[i] for i in (region, start, end)], sign, where)
         except (LabelError, RegionError) as error:

@@ -24,7 +24,7 @@ from pysam import bcftools
 from pysam.utils import SamtoolsError
 
 from findna.errors import ConfigError, RegionError, VariantError
-from findna.genome.text import BGZF_END, display_name, is_bgzf, is_stdin, numbered_lines, open_input
+from findna.genome.text import BGZF_END, display_name, is_bgzf, is_pipe, numbered_lines, open_input
 from findna.outputs.files import MISSING
 
 _COLUMNS = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
@@ -152,7 +152,7 @@ class VcfSource:
     def __init__(self, path: str | Path) -> None:
         self.name = display_name(path)
         self._from = path
-        self.is_stream = is_stdin(path) or (Path(path).exists() and not Path(path).is_file())
+        self.is_stream = is_pipe(path)
         self.path = None if self.is_stream else Path(path)
         self._text: IO[bytes] | None = None
 
