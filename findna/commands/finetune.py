@@ -14,16 +14,10 @@ import numpy as np
 
 from findna.errors import ConfigError, LabelError
 from findna.genome.fasta import Genome
+from findna.labelled.files import find_splits
 from findna.labelled.lengths import length_warning
 from findna.labelled.metrics import bootstrap, expected_calibration_error, measure, reliability
-from findna.labelled.sets import (
-    CLASSES,
-    REGRESSION,
-    LabelledSet,
-    check_trainable,
-    find_splits,
-    read_labelled,
-)
+from findna.labelled.sets import CLASSES, REGRESSION, LabelledSet, check_trainable, read_labelled
 from findna.labelled.splits import hold_out, overlap
 from findna.model.checkpoint import SHIPPED, Model, digest_of, load_checkpoint
 from findna.model.devices import Compute, describe
