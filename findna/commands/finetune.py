@@ -26,7 +26,7 @@ from findna.tasks.calibration import fit_temperature
 from findna.tasks.card import task_card
 from findna.tasks.features import Features, FeatureTable, Matrix
 from findna.tasks.full import fine_tune
-from findna.tasks.probe import Labels, Probe, Problem, Rows, fit_probe, logits_of, search_space
+from findna.tasks.probe import Labels, Probe, Problem, Rows, fit_probe, search_space
 from findna.tasks.recipe import FineTuneConfig
 from findna.tasks.task import TaskConfig, is_class_name, save_task, to_probabilities
 
@@ -268,7 +268,7 @@ def finetune(
         training |= {"best_epoch": tuned.epoch, "history": history}
         # measured with what is stored, by the code that predicts and as precisely
         table, labels, rows = _join(measured_sets, network, replace(compute, precision="fp32"))
-    logits = [logits_of(head, probe.features, table, part) for part in rows]
+    logits = [replace(probe, head=head).logits(table, part) for part in rows]
     temperature = fit_temperature(valid.labels, logits[0], train.kind)
     metrics, calibration = _measure(measured_sets, logits, train.kind, temperature, options.seed)
     named = options.mode == "full" or checkpoint.folder.parent == SHIPPED

@@ -106,9 +106,9 @@ def _stratified(
 
 
 def overlap(train: LabelledSet, test: LabelledSet) -> tuple[Rows, Rows]:
-    """Return the rows of ``test`` whose sequence, and those whose reverse complement, is in ``train``.
+    """Return the rows of ``test`` that ``train`` has too, and those it has only reversed.
 
-    A row with both is among the first alone.
+    Sequences must be equal; a reversed row is the reverse complement of a sequence of ``train``.
     """
     seen = {sequence.tobytes() for sequence in train.sequences}
     identical, reverse = [], []

@@ -26,17 +26,24 @@ _LARGEST_JSON = 1 << 20  # bytes
 Settings = TypeVar("Settings")
 
 
+def write_text(path: Path, text: str) -> None:
+    """Replace a text file in one step."""
+    with replaced(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
     """Replace a safetensors file in one step; equal tensors give equal bytes."""
+    contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
     with replaced(path) as temporary:
         temporary.touch()
         mode = temporary.stat().st_mode  # of an ordinary new file; safetensors makes it private
-        save_file({k: v.detach().contiguous() for k, v in tensors.items()}, temporary, metadata)
+        save_file(contiguous, temporary, metadata)
         temporary.chmod(mode)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file; its tensors stay mapped from the file, see `own_tensors`.
+    """Read a safetensors file, whose tensors stay mapped from it; see `own_tensors`.
 
     Raises
     ------
@@ -70,12 +77,7 @@ def read_settings(
 ) -> tuple[Settings, dict[str, Any]]:
     """Read a JSON file: the settings under one of its keys, and all that it holds.
 
-    Parameters
-    ----------
-    owner : str
-        Whose configuration it is, for messages: model or task.
-    kind : type
-        Dataclass of the settings.
+    ``owner`` is model or task, for messages; ``kind`` is the dataclass of the settings.
 
     Raises
     ------

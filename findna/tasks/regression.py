@@ -17,18 +17,9 @@ from findna.labelled.sets import MULTILABEL, REGRESSION
 
 @dataclass(frozen=True)
 class Solver:
-    """How regressions are fitted.
+    """Options of fitting: of a logistic regression all but ``ridge``, the solver of the other.
 
-    Parameters
-    ----------
-    max_iter : int
-        Iterations of a logistic regression.
-    tol : float
-        Gradient at which a logistic regression stops.
-    balanced : bool
-        Weight classes by the inverse of their frequency.
-    ridge : {"cholesky", "sparse_cg"}
-        Solver of ridge regression.
+    ``balanced`` weights classes by the inverse of their frequency.
     """
 
     max_iter: int = 1000
@@ -65,13 +56,7 @@ class Regression:
         self.models = [_model(target, kind, solver) for target in self.targets]
 
     def fit(self, regularisation: float) -> None:
-        """Fit every model.
-
-        Parameters
-        ----------
-        regularisation : float
-            ``C`` of logistic regressions, ``alpha`` of a ridge regression.
-        """
+        """Fit every model, by ``C`` of logistic regressions or ``alpha`` of a ridge regression."""
         for model, target in zip(self.models, self.targets, strict=True):
             if isinstance(model, Ridge):
                 model.set_params(alpha=regularisation)
