@@ -32,8 +32,9 @@ def read_fasta(lines: Lines, name: str, options: RowOptions) -> RawRows:
     """Read records whose first header decides where labels stand."""
     records = list(parse_sequences(fasta_records(lines, name), options.on_problem))
     raw = RawRows(("label",), [])
-    if records:
-        form, label_of = _label_form(records[0][1], options.label_column)
+    if not records:
+        return raw
+    form, label_of = _label_form(records[0][1], options.label_column)
     for place, header, tokens in records:
         label = label_of(header)
         if label is None:

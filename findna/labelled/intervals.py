@@ -38,9 +38,9 @@ def read_bed(
             rows.append(row)
         else:
             options.on_problem("ragged", LabelError(ragged(name, row, n)))
-    places = [f"{name}:{row.number}" for row in rows]
     names = column_names(len(rows[0].columns) if rows else 4)
-    indices = _bed_columns(names, options.label_column, places[0] if places else name)
+    first = f"{name}:{rows[0].number}" if rows else name
+    indices = _bed_columns(names, options.label_column, first)
     texts = [[row.columns[i].strip() for i in indices] for row in rows]
     values = [tuple("" if text == "." else text for text in columns) for columns in texts]
     if options.label_column is None and cut_names:
@@ -48,8 +48,8 @@ def read_bed(
         if len(n_bars) == 1 and n_bars != {0}:
             values = [(value.split("|")[0],) for (value,) in values]
     raw = RawRows(tuple(names[i] for i in indices), [])
-    for where, value, row in zip(places, values, rows, strict=True):
-        raw.rows.append(RawRow(where, value, interval=row))
+    for row, value in zip(rows, values, strict=True):
+        raw.rows.append(RawRow(f"{name}:{row.number}", value, interval=row))
     cut(raw, name, genome, options)
     return raw
 

@@ -1,6 +1,6 @@
-"""How well the length of a sequence alone predicts its label.
+"""Prediction of labels from the length of a sequence alone.
 
-If well, a model may have learned the length and nothing of the sequence: the lengths of regions
+If that works, a model may have learned the length and nothing of the sequence: the lengths of regions
 often depend on how the regions were drawn.
 """
 

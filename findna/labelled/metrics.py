@@ -16,7 +16,6 @@ import numpy.typing as npt
 from findna.labelled.sets import CLASSES, MULTILABEL, REGRESSION
 
 Floats = npt.NDArray[np.float64]
-
 Array = npt.NDArray[Any]
 
 METRICS: dict[str, tuple[str, ...]] = {
@@ -44,7 +43,7 @@ NAMES = {
 }
 """How metrics are written for people."""
 
-PRIMARY = {"classes": "auroc", "multilabel": "auroc", "regression": "r2"}
+PRIMARY = {CLASSES: "auroc", MULTILABEL: "auroc", REGRESSION: "r2"}
 """The measure by which choices are made and tables are sorted."""
 
 _CHUNK = 2_000_000  # values of a (resamples, rows) array held at a time
@@ -228,15 +227,16 @@ def _regression(
         middle = label.mean() if len(label) else 0.0  # sums of squares stay accurate
         label, guess = label - middle, guess - middle
         error = weights @ (label - guess) ** 2 / weights.sum(1)
-        if "r2" in values:
-            values["r2"].append(1 - error / _covariance(label, label, weights))
-        if "pearson" in values:
-            values["pearson"].append(_correlation(label, guess, weights))
-        if "spearman" in values:
-            ranks = _ranks(label, weights), _ranks(guess, weights)
-            values["spearman"].append(_correlation(*ranks, weights))
-        if "rmse" in values:
-            values["rmse"].append(np.sqrt(error))
+        for name, parts in values.items():
+            if name == "r2":
+                parts.append(1 - error / _covariance(label, label, weights))
+            elif name == "pearson":
+                parts.append(_correlation(label, guess, weights))
+            elif name == "spearman":
+                ranks = _ranks(label, weights), _ranks(guess, weights)
+                parts.append(_correlation(*ranks, weights))
+            else:
+                parts.append(np.sqrt(error))
     return {name: _mean_defined(np.stack(parts, 1)) for name, parts in values.items()}
 
 

@@ -22,17 +22,11 @@ OnProblem = Callable[[str, FindnaError], object]
 """Gets a status word and the reason of each row that cannot be read, which is then left out."""
 
 TABLE = (".csv", ".tsv")
-
 BED = (".bed", ".narrowpeak", ".broadpeak")
-
 FASTA = (".fa", ".fasta", ".fna", ".ffn")
-
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-
 IUPAC = b"ACGTUNRYSWKMBDHVacgtunryswkmbdhv"
-
 _LONGEST_SHOWN = 40  # letters of a value in a message
-
 _MOST_SHOWN = 8  # names in a message
 
 

@@ -36,11 +36,8 @@ from findna.labelled.rows import (
 )
 
 CLASSES, MULTILABEL, REGRESSION = "classes", "multilabel", "regression"
-
 KINDS = (CLASSES, MULTILABEL, REGRESSION)
-
 Rows = npt.NDArray[np.int64]
-
 _LARGEST = float(np.finfo(np.float32).max)
 
 

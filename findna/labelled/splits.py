@@ -12,9 +12,7 @@ from findna.genome.encoding import reverse_complement
 from findna.labelled.sets import CLASSES, MULTILABEL, REGRESSION, LabelledSet, Rows
 
 _FEW_CONTIGS = 12  # up to here every choice of contigs is tried
-
 _TRIES = 200  # choices of contigs that are tried where there are more
-
 _LEAST_SHARE = 0.25  # of the rows of a class asked for that either side must have
 
 

@@ -22,11 +22,8 @@ from findna.labelled.rows import (
 )
 
 _SEQUENCE_NAMES = ("sequence", "seq")
-
 _LABEL_NAMES = ("label", "labels", "target", "class")
-
 _INTERVAL_NAMES = ("region", "start", "end")
-
 _LONGEST_FIELD = 1 << 24  # letters; as the longest line
 
 
@@ -81,13 +78,7 @@ def _column(names: Sequence[str], wanted: str, place: str) -> int:
 
 
 def label_columns(names: Sequence[str], wanted: str, place: str) -> list[int]:
-    """Return indices of the columns in a comma-separated list; a name may hold a comma itself.
-
-    Raises
-    ------
-    LabelError
-        A column is missing, there twice, or named twice.
-    """
+    """Return indices of the columns in a comma-separated list; a name may hold a comma itself."""
     parts = [wanted] if _matches(names, wanted) else [part.strip() for part in wanted.split(",")]
     indices = [_column(names, part, place) for part in parts]
     if len(set(indices)) < len(indices):

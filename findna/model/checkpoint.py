@@ -33,9 +33,7 @@ from findna.model.heads import MaskedNucleotideHead
 from findna.settings import to_dict
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
-
 SHIPPED = Path(__file__).parents[1] / "shipped" / "models"
-
 DEFAULT_MODEL = "tiny"
 
 

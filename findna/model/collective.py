@@ -109,7 +109,6 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
 
 
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR")
-
 PATIENCE = timedelta(days=30)  # of a process that is done for the others
 
 

@@ -20,9 +20,7 @@ from findna.outputs.files import replaced
 from findna.settings import from_dict
 
 FORMAT = 1
-
 _LARGEST_JSON = 1 << 20  # bytes
-
 Settings = TypeVar("Settings")
 
 
@@ -43,13 +41,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, 
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file, whose tensors stay mapped from it; see `own_tensors`.
-
-    Raises
-    ------
-    CheckpointError
-        It is missing or not safetensors.
-    """
+    """Read a safetensors file, or raise CheckpointError; tensors stay mapped, see `own_tensors`."""
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError, MemoryError) as error:
@@ -59,12 +51,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def own_tensors(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """Return float32 copies of tensors, so that their file may change while they are used.
+    """Return finite float32 copies of tensors, or raise CheckpointError.
 
-    Raises
-    ------
-    CheckpointError
-        A value is not finite.
+    Unlike mapped ones they stay as they are when their file changes.
     """
     copies = {name: tensor.to(torch.float32, copy=True) for name, tensor in tensors.items()}
     if not all(bool(torch.isfinite(tensor).all()) for tensor in copies.values()):

@@ -25,7 +25,6 @@ from findna.outputs.results import RegionVectors
 
 Array = npt.NDArray[np.float32]
 Spans = npt.NDArray[np.float64]
-
 POOLINGS = ("mean", "max", "std", "cls", "center")
 CENTER_WIDTH = 64
 """Width of the middle that ``center`` averages, bp; all of a shorter region."""

@@ -240,7 +240,7 @@ def fine_tune(
                 step += 1
                 bar.update(len(rows))
         trained = replace(probe, head=head)
-        value = valid_score(encoder, trained, sequences, problem, compute)
+        value = _valid_score(encoder, trained, sequences, problem, compute)
         history.append({"epoch": epoch, "loss": total / len(train), "valid": value})
         logger.info("epoch %d: loss %.4f, validation %.4f", epoch, total / len(train), value)
         if value > best_score:
@@ -295,11 +295,10 @@ def _train_features(
     return x
 
 
-def valid_score(
+def _valid_score(
     encoder: Encoder, probe: Probe, sequences: list[Tokens], problem: Problem, compute: Compute
 ) -> float:
     """Return the score on validation rows, read by the code that predicts."""
-    encoder.eval()
     chosen = [sequences[row] for row in problem.valid]
     strands = 2 if probe.features.both_strands else 1
     table = FeatureTable(encoder, chosen, compute, strands=strands)

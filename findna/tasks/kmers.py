@@ -16,11 +16,8 @@ MAX_K = 12
 """Longest k-mer; a matrix has up to 4^k columns."""
 
 _CHUNK = 4_000_000  # bases counted at a time: bounds the memory in between
-
 _NO_BASE = 4
-
 _BASE: Tokens = np.full(256, _NO_BASE, dtype=np.uint8)
-
 _BASE[list(NUCLEOTIDES)] = range(4)  # A, C, G, T in alphabetical order
 
 

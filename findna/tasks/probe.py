@@ -31,9 +31,7 @@ from findna.tasks.regression import Regression, Solver
 from findna.tasks.task import to_probabilities
 
 logger = logging.getLogger(__name__)
-
 Rows = npt.NDArray[np.int64]
-
 Labels = npt.NDArray[Any]
 
 POOLINGS: tuple[tuple[tuple[str, ...], int], ...] = (
@@ -79,16 +77,9 @@ MOST_VALUES = 250_000_000
 class Problem:
     """Labels to learn, and the rows to learn them on.
 
-    Parameters
-    ----------
-    n_outputs : int
-        Number of classes, labels or targets.
-    labels : ndarray
-        Of all rows (`findna.labelled.sets.LabelledSet.labels`).
-    train, valid : ndarray, int64
-        Rows to train on, and rows by which choices are made.
-    balanced : bool
-        Weight classes by the inverse of their frequency in training.
+    ``labels`` has those of all rows (as `findna.labelled.sets.LabelledSet.labels`), ``n_outputs``
+    is the number of classes, labels or targets. Heads are fitted on rows ``train`` and chosen on
+    rows ``valid``; ``balanced`` weights classes by the inverse of their frequency in training.
     """
 
     kind: str

@@ -32,20 +32,10 @@ class Regression:
     """Regression of labels on features, for one regularisation after another.
 
     Each logistic regression starts from the weights of the one before, so fit a series from the
-    strongest regularisation to the weakest.
-
-    Parameters
-    ----------
-    features : ndarray or csr_matrix, shape (n, n_features)
-        Standardised.
-    labels : ndarray
-        Classes: (n,) indices, one logistic regression. Multilabel: (n, n_labels) of 0 and 1, one
-        logistic regression per label. Regression: (n, n_targets), one ridge regression.
-
-    Attributes
-    ----------
-    models : list
-        Fitted models of scikit-learn; a ``DummyClassifier`` where all labels are the same.
+    strongest regularisation to the weakest. Features are standardised, (n, n_features), dense or
+    sparse. ``models`` are those of scikit-learn: one logistic regression of classes, (n,) indices;
+    one per label of multilabel, (n, n_labels) of 0 and 1; one ridge regression of all targets,
+    (n, n_targets). A ``DummyClassifier`` stands in if all labels are the same.
     """
 
     def __init__(

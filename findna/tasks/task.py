@@ -39,11 +39,8 @@ from findna.settings import check
 from findna.tasks.features import MOST_BINS, POOLS, Features, Matrix
 
 TASK, HEAD, CARD, ENCODER = "task.json", "head.safetensors", "README.md", "encoder"
-
 SHIPPED = Path(__file__).parents[1] / "shipped" / "tasks"
-
 MODES = ("probe", "full")
-
 _MOST_CLASSES = 10_000
 
 
@@ -315,13 +312,7 @@ def find_task(task: str) -> Path:
 
 
 def read_task(folder: Path) -> tuple[TaskConfig, dict[str, Any]]:
-    """Read a folder's task.json: configuration and whole content.
-
-    Raises
-    ------
-    CheckpointError
-        It is not JSON, of a newer format, or holds impossible values.
-    """
+    """Read configuration and whole content of a folder's task.json; see `read_settings`."""
     return read_settings(folder / TASK, "task", "task", TaskConfig)
 
 
@@ -360,15 +351,7 @@ def load_task(task: str | Task) -> Task:
 
 
 def load_tasks(names: Sequence[str | Task]) -> list[Task]:
-    """Load tasks by name or folder, unless they are loaded.
-
-    Raises
-    ------
-    ConfigError
-        A task is named twice, or two tasks have the same name.
-    CheckpointError
-        One is missing or malformed.
-    """
+    """Load tasks as `load_task` does; raise ConfigError if two have the same name."""
     tasks = [load_task(name) for name in names]
     for i, task in enumerate(tasks):
         if task.name in (other.name for other in tasks[:i]):
