@@ -1,6 +1,6 @@
 """Prediction of labels from the length of a sequence alone.
 
-If that works, a model may have learned the length and nothing of the sequence: the lengths of regions
+If that works, a model may have learned the length and nothing of the sequence: lengths of regions
 often depend on how the regions were drawn.
 """
 

@@ -24,7 +24,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.preprocessing import StandardScaler
 
 from findna.labelled.metrics import PRIMARY, bootstrap_difference, measure
-from findna.labelled.sets import CLASSES, MULTILABEL, REGRESSION
+from findna.labelled.sets import MULTILABEL, REGRESSION
 from findna.model.heads import TaskHead
 from findna.tasks.features import Features, FeatureTable, Matrix
 from findna.tasks.regression import Regression, Solver
@@ -141,37 +141,28 @@ def _weights(
     regression: Regression, kind: str, n_outputs: int
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Return weight (n_outputs, n_features) and bias (n_outputs,) of a fitted regression."""
-    n_features = regression.features.shape[1]
     if kind == REGRESSION:
         (ridge,) = regression.models
         return np.reshape(ridge.coef_, (n_outputs, -1)), np.reshape(ridge.intercept_, -1)
-    if kind == CLASSES:
-        return _class_weights(regression.models[0], n_features, n_outputs)
-    weights, biases = [], []
-    for model in regression.models:
-        if isinstance(model, DummyClassifier):  # a label that never varies keeps its value
-            weights.append(np.zeros((1, n_features)))
-            biases.append(np.array([20.0 if model.classes_[0] else -20.0]))
-        else:
-            weights.append(model.coef_)
-            biases.append(model.intercept_)
-    return np.concatenate(weights), np.concatenate(biases)
-
-
-def _class_weights(
-    model: Any, n_features: int, n_outputs: int
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Return weight and bias of all classes; one that is not in training is never chosen."""
-    if isinstance(model, DummyClassifier):
-        weight, bias = np.zeros((1, n_features)), np.zeros(1)
-    else:
-        weight, bias = model.coef_, model.intercept_
-        if len(weight) == 1:  # one output for each of two classes here too: half the logit
-            weight, bias = np.concatenate((-weight, weight)) / 2, np.concatenate((-bias, bias)) / 2
-    every_weight = np.zeros((n_outputs, n_features))
-    every_bias = np.full(n_outputs, bias.min() - 20.0)
-    every_weight[model.classes_], every_bias[model.classes_] = weight, bias
-    return every_weight, every_bias
+    weight = np.zeros((n_outputs, regression.features.shape[1]))
+    bias = np.zeros(n_outputs)
+    if kind == MULTILABEL:
+        for label, model in enumerate(regression.models):
+            if isinstance(model, DummyClassifier):  # a label that never varies keeps its value
+                bias[label] = 20.0 if model.classes_[0] else -20.0
+            else:
+                weight[label], bias[label] = model.coef_[0], model.intercept_[0]
+        return weight, bias
+    (model,) = regression.models
+    if not isinstance(model, DummyClassifier):
+        coefficients, intercepts = model.coef_, model.intercept_
+        if len(coefficients) == 1:  # one output for each of two classes here too: half the logit
+            coefficients = np.concatenate((-coefficients, coefficients)) / 2
+            intercepts = np.concatenate((-intercepts, intercepts)) / 2
+        weight[model.classes_], bias[model.classes_] = coefficients, intercepts
+    absent = np.setdiff1d(np.arange(n_outputs), model.classes_)
+    bias[absent] = bias[model.classes_].min() - 20.0  # a class not in training is never chosen
+    return weight, bias
 
 
 def _targets(labels: Labels, kind: str, n_outputs: int) -> npt.NDArray[Any]:
