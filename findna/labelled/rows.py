@@ -30,7 +30,7 @@ _LONGEST_SHOWN = 40  # letters of a value in a message
 _MOST_SHOWN = 8  # names in a message
 
 
-@dataclass
+@dataclass(slots=True)
 class RawRow:
     """A row as it was read: its place (file:line) for messages, and one text per label column.
 

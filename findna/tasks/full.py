@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -150,17 +151,23 @@ def parameter_groups(
     return [group for group in groups if group["params"]]
 
 
-def _loss(
-    logits: Tensor, labels: Tensor, kind: str, weights: Tensor | None, spread: Tensor | None
-) -> Tensor:
-    if kind == CLASSES:
-        return F.cross_entropy(logits, labels, weights)
-    if kind == REGRESSION:
-        assert spread is not None
-        return ((logits - labels) / spread).square().mean()
-    if weights is not None:
-        weights = torch.where(labels > 0, weights[1], weights[0])
-    return F.binary_cross_entropy_with_logits(logits, labels, weights)
+def _loss_of(problem: Problem, device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return the loss of a problem, a function of outputs and labels."""
+    labels = problem.labels[problem.train]
+    if problem.kind == REGRESSION:
+        spread = torch.from_numpy(np.maximum(labels.std(0), 1e-6)).to(device)
+        return lambda values, targets: ((values - targets) / spread).square().mean()
+    weights: Tensor | None = None
+    if problem.balanced:
+        weights = _class_weights(labels, problem.kind, problem.n_outputs).to(device)
+    if problem.kind == CLASSES:
+        return lambda logits, classes: F.cross_entropy(logits, classes, weights)
+
+    def loss(logits: Tensor, present: Tensor) -> Tensor:
+        chosen = None if weights is None else torch.where(present > 0, weights[1], weights[0])
+        return F.binary_cross_entropy_with_logits(logits, present, chosen)
+
+    return loss
 
 
 def _class_weights(labels: Labels, kind: str, n_outputs: int) -> Tensor:
@@ -206,13 +213,8 @@ def fine_tune(
     for parameter in parameters:
         parameter.requires_grad_(True)
     optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.99))
-    labels, train, kind = problem.labels, problem.train, problem.kind
+    labels, train, loss_of = problem.labels, problem.train, _loss_of(problem, device)
     n_steps = config.epochs * len(_minibatches(sequences, train, config.batch_tokens, rng))
-    weights = spread = None
-    if problem.balanced and kind != REGRESSION:
-        weights = _class_weights(labels[train], kind, problem.n_outputs).to(device)
-    if kind == REGRESSION:
-        spread = torch.from_numpy(np.maximum(labels[train].std(0), 1e-6)).to(device)
     best_score = probe.valid_score
     history: list[dict[str, float]] = [{"epoch": 0, "valid": best_score}]
     best = FineTuned(copy.deepcopy(model).cpu(), copy.deepcopy(head).cpu(), 0, history)
@@ -220,10 +222,10 @@ def fine_tune(
     trained_score, trained_epoch = -np.inf, 0
     step = 0
     for epoch in range(1, config.epochs + 1):
-        groups_of_rows = _minibatches(sequences, train, config.batch_tokens, rng)
+        minibatches = _minibatches(sequences, train, config.batch_tokens, rng)
         total = 0.0
         with progress(len(train), "sequences", f"epoch {epoch}/{config.epochs}") as bar:
-            for rows in groups_of_rows:
+            for rows in minibatches:
                 lr = warmup_cosine(step, n_steps, config.lr, config.warmup)
                 for group in optimizer.param_groups:
                     group["lr"] = lr * group["scale"]
@@ -231,7 +233,7 @@ def fine_tune(
                 x = _train_features(encoder, chosen, features, rng, compute)  # (n, n_features)
                 x = F.dropout(x - head.mean, config.dropout) + head.mean
                 target = torch.from_numpy(labels[rows]).to(device)
-                loss = _loss(head(x), target, kind, weights, spread)
+                loss = loss_of(head(x), target)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]  # torch
                 nn.utils.clip_grad_norm_(parameters, config.clip)
@@ -240,7 +242,7 @@ def fine_tune(
                 step += 1
                 bar.update(len(rows))
         trained = replace(probe, head=head)
-        value = _valid_score(encoder, trained, sequences, problem, compute)
+        value = valid_score(encoder, trained, sequences, problem, compute)
         history.append({"epoch": epoch, "loss": total / len(train), "valid": value})
         logger.info("epoch %d: loss %.4f, validation %.4f", epoch, total / len(train), value)
         if value > best_score:
@@ -295,7 +297,7 @@ def _train_features(
     return x
 
 
-def _valid_score(
+def valid_score(
     encoder: Encoder, probe: Probe, sequences: list[Tokens], problem: Problem, compute: Compute
 ) -> float:
     """Return the score on validation rows, read by the code that predicts."""
