@@ -44,8 +44,9 @@ from findna.evaluation.baselines import kmer_regression
 from findna.genome.batching import Sequences
 from findna.genome.encoding import Tokens
 from findna.genome.fasta import Genome
+from findna.labelled.files import find_splits
 from findna.labelled.metrics import measure
-from findna.labelled.sets import CLASSES, LabelledSet, find_splits, read_labelled
+from findna.labelled.sets import CLASSES, LabelledSet, read_labelled
 from findna.labelled.splits import hold_out
 from findna.model.checkpoint import load_checkpoint
 from findna.model.devices import Compute, describe

@@ -1,6 +1,6 @@
 """Where the labelled sets of a benchmark suite lie.
 
-A set is a folder with splits as ``findna.labelled.sets.find_splits`` knows them. What validates is
+A set is a folder with splits as ``findna.labelled.files.find_splits`` knows them. What validates is
 decided by the splits there are: dev, or a part held out of train without it; a set with dev but
 no train is trained on dev, and starred wherever it is reported.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from findna.errors import ConfigError
-from findna.labelled.sets import find_splits
+from findna.labelled.files import find_splits
 
 GUE, GENOMIC_BENCHMARKS, MTCDNA, FOLDER = "gue", "genomic-benchmarks", "mtcdna", "folder"
 

@@ -51,7 +51,8 @@ def check_labelled(
         counts = np.bincount(data.labels, minlength=len(data.classes)).tolist()
         report.classes.update(dict(zip(data.classes, counts, strict=True)))
     report.duplicates = source.digests.duplicates(
-        lambda row: raw.places[row].replace(str(source.path), source.name), raw.values
+        lambda row: raw.rows[row].place.replace(str(source.path), source.name),
+        [row.values for row in raw.rows],
     )
     try:
         check_trainable(data)
