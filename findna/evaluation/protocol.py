@@ -48,7 +48,7 @@ _TRAIN_SHARE = 0.75
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """What decides the figures.
+    """Options that decide the figures.
 
     Parameters
     ----------

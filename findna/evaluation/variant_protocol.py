@@ -1,7 +1,4 @@
-"""Scores of a model and its tasks on the labelled variants of a folder.
-
-Scores of variants need no training: they are measured as they are.
-"""
+"""Scores of a model and its tasks, measured as they are on the labelled variants of a folder."""
 
 from __future__ import annotations
 
@@ -30,7 +27,7 @@ from findna.variants.alleles import WINDOW
 
 @dataclass(frozen=True)
 class VariantOptions:
-    """What decides the figures.
+    """Options that decide the figures.
 
     Parameters
     ----------

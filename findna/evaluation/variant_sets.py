@@ -67,15 +67,7 @@ class LabelledVariants:
 
 
 def find_variant_sets(data: Path, label: str) -> tuple[list[VariantSet], list[str]]:
-    """VCF and BCF files of a folder that define the label, and the other ones with the reason.
-
-    Returns
-    -------
-    sets : list of VariantSet
-        In the order of their names.
-    missing : list of str
-        Names and reasons.
-    """
+    """Return the VCF and BCF files of a folder that define the label, and why others do not."""
     sets, missing = [], []
     for path in sorted(data.iterdir()):
         if not path.name.lower().endswith(_SUFFIXES) or not path.is_file():
@@ -94,7 +86,7 @@ def find_variant_sets(data: Path, label: str) -> tuple[list[VariantSet], list[st
 
 
 def read_variants(path: Path, genome: Genome, label: str, window: int) -> LabelledVariants:
-    """Labelled alleles of a file.
+    """Read the labelled alleles of a file.
 
     A record may hold several labels, as of several tissues, and an allele may have several
     records: its label is the one that all of them give. Alleles of which they disagree are left
@@ -112,7 +104,7 @@ def read_variants(path: Path, genome: Genome, label: str, window: int) -> Labell
     VariantError
         The file is malformed, or does not fit the genome.
     """
-    said: dict[tuple[int, int, str, str], set[str]] = {}
+    labels_of: dict[tuple[int, int, str, str], set[str]] = {}
     records: dict[tuple[int, int, str, str], VcfRecord] = {}
     left_out = Counter[str]()
     contigs = {name: i for i, name in enumerate(genome.contigs)}
@@ -121,7 +113,7 @@ def read_variants(path: Path, genome: Genome, label: str, window: int) -> Labell
         n_records = survey_alleles(source, examiner, remedy=SAME_ASSEMBLY)
         with source.open() as reader:
             for record in reader.records:
-                given = _labels_of(record, label, path.name)
+                given = _labels(record, label, path.name)
                 reason = _unusable(record, given, examiner)
                 if reason is not None:
                     left_out[reason] += 1
@@ -130,28 +122,24 @@ def read_variants(path: Path, genome: Genome, label: str, window: int) -> Labell
                 assert chrom is not None  # the survey has checked it
                 (alt,) = record.alts
                 key = contigs[chrom], record.start, record.ref.upper(), alt.upper()
-                said.setdefault(key, set()).update(given)
+                labels_of.setdefault(key, set()).update(given)
                 records.setdefault(key, record)
-    kept = [key for key in sorted(said) if len(said[key]) == 1]
-    left_out["labels_disagree"] = len(said) - len(kept)
-    labels = np.array([said[key] == {"1"} for key in kept], np.int64)
+    kept = [key for key in sorted(labels_of) if len(labels_of[key]) == 1]
+    left_out["labels_disagree"] = len(labels_of) - len(kept)
+    counts = {reason: n for reason, n in left_out.items() if n}
+    labels = np.array([labels_of[key] == {"1"} for key in kept], np.int64)
     if len(np.unique(labels)) < 2:
         which = f"INFO/{label} is {labels[0]} of all" if kept else "no label of any"
         raise LabelError(
             f"{path.name}: {which} that can be used; 0 and 1 are both needed"
-            + "".join(f"; {n} {reason.replace('_', ' ')}" for reason, n in left_out.items() if n)
+            + "".join(f"; {n} {reason.replace('_', ' ')}" for reason, n in counts.items())
         )
-    return LabelledVariants(
-        [records[key] for key in kept],
-        labels,
-        np.array([key[:2] for key in kept], np.int64),
-        n_records,
-        {reason: n for reason, n in left_out.items() if n},
-    )
+    places = np.array([key[:2] for key in kept], np.int64)
+    return LabelledVariants([records[key] for key in kept], labels, places, n_records, counts)
 
 
-def _labels_of(record: VcfRecord, label: str, name: str) -> set[str]:
-    """Labels of a record, 0 or 1; those that are missing are none."""
+def _labels(record: VcfRecord, label: str, name: str) -> set[str]:
+    """Return the labels of a record, 0 or 1; those that are missing are none."""
     labels = set((info_value(record, label) or ".").split(",")) - {"."}
     wrong = sorted(labels - {"0", "1"})
     if wrong:
@@ -160,6 +148,7 @@ def _labels_of(record: VcfRecord, label: str, name: str) -> set[str]:
 
 
 def _unusable(record: VcfRecord, labels: Collection[str], examiner: Examiner) -> str | None:
+    """Return why a record cannot be used, in one word; None if it can."""
     if not labels:
         return "no_label"
     if len(record.alts) > 1:
@@ -169,7 +158,7 @@ def _unusable(record: VcfRecord, labels: Collection[str], examiner: Examiner) ->
 
 
 def read_starts(path: Path, genome: Genome) -> Starts:
-    """Starts of transcription: the 5' end of each BED row, on contigs of the genome.
+    """Read starts of transcription: the 5' end of each BED row, on contigs of the genome.
 
     Those past the end of a contig stay: a FASTA may hold less of it than the annotation.
 
@@ -178,23 +167,23 @@ def read_starts(path: Path, genome: Genome) -> Starts:
     RegionError
         A line is not BED, or no row is on a contig of the genome.
     """
-    found: dict[str, list[int]] = {}
+    starts: dict[str, list[int]] = {}
     unknown: dict[str, None] = {}
     for row in read_bed(path):
         chrom, interval = genome.resolve(row.interval.chrom), row.interval
         if chrom is not None:
             at = interval.end - 1 if interval.strand == "-" else interval.start
-            found.setdefault(chrom, []).append(at)
+            starts.setdefault(chrom, []).append(at)
         elif len(unknown) < _MOST_NAMES:
             unknown[interval.chrom] = None
-    if not found:
+    if not starts:
         reason = genome.unknown(*unknown) if unknown else "holds no rows"
         raise RegionError(f"{display_name(path)}: {reason}")
-    return {chrom: np.sort(np.array(at, np.int64)) for chrom, at in found.items()}
+    return {chrom: np.sort(np.array(at, np.int64)) for chrom, at in starts.items()}
 
 
 def distances(starts: Starts, contigs: Sequence[str], places: Ints) -> Floats:
-    """From each place to the nearest start on its contig, bp; shape (n,)."""
+    """Return the distance of each place to the nearest start on its contig, bp; shape (n,)."""
     result = np.full(len(places), _FAR)
     for number, chrom in enumerate(contigs):
         rows = np.flatnonzero(places[:, 0] == number)
