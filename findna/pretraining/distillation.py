@@ -63,14 +63,14 @@ class Network(Model):
         """
         n, length = windows.shape[:2]
         sizes = self.encoder.config
-        n_cls = sizes.n_cls
-        padding = (0, n_cls) if windows.dim() == 2 else (0, 0, 0, n_cls)
-        blank = BLANK if windows.dim() == 2 else 0
-        packed = F.pad(windows, padding, value=blank).flatten(0, 1)
+        if windows.dim() == 2:
+            padded = F.pad(windows, (0, sizes.n_cls), value=BLANK)
+        else:
+            padded = F.pad(windows, (0, 0, 0, sizes.n_cls))
         rotation = equal_windows(
-            n, length + n_cls, sizes.n_tracks, sizes.track_size, windows.device
+            n, padded.shape[1], sizes.n_tracks, sizes.track_size, windows.device
         )
-        hidden = self.encoder(packed, rotation).view(n, length + n_cls, -1)
+        hidden = self.encoder(padded.flatten(0, 1), rotation).view(n, padded.shape[1], -1)
         return hidden[:, :length], hidden[:, length:]
 
     def contrast_outputs(self, bases: Tensor, cls: Tensor) -> Tensor:
@@ -86,7 +86,7 @@ class Network(Model):
 
 
 class Views(NamedTuple):
-    """What the networks see of n windows, and what the student has to restore.
+    """Inputs of both networks for n windows, and the nucleotides that the student restores.
 
     ``student`` are token ids (n, length), uint8, or soft one-hot rows (n, length, 5); ``labels``
     and ``teacher`` are token ids. ``weight``, float (n, length), is what restoring a nucleotide
@@ -144,15 +144,11 @@ class SelfDistillation(nn.Module):
         return Views(inputs, labels, weight, teacher)
 
     def forward(self, views: Views, step: Views | None = None) -> Losses:
-        """Return the losses of a step's windows or, of some of them, their shares of these.
+        """Return the losses of a step's windows, or the shares of these of some of its rows.
 
-        Shares add up to what the step's windows have together, but that windows are only compared
-        (prototypes, balancing) with those that are seen at the same time, in whichever process.
-
-        Parameters
-        ----------
-        step : Views, optional
-            All of the step, if ``views`` are some of its rows.
+        If ``views`` are only rows of a step, ``step`` is all of it. Shares add up to the losses of
+        the step, but windows are only compared (prototypes, balancing) with those that are seen at
+        the same time, in whichever process.
         """
         config, step = self.config, step or views
         share = len(views.labels) / len(step.labels)
@@ -180,14 +176,10 @@ class SelfDistillation(nn.Module):
 
     @torch.no_grad()
     def _teacher_outputs(self, view: Tensor) -> tuple[Tensor, int]:
-        """Return the teacher's targets or, for InfoNCE, its unit vectors.
+        """Return the teacher's targets or, for InfoNCE, unit vectors, and the first own window.
 
-        Returns
-        -------
-        outputs : Tensor, shape (m, n, k), float32
-            Of the windows of all processes, with which targets are balanced.
-        first : int
-            Number of the first of this process's own windows.
+        Outputs, (m, n, k), float32, are those of the windows of all processes, with which targets
+        are balanced.
         """
         outputs, first = collective.gather(
             self.teacher.contrast_outputs(*self.teacher.encode(view)).transpose(0, 1)

@@ -25,7 +25,7 @@ from findna.model.encoder import n_parameters
 from findna.model.schedules import cosine, warmup_cosine
 from findna.pretraining.card import model_card
 from findna.pretraining.corpus import Corpus, Windows
-from findna.pretraining.distillation import Losses, compile_layers
+from findna.pretraining.distillation import compile_layers
 from findna.pretraining.guard import Guard
 from findna.pretraining.heldout import EncoderProbe, HeldOut, shown
 from findna.pretraining.history import METRICS, Metrics
@@ -34,6 +34,8 @@ from findna.pretraining.state import STATE, TrainingState
 from findna.settings import to_dict
 
 logger = logging.getLogger(__name__)
+
+_CPU = torch.device("cpu")
 
 _LOSSES = ("loss", "mnm", "contrast", "koleo")
 """Names of `Losses` in metrics.jsonl."""
@@ -47,9 +49,7 @@ def seeded_generator(device: torch.device, *key: object) -> torch.Generator:
 
 def step_length(config: PretrainConfig, step: int) -> int:
     """Return the window length of a step (bp); each occurs with equal chance."""
-    draw = torch.rand(
-        (), generator=seeded_generator(torch.device("cpu"), config.seed, "length", step)
-    )
+    draw = torch.rand((), generator=seeded_generator(_CPU, config.seed, "length", step))
     return config.lengths[int(draw.item() * len(config.lengths))]
 
 
@@ -59,28 +59,18 @@ def parts(n: int, accumulate: int) -> Iterator[slice]:
         yield collective.share(slice(i * n // accumulate, (i + 1) * n // accumulate))
 
 
-def _windows(config: PretrainConfig, corpus: Corpus, length: int, step: int) -> Windows:
-    """Draw the windows of a step; the same in all processes and on all devices."""
-    generator = seeded_generator(torch.device("cpu"), config.seed, "windows", step)
-    return corpus.draw(config.batch_tokens // length, length, config.sampling, generator)
-
-
 def _optimise(
     state: TrainingState, windows: Windows, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Take one optimiser step on a step's windows.
 
-    Returns
-    -------
-    losses : Tensor, shape (len(Losses._fields),), float32
-        This process's share of each of the `Losses`.
-    norm : Tensor, scalar
-        Of the gradients of all processes, before they were clipped.
+    Returned are this process's share of each of the `Losses`, (4,), float32, and the norm of the
+    gradients of all processes before they were clipped, a scalar.
     """
     config, model = state.model.config, state.model
     amp = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")
     views = model.views(windows, seeded_generator(device, config.seed, "step", state.step))
-    losses = torch.zeros(len(Losses._fields), device=device)
+    losses = torch.zeros(len(_LOSSES), device=device)
     for rows in parts(len(windows.tokens), config.accumulate):
         with amp:
             shares = model(views.rows(rows), views)
@@ -183,7 +173,10 @@ def pretrain(
             state.set_lr(lr)
 
             length = step_length(config, state.step)
-            windows = _windows(config, corpus, length, state.step)
+            # the same windows in all processes and on all devices
+            drawn = seeded_generator(_CPU, config.seed, "windows", state.step)
+            n_windows = config.batch_tokens // length
+            windows = corpus.draw(n_windows, length, config.sampling, drawn)
             losses, norm = _optimise(state, windows, device)
             state.model.update_teacher(momentum)
             state.step += 1
