@@ -88,7 +88,8 @@ def _primary_table(sets: Sequence[dict[str, Any]]) -> list[str]:
     methods = methods_of(sets)
     header = ["set", "metric", "train, valid, test", *_columns(methods)]
     header += [f"findna - {BASELINES[m]}" for m in methods[1:]]
-    rows, means = [], []
+    rows: list[list[str]] = []
+    means: list[list[Any]] = []
     for result in sets:
         metric = PRIMARY[result["kind"]]
         row = [_title(result), NAMES[metric], ", ".join(map(str, result["used"].values()))]
@@ -98,7 +99,7 @@ def _primary_table(sets: Sequence[dict[str, Any]]) -> list[str]:
         means.append([mean_of(result, m, metric) for m in methods])
     complete = [values for values in means if None not in values]
     if len(complete) > 1:
-        ours, *others = (np.mean(np.float64(column)) for column in zip(*complete, strict=True))
+        ours, *others = (float(np.mean(column)) for column in zip(*complete, strict=True))
         row = [f"mean of {len(complete)}", "", "", f"{ours:.3f}"]
         row += [f"{other:.3f}" for other in others]
         rows.append(row + [f"{ours - other:+.3f}" for other in others])

@@ -118,8 +118,8 @@ def measure_sets(
     dict
         ``about``, ``sets`` and ``missing``.
     """
-    about = {"findna_version": __version__, "model": checkpoint.name, "digest": checkpoint.digest}
-    about |= settings
+    about: dict[str, Any] = {"findna_version": __version__, "model": checkpoint.name}
+    about |= {"digest": checkpoint.digest, **settings}
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
     kept = {} if run.folder is None else _kept_results(run.folder, digest, run)
     started = time.monotonic()

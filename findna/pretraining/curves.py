@@ -17,13 +17,10 @@ from findna.pretraining.history import PANELS, History, Panel
 SUFFIXES = (".html", ".pdf", ".png", ".svg")
 
 _COLOURS = ("#2563a8", "#d9822b", "#3f8f5f", "#8a4f9e")
-
 _GREY = "#8b95a1"
-
 _MANY = 80  # values from which on a curve is drawn thin, its running mean over it
 
 STYLE = Path(__file__).with_name("report.mplstyle")
-
 _CSS = Path(__file__).with_name("report.css")
 
 

@@ -104,9 +104,9 @@ class Views(NamedTuple):
 
 
 class Losses(NamedTuple):
-    """Losses of one step, or their shares by some of its windows; each a scalar."""
+    """Losses of a step by the names of metrics.jsonl, or shares of some windows; each a scalar."""
 
-    total: Tensor
+    loss: Tensor
     mnm: Tensor
     contrast: Tensor
     koleo: Tensor
@@ -163,8 +163,8 @@ class SelfDistillation(nn.Module):
         if config.koleo_weight:
             vectors = bases.float().mean(1)  # (n, dim)
             koleo = share * koleo_loss(vectors, *collective.gather(vectors))
-        total = mnm + config.contrast_weight * contrast + config.koleo_weight * koleo
-        return Losses(total, mnm, contrast, koleo)
+        loss = mnm + config.contrast_weight * contrast + config.koleo_weight * koleo
+        return Losses(loss, mnm, contrast, koleo)
 
     def _contrast(self, bases: Tensor, cls: Tensor, teacher: Tensor, first: int) -> Tensor:
         """Return how far the student's states are from the teacher's outputs (`L_CL`)."""

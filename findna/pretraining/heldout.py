@@ -7,7 +7,7 @@ healthy encoder from a collapsed one: spread, effective rank, alignment, uniform
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -15,14 +15,11 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
 from findna.genome.encoding import BLANK, N
-from findna.model.encoder import Encoder
 from findna.pretraining.corpus import Corpus
 from findna.pretraining.distillation import Network, SelfDistillation
 from findna.pretraining.losses import UNIFORM_MNM
+from findna.pretraining.probe import FrozenProbe
 from findna.pretraining.views import teacher_view
-
-EncoderProbe = Callable[[Encoder], dict[str, float]]
-"""Figures of a frozen encoder on labelled sequences, by name."""
 
 MASKED = 0.15
 """Share of the held-out positions that are blanked."""
@@ -36,18 +33,12 @@ _SEED = 2405  # of windows, masks and views: the same in every run, so that runs
 class HeldOut:
     """Windows, masks and views drawn once, and what is measured on them.
 
-    Parameters
-    ----------
-    model : SelfDistillation
-        Its settings say how long windows are and which views they get.
-    corpus : Corpus
-        Sequence to draw from, on the device of the model.
-    probe : callable, optional
-        Further figures of the teacher's encoder.
+    The settings of the model decide how long windows are and which views they get; ``corpus``
+    draws them on its device. ``probe`` gives further figures of the teacher's encoder.
     """
 
     def __init__(
-        self, model: SelfDistillation, corpus: Corpus, probe: EncoderProbe | None = None
+        self, model: SelfDistillation, corpus: Corpus, probe: FrozenProbe | None = None
     ) -> None:
         config = model.config
         device = corpus.device

@@ -11,7 +11,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,11 @@ from findna.model.encoder import n_parameters
 from findna.model.schedules import cosine, warmup_cosine
 from findna.pretraining.card import model_card
 from findna.pretraining.corpus import Corpus, Windows
-from findna.pretraining.distillation import compile_layers
+from findna.pretraining.distillation import Losses, compile_layers
 from findna.pretraining.guard import Guard
-from findna.pretraining.heldout import EncoderProbe, HeldOut, shown
+from findna.pretraining.heldout import HeldOut, shown
 from findna.pretraining.history import METRICS, Metrics
+from findna.pretraining.probe import FrozenProbe
 from findna.pretraining.recipe import PretrainConfig
 from findna.pretraining.state import STATE, TrainingState
 from findna.settings import to_dict
@@ -36,9 +37,6 @@ from findna.settings import to_dict
 logger = logging.getLogger(__name__)
 
 _CPU = torch.device("cpu")
-
-_LOSSES = ("loss", "mnm", "contrast", "koleo")
-"""Names of `Losses` in metrics.jsonl."""
 
 
 def seeded_generator(device: torch.device, *key: object) -> torch.Generator:
@@ -53,12 +51,6 @@ def step_length(config: PretrainConfig, step: int) -> int:
     return config.lengths[int(draw.item() * len(config.lengths))]
 
 
-def parts(n: int, accumulate: int) -> Iterator[slice]:
-    """Yield the rows of a step's n windows that this process computes at a time."""
-    for i in range(accumulate):
-        yield collective.share(slice(i * n // accumulate, (i + 1) * n // accumulate))
-
-
 def _optimise(
     state: TrainingState, windows: Windows, device: torch.device
 ) -> tuple[Tensor, Tensor]:
@@ -70,11 +62,14 @@ def _optimise(
     config, model = state.model.config, state.model
     amp = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")
     views = model.views(windows, seeded_generator(device, config.seed, "step", state.step))
-    losses = torch.zeros(len(_LOSSES), device=device)
-    for rows in parts(len(windows.tokens), config.accumulate):
+    losses = torch.zeros(len(Losses._fields), device=device)
+    n = len(windows.tokens)
+    for i in range(config.accumulate):
+        part = slice(i * n // config.accumulate, (i + 1) * n // config.accumulate)
+        rows = collective.share(part)
         with amp:
             shares = model(views.rows(rows), views)
-        shares.total.backward()
+        shares.loss.backward()
         losses += torch.stack(shares).detach()
     student = list(model.student.parameters())
     collective.sum_gradients(student)
@@ -115,7 +110,7 @@ def pretrain(
     device: torch.device,
     resume: bool = False,
     provenance: Mapping[str, Any] | None = None,
-    probe: EncoderProbe | None = None,
+    probe: FrozenProbe | None = None,
 ) -> str:
     """Pretrain an encoder and write its teacher to a model folder.
 
@@ -127,8 +122,8 @@ def pretrain(
         Model folder; also holds metrics.jsonl and, for resuming, training.safetensors.
     provenance : mapping, optional
         Plain values about the data, kept in config.json and on the card.
-    probe : callable, optional
-        What is measured on labelled sequences at each evaluation.
+    probe : FrozenProbe, optional
+        Measured at each evaluation.
 
     Returns
     -------
@@ -191,7 +186,7 @@ def pretrain(
                 continue
             state.seconds = before + time.monotonic() - started
             rate = tokens / (state.seconds - before)
-            values = dict(zip(_LOSSES, collective.total(losses).tolist(), strict=True))
+            values = dict(zip(Losses._fields, collective.total(losses).tolist(), strict=True))
             values["grad_norm"] = norm.item()
             metrics.write(
                 step=state.step,
