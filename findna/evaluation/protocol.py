@@ -232,16 +232,8 @@ def evaluate_set(
                 "seconds": round(seconds, 1),
             }
             methods.setdefault(method, []).append(run)
-            logger.info(
-                "%s, %s, seed %d: %s %.4f (%s), %.0f s",
-                chosen.name,
-                method,
-                seed,
-                main,
-                values[main],
-                choice,
-                seconds,
-            )
+            figure = f"{main} {values[main]:.4f} ({choice}), {seconds:.0f} s"
+            logger.info("%s, %s, seed %d: %s", chosen.name, method, seed, figure)
             started = time.monotonic()
     first = data.problem(0)
     used = {"train": len(first.train), "valid": len(first.valid), "test": len(data.test)}
@@ -254,10 +246,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Evaluate a model on the sets of a suite.
 
-    Parameters
-    ----------
-    genome : Genome, optional
-        Sequence of sets that are intervals.
+    ``genome`` holds the sequence of sets that are intervals.
 
     Returns
     -------

@@ -9,14 +9,7 @@ from typing import Any
 
 from findna.errors import ConfigError, FindnaError
 from findna.evaluation.runs import Run, choose_sets, leave_out, measure_sets, nothing_measured
-from findna.evaluation.variant_sets import (
-    VARIANTS,
-    LabelledVariants,
-    VariantSet,
-    find_variant_sets,
-    read_starts,
-    read_variants,
-)
+from findna.evaluation.variant_sets import VARIANTS, find_variant_sets, read_starts, read_variants
 from findna.evaluation.variants import Scorers, measure_variants
 from findna.genome.fasta import Genome
 from findna.model.checkpoint import load_checkpoint, training_length
@@ -84,12 +77,12 @@ def evaluate_variants(
     ]
     starts = None if options.tss is None else read_starts(options.tss, genome)
     shortest = min([window, *(length for _, length in tasks)])
-    tables: dict[str, LabelledVariants] = {}
-    for chosen in sets:
+    tables = {}
+    for path in sets:
         try:
-            tables[chosen.name] = read_variants(chosen.path, genome, label, shortest)
+            tables[path] = read_variants(path, genome, label, shortest)
         except FindnaError as error:
-            leave_out(chosen.name, error, missing)
+            leave_out(path.name, error, missing)
     if not tables:
         raise nothing_measured(run, missing)
     checkpoint = load_checkpoint(run.model)
@@ -103,8 +96,7 @@ def evaluate_variants(
         "precision": run.compute.precision,
     }
 
-    def measure(chosen: VariantSet) -> dict[str, Any]:
-        return measure_variants(chosen.name, tables[chosen.name], genome, scorers, starts)
+    def measure(path: Path) -> dict[str, Any]:
+        return measure_variants(path.name, tables[path], genome, scorers, starts)
 
-    usable = [chosen for chosen in sets if chosen.name in tables]
-    return measure_sets(run, VARIANTS, usable, missing, measure, checkpoint, settings)
+    return measure_sets(run, VARIANTS, list(tables), missing, measure, checkpoint, settings)

@@ -34,14 +34,6 @@ Starts = dict[str, Ints]
 
 
 @dataclass(frozen=True)
-class VariantSet:
-    """A file of labelled variants; its name is that of the file."""
-
-    name: str
-    path: Path
-
-
-@dataclass(frozen=True)
 class LabelledVariants:
     """Alleles with a label that can be scored, in the order of the genome.
 
@@ -66,7 +58,7 @@ class LabelledVariants:
     left_out: dict[str, int]
 
 
-def find_variant_sets(data: Path, label: str) -> tuple[list[VariantSet], list[str]]:
+def find_variant_sets(data: Path, label: str) -> tuple[list[Path], list[str]]:
     """Return the VCF and BCF files of a folder that define the label, and why others do not."""
     sets, missing = [], []
     for path in sorted(data.iterdir()):
@@ -74,14 +66,12 @@ def find_variant_sets(data: Path, label: str) -> tuple[list[VariantSet], list[st
             continue
         try:
             with VcfSource(path) as source, source.open() as reader:
-                labelled = label in defined_ids(reader.header, "INFO")
+                if label in defined_ids(reader.header, "INFO"):
+                    sets.append(path)
+                else:
+                    missing.append(f"{path.name} (its header defines no INFO/{label})")
         except FindnaError as error:
             missing.append(f"{path.name} ({error})")
-            continue
-        if labelled:
-            sets.append(VariantSet(path.name, path))
-        else:
-            missing.append(f"{path.name} (its header defines no INFO/{label})")
     return sets, missing
 
 
@@ -92,10 +82,7 @@ def read_variants(path: Path, genome: Genome, label: str, window: int) -> Labell
     records: its label is the one that all of them give. Alleles of which they disagree are left
     out, as are records of several alternate alleles, whose labels could be of any of them.
 
-    Parameters
-    ----------
-    window : int
-        The shortest that any score reads, bp: it decides which alleles are too long.
+    ``window`` is the shortest that any score reads, bp: it decides which alleles are too long.
 
     Raises
     ------

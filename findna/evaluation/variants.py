@@ -127,12 +127,7 @@ def plain_rankings(
 ) -> list[Ranking]:
     """Return rankings that need no model.
 
-    Parameters
-    ----------
-    items : sequence of Examined
-        The variants with their windows.
-    far : ndarray, shape (n,), optional
-        Distance to the nearest start of transcription, bp.
+    ``far``, (n,), are distances to the nearest start of transcription, bp, if these are known.
     """
     windows = [
         [haplotype.tokens for haplotype in pairs[0][0]]

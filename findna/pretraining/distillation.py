@@ -21,15 +21,8 @@ from findna.model import collective
 from findna.model.checkpoint import Model
 from findna.model.chordmixer import equal_windows
 from findna.model.heads import ProjectionHead, PrototypeHead
+from findna.pretraining import losses
 from findna.pretraining.corpus import Windows
-from findna.pretraining.losses import (
-    centre_and_sharpen,
-    contrastive_loss,
-    infonce_loss,
-    koleo_loss,
-    masked_nucleotide_loss,
-    sinkhorn,
-)
 from findna.pretraining.recipe import PretrainConfig
 from findna.pretraining.views import (
     draw_strands,
@@ -154,7 +147,7 @@ class SelfDistillation(nn.Module):
         share = len(views.labels) / len(step.labels)
         bases, cls = self.student.encode(views.student)
         outputs = self.student.masked_nucleotide(bases).float()  # (n, length, 5)
-        mnm = masked_nucleotide_loss(
+        mnm = losses.masked_nucleotide_loss(
             outputs, views.labels, views.weight, config.mnm_loss, step.weight.sum()
         )
         contrast = koleo = torch.zeros_like(mnm)
@@ -162,7 +155,7 @@ class SelfDistillation(nn.Module):
             contrast = share * self._contrast(bases, cls, *self._teacher_outputs(views.teacher))
         if config.koleo_weight:
             vectors = bases.float().mean(1)  # (n, dim)
-            koleo = share * koleo_loss(vectors, *collective.gather(vectors))
+            koleo = share * losses.koleo_loss(vectors, *collective.gather(vectors))
         loss = mnm + config.contrast_weight * contrast + config.koleo_weight * koleo
         return Losses(loss, mnm, contrast, koleo)
 
@@ -170,9 +163,9 @@ class SelfDistillation(nn.Module):
         """Return how far the student's states are from the teacher's outputs (`L_CL`)."""
         outputs, temperature = self.student.contrast_outputs(bases, cls), self.config.student_temp
         if not self.config.has_targets:
-            return infonce_loss(outputs, teacher, first, temperature)
+            return losses.infonce_loss(outputs, teacher, first, temperature)
         own = teacher[:, first : first + outputs.shape[1]]
-        return contrastive_loss(outputs, own, temperature)
+        return losses.contrastive_loss(outputs, own, temperature)
 
     @torch.no_grad()
     def _teacher_outputs(self, view: Tensor) -> tuple[Tensor, int]:
@@ -195,8 +188,8 @@ class SelfDistillation(nn.Module):
     def balanced(self, rows: Tensor) -> Tensor:
         """Return outputs of the teacher as balanced, sharpened probabilities; (n, k), float32."""
         if self.config.has_centre:
-            return centre_and_sharpen(rows, self.centre, self.config.teacher_temp)
-        return sinkhorn(rows, self.config.teacher_temp)
+            return losses.centre_and_sharpen(rows, self.centre, self.config.teacher_temp)
+        return losses.sinkhorn(rows, self.config.teacher_temp)
 
     @torch.no_grad()
     def update_teacher(self, momentum: float) -> None:

@@ -36,12 +36,9 @@ class ViewConfig:
             check(0 <= value <= 1, f"{name} must lie between 0 and 1, not {value!r}")
         check(self.mask_fraction > 0, "mask_fraction must be above 0: nothing would be learned")
         check(self.mask_blank + self.mask_random <= 1, "mask_blank + mask_random exceeds 1")
-        for name, most in _VIEW_LIMITS.items():
+        for name, most in (("student_noise", 1e3), ("max_indel", 1e6), ("max_shift", 1e6)):
             value = getattr(self, name)
             check(0 <= value <= most, f"{name} must lie between 0 and {most:.0f}, not {value!r}")
-
-
-_VIEW_LIMITS = {"student_noise": 1e3, "max_indel": 1e6, "max_shift": 1e6}
 
 
 @dataclass(frozen=True)
