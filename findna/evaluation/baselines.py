@@ -89,14 +89,7 @@ class KmerTable:
 class CountRegression:
     """Logistic or ridge regression on scaled k-mer counts, for one C after another.
 
-    Parameters
-    ----------
-    counts : csr_matrix, shape (n, n_kmers)
-    labels : ndarray
-        As `findna.labelled.metrics.measure` takes them.
-    kind : {"classes", "multilabel", "regression"}
-    n_outputs : int
-        Number of classes, labels or targets.
+    ``counts`` have shape (n, n_kmers); the others are fields of `findna.tasks.probe.Problem`.
     """
 
     def __init__(
@@ -285,12 +278,8 @@ def train_cnn(
 def knn(vectors: Matrix, problem: Problem, test: Rows) -> Prediction:
     """Return the mean label of the nearest training vectors, by cosine of standardised vectors.
 
-    Their number k is that of NEIGHBOURS best on validation.
-
-    Parameters
-    ----------
-    vectors : ndarray, shape (n, dim), float32
-        Of every row of the problem, and the test rows.
+    Their number k is that of NEIGHBOURS best on validation. ``vectors``, (n, dim), are those of
+    every row of the problem and of the test rows.
     """
     labels = problem.labels[problem.train]
     targets = np.eye(problem.n_outputs)[labels] if problem.kind == CLASSES else np.float64(labels)

@@ -48,34 +48,15 @@ _TRAIN_SHARE = 0.75
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """Options that decide the figures.
+    """Options that decide the figures."""
 
-    Parameters
-    ----------
-    mode : {"probe", "full", "knn"}
-        How the encoder is used.
-    baselines : tuple of str
-        Some of BASELINES: the same encoder with random weights (and the same mode), k-mer
-        regression, the GenomicBenchmarks CNN.
-    seeds : int
-        Number of repetitions.
-    draws : int
-        Number of different random encoders; with fewer than seeds they are used in turn.
-    most : int
-        Sequences of a split that are used at most, drawn once; 0 is all.
-    kmers : bool
-        Let the probe append k-mer frequencies.
-    remove_leaks : bool
-        Leave training sequences out that occur in the test split, on either strand.
-    """
-
-    mode: str = "probe"
-    baselines: tuple[str, ...] = tuple(BASELINES)
-    seeds: int = 5
-    draws: int = 5
-    most: int = 0
-    kmers: bool = True
-    remove_leaks: bool = False
+    mode: str = "probe"  # use of the encoder: probe, full or knn
+    baselines: tuple[str, ...] = tuple(BASELINES)  # random weights are used in the same mode
+    seeds: int = 5  # repetitions
+    draws: int = 5  # different random encoders; with fewer than seeds they are used in turn
+    most: int = 0  # sequences of a split that are used at most, drawn once; 0 is all
+    kmers: bool = True  # let the probe append k-mer frequencies
+    remove_leaks: bool = False  # leave out training sequences of the test split, on either strand
     config: FineTuneConfig = field(default_factory=FineTuneConfig)
 
 

@@ -23,29 +23,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Run:
-    """The model that is evaluated, the data, and the folder of the results.
+    """The model that is evaluated, the data, and the folder of the results."""
 
-    Parameters
-    ----------
-    data : Path
-        Folder of the suite.
-    model : str
-        Name or folder.
-    only : tuple of str
-        Names of the sets to take; all if empty.
-    folder : Path, optional
-        Where the result of each set is kept as soon as there is one.
-    resume, force : bool
-        Keep the results that the folder holds and measure only other sets, or replace them.
-    """
-
-    data: Path
+    data: Path  # folder of the suite
     compute: Compute
-    model: str = "tiny"
-    only: tuple[str, ...] = ()
-    folder: Path | None = None
-    resume: bool = False
-    force: bool = False
+    model: str = "tiny"  # name or folder
+    only: tuple[str, ...] = ()  # names of the sets to take; all if empty
+    folder: Path | None = None  # keeps the result of each set as soon as there is one
+    resume: bool = False  # keep the results that the folder holds and measure only other sets
+    force: bool = False  # replace them
 
 
 class _Named(Protocol):
@@ -106,17 +92,8 @@ def measure_sets(
 ) -> dict[str, Any]:
     """Measure one set after the other, and keep each result in the folder.
 
-    Parameters
-    ----------
-    missing : list of str
-        Gets the sets that cannot be measured, with the reason.
-    settings : dict
-        Whatever decides the figures, beside the model: results of others are not mixed.
-
-    Returns
-    -------
-    dict
-        ``about``, ``sets`` and ``missing``.
+    ``settings`` decide the figures, beside the model: results of others are not mixed. Returned are
+    ``about``, ``sets`` and ``missing``, the sets that cannot be measured, with the reason.
     """
     about: dict[str, Any] = {"findna_version": __version__, "model": checkpoint.name}
     about |= {"digest": checkpoint.digest, **settings}

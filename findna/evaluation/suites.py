@@ -46,21 +46,11 @@ _FOLDERS = {
 
 @dataclass(frozen=True)
 class SuiteSet:
-    """A labelled set with a test split.
+    """A labelled set with a test split."""
 
-    Parameters
-    ----------
-    name : str
-        Suite and folder within it, as ``gue/prom/prom_300_tata``; for ``folder`` the latter.
-    splits : dict of str to Path
-        Those of train, dev and test that there are.
-    starred : bool
-        Trained on dev for want of train.
-    """
-
-    name: str
-    splits: dict[str, Path]
-    starred: bool
+    name: str  # suite and folder within it, as gue/prom/prom_300_tata; for folder the latter
+    splits: dict[str, Path]  # of train, dev and test
+    starred: bool  # trained on dev for want of train
 
 
 def find_sets(suite: str, data: Path) -> tuple[list[SuiteSet], list[str]]:

@@ -22,26 +22,15 @@ from findna.variants.alleles import WINDOW
 class VariantOptions:
     """Options that decide the figures.
 
-    Parameters
-    ----------
-    tasks : sequence of str
-        Names or folders of tasks whose change is measured too.
-    tss : Path, optional
-        BED file of starts of transcription.
-    window : int, optional
-        Length of the windows that the model reads, bp; by default that of `findna variants`. A
-        task reads what it was trained on, or this where its lengths differed.
-    label : str
-        INFO field, 0 or 1.
-    draws : int
-        Number of different random encoders.
+    ``window`` is the length of the model's windows, bp; by default that of `findna variants`. A
+    task reads what it was trained on, or this where its lengths differed.
     """
 
-    tasks: Sequence[str] = ()
-    tss: Path | None = None
+    tasks: Sequence[str] = ()  # names or folders of tasks whose change is measured too
+    tss: Path | None = None  # BED file of starts of transcription
     window: int | None = None
-    label: str = "LABEL"
-    draws: int = 5
+    label: str = "LABEL"  # INFO field, 0 or 1
+    draws: int = 5  # different random encoders
 
 
 def evaluate_variants(

@@ -35,27 +35,13 @@ Starts = dict[str, Ints]
 
 @dataclass(frozen=True)
 class LabelledVariants:
-    """Alleles with a label that can be scored, in the order of the genome.
+    """Alleles with a label that can be scored, in the order of the genome."""
 
-    Parameters
-    ----------
-    records : list of VcfRecord
-        One alternate allele each.
-    labels : ndarray, shape (n,), int64
-        1 for an effect, 0 for none.
-    places : ndarray, shape (n, 2), int64
-        Number of the contig, and position on it.
-    n_records : int
-        In the file.
-    left_out : dict of str to int
-        How many are not used, by reason.
-    """
-
-    records: list[VcfRecord]
-    labels: Ints
-    places: Ints
-    n_records: int
-    left_out: dict[str, int]
+    records: list[VcfRecord]  # one alternate allele each
+    labels: Ints  # (n,); 1 for an effect, 0 for none
+    places: Ints  # (n, 2); number of the contig, and position on it
+    n_records: int  # of the file
+    left_out: dict[str, int]  # number of records or alleles that are not used, by reason
 
 
 def find_variant_sets(data: Path, label: str) -> tuple[list[Path], list[str]]:

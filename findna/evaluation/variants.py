@@ -47,30 +47,18 @@ _PURINES = (A, G)
 
 @dataclass(frozen=True)
 class Ranking:
-    """One number per variant, by which variants are ranked.
-
-    Parameters
-    ----------
-    effect_if : str
-        As people read it: high, low, yes, ... ; "fitted" for a regression.
-    values : ndarray, shape (n,), float64
-        The higher, the more likely an effect: the sign is turned where ``effect_if`` is low.
-    """
+    """One number per variant, by which variants are ranked."""
 
     name: str
-    effect_if: str
-    values: Floats
+    effect_if: str  # for people: high, low, yes; "fitted" for a regression
+    values: Floats  # (n,); the sign is turned where effect_if is low: high values mean an effect
 
 
 def folds(places: Ints, n: int = _FOLDS) -> Iterator[tuple[Ints, Ints]]:
     """Yield training and test rows: n contiguous stretches of the genome are tested in turn.
 
-    Training rows are all others that lie at least APART from every test row.
-
-    Parameters
-    ----------
-    places : ndarray, shape (n_rows, 2), int64
-        Contig and position.
+    Training rows are all others that lie at least APART from every test row. ``places``,
+    (n_rows, 2), are contig and position.
     """
     order = np.lexsort((places[:, 1], places[:, 0]))
     for test in np.array_split(order, min(n, len(order))):
@@ -85,15 +73,9 @@ def folds(places: Ints, n: int = _FOLDS) -> Iterator[tuple[Ints, Ints]]:
 def held_out(features: Floats, labels: Ints, places: Ints, strength: float | None = None) -> Floats:
     """Return log-odds of each row by a logistic regression on the training rows of its fold; (n,).
 
-    Where a fold leaves no row of one class to learn from, 0.
-
-    Parameters
-    ----------
-    features : ndarray, shape (n, n_features)
-    places : ndarray, shape (n, 2), int64
-    strength : float, optional
-        C; by default, the one of STRENGTHS with the best AUROC when the training rows alone are
-        treated in this same way.
+    Where a fold leaves no row of one class to learn from, 0. ``features`` have shape
+    (n, n_features). ``strength`` is C; by default, the one of STRENGTHS with the best AUROC when
+    the training rows alone are treated in this same way.
     """
     log_odds = np.zeros(len(labels))
     for train, test in folds(places):
@@ -207,22 +189,12 @@ def _effects(scorer: Scorer, items: Sequence[Examined], tokens: int, title: str)
 
 @dataclass(frozen=True)
 class Scorers:
-    """A model and tasks that score variants.
-
-    Parameters
-    ----------
-    draws : int
-        Encoders of the same sizes with random weights, for comparison.
-    tasks : sequence of (Task, int)
-        Tasks, and the length of the window that each reads, bp.
-    window : int
-        Length of the window that the model reads, bp.
-    """
+    """A model and tasks that score variants."""
 
     checkpoint: Checkpoint
-    draws: int
-    tasks: Sequence[tuple[Task, int]]
-    window: int
+    draws: int  # encoders of the same sizes with random weights, for comparison
+    tasks: Sequence[tuple[Task, int]]  # with the length of the window that each reads, bp
+    window: int  # length of the model's windows, bp
     compute: Compute
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -73,19 +73,11 @@ PANELS = tuple(Panel(**values) for values in json.loads(_PANELS.read_text("utf-8
 
 @dataclass(frozen=True)
 class History:
-    """The log of a run.
-
-    Parameters
-    ----------
-    records : list of dict
-        Lines of metrics.jsonl, in order.
-    settings : mapping
-        ``training`` of a model folder's config.json; empty if it is not known.
-    """
+    """The log of a run."""
 
     name: str
-    records: list[dict[str, Any]]
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    records: list[dict[str, Any]]  # lines of metrics.jsonl, in order
+    settings: Mapping[str, Any]  # training of a model folder's config.json; empty if unknown
 
     def series(self, name: str) -> tuple[list[int], list[float]]:
         """Return steps and values of a field; what is null is NaN."""

@@ -28,7 +28,7 @@ def masked_nucleotide_loss(
     tokens : Tensor, shape (...), uint8
         The nucleotides that were there.
     weight : Tensor, shape (...), float or bool
-        What restoring each of them counts; 0 where nothing was hidden, and at every N.
+        Weight of restoring each of them; 0 where nothing was hidden, and at every N.
     kind : {"binary", "softmax"}
         Binary cross-entropy on each of the five outputs (the published loss), or cross-entropy
         over A, C, G and T.
