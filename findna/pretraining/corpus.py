@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,9 @@ from torch import Tensor
 
 from findna.errors import ConfigError, GenomeError
 from findna.genome.encoding import SOFT_MASK, N, Tokens
-from findna.genome.fasta import Genome
+
+if TYPE_CHECKING:
+    from findna.genome.fasta import Genome
 
 LONGEST_N_RUN = 10
 """A run of this many N ends a stretch: no window is drawn across it."""

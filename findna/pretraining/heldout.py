@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -18,8 +19,10 @@ from findna.genome.encoding import BLANK, N
 from findna.pretraining.corpus import Corpus
 from findna.pretraining.distillation import Network, SelfDistillation
 from findna.pretraining.losses import UNIFORM_MNM
-from findna.pretraining.probe import FrozenProbe
 from findna.pretraining.views import teacher_view
+
+if TYPE_CHECKING:
+    from findna.pretraining.probe import FrozenProbe
 
 MASKED = 0.15
 """Share of the held-out positions that are blanked."""

@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -29,10 +29,12 @@ from findna.pretraining.distillation import Losses, compile_layers
 from findna.pretraining.guard import Guard
 from findna.pretraining.heldout import HeldOut, shown
 from findna.pretraining.history import METRICS, Metrics
-from findna.pretraining.probe import FrozenProbe
 from findna.pretraining.recipe import PretrainConfig
 from findna.pretraining.state import STATE, TrainingState
 from findna.settings import to_dict
+
+if TYPE_CHECKING:
+    from findna.pretraining.probe import FrozenProbe
 
 logger = logging.getLogger(__name__)
 
