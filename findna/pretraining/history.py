@@ -28,7 +28,7 @@ class Metrics:
         kept = []
         if step and path.exists():
             lines = path.read_text("utf-8", "surrogateescape").split("\n")
-            kept = [line for line in lines if (r := _record(line)) and int(r["step"]) <= step]
+            kept = [line for line in lines if _step_of(line) <= step]
         self._file = path.open("w", encoding="utf-8", errors="surrogateescape")
         for line in kept:
             self._file.write(line + "\n")
@@ -47,6 +47,14 @@ class Metrics:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+
+
+def _step_of(line: str) -> float:
+    """Return the step of a line of metrics; that of a damaged one is after every other."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return math.inf
 
 
 class Panel(NamedTuple):
