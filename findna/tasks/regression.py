@@ -57,10 +57,6 @@ class Regression:
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 model.fit(self.features, target)
 
-    def forget(self) -> None:
-        """Let go of the training data; models that are fitted stay."""
-        self.features, self.targets = None, []
-
 
 def _model(target: npt.NDArray[Any], kind: str, solver: Solver) -> Any:
     if kind == REGRESSION:
