@@ -1,4 +1,4 @@
-"""What can go wrong through no fault of the program.
+"""Errors that a user can fix.
 
 A message says where, what and the remedy, on one line. ``findna.cli`` prints it and exits
 with ``exit_code``; a programmer's mistake raises a built-in exception instead.
@@ -13,7 +13,7 @@ class FindnaError(Exception):
     exit_code = 1
 
     def __str__(self) -> str:
-        """The message: one line, and no screenful, whatever the input it names is made of."""
+        """Return the message: one line of bounded length, whatever the input that it names."""
         text = super().__str__()
         if len(text) > LONGEST_MESSAGE:
             text = text[:LONGEST_MESSAGE] + "..."

@@ -166,7 +166,7 @@ def findna_step(state: TrainingState, views: Views, amp: torch.autocast) -> None
     """What `findna.pretraining.loop` does with the views of a step."""
     with amp:
         losses = state.model(views)
-    losses.total.backward()
+    losses.loss.backward()
     torch.nn.utils.clip_grad_norm_(state.model.student.parameters(), state.model.config.clip)
     for optimizer in state.optimizers:
         optimizer.step()
@@ -182,7 +182,7 @@ def check_equal(state: TrainingState, plain: Plain, tokens: Tensor) -> None:
     blank = views[3][:, :length].argmax(-1).to(torch.uint8)
     labels, weight = views[1].to(torch.uint8), views[2].float()
     mine = state.model(Views(views[0][:, :length], labels, weight, blank))
-    mine.total.backward()
+    mine.loss.backward()
     mnm, contrast = plain.losses(views)
     (mnm + config.contrast_weight * contrast).backward()
     plain.centre.zero_()

@@ -40,12 +40,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from findna.evaluation.baselines import kmer_regression
+from findna.evaluation.baselines import KmerTable, kmer_regression
 from findna.genome.batching import Sequences
 from findna.genome.encoding import Tokens
 from findna.genome.fasta import Genome
+from findna.labelled.files import find_splits
 from findna.labelled.metrics import measure
-from findna.labelled.sets import CLASSES, LabelledSet, find_splits, read_labelled
+from findna.labelled.sets import CLASSES, LabelledSet, read_labelled
 from findna.labelled.splits import hold_out
 from findna.model.checkpoint import load_checkpoint
 from findna.model.devices import Compute, describe
@@ -57,6 +58,7 @@ from findna.pretraining.loop import pretrain
 from findna.pretraining.recipe import PretrainConfig, from_preset
 from findna.pretraining.state import TrainingState
 from findna.settings import to_dict
+from findna.tasks.probe import Problem
 
 # A short run needs a faster teacher than the presets give it: with a momentum of 0.99 rising to 1,
 # three tenths of a teacher are still initial weights after 240 steps (product of all momenta).
@@ -208,17 +210,12 @@ def probe(encoder: Encoder, parts: list[LabelledSet]) -> list[float]:
 
 
 def kmers(parts: list[LabelledSet]) -> list[float]:
-    train, valid = parts[:2]
-    model = kmer_regression(
-        train.sequences,
-        train.labels,
-        valid.sequences,
-        valid.labels,
-        CLASSES,
-        len(train.classes),
-        seed=0,
-    )
-    return [auroc(part.labels, model.predict(part.sequences)) for part in parts[1:]]
+    table = KmerTable([sequence for part in parts for sequence in part.sequences])
+    labels = np.concatenate([part.labels for part in parts])
+    rows = np.split(np.arange(len(labels)), np.cumsum([len(part) for part in parts[:-1]]))
+    problem = Problem(CLASSES, len(parts[0].classes), labels, rows[0], rows[1])
+    predictions, _ = kmer_regression(table, problem, np.arange(len(labels)), seed=0)
+    return [auroc(labels[judged], predictions[judged]) for judged in rows[1:]]
 
 
 def teacher(config: PretrainConfig, corpora: tuple[Corpus, Corpus]) -> tuple[Encoder, dict]:

@@ -297,7 +297,7 @@ def read_vcf_file(place: Workplace, folder: Path, rng: Random) -> None:
     path: Path | str = folder / "in.vcf"
     Path(path).write_bytes(data)
     mismatch = "stop" if is_harmless else rng.choice(["stop", "null", "null"])
-    examiner = Examiner(place.genome, 64)
+    examiner = Examiner(place.genome, 64, mismatch)
     fields = [InfoField("FINDNA_X", "x"), InfoField("DP2", "y")]
     out, tsv = io.BytesIO(), io.BytesIO()
     writer, table = VcfWriter(out, fields), VariantTable(tsv, fields)
@@ -308,12 +308,12 @@ def read_vcf_file(place: Workplace, folder: Path, rng: Random) -> None:
             path = stack.enter_context(from_pipe(data))
         source = stack.enter_context(VcfSource(path))
         defined = not is_harmless and rng.random() < 0.2
-        n = None if is_pipe else survey_alleles(source, examiner, mismatch, defined)
+        n = None if is_pipe else survey_alleles(source, examiner, defined=defined)
         reader = stack.enter_context(source.open(defined))
         header = list(reader.header)
         new = annotated_header(header, [one.header for one in fields])
         writer.begin(new)
-        for item in examine_all(reader, examiner, mismatch):
+        for item in examine_all(reader, examiner):
             scored = [[0.25, None] if windows else [None, None] for windows in item.windows]
             writer.write(item.record, item.classes, scored)
             table.write(item.record, item.classes, scored)

@@ -156,7 +156,7 @@ def score_variants(
 
 
 def _scored(run: ScoringRun, records: Iterator[Examined]) -> Iterator[ScoredRecord]:
-    names = [score.id for score in run.scorer.scores]
+    names = list(run.scorer.scores)
     for item, effects in run.effects(records):
         record = item.record
         classes = item.classes if record.alts else ()

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from findna import __version__
 from findna.commands.rows import RegionRun, Summary
-from findna.commands.tracks import check_track, write_track
+from findna.commands.tracks import check_track
 from findna.console import progress
 from findna.errors import ConfigError
 from findna.genome.batching import read_window
@@ -30,10 +30,10 @@ from findna.model.devices import Compute
 from findna.outputs.destination import Destination
 from findna.outputs.files import check_output
 from findna.outputs.hdf5 import EffectWriter
-from findna.outputs.logos import MOST_BASES, LogoWriter, is_book, need_logos
+from findna.outputs.logos import MOST_BASES, Draw, is_book, need_logos, open_logos
 from findna.outputs.provenance import genome_facts, obs_columns, obs_row, origin
 from findna.outputs.results import Effects
-from findna.outputs.tracks import Segment, joined
+from findna.outputs.tracks import Segment, joined, write_track
 from findna.tasks.task import Task, load_task
 from findna.variants.mutagenesis import Stretch, masked_effects, task_effects
 
@@ -298,7 +298,7 @@ def explain(
             )
             writers.append(partial(_write_effects, stack.enter_context(writer), run.options))
         if outputs.plot is not None:
-            logos = LogoWriter(outputs.plot, run.quantity, outputs.force)
+            logos = open_logos(outputs.plot, run.quantity, outputs.force)
             writers.append(partial(_draw, stack.enter_context(logos), run.quantity))
         if outputs.track is not None:
             writers.append(track.write)
@@ -309,7 +309,9 @@ def explain(
                 write(row, effects)
         if outputs.track is not None:
             headers = run.track_lines if outputs.header else []
-            write_track(outputs.track, joined(track.segments()), genome, headers)
+            write_track(outputs.track, joined(track.segments()), genome.contigs, headers)
+    if outputs.track is not None:
+        outputs.track.index(max(genome.contigs.values(), default=0))
     return Summary(counts, time.monotonic() - started, {run.weights: run.digest}, run.quantity)
 
 
@@ -364,7 +366,7 @@ def _write_effects(
     writer.write({**obs, "sequence": decode(bases)}, effects.value, effects.changes)
 
 
-def _draw(logos: LogoWriter, quantity: str, row: ExplainedRow, effects: Effects | None) -> None:
+def _draw(draw: Draw, quantity: str, row: ExplainedRow, effects: Effects | None) -> None:
     """Draw one row, if it has effects and is not too long."""
     if row.stretch is None or effects is None:
         return
@@ -376,7 +378,7 @@ def _draw(logos: LogoWriter, quantity: str, row: ExplainedRow, effects: Effects 
         )
         return
     title = f"{_title(row.placed)}, {quantity} {effects.value:.3g}"
-    logos.draw(title, letters, effects.changes, effects.importance)
+    draw(title, letters, effects.changes, effects.importance)
 
 
 def _title(item: Placed) -> str:

@@ -15,16 +15,10 @@ import numpy as np
 
 from findna.errors import ConfigError, LabelError
 from findna.genome.fasta import Genome
+from findna.labelled.files import find_splits
 from findna.labelled.lengths import length_warning
 from findna.labelled.metrics import bootstrap, expected_calibration_error, measure, reliability
-from findna.labelled.sets import (
-    CLASSES,
-    REGRESSION,
-    LabelledSet,
-    check_trainable,
-    find_splits,
-    read_labelled,
-)
+from findna.labelled.sets import CLASSES, REGRESSION, LabelledSet, check_trainable, read_labelled
 from findna.labelled.splits import hold_out, overlap
 from findna.model.checkpoint import SHIPPED, Model, digest_of, load_checkpoint
 from findna.model.devices import Compute, describe
@@ -33,7 +27,7 @@ from findna.tasks.calibration import fit_temperature
 from findna.tasks.card import task_card
 from findna.tasks.features import Features, FeatureTable, Matrix
 from findna.tasks.full import fine_tune
-from findna.tasks.probe import Labels, Problem, Rows, fit_probe, logits_of, search_space
+from findna.tasks.probe import Labels, Problem, Rows, fit_probe, search_space
 from findna.tasks.recipe import FineTuneConfig
 from findna.tasks.task import TaskConfig, is_class_name, save_task, to_probabilities
 
@@ -245,7 +239,7 @@ def finetune(
         # measured with what is stored, by the code that predicts and as precisely
         exact = replace(compute, precision="fp32")
         table, labels, rows = _join([*measured_sets.values()], network, exact)
-    logits = [logits_of(head, probe.features, table, part) for part in rows]
+    logits = [replace(probe, head=head).logits(table, part) for part in rows]
     temperature = fit_temperature(valid.labels, logits[0], train.kind)
     metrics, calibration = _measure(measured_sets, logits, temperature, options.seed)
     named = options.mode == "full" or checkpoint.folder.parent == SHIPPED

@@ -19,12 +19,20 @@ from typing import BinaryIO, Generic, Protocol, TypeVar
 from findna.console import progress
 from findna.errors import RegionError
 from findna.genome.fasta import Genome
-from findna.genome.regions import Placed, RegionOptions, RegionSource, Survey, place, ragged, survey
+from findna.genome.regions import (
+    KEPT_OR_SKIPPED,
+    Placed,
+    RegionOptions,
+    RegionSource,
+    Survey,
+    place,
+    survey,
+)
 from findna.model.devices import Compute
 from findna.outputs.destination import Destination
 from findna.outputs.provenance import run_facts
 from findna.outputs.shards import Facts, Shard, write_note
-from findna.outputs.unfinished import OUTPUT, Counts, Unfinished
+from findna.outputs.unfinished import OUTPUT, Counts, Unfinished, open_unfinished
 
 logger = logging.getLogger(__name__)
 
@@ -176,8 +184,8 @@ def run_rows(
     with ExitStack() as stack:
         unfinished = None
         if destination.resume:
-            unfinished = stack.enter_context(Unfinished.of(destination, decides))
-        done = unfinished.rows if unfinished else 0
+            unfinished = stack.enter_context(open_unfinished(destination, decides))
+        done = unfinished.counts["rows"] if unfinished else 0
         bar = stack.enter_context(progress(n_rows, rows.unit, name, done))
         results = stage(islice(rows.read(), first + done, last))
         counts = _write(results, output, unfinished, n_rows or 0, bar.update)
@@ -203,7 +211,7 @@ def _write(
     for stretch in unfinished.stretches(results, total):
         counts: Counts = {}
         begin = not unfinished.files(OUTPUT)
-        with unfinished.part(stretch, counts) as folder, output.part(folder / OUTPUT) as writer:
+        with unfinished.part(counts) as folder, output.part(folder / OUTPUT) as writer:
             counts |= _fill(writer, stretch, begin, advance)
     output.join(unfinished.files(OUTPUT))
     return unfinished.counts
@@ -237,17 +245,10 @@ def place_all(source: RegionSource, genome: Genome, options: RegionOptions) -> I
         A row has another number of columns than the first, or cannot be read and ``on_error`` is
         stop. Of a source that was surveyed before, neither happens.
     """
-    n_columns = 0
     for row in source.rows():
-        n_columns = n_columns or len(row.columns)
-        if len(row.columns) != n_columns:
-            raise RegionError(ragged(source.name, row, n_columns))
         placed = place(row, genome, options)
         if placed.region is None and options.on_error == "stop":
-            raise RegionError(
-                f"{source.name}:{row.number}: {placed.reason}; --on-error null keeps such rows "
-                "with missing values, skip leaves them out"
-            )
+            raise RegionError(f"{source.name}:{row.number}: {placed.reason}; {KEPT_OR_SKIPPED}")
         yield placed
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from findna import __version__
 from findna.commands.rows import Summary
-from findna.commands.tracks import check_track, write_track
+from findna.commands.tracks import check_track
 from findna.console import progress
 from findna.errors import ConfigError
 from findna.genome.batching import read_window
@@ -26,7 +26,7 @@ from findna.labelled.sets import REGRESSION
 from findna.model.devices import Compute
 from findna.model.inference import region_vectors
 from findna.outputs.destination import Destination
-from findna.outputs.tracks import Segment, joined
+from findna.outputs.tracks import Segment, joined, write_track
 from findna.tasks.task import Task, load_task
 
 logger = logging.getLogger(__name__)
@@ -341,7 +341,9 @@ def scan(
     check_track(output, [genome.path, regions.path if regions else None], header)
     run = ScanRun(genome, task, class_name, regions, options, compute)
     with progress(run.counts["bases"], "bp", "scan") as bar:
-        write_track(output, run.track(bar.update), genome, run.headers if header else [])
+        headers = run.headers if header else []
+        write_track(output, run.track(bar.update), genome.contigs, headers)
+    output.index(max(genome.contigs.values(), default=0))
     seconds = time.monotonic() - started
     weights = {f"task {run.task.name}": run.task.digest}
     return ScanSummary(run.counts, seconds, weights, run.class_name, run.options)

@@ -1,14 +1,13 @@
-"""A track as an output, for scan and explain."""
+"""A check of tracks, for scan and explain."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from findna.errors import ConfigError
-from findna.genome.fasta import Genome
 from findna.outputs.destination import Destination
-from findna.outputs.tracks import Segment, need_bigwig, write_bedgraph, write_bigwig
+from findna.outputs.tracks import need_bigwig
 
 
 def check_track(output: Destination, inputs: Sequence[Path | None], header: bool) -> None:
@@ -18,24 +17,3 @@ def check_track(output: Destination, inputs: Sequence[Path | None], header: bool
         if header:
             raise ConfigError("--header is for bedGraph; bigWig has no header lines")
         need_bigwig()
-
-
-def write_track(
-    output: Destination, segments: Iterable[Segment], genome: Genome, headers: Sequence[str]
-) -> None:
-    """Write segments, and the index that was asked for.
-
-    Parameters
-    ----------
-    segments : iterable of Segment
-        Contigs in the order of their bytes; sorted and not overlapping.
-    headers : sequence of str
-        Lines that come first in bedGraph.
-    """
-    if output.form == "bigwig":
-        with output.published() as path:
-            write_bigwig(path, segments, genome.contigs)
-    else:
-        with output.open_text() as file:
-            write_bedgraph(file, segments, headers, output.is_live)
-    output.index(max(genome.contigs.values(), default=0))

@@ -145,17 +145,15 @@ class ScoringRun:
     ) -> None:
         if not (scoring.scores or scoring.tasks or vectors):
             raise ConfigError("nothing to do: give --scores, --task or --embeddings")
-        self.scoring, self.compute, self._ref_mismatch = scoring, compute, ref_mismatch
+        self.scoring, self.compute = scoring, compute
         self.tasks = load_tasks(scoring.tasks)
         needs_model = bool(scoring.scores or vectors)
         self.window = _window(scoring, self.tasks, needs_model)
-        self._examiner = Examiner(genome, self.window)
+        self._examiner = Examiner(genome, self.window, ref_mismatch)
         sample = scoring.haplotype
         self.total: int | None = None
         if not source.is_stream:
-            self.total = survey_alleles(
-                source, self._examiner, ref_mismatch, defined, haplotype=sample
-            )
+            self.total = survey_alleles(source, self._examiner, defined=defined, haplotype=sample)
         self.haplotypes = Haplotypes(sample, self.window) if sample is not None else None
         self.checkpoint = load_checkpoint(scoring.model) if needs_model else None
         self.scorer = Scorer(
@@ -184,14 +182,14 @@ class ScoringRun:
     def records(self, reader: VcfReader) -> Iterator[Examined]:
         """Yield the records of the opened source with the windows of their alleles."""
         examine = self.haplotypes.examine_all if self.haplotypes else examine_all
-        return examine(reader, self._examiner, self._ref_mismatch)
+        return examine(reader, self._examiner)
 
     @property
     def fields(self) -> list[InfoField]:
         """INFO fields of the scores."""
         read = f", windows of {self.window} bp"
         read += f" on haplotypes of {self.scoring.haplotype}" if self.haplotypes else ""
-        return [InfoField(score.id, score.meaning + read) for score in self.scorer.scores]
+        return [InfoField(id_, text + read) for id_, text in self.scorer.scores.items()]
 
     def effects(
         self, records: Iterable[Examined]

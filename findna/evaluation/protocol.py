@@ -16,18 +16,26 @@ from typing import Any
 
 import numpy as np
 
-from findna.evaluation.baselines import KmerTable, kmer_regression, knn, random_model, train_cnn
+from findna.evaluation.baselines import (
+    KmerTable,
+    Prediction,
+    kmer_regression,
+    knn,
+    random_model,
+    train_cnn,
+)
 from findna.evaluation.report import BASELINES, MODEL
 from findna.evaluation.runs import Run, choose_sets, measure_sets
 from findna.evaluation.suites import SuiteSet, find_sets
+from findna.genome.encoding import Tokens
 from findna.genome.fasta import Genome
 from findna.labelled.lengths import length_score
 from findna.labelled.metrics import PRIMARY, bootstrap, measure
-from findna.labelled.sets import CLASSES, LabelledSet, check_trainable, read_labelled
+from findna.labelled.sets import CLASSES, check_trainable, read_labelled
 from findna.labelled.splits import overlap
 from findna.model.checkpoint import Checkpoint, Model, load_checkpoint
 from findna.model.devices import Compute
-from findna.tasks.features import Features, FeatureTable, Matrix
+from findna.tasks.features import Features, FeatureTable
 from findna.tasks.full import fine_tune
 from findna.tasks.probe import Labels, Problem, Rows, fit_probe, search_space
 from findna.tasks.recipe import FineTuneConfig
@@ -35,41 +43,20 @@ from findna.tasks.task import to_probabilities
 
 logger = logging.getLogger(__name__)
 
-MODES = ("probe", "full", "knn")
-
 _TRAIN_SHARE = 0.75
 
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """What decides the figures.
+    """Options that decide the figures."""
 
-    Parameters
-    ----------
-    mode : {"probe", "full", "knn"}
-        How the encoder is used.
-    baselines : tuple of str
-        Some of BASELINES: the same encoder with random weights (and the same mode), k-mer
-        regression, the GenomicBenchmarks CNN.
-    seeds : int
-        Number of repetitions.
-    draws : int
-        Number of different random encoders; with fewer than seeds they are used in turn.
-    most : int
-        Sequences of a split that are used at most, drawn once; 0 is all.
-    kmers : bool
-        Let the probe append k-mer frequencies.
-    remove_leaks : bool
-        Leave training sequences out that occur in the test split, on either strand.
-    """
-
-    mode: str = "probe"
-    baselines: tuple[str, ...] = tuple(BASELINES)
-    seeds: int = 5
-    draws: int = 5
-    most: int = 0
-    kmers: bool = True
-    remove_leaks: bool = False
+    mode: str = "probe"  # use of the encoder: probe, full or knn
+    baselines: tuple[str, ...] = tuple(BASELINES)  # random weights are used in the same mode
+    seeds: int = 5  # repetitions
+    draws: int = 5  # different random encoders; with fewer than seeds they are used in turn
+    most: int = 0  # sequences of a split that are used at most, drawn once; 0 is all
+    kmers: bool = True  # let the probe append k-mer frequencies
+    remove_leaks: bool = False  # leave out training sequences of the test split, on either strand
     config: FineTuneConfig = field(default_factory=FineTuneConfig)
 
 
@@ -78,73 +65,71 @@ class _Data:
     """A set as it is used: all sequences in one list, and the rows of each split."""
 
     kind: str
-    classes: tuple[str, ...]
-    sequences: list[Any]
+    n_outputs: int
+    sequences: list[Tokens]
     labels: Labels
     train: Rows
     dev: Rows | None
     test: Rows
 
-    def split(self, seed: int) -> tuple[Rows, Rows]:
-        """Return training and validation rows of a seed."""
+    def problem(self, seed: int) -> Problem:
+        """Return the training and validation rows of a seed."""
         order = np.random.default_rng(seed).permutation(self.train)
         n = int(len(order) * _TRAIN_SHARE)
-        return np.sort(order[:n]), self.dev if self.dev is not None else np.sort(order[n:])
+        valid = self.dev if self.dev is not None else np.sort(order[n:])
+        return Problem(self.kind, self.n_outputs, self.labels, np.sort(order[:n]), valid)
 
 
-def _read(chosen: SuiteSet, genome: Genome | None, options: EvaluateOptions) -> tuple[_Data, Any]:
+def _read(
+    chosen: SuiteSet, genome: Genome | None, options: EvaluateOptions
+) -> tuple[_Data, dict[str, Any]]:
     """Return the sequences of a set, and what is reported of them beside the figures."""
-    names: list[str] = [name for name in ("train", "dev", "test") if name in chosen.splits]
-    first = read_labelled(chosen.splits[names[0]], genome)
+    learned = "train" if "train" in chosen.splits else "dev"
+    first = read_labelled(chosen.splits[learned], genome)
     check_trainable(first)
-    sets: dict[str, LabelledSet] = {names[0]: first}
-    for name in names[1:]:
-        sets[name] = read_labelled(
-            chosen.splits[name], genome, kind=first.kind, classes=first.classes
-        )
+    sets = {learned: first}
+    for name in ("dev", "test"):
+        if name in chosen.splits and name != learned:
+            sets[name] = read_labelled(
+                chosen.splits[name], genome, kind=first.kind, classes=first.classes
+            )
     rng = np.random.default_rng(0)
-    for name, one in sets.items():
-        if options.most and len(one) > options.most:
-            sets[name] = one.take(np.sort(rng.choice(len(one), options.most, replace=False)))
-    same, flipped = overlap(sets[names[0]], sets["test"])
-    leaks = {"identical": len(same), "reverse_complement": len(flipped), "removed": 0}
+    for name, data in sets.items():
+        if options.most and len(data) > options.most:
+            sets[name] = data.take(np.sort(rng.choice(len(data), options.most, replace=False)))
+    identical, reverse = overlap(sets[learned], sets["test"])
+    leaks = {"identical": len(identical), "reverse_complement": len(reverse), "removed": 0}
     if options.remove_leaks:
-        hit, hit_flipped = overlap(sets["test"], sets[names[0]])
-        lost = np.concatenate((hit, hit_flipped))
-        kept = np.setdiff1d(np.arange(len(sets[names[0]])), lost)
-        sets[names[0]] = sets[names[0]].take(kept)
+        lost = np.concatenate(overlap(sets["test"], sets[learned]))
+        sets[learned] = sets[learned].take(np.setdiff1d(np.arange(len(sets[learned])), lost))
         leaks["removed"] = len(lost)
-        check_trainable(sets[names[0]])
-    length = length_score(sets[names[0]], sets["test"])
+        check_trainable(sets[learned])
+    length = length_score(sets[learned], sets["test"])
     edges = np.cumsum([0, *map(len, sets.values())])
     rows = {name: np.arange(edges[i], edges[i + 1]) for i, name in enumerate(sets)}
-    data = _Data(
-        first.kind,
-        first.classes,
-        [sequence for one in sets.values() for sequence in one.sequences],
-        np.concatenate([one.labels for one in sets.values()]),
-        rows[names[0]],
-        rows["dev"] if names[0] == "train" and "dev" in rows else None,
-        rows["test"],
-    )
     about = {
         "kind": first.kind,
         "classes": list(first.classes),
         "splits": {
-            name: {"rows": len(one), "sha256": one.digest, "file": chosen.splits[name].name}
-            for name, one in sets.items()
+            name: {"rows": len(data), "sha256": data.digest, "file": chosen.splits[name].name}
+            for name, data in sets.items()
         },
         "leaks": leaks,
         "length": None if length is None else round(length, 5),
     }
-    return data, about
+    used = _Data(
+        first.kind,
+        len(first.classes),
+        [sequence for data in sets.values() for sequence in data.sequences],
+        np.concatenate([data.labels for data in sets.values()]),
+        rows[learned],
+        rows.get("dev") if learned == "train" else None,
+        rows["test"],
+    )
+    return used, about
 
 
-Prediction = tuple[Matrix, dict[str, Any]]
-"""Predictions of the test rows, and what was chosen on validation rows."""
-
-
-def _judged(
+def _of_encoder(
     data: _Data,
     model: Model,
     table: FeatureTable,
@@ -153,15 +138,9 @@ def _judged(
     compute: Compute,
 ) -> Prediction:
     """Return predictions of an encoder in the mode that was asked for."""
-    train, valid = data.split(seed)
-    labels, n_outputs = data.labels, len(data.classes)
+    problem = data.problem(seed)
     if options.mode == "knn":
-        vectors = table.matrix(Features(), np.arange(len(table)))
-        neighbours = knn(
-            vectors[train], labels[train], vectors[valid], labels[valid], data.kind, n_outputs
-        )
-        return np.asarray(neighbours.predict(vectors[data.test]), np.float32), neighbours.choice
-    problem = Problem(data.kind, n_outputs, labels, train, valid)
+        return knn(table.matrix(Features(), np.arange(len(table))), problem, data.test)
     probe = fit_probe(table, problem, search_space(options.mode, options.kmers), seed=seed)
     choice: dict[str, Any] = {"features": str(probe.features), "C": probe.strength}
     if options.mode == "probe":
@@ -179,69 +158,29 @@ def _judged(
     return to_probabilities(logits, data.kind, 1.0), choice
 
 
-def _findna(
-    data: _Data, checkpoint: Checkpoint, options: EvaluateOptions, compute: Compute
+def _predictions(
+    method: str, data: _Data, checkpoint: Checkpoint, options: EvaluateOptions, compute: Compute
 ) -> Iterator[Prediction]:
-    """Yield predictions of the model, seed by seed; sequences are encoded once."""
-    table = FeatureTable(checkpoint.model.encoder, data.sequences, compute)
+    """Yield predictions of the test rows by a method, seed by seed; sequences are read once."""
+    if method == "cnn" and data.kind != CLASSES:
+        return
+    counts = KmerTable(data.sequences)
+    encoders: dict[int, tuple[Model, FeatureTable]] = {}
     for seed in range(options.seeds):
-        yield _judged(data, checkpoint.model, table, seed, options, compute)
-
-
-def _random(
-    data: _Data, checkpoint: Checkpoint, options: EvaluateOptions, compute: Compute
-) -> Iterator[Prediction]:
-    """Yield those of the encoder with random weights, a new draw per seed or a few in turn."""
-    tables: dict[int, tuple[Model, FeatureTable]] = {}
-    for seed in range(options.seeds):
-        draw = seed % options.draws
-        if draw not in tables:
-            model = random_model(checkpoint.config, draw)
-            tables[draw] = model, FeatureTable(model.encoder, data.sequences, compute)
-        yield _judged(data, *tables[draw], seed, options, compute)
-        if seed + options.draws >= options.seeds:
-            del tables[draw]
-
-
-def _kmers(
-    data: _Data, checkpoint: Checkpoint, options: EvaluateOptions, compute: Compute
-) -> Iterator[Prediction]:
-    """Yield those of regression on k-mer frequencies."""
-    table = KmerTable(data.sequences)
-    for seed in range(options.seeds):
-        train, valid = data.split(seed)
-        found = kmer_regression(
-            table.take(train),
-            data.labels[train],
-            table.take(valid),
-            data.labels[valid],
-            data.kind,
-            len(data.classes),
-            seed=seed,
-        )
-        yield np.asarray(found.predict(table.take(data.test)), np.float32), found.choice
-
-
-def _cnn(
-    data: _Data, checkpoint: Checkpoint, options: EvaluateOptions, compute: Compute
-) -> Iterator[Prediction]:
-    """Yield those of the GenomicBenchmarks network, trained from scratch; classes only."""
-    for seed in range(options.seeds if data.kind == CLASSES else 0):
-        train, valid = data.split(seed)
-        parts = [[data.sequences[row] for row in rows] for rows in (train, valid, data.test)]
-        found = train_cnn(
-            parts[0],
-            data.labels[train],
-            parts[1],
-            data.labels[valid],
-            len(data.classes),
-            seed=seed,
-            device=str(compute.device),
-        )
-        yield np.asarray(found.predict(parts[2]), np.float32), found.choice
-
-
-_METHODS = {MODEL: _findna, "random": _random, "k-mers": _kmers, "cnn": _cnn}
+        if method == "k-mers":
+            yield kmer_regression(counts, data.problem(seed), data.test, seed=seed)
+        elif method == "cnn":
+            problem, device = data.problem(seed), compute.device
+            yield train_cnn(data.sequences, problem, data.test, seed=seed, device=device)
+        else:
+            random = method == "random"
+            draw = seed % options.draws if random else 0
+            if draw not in encoders:
+                model = random_model(checkpoint.config, draw) if random else checkpoint.model
+                encoders[draw] = model, FeatureTable(model.encoder, data.sequences, compute)
+            yield _of_encoder(data, *encoders[draw], seed, options, compute)
+            if random and seed + options.draws >= options.seeds:
+                del encoders[draw]  # vectors of every sequence, which no later seed reads
 
 
 def evaluate_set(
@@ -257,44 +196,30 @@ def evaluate_set(
     labels = data.labels[data.test]
     main = PRIMARY[data.kind]
     methods: dict[str, list[dict[str, Any]]] = {}
-    for name in (MODEL, *options.baselines):
+    for method in (MODEL, *options.baselines):
         started = time.monotonic()
-        for seed, (predicted, choice) in enumerate(
-            _METHODS[name](data, checkpoint, options, compute)
-        ):
-            found = measure(labels, predicted, data.kind)
-            defined = [metric for metric, value in found.items() if np.isfinite(value)]
+        predictions = _predictions(method, data, checkpoint, options, compute)
+        for seed, (predicted, choice) in enumerate(predictions):
+            predicted = np.asarray(predicted, np.float32)
+            values = measure(labels, predicted, data.kind)
+            defined = [metric for metric, value in values.items() if np.isfinite(value)]
             intervals = bootstrap(labels, predicted, data.kind, defined)
             seconds = time.monotonic() - started
-            methods.setdefault(name, []).append(
-                {
-                    "seed": seed,
-                    "metrics": {k: round(v, 5) if k in defined else None for k, v in found.items()},
-                    "intervals": {k: [round(b, 5) for b in v] for k, v in intervals.items()},
-                    "choice": choice,
-                    "seconds": round(seconds, 1),
-                }
-            )
-            logger.info(
-                "%s, %s, seed %d: %s %.4f (%s), %.0f s",
-                chosen.name,
-                name,
-                seed,
-                main,
-                found[main],
-                choice,
-                seconds,
-            )
+            run = {
+                "seed": seed,
+                "metrics": {k: round(v, 5) if k in defined else None for k, v in values.items()},
+                "intervals": {k: [round(b, 5) for b in v] for k, v in intervals.items()},
+                "choice": choice,
+                "seconds": round(seconds, 1),
+            }
+            methods.setdefault(method, []).append(run)
+            figure = f"{main} {values[main]:.4f} ({choice}), {seconds:.0f} s"
+            logger.info("%s, %s, seed %d: %s", chosen.name, method, seed, figure)
             started = time.monotonic()
-    train, valid = data.split(0)
-    sizes = {"train": len(train), "valid": len(valid), "test": len(data.test)}
-    return {
-        "name": chosen.name,
-        "starred": chosen.starred,
-        **about,
-        "used": sizes,
-        "methods": methods,
-    }
+    first = data.problem(0)
+    used = {"train": len(first.train), "valid": len(first.valid), "test": len(data.test)}
+    head = {"name": chosen.name, "starred": chosen.starred}
+    return {**head, **about, "used": used, "methods": methods}
 
 
 def evaluate(
@@ -302,10 +227,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Evaluate a model on the sets of a suite.
 
-    Parameters
-    ----------
-    genome : Genome, optional
-        Sequence of sets that are intervals.
+    ``genome`` holds the sequence of sets that are intervals.
 
     Returns
     -------
@@ -324,10 +246,8 @@ def evaluate(
         "a set is a folder that holds test and train (or dev) files",
     )
     checkpoint = load_checkpoint(run.model)
-    settings = {
-        key: list(value) if isinstance(value, tuple) else value
-        for key, value in dataclasses.asdict(options).items()
-    } | {"precision": run.compute.precision}
+    settings = dataclasses.asdict(options)
+    settings |= {"baselines": list(options.baselines), "precision": run.compute.precision}
 
     def measured(chosen: SuiteSet) -> dict[str, Any]:
         return evaluate_set(chosen, checkpoint, options, genome=genome, compute=run.compute)

@@ -16,19 +16,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Table:
-    """Results of several models on several sets.
+    """Results of several models on several sets, as read in ``source``.
 
-    Parameters
-    ----------
-    source : str
-        Where the figures were read.
-    metric : str
-        Name of the measure, as in ``findna.labelled.metrics``.
-    note : str
-        What to know before comparing.
-    models : sequence of str
-    rows : mapping of str to sequence of float
-        Fractions by set, in the order of ``models``.
+    ``note`` says what to know before comparing. ``metric`` is one of `findna.labelled.metrics`;
+    ``rows`` holds fractions by set, in the order of ``models``.
     """
 
     source: str

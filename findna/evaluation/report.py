@@ -1,8 +1,9 @@
-"""What an evaluation found, as Markdown: tables, exceptions by name, and where it stands."""
+"""Reports of an evaluation: tables, exceptions by name, and published figures beside them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,23 +12,30 @@ from findna.evaluation.published import Table, tables
 from findna.labelled.metrics import METRICS, NAMES, PRIMARY
 
 MODEL = "findna"
-"""What the evaluated model is called among the methods."""
+"""Name of the evaluated model among the methods."""
 BASELINES = {"random": "random weights", "k-mers": "k-mers", "cnn": "CNN"}
 
 
 def mean_of(result: dict[str, Any], method: str, metric: str) -> float | None:
-    """Mean over seeds of a metric of one set; None where it was not measured or is undefined."""
+    """Return the mean over seeds of a metric of a set; None if it was not measured or undefined."""
     values = [run["metrics"].get(metric) for run in result["methods"].get(method, [])]
     return None if not values or None in values else float(np.mean(values))
 
 
 def interval_of(result: dict[str, Any], method: str, metric: str) -> tuple[float, float] | None:
-    """Mean over seeds of the bootstrap interval."""
+    """Return the mean over seeds of the bootstrap interval; None as in `mean_of`."""
     bounds = [run["intervals"].get(metric) for run in result["methods"].get(method, [])]
     if not bounds or None in bounds:
         return None
     low, high = np.mean(bounds, axis=0)
     return float(low), float(high)
+
+
+def _gain(result: dict[str, Any], method: str) -> float | None:
+    """Return the primary metric of findna less that of a baseline; None if either is missing."""
+    metric = PRIMARY[result["kind"]]
+    ours, other = mean_of(result, MODEL, metric), mean_of(result, method, metric)
+    return None if ours is None or other is None else ours - other
 
 
 def _cell(result: dict[str, Any], method: str, metric: str, interval: bool = False) -> str:
@@ -36,8 +44,8 @@ def _cell(result: dict[str, Any], method: str, metric: str, interval: bool = Fal
         return ""
     values = [run["metrics"][metric] for run in result["methods"][method]]
     text = f"{mean:.3f} ± {np.std(values):.3f}"
-    bounds = interval_of(result, method, metric)
-    return text + (f" ({bounds[0]:.3f}-{bounds[1]:.3f})" if interval and bounds else "")
+    bounds = interval_of(result, method, metric) if interval else None
+    return f"{text} ({bounds[0]:.3f}-{bounds[1]:.3f})" if bounds else text
 
 
 def _title(result: dict[str, Any]) -> str:
@@ -48,12 +56,12 @@ def _title(result: dict[str, Any]) -> str:
 
 
 def methods_of(sets: Sequence[dict[str, Any]]) -> list[str]:
-    """The model and those baselines that were measured on some set."""
+    """Return the model and those baselines that were measured on any set."""
     return [m for m in (MODEL, *BASELINES) if any(m in result["methods"] for result in sets)]
 
 
 def summary_rows(sets: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of the primary metric, for a terminal."""
+    """Return header and rows of the primary metric, for a terminal."""
     methods = methods_of(sets)
     header = ["set", "metric", *(BASELINES.get(m, m) for m in methods)]
     rows = []
@@ -64,7 +72,7 @@ def summary_rows(sets: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[s
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a table."""
+    """Return the lines of a table."""
     return [
         "| " + " | ".join(header) + " |",
         "|" + "---|" * len(header),
@@ -72,34 +80,29 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
+def _columns(methods: Sequence[str]) -> list[str]:
+    return [BASELINES.get(method, "findna (95 %)") for method in methods]
+
+
 def _primary_table(sets: Sequence[dict[str, Any]]) -> list[str]:
     methods = methods_of(sets)
-    header = ["set", "metric", "train, valid, test"]
-    header += [BASELINES.get(m, "findna (95 %)") for m in methods]
+    header = ["set", "metric", "train, valid, test", *_columns(methods)]
     header += [f"findna - {BASELINES[m]}" for m in methods[1:]]
-    rows = []
+    rows: list[list[str]] = []
+    means: list[list[Any]] = []
     for result in sets:
         metric = PRIMARY[result["kind"]]
-        ours = mean_of(result, MODEL, metric)
         row = [_title(result), NAMES[metric], ", ".join(map(str, result["used"].values()))]
         row += [_cell(result, m, metric, interval=m == MODEL) for m in methods]
-        for method in methods[1:]:
-            other = mean_of(result, method, metric)
-            row.append("" if ours is None or other is None else f"{ours - other:+.3f}")
-        rows.append(row)
-    complete = [
-        result
-        for result in sets
-        if all(mean_of(result, m, PRIMARY[result["kind"]]) is not None for m in methods)
-    ]
+        gains = [_gain(result, m) for m in methods[1:]]
+        rows.append([*row, *("" if gain is None else f"{gain:+.3f}" for gain in gains)])
+        means.append([mean_of(result, m, metric) for m in methods])
+    complete = [values for values in means if None not in values]
     if len(complete) > 1:
-        means = [
-            float(np.mean([mean_of(r, m, PRIMARY[r["kind"]]) for r in complete])) for m in methods
-        ]
-        rows.append(
-            [f"mean of {len(complete)}", "", "", *(f"{value:.3f}" for value in means)]
-            + [f"{means[0] - other:+.3f}" for other in means[1:]]
-        )
+        ours, *others = (float(np.mean(column)) for column in zip(*complete, strict=True))
+        row = [f"mean of {len(complete)}", "", "", f"{ours:.3f}"]
+        row += [f"{other:.3f}" for other in others]
+        rows.append(row + [f"{ours - other:+.3f}" for other in others])
     return markdown(header, rows)
 
 
@@ -111,11 +114,11 @@ def _other_metrics(sets: Sequence[dict[str, Any]]) -> list[str]:
             if metric != PRIMARY[result["kind"]]:
                 cells = [_cell(result, m, metric, interval=m == MODEL) for m in methods]
                 rows.append([_title(result), NAMES[metric], *cells])
-    return markdown(["set", "metric", *(BASELINES.get(m, "findna (95 %)") for m in methods)], rows)
+    return markdown(["set", "metric", *_columns(methods)], rows)
 
 
 def verdict(result: dict[str, Any], table: Table, value: float) -> str:
-    """Win, tie or loss: a published figure is below, in or above our interval."""
+    """Return win, tie or loss: a published figure is below, in or above our interval."""
     bounds = interval_of(result, MODEL, table.metric)
     if bounds is None:
         return ""
@@ -123,24 +126,30 @@ def verdict(result: dict[str, Any], table: Table, value: float) -> str:
 
 
 def _published_tables(sets: Sequence[dict[str, Any]]) -> list[str]:
-    """One table per source, findna beside its figures, and a count of wins, ties and losses."""
+    """Return a table per source, findna beside its figures, and counts of wins, ties and losses."""
     lines: list[str] = []
     for table in tables():
-        rows, found = [], []
+        rows = []
+        names: dict[str, list[str]] = {"win": [], "tie": [], "loss": [], "": []}
         for result in sets:
             values = table.rows.get(result["name"])
             if values is None:
                 continue
-            said = verdict(result, table, max(values))
-            found.append((said, result["name"]))
-            rows.append(
-                [_title(result), _cell(result, MODEL, table.metric, interval=True)]
-                + [f"{value:.3f}" for value in values]
-                + [f"{said} against {table.models[values.index(max(values))]}"]
-            )
+            best = max(values)
+            outcome = verdict(result, table, best)
+            names[outcome].append(result["name"])
+            row = [_title(result), _cell(result, MODEL, table.metric, interval=True)]
+            row += [f"{value:.3f}" for value in values]
+            rows.append([*row, f"{outcome} against {table.models[values.index(best)]}"])
         if not rows:
             continue
         metric = NAMES[table.metric]
+        counts = [
+            f"{verb} on {len(names[outcome])}"
+            + ": " * bool(names[outcome])
+            + ", ".join(names[outcome])
+            for verb, outcome in (("wins", "win"), ("ties", "tie"), ("loses", "loss"))
+        ]
         lines += [
             "",
             f"### Beside published figures: {table.source}",
@@ -150,67 +159,51 @@ def _published_tables(sets: Sequence[dict[str, Any]]) -> list[str]:
             "",
             *markdown(["set", f"findna, {metric}", *table.models, "best of them"], rows),
             "",
-            "Against the best of these models findna "
-            + "; ".join(
-                f"{word} on {len(names)}{': ' + ', '.join(names) if names else ''}"
-                for word, names in (
-                    (verb, [name for said, name in found if said == what])
-                    for verb, what in (("wins", "win"), ("ties", "tie"), ("loses", "loss"))
-                )
-            )
-            + ".",
+            f"Against the best of these models findna {'; '.join(counts)}.",
         ]
     return lines
 
 
 def _exceptions(sets: Sequence[dict[str, Any]]) -> list[str]:
-    """A sentence per baseline: the mean difference, and every set where findna is not above it."""
+    """Return a sentence per baseline: the mean gain, and every set where findna is not above it."""
     lines = []
     for method in methods_of(sets)[1:]:
-        differences: dict[str, float] = {}
-        for result in sets:
-            metric = PRIMARY[result["kind"]]
-            ours, other = mean_of(result, MODEL, metric), mean_of(result, method, metric)
-            if ours is not None and other is not None:
-                differences[result["name"]] = ours - other
-        if not differences:
+        gains = {r["name"]: gain for r in sets if (gain := _gain(r, method)) is not None}
+        if not gains:
             continue
-        below = [f"{name} ({value:+.3f})" for name, value in differences.items() if value <= 0]
-        mean = float(np.mean(list(differences.values())))
+        below = [f"{name} ({gain:+.3f})" for name, gain in gains.items() if gain <= 0]
+        exceptions = (
+            f"not above it on {len(below)}: {', '.join(below)}" if below else ("above it on all")
+        )
         lines.append(
-            f"- Against {BASELINES[method]}: {mean:+.3f} in the mean of {len(differences)} sets; "
-            + (
-                f"not above it on {len(below)}: {', '.join(below)}."
-                if below
-                else "above it on all."
-            )
+            f"- Against {BASELINES[method]}: {float(np.mean(list(gains.values()))):+.3f} in the "
+            f"mean of {len(gains)} sets; {exceptions}."
         )
     return lines
 
 
 def _choices(sets: Sequence[dict[str, Any]]) -> list[str]:
-    """What validation chose, most often, for the model and for k-mers."""
+    """Return a table of what validation chose most often, for the model and for k-mers."""
     rows = []
     for result in sets:
         row = [_title(result)]
-        for method, show in _SHOWN.items():
-            found = [show(run["choice"]) for run in result["methods"].get(method, [])]
-            most = max(sorted(set(found)), key=found.count) if found else ""
-            row.append(f"{most} ({found.count(most)} of {len(found)})" if found else "")
+        for method in (MODEL, "k-mers"):
+            choices = Counter(_shown(run["choice"]) for run in result["methods"].get(method, []))
+            most = max(sorted(choices), key=choices.__getitem__, default="")
+            row.append(f"{most} ({choices[most]} of {choices.total()})" if choices else "")
         rows.append(row)
     return markdown(["set", "findna reads", "k-mers"], rows)
 
 
-_SHOWN: dict[str, Callable[[dict[str, Any]], str]] = {
-    MODEL: lambda choice: str(choice.get("features", choice)),
-    "k-mers": lambda choice: (
-        f"k {choice['k']}, {'both strands' if choice['both_strands'] else 'forward strand'}"
-    ),
-}
+def _shown(choice: dict[str, Any]) -> str:
+    """Return a choice in words: features of the model, or how k-mers are counted."""
+    if "both_strands" not in choice:
+        return str(choice.get("features", choice))
+    return f"k {choice['k']}, {'both strands' if choice['both_strands'] else 'forward strand'}"
 
 
 def to_markdown(report: dict[str, Any]) -> str:
-    """The report of `findna.evaluation.protocol.evaluate` as Markdown."""
+    """Return the report of `findna.evaluation.protocol.evaluate` as Markdown."""
     about, sets, missing = report["about"], report["sets"], report["missing"]
     most = f"at most {about['most']:,} sequences of a split" if about["most"] else "all sequences"
     draws = min(about["draws"], about["seeds"])
@@ -230,12 +223,12 @@ def to_markdown(report: dict[str, Any]) -> str:
     ]
     if any(result["starred"] for result in sets):
         lines.append("\\* trained on dev: the set has no train split here.  ")
-    if any(_title(result).endswith("†") for result in sets):
-        leaky = [
-            f"{r['name']} {r['leaks']['identical']} and {r['leaks']['reverse_complement']}"
-            for r in sets
-            if _title(r).endswith("†")
-        ]
+    leaky = [
+        f"{r['name']} {r['leaks']['identical']} and {r['leaks']['reverse_complement']}"
+        for r in sets
+        if _title(r).endswith("†")
+    ]
+    if leaky:
         lines.append(
             "† test sequences that also occur in training data, identical and as reverse "
             f"complement: {'; '.join(leaky)}.  "
@@ -250,8 +243,7 @@ def to_markdown(report: dict[str, Any]) -> str:
             "Sequences of some sets differ in length. A decision tree that is told nothing else "
             f"reaches: {'; '.join(lengths)}.  "
         )
-    lines += ["", *_exceptions(sets)]
-    lines += _published_tables(sets)
+    lines += ["", *_exceptions(sets), *_published_tables(sets)]
     lines += ["", "### Other metrics", "", *_other_metrics(sets)]
     lines += ["", "### What validation chose", "", *_choices(sets)]
     if missing:

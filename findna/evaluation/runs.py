@@ -1,4 +1,4 @@
-"""One run over the sets of a suite: which sets, where results are kept, what is measured again."""
+"""One run over the sets of a suite: the choice of sets, and the folder that keeps their results."""
 
 from __future__ import annotations
 
@@ -23,30 +23,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Run:
-    """What is evaluated, and where the results go.
+    """The model that is evaluated, the data, and the folder of the results."""
 
-    Parameters
-    ----------
-    data : Path
-        Folder of the suite.
-    compute : Compute
-    model : str
-        Name or folder.
-    only : tuple of str
-        Names of the sets to take; all if empty.
-    folder : Path, optional
-        Where the result of each set is kept as soon as there is one.
-    resume, force : bool
-        Keep the results that the folder holds and measure only other sets, or replace them.
-    """
-
-    data: Path
+    data: Path  # folder of the suite
     compute: Compute
-    model: str = "tiny"
-    only: tuple[str, ...] = ()
-    folder: Path | None = None
-    resume: bool = False
-    force: bool = False
+    model: str = "tiny"  # name or folder
+    only: tuple[str, ...] = ()  # names of the sets to take; all if empty
+    folder: Path | None = None  # keeps the result of each set as soon as there is one
+    resume: bool = False  # keep the results that the folder holds and measure only other sets
+    force: bool = False  # replace them
 
 
 class _Named(Protocol):
@@ -62,10 +47,7 @@ def choose_sets(
 ) -> tuple[list[Set], list[str]]:
     """Return the sets to measure, and what is missing of those that were asked for.
 
-    Parameters
-    ----------
-    form : str
-        What a set looks like, for the message where there is none.
+    ``form`` says what a set looks like, for the message where there is none.
 
     Raises
     ------
@@ -110,48 +92,33 @@ def measure_sets(
 ) -> dict[str, Any]:
     """Measure one set after the other, and keep each result in the folder.
 
-    Parameters
-    ----------
-    missing : list of str
-        Gets the sets that cannot be measured, with the reason.
-    settings : dict
-        Whatever decides the figures, beside the model: results of others are not mixed.
-
-    Returns
-    -------
-    dict
-        ``about``, ``sets`` and ``missing``.
+    ``settings`` decide the figures, beside the model: results of others are not mixed. Returned are
+    ``about``, ``sets`` and ``missing``, the sets that cannot be measured, with the reason.
     """
-    about = {
-        "findna_version": __version__,
-        "model": checkpoint.name,
-        "digest": checkpoint.digest,
-        **settings,
-    }
+    about: dict[str, Any] = {"findna_version": __version__, "model": checkpoint.name}
+    about |= {"digest": checkpoint.digest, **settings}
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
-    kept = {} if run.folder is None else _open_folder(run.folder, digest, run)
+    kept = {} if run.folder is None else _kept_results(run.folder, digest, run)
     started = time.monotonic()
     results = []
     with progress(len(sets), "sets", suite) as bar:
         for chosen in sets:
-            if chosen.name in kept:
-                results.append(kept[chosen.name])
-                bar.update()
-                continue
-            try:
-                result = measure(chosen)
-            except FindnaError as error:
-                leave_out(chosen.name, error, missing)
-                continue
+            result = kept.pop(chosen.name, None)
+            if result is None:
+                try:
+                    result = measure(chosen)
+                except FindnaError as error:
+                    leave_out(chosen.name, error, missing)
+                    continue
+                if run.folder is not None:
+                    text = json.dumps({"settings": digest, "result": result}, indent=1) + "\n"
+                    path = run.folder / f"{chosen.name.replace('/', '.')}.json"
+                    with replaced(path) as temporary:
+                        temporary.write_text(text)
             results.append(result)
-            if run.folder is not None:
-                text = json.dumps({"settings": digest, "result": result}, indent=1) + "\n"
-                with replaced(run.folder / f"{chosen.name.replace('/', '.')}.json") as temporary:
-                    temporary.write_text(text)
             bar.update()
     # measured before under the same settings, but not among --set now
-    others = kept.keys() - {result["name"] for result in results}
-    results += [kept[name] for name in sorted(others)]
+    results += [kept[name] for name in sorted(kept)]
     if not results:
         raise nothing_measured(run, missing)
     about |= {
@@ -162,8 +129,8 @@ def measure_sets(
     return {"about": about, "sets": results, "missing": missing}
 
 
-def _open_folder(folder: Path, settings: str, run: Run) -> dict[str, Any]:
-    """Make the folder and return the results to go on from, by set.
+def _kept_results(folder: Path, settings: str, run: Run) -> dict[str, Any]:
+    """Make the folder; return the results to go on from, by set.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""Where the labelled sets of a benchmark suite lie.
+"""The labelled sets of a benchmark suite, found in its folder.
 
-A set is a folder with splits as ``findna.labelled.sets.find_splits`` knows them. What validates is
+A set is a folder with splits as ``findna.labelled.files.find_splits`` knows them. What validates is
 decided by the splits there are: dev, or a part held out of train without it; a set with dev but
 no train is trained on dev, and starred wherever it is reported.
 """
@@ -13,53 +13,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from findna.errors import ConfigError
-from findna.labelled.sets import find_splits
+from findna.labelled.files import find_splits
 
 GUE, GENOMIC_BENCHMARKS, MTCDNA, FOLDER = "gue", "genomic-benchmarks", "mtcdna", "folder"
 
-SETS: dict[str, tuple[str, ...]] = {
-    GUE: (
-        "EMP/H3",
-        "EMP/H3K14ac",
-        "EMP/H3K36me3",
-        "EMP/H3K4me1",
-        "EMP/H3K4me2",
-        "EMP/H3K4me3",
-        "EMP/H3K79me3",
-        "EMP/H3K9ac",
-        "EMP/H4",
-        "EMP/H4ac",
-        "prom/prom_300_all",
-        "prom/prom_300_notata",
-        "prom/prom_300_tata",
-        "prom/prom_core_all",
-        "prom/prom_core_notata",
-        "prom/prom_core_tata",
-        "splice/reconstructed",
-        "tf/0",
-        "tf/1",
-        "tf/2",
-        "tf/3",
-        "tf/4",
-        "mouse/0",
-        "mouse/1",
-        "mouse/2",
-        "mouse/3",
-        "mouse/4",
-        "virus/covid",
-    ),
-    GENOMIC_BENCHMARKS: (
-        "demo_coding_vs_intergenomic_seqs",
-        "demo_human_or_worm",
-        "dummy_mouse_enhancers_ensembl",
-        "human_enhancers_cohn",
-        "human_enhancers_ensembl",
-        "human_ensembl_regulatory",
-        "human_nontata_promoters",
-        "human_ocr_ensembl",
-    ),
-    MTCDNA: ("1024", "4096", "8192", "16384"),
+_NAMES = {
+    GUE: "EMP/H3 EMP/H3K14ac EMP/H3K36me3 EMP/H3K4me1 EMP/H3K4me2 EMP/H3K4me3 EMP/H3K79me3 "
+    "EMP/H3K9ac EMP/H4 EMP/H4ac prom/prom_300_all prom/prom_300_notata prom/prom_300_tata "
+    "prom/prom_core_all prom/prom_core_notata prom/prom_core_tata splice/reconstructed "
+    "tf/0 tf/1 tf/2 tf/3 tf/4 mouse/0 mouse/1 mouse/2 mouse/3 mouse/4 virus/covid",
+    GENOMIC_BENCHMARKS: "demo_coding_vs_intergenomic_seqs demo_human_or_worm "
+    "dummy_mouse_enhancers_ensembl human_enhancers_cohn human_enhancers_ensembl "
+    "human_ensembl_regulatory human_nontata_promoters human_ocr_ensembl",
+    MTCDNA: "1024 4096 8192 16384",
 }
+
+SETS = {suite: tuple(names.split()) for suite, names in _NAMES.items()}
 """Sets of the suites that are known by name, as folders within that of the suite: GUE as
 DNABERT-2 lays it out, GenomicBenchmarks as its package does, MTcDNA (turtle or mouse cDNA, cut to
 so many bp) as the scripts of the FinDNA paper write it."""
@@ -69,45 +38,23 @@ SUITES = (*SETS, FOLDER)
 
 # names that the folder of a suite goes by, where its parent is given
 _FOLDERS = {
-    GUE: ("GUE", "gue"),
-    GENOMIC_BENCHMARKS: (
-        ".genomic_benchmarks",
-        "genomic_benchmarks",
-        GENOMIC_BENCHMARKS,
-        "datasets",
-    ),
-    MTCDNA: ("MTcDNA", "mtcdna"),
+    GUE: "GUE gue",
+    GENOMIC_BENCHMARKS: ".genomic_benchmarks genomic_benchmarks genomic-benchmarks datasets",
+    MTCDNA: "MTcDNA mtcdna",
 }
 
 
 @dataclass(frozen=True)
 class SuiteSet:
-    """A labelled set with a test split.
+    """A labelled set with a test split."""
 
-    Parameters
-    ----------
-    name : str
-        Suite and folder within it, as ``gue/prom/prom_300_tata``; for ``folder`` the latter.
-    splits : dict of str to Path
-        Those of train, dev and test that there are.
-    starred : bool
-        Trained on dev for want of train.
-    """
-
-    name: str
-    splits: dict[str, Path]
-    starred: bool
+    name: str  # suite and folder within it, as gue/prom/prom_300_tata; for folder the latter
+    splits: dict[str, Path]  # of train, dev and test
+    starred: bool  # trained on dev for want of train
 
 
 def find_sets(suite: str, data: Path) -> tuple[list[SuiteSet], list[str]]:
-    """Sets of a suite in a folder, and the names of those that cannot be used.
-
-    Parameters
-    ----------
-    suite : str
-        One of SUITES.
-    data : Path
-        Folder of the suite or its parent.
+    """Return the sets of a suite in its folder or that one's parent, and the unusable ones.
 
     Returns
     -------
@@ -146,13 +93,13 @@ def find_sets(suite: str, data: Path) -> tuple[list[SuiteSet], list[str]]:
 
 
 def _root(suite: str, data: Path) -> Path:
-    """The folder of a suite: of those it may be, the one with the most sets."""
-    folders = [data, *(data / name for name in _FOLDERS[suite])]
+    """Return the folder of a suite: of those it may be, the one with the most sets."""
+    folders = [data, *(data / name for name in _FOLDERS[suite].split())]
     return max(folders, key=lambda folder: sum((folder / n).is_dir() for n in SETS[suite]))
 
 
 def _walk(data: Path) -> Iterator[tuple[str, dict[str, Path]]]:
-    """Folders with splits, by path; what lies within one belongs to it."""
+    """Yield folders with splits, by path; what lies within one belongs to it."""
     seen = set()
     for folder, names, _ in os.walk(data, followlinks=True):
         path = Path(folder)

@@ -1,7 +1,4 @@
-"""Scores of a model and its tasks on the labelled variants of a folder.
-
-Scores of variants need no training: they are measured as they are.
-"""
+"""Scores of a model and its tasks, measured as they are on the labelled variants of a folder."""
 
 from __future__ import annotations
 
@@ -12,14 +9,7 @@ from typing import Any
 
 from findna.errors import ConfigError, FindnaError
 from findna.evaluation.runs import Run, choose_sets, leave_out, measure_sets, nothing_measured
-from findna.evaluation.variant_sets import (
-    VARIANTS,
-    LabelledVariants,
-    VariantSet,
-    find_variant_sets,
-    read_starts,
-    read_variants,
-)
+from findna.evaluation.variant_sets import VARIANTS, find_variant_sets, read_starts, read_variants
 from findna.evaluation.variants import Scorers, measure_variants
 from findna.genome.fasta import Genome
 from findna.model.checkpoint import load_checkpoint, training_length
@@ -30,28 +20,17 @@ from findna.variants.alleles import WINDOW
 
 @dataclass(frozen=True)
 class VariantOptions:
-    """What decides the figures.
+    """Options that decide the figures.
 
-    Parameters
-    ----------
-    tasks : sequence of str
-        Names or folders of tasks whose change is measured too.
-    tss : Path, optional
-        BED file of starts of transcription.
-    window : int, optional
-        Length of the windows that the model reads, bp; by default that of `findna variants`. A
-        task reads what it was trained on, or this where its lengths differed.
-    label : str
-        INFO field, 0 or 1.
-    draws : int
-        Number of different random encoders.
+    ``window`` is the length of the model's windows, bp; by default that of `findna variants`. A
+    task reads what it was trained on, or this where its lengths differed.
     """
 
-    tasks: Sequence[str] = ()
-    tss: Path | None = None
+    tasks: Sequence[str] = ()  # names or folders of tasks whose change is measured too
+    tss: Path | None = None  # BED file of starts of transcription
     window: int | None = None
-    label: str = "LABEL"
-    draws: int = 5
+    label: str = "LABEL"  # INFO field, 0 or 1
+    draws: int = 5  # different random encoders
 
 
 def evaluate_variants(
@@ -87,12 +66,12 @@ def evaluate_variants(
     ]
     starts = None if options.tss is None else read_starts(options.tss, genome)
     shortest = min([window, *(length for _, length in tasks)])
-    tables: dict[str, LabelledVariants] = {}
-    for chosen in sets:
+    tables = {}
+    for path in sets:
         try:
-            tables[chosen.name] = read_variants(chosen.path, genome, label, shortest)
+            tables[path] = read_variants(path, genome, label, shortest)
         except FindnaError as error:
-            leave_out(chosen.name, error, missing)
+            leave_out(path.name, error, missing)
     if not tables:
         raise nothing_measured(run, missing)
     checkpoint = load_checkpoint(run.model)
@@ -106,8 +85,7 @@ def evaluate_variants(
         "precision": run.compute.precision,
     }
 
-    def measure(chosen: VariantSet) -> dict[str, Any]:
-        return measure_variants(chosen.name, tables[chosen.name], genome, scorers, starts)
+    def measure(path: Path) -> dict[str, Any]:
+        return measure_variants(path.name, tables[path], genome, scorers, starts)
 
-    usable = [chosen for chosen in sets if chosen.name in tables]
-    return measure_sets(run, VARIANTS, usable, missing, measure, checkpoint, settings)
+    return measure_sets(run, VARIANTS, list(tables), missing, measure, checkpoint, settings)

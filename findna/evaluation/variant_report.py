@@ -1,4 +1,4 @@
-"""What an evaluation of variant scores found, for a terminal and as Markdown."""
+"""Reports of an evaluation of variant scores, for a terminal and as Markdown."""
 
 from __future__ import annotations
 
@@ -12,43 +12,41 @@ from findna.evaluation.variants import APART, METRICS, TSS, K
 from findna.labelled.metrics import NAMES
 
 BEYOND = "beyond_tss"
-"""What a score's figures exceed those of the distance to TSS by."""
+"""Figures of a score less those of the distance to TSS."""
 
 Runs = Sequence[dict[str, Any]]
 """Figures of one score; several for an encoder drawn several times."""
 
 
-def mean_interval(runs: Runs, metric: str, of: str = "metrics") -> tuple[float, float, float]:
-    """Mean over draws of a figure and of the ends of its 95 % interval."""
-    intervals = {"metrics": "intervals", BEYOND: f"{BEYOND}_intervals"}[of]
-    rows = [[run[of][metric], *run[intervals][metric]] for run in runs]
-    value, low, high = np.mean(rows, axis=0)
+def _mean_interval(runs: Runs, metric: str, of: str = "metrics") -> tuple[float, float, float]:
+    """Return the mean over draws of a figure and of the ends of its 95 % interval."""
+    intervals = "intervals" if of == "metrics" else f"{BEYOND}_intervals"
+    value, low, high = np.mean([[r[of][metric], *r[intervals][metric]] for r in runs], axis=0)
     return float(value), float(low), float(high)
 
 
-def _cell(runs: Runs, metric: str, of: str = "metrics") -> str:
-    value, low, high = mean_interval(runs, metric, of)
-    if of == BEYOND:
-        return f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
-    spread = f" ± {np.std([run[of][metric] for run in runs]):.3f}" * (len(runs) > 1)
+def _cell(runs: Runs, metric: str) -> str:
+    value, low, high = _mean_interval(runs, metric)
+    spread = f" ± {np.std([run['metrics'][metric] for run in runs]):.3f}" * (len(runs) > 1)
     return f"{value:.3f}{spread} ({low:.3f}-{high:.3f})"
 
 
 def _rows(result: dict[str, Any]) -> list[list[str]]:
-    """Score, what it is with an effect, AUROC, AUPRC and, where known, AUROC beyond TSS."""
+    """Return score, its value with an effect, AUROC, AUPRC and, if known, AUROC beyond TSS."""
     known = TSS in result["methods"]
     share = result["positives"] / result["variants"]
     rows = [["chance", "", "0.500", f"{share:.3f}", *[""] * known]]
     for name, runs in result["methods"].items():
         row = [name, result["effect_if"][name], *(_cell(runs, metric) for metric in METRICS)]
         if known:
-            row.append("" if name == TSS else _cell(runs, "auroc", BEYOND))
+            value, low, high = _mean_interval(runs, "auroc", BEYOND)
+            row.append("" if name == TSS else f"{value:+.3f} ({low:+.3f} to {high:+.3f})")
         rows.append(row)
     return rows
 
 
 def variant_rows(sets: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of AUROC and AUPRC of every score, for a terminal."""
+    """Return header and rows of AUROC and AUPRC of every score, for a terminal."""
     header = ["set", "score", "effect_if", *(NAMES[metric] for metric in METRICS)]
     return header, [[result["name"], *row[:4]] for result in sets for row in _rows(result)]
 
@@ -63,37 +61,33 @@ def _counts(result: dict[str, Any]) -> str:
     )
 
 
-def _named(names: Sequence[str]) -> str:
-    return "; ".join(names) or "none"
-
-
 def _verdicts(result: dict[str, Any]) -> list[str]:
-    """Which scores are above chance and beyond the distance to TSS, by their intervals."""
+    """Return which scores are above chance and beyond the distance to TSS, by their intervals."""
     methods = result["methods"]
-    bounds = {name: mean_interval(runs, "auroc")[1:] for name, runs in methods.items()}
-    above = [name for name, (low, _) in bounds.items() if low > 0.5]
-    below = [name for name, (_, high) in bounds.items() if high < 0.5]
+    bounds = {name: _mean_interval(runs, "auroc")[1:] for name, runs in methods.items()}
+    above = "; ".join(name for name, (low, _) in bounds.items() if low > 0.5)
+    below = "; ".join(name for name, (_, high) in bounds.items() if high < 0.5)
     lines = [
-        f"- AUROC above chance (interval above .5): {_named(above)}.",
-        f"- Below chance (interval below .5): {_named(below)}.",
+        f"- AUROC above chance (interval above .5): {above or 'none'}.",
+        f"- Below chance (interval below .5): {below or 'none'}.",
     ]
     if TSS in methods:
-        others = {
-            name: mean_interval(runs, "auroc", BEYOND)
+        gains = {
+            name: _mean_interval(runs, "auroc", BEYOND)[1:]
             for name, runs in methods.items()
             if name != TSS
         }
-        better = [name for name, (_, low, _) in others.items() if low > 0]
-        worse = [name for name, (_, _, high) in others.items() if high < 0]
+        better = "; ".join(name for name, (low, _) in gains.items() if low > 0)
+        n_worse = sum(high < 0 for _, high in gains.values())
         lines.append(
-            f"- Better than {TSS} (interval of the difference above 0): {_named(better)}; worse "
-            f"(below 0): {len(worse)} of {len(others)}."
+            f"- Better than {TSS} (interval of the difference above 0): {better or 'none'}; worse "
+            f"(below 0): {n_worse} of {len(gains)}."
         )
     return lines
 
 
 def variant_markdown(report: dict[str, Any]) -> str:
-    """The report of `findna.evaluation.variant_protocol.evaluate_variants` as Markdown."""
+    """Return the report of `findna.evaluation.variant_protocol.evaluate_variants` as Markdown."""
     about, sets, missing = report["about"], report["sets"], report["missing"]
     tasks = "".join(
         f", task {name} `{task['digest'][:12]}` (windows of {task['window']} bp)"

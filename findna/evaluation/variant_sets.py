@@ -34,76 +34,41 @@ Starts = dict[str, Ints]
 
 
 @dataclass(frozen=True)
-class VariantSet:
-    """A file of labelled variants; its name is that of the file."""
-
-    name: str
-    path: Path
-
-
-@dataclass(frozen=True)
 class LabelledVariants:
-    """Alleles with a label that can be scored, in the order of the genome.
+    """Alleles with a label that can be scored, in the order of the genome."""
 
-    Parameters
-    ----------
-    records : list of VcfRecord
-        One alternate allele each.
-    labels : ndarray, shape (n,), int64
-        1 for an effect, 0 for none.
-    places : ndarray, shape (n, 2), int64
-        Number of the contig, and position on it.
-    n_records : int
-        In the file.
-    left_out : dict of str to int
-        How many are not used, by reason.
-    """
-
-    records: list[VcfRecord]
-    labels: Ints
-    places: Ints
-    n_records: int
-    left_out: dict[str, int]
+    records: list[VcfRecord]  # one alternate allele each
+    labels: Ints  # (n,); 1 for an effect, 0 for none
+    places: Ints  # (n, 2); number of the contig, and position on it
+    n_records: int  # of the file
+    left_out: dict[str, int]  # number of records or alleles that are not used, by reason
 
 
-def find_variant_sets(data: Path, label: str) -> tuple[list[VariantSet], list[str]]:
-    """VCF and BCF files of a folder that define the label, and the other ones with the reason.
-
-    Returns
-    -------
-    sets : list of VariantSet
-        In the order of their names.
-    missing : list of str
-        Names and reasons.
-    """
+def find_variant_sets(data: Path, label: str) -> tuple[list[Path], list[str]]:
+    """Return the VCF and BCF files of a folder that define the label, and why others do not."""
     sets, missing = [], []
     for path in sorted(data.iterdir()):
         if not path.name.lower().endswith(_SUFFIXES) or not path.is_file():
             continue
         try:
             with VcfSource(path) as source, source.open() as reader:
-                labelled = label in defined_ids(reader.header, "INFO")
+                if label in defined_ids(reader.header, "INFO"):
+                    sets.append(path)
+                else:
+                    missing.append(f"{path.name} (its header defines no INFO/{label})")
         except FindnaError as error:
             missing.append(f"{path.name} ({error})")
-            continue
-        if labelled:
-            sets.append(VariantSet(path.name, path))
-        else:
-            missing.append(f"{path.name} (its header defines no INFO/{label})")
     return sets, missing
 
 
 def read_variants(path: Path, genome: Genome, label: str, window: int) -> LabelledVariants:
-    """Labelled alleles of a file.
+    """Read the labelled alleles of a file.
 
     A record may hold several labels, as of several tissues, and an allele may have several
     records: its label is the one that all of them give. Alleles of which they disagree are left
     out, as are records of several alternate alleles, whose labels could be of any of them.
 
-    Parameters
-    ----------
-    window : int
-        The shortest that any score reads, bp: it decides which alleles are too long.
+    ``window`` is the shortest that any score reads, bp: it decides which alleles are too long.
 
     Raises
     ------
@@ -112,16 +77,16 @@ def read_variants(path: Path, genome: Genome, label: str, window: int) -> Labell
     VariantError
         The file is malformed, or does not fit the genome.
     """
-    said: dict[tuple[int, int, str, str], set[str]] = {}
+    labels_of: dict[tuple[int, int, str, str], set[str]] = {}
     records: dict[tuple[int, int, str, str], VcfRecord] = {}
     left_out = Counter[str]()
     contigs = {name: i for i, name in enumerate(genome.contigs)}
     examiner = Examiner(genome, window)
     with VcfSource(path) as source:
-        n_records = survey_alleles(source, examiner, "stop", remedy=SAME_ASSEMBLY)
+        n_records = survey_alleles(source, examiner, remedy=SAME_ASSEMBLY)
         with source.open() as reader:
             for record in reader.records:
-                given = _labels_of(record, label, path.name)
+                given = _labels(record, label, path.name)
                 reason = _unusable(record, given, examiner)
                 if reason is not None:
                     left_out[reason] += 1
@@ -130,28 +95,24 @@ def read_variants(path: Path, genome: Genome, label: str, window: int) -> Labell
                 assert chrom is not None  # the survey has checked it
                 (alt,) = record.alts
                 key = contigs[chrom], record.start, record.ref.upper(), alt.upper()
-                said.setdefault(key, set()).update(given)
+                labels_of.setdefault(key, set()).update(given)
                 records.setdefault(key, record)
-    kept = [key for key in sorted(said) if len(said[key]) == 1]
-    left_out["labels_disagree"] = len(said) - len(kept)
-    labels = np.array([said[key] == {"1"} for key in kept], np.int64)
+    kept = [key for key in sorted(labels_of) if len(labels_of[key]) == 1]
+    left_out["labels_disagree"] = len(labels_of) - len(kept)
+    counts = {reason: n for reason, n in left_out.items() if n}
+    labels = np.array([labels_of[key] == {"1"} for key in kept], np.int64)
     if len(np.unique(labels)) < 2:
         which = f"INFO/{label} is {labels[0]} of all" if kept else "no label of any"
         raise LabelError(
             f"{path.name}: {which} that can be used; 0 and 1 are both needed"
-            + "".join(f"; {n} {reason.replace('_', ' ')}" for reason, n in left_out.items() if n)
+            + "".join(f"; {n} {reason.replace('_', ' ')}" for reason, n in counts.items())
         )
-    return LabelledVariants(
-        [records[key] for key in kept],
-        labels,
-        np.array([key[:2] for key in kept], np.int64),
-        n_records,
-        {reason: n for reason, n in left_out.items() if n},
-    )
+    places = np.array([key[:2] for key in kept], np.int64)
+    return LabelledVariants([records[key] for key in kept], labels, places, n_records, counts)
 
 
-def _labels_of(record: VcfRecord, label: str, name: str) -> set[str]:
-    """Labels of a record, 0 or 1; those that are missing are none."""
+def _labels(record: VcfRecord, label: str, name: str) -> set[str]:
+    """Return the labels of a record, 0 or 1; those that are missing are none."""
     labels = set((info_value(record, label) or ".").split(",")) - {"."}
     wrong = sorted(labels - {"0", "1"})
     if wrong:
@@ -160,6 +121,7 @@ def _labels_of(record: VcfRecord, label: str, name: str) -> set[str]:
 
 
 def _unusable(record: VcfRecord, labels: Collection[str], examiner: Examiner) -> str | None:
+    """Return why a record cannot be used, in one word; None if it can."""
     if not labels:
         return "no_label"
     if len(record.alts) > 1:
@@ -169,7 +131,7 @@ def _unusable(record: VcfRecord, labels: Collection[str], examiner: Examiner) ->
 
 
 def read_starts(path: Path, genome: Genome) -> Starts:
-    """Starts of transcription: the 5' end of each BED row, on contigs of the genome.
+    """Read starts of transcription: the 5' end of each BED row, on contigs of the genome.
 
     Those past the end of a contig stay: a FASTA may hold less of it than the annotation.
 
@@ -178,23 +140,23 @@ def read_starts(path: Path, genome: Genome) -> Starts:
     RegionError
         A line is not BED, or no row is on a contig of the genome.
     """
-    found: dict[str, list[int]] = {}
+    starts: dict[str, list[int]] = {}
     unknown: dict[str, None] = {}
     for row in read_bed(path):
         chrom, interval = genome.resolve(row.interval.chrom), row.interval
         if chrom is not None:
             at = interval.end - 1 if interval.strand == "-" else interval.start
-            found.setdefault(chrom, []).append(at)
+            starts.setdefault(chrom, []).append(at)
         elif len(unknown) < _MOST_NAMES:
             unknown[interval.chrom] = None
-    if not found:
+    if not starts:
         reason = genome.unknown(*unknown) if unknown else "holds no rows"
         raise RegionError(f"{display_name(path)}: {reason}")
-    return {chrom: np.sort(np.array(at, np.int64)) for chrom, at in found.items()}
+    return {chrom: np.sort(np.array(at, np.int64)) for chrom, at in starts.items()}
 
 
 def distances(starts: Starts, contigs: Sequence[str], places: Ints) -> Floats:
-    """From each place to the nearest start on its contig, bp; shape (n,)."""
+    """Return the distance of each place to the nearest start on its contig, bp; shape (n,)."""
     result = np.full(len(places), _FAR)
     for number, chrom in enumerate(contigs):
         rows = np.flatnonzero(places[:, 0] == number)

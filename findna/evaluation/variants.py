@@ -1,4 +1,4 @@
-"""How well scores of variants tell labelled variants with an effect from those without.
+"""Rankings of labelled variants: how well a score tells those with an effect from the others.
 
 Whether a variant with an effect has a high or a low score is fixed beforehand, never chosen by the
 labels. Only regressions see labels, and never those of the variants they score or of the
@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from findna.console import progress
 from findna.evaluation.baselines import STRENGTHS, random_model
 from findna.evaluation.variant_sets import Floats, Ints, LabelledVariants, Starts, distances
-from findna.genome.encoding import A, G, decode, encode
+from findna.genome.encoding import A, G, decode
 from findna.genome.fasta import Genome
 from findna.labelled.metrics import bootstrap, bootstrap_difference, measure
 from findna.labelled.sets import CLASSES
@@ -26,8 +26,8 @@ from findna.model.devices import Compute
 from findna.tasks.kmers import kmer_counts
 from findna.tasks.regression import Regression, Solver
 from findna.tasks.task import Task
-from findna.variants.alleles import Examined, Examiner
-from findna.variants.haplotypes import Change, trim
+from findna.variants.alleles import Examined, Examiner, change_of
+from findna.variants.haplotypes import trim
 from findna.variants.scores import SCORES, Effect, Scorer, scored
 
 TSS = "distance to TSS"
@@ -47,33 +47,18 @@ _PURINES = (A, G)
 
 @dataclass(frozen=True)
 class Ranking:
-    """One number per variant, by which variants are ranked.
-
-    Parameters
-    ----------
-    effect_if : str
-        As people read it: high, low, yes, ... ; "fitted" for a regression.
-    values : ndarray, shape (n,), float64
-        The higher, the more likely an effect: the sign is turned where ``effect_if`` is low.
-    """
+    """One number per variant, by which variants are ranked."""
 
     name: str
-    effect_if: str
-    values: Floats
-
-
-# regressions on what they have not seen
+    effect_if: str  # for people: high, low, yes; "fitted" for a regression
+    values: Floats  # (n,); the sign is turned where effect_if is low: high values mean an effect
 
 
 def folds(places: Ints, n: int = _FOLDS) -> Iterator[tuple[Ints, Ints]]:
     """Yield training and test rows: n contiguous stretches of the genome are tested in turn.
 
-    Training rows are all others that lie at least APART from every test row.
-
-    Parameters
-    ----------
-    places : ndarray, shape (n_rows, 2), int64
-        Contig and position.
+    Training rows are all others that lie at least APART from every test row. ``places``,
+    (n_rows, 2), are contig and position.
     """
     order = np.lexsort((places[:, 1], places[:, 0]))
     for test in np.array_split(order, min(n, len(order))):
@@ -88,30 +73,24 @@ def folds(places: Ints, n: int = _FOLDS) -> Iterator[tuple[Ints, Ints]]:
 def held_out(features: Floats, labels: Ints, places: Ints, strength: float | None = None) -> Floats:
     """Return log-odds of each row by a logistic regression on the training rows of its fold; (n,).
 
-    Where a fold leaves no row of one class to learn from, 0.
-
-    Parameters
-    ----------
-    features : ndarray, shape (n, n_features)
-    places : ndarray, shape (n, 2), int64
-    strength : float, optional
-        C; by default, the one of STRENGTHS with the best AUROC when the training rows alone are
-        treated in this same way.
+    Where a fold leaves no row of one class to learn from, 0. ``features`` have shape
+    (n, n_features). ``strength`` is C; by default, the one of STRENGTHS with the best AUROC when
+    the training rows alone are treated in this same way.
     """
-    found = np.zeros(len(labels))
+    log_odds = np.zeros(len(labels))
     for train, test in folds(places):
         seen = features[train], labels[train], places[train]
         if len(np.unique(seen[1])) < 2:
             continue
-        chosen = strength
-        if chosen is None:
-            chosen = max(STRENGTHS, key=lambda c: _measures(seen[1], held_out(*seen, c))["auroc"])
         scaler = StandardScaler()
         regression = Regression(scaler.fit_transform(seen[0]), seen[1], CLASSES, _BALANCED)
-        regression.fit(chosen)
+        regression.fit(
+            strength
+            or max(STRENGTHS, key=lambda c: _measures(seen[1], held_out(*seen, c))["auroc"])
+        )
         (model,) = regression.models
-        found[test] = model.decision_function(scaler.transform(features[test]))
-    return found
+        log_odds[test] = model.decision_function(scaler.transform(features[test]))
+    return log_odds
 
 
 def _regression(name: str, features: Floats, data: LabelledVariants) -> Ranking:
@@ -125,34 +104,23 @@ def _change(before: Floats, after: Floats) -> Floats:
     return np.hstack((change, abs(change)))
 
 
-# scores
-
-
 def plain_rankings(
     items: Sequence[Examined], data: LabelledVariants, far: Floats | None
 ) -> list[Ranking]:
     """Return rankings that need no model.
 
-    Parameters
-    ----------
-    items : sequence of Examined
-        The variants with their windows.
-    far : ndarray, shape (n,), optional
-        Distance to the nearest start of transcription, bp.
+    ``far``, (n,), are distances to the nearest start of transcription, bp, if these are known.
     """
     windows = [
-        [haplotype.tokens for haplotype in found[0][0]]
+        [haplotype.tokens for haplotype in pairs[0][0]]
         for item in items
-        for found in item.windows
-        if found
+        for pairs in item.windows
+        if pairs
     ]
     letters = [[decode(tokens) for tokens in pair] for pair in windows]
     cpg = [ref.count("CG") != alt.count("CG") for ref, alt in letters]
     gc = [(ref.count("G") + ref.count("C")) / len(ref) for ref, _ in letters]
-    changes = [
-        trim(Change(record.start, encode(record.ref), encode(record.alts[0])))
-        for record in data.records
-    ]
+    changes = [trim(change_of(record, record.alts[0])) for record in data.records]
     transversion = [
         len(change.ref) == len(change.alt) == 1
         and (change.ref[0] in _PURINES) != (change.alt[0] in _PURINES)
@@ -204,53 +172,36 @@ def task_rankings(scorer: Scorer, effects: Sequence[Effect]) -> list[Ranking]:
     """Return how far each output of a task moves."""
     columns = np.array([effect.values for effect in effects]).T
     return [
-        Ranking(f"{score.id}, absolute", "high", abs(column))
-        for score, column in zip(scorer.scores, columns, strict=True)
-        if score.id.endswith("_DELTA")
+        Ranking(f"{name}, absolute", "high", abs(column))
+        for name, column in zip(scorer.scores, columns, strict=True)
+        if name.endswith("_DELTA")
     ]
 
 
-def _effects(scorer: Scorer, items: Sequence[Examined], tokens: int, what: str) -> list[Effect]:
-    found: list[Effect] = []
-    with progress(len(items), "variants", what) as bar:
+def _effects(scorer: Scorer, items: Sequence[Examined], tokens: int, title: str) -> list[Effect]:
+    results: list[Effect] = []
+    with progress(len(items), "variants", title) as bar:
         for _, effects in scored(items, scorer, tokens):
-            found += [effect for effect in effects if effect is not None]
+            results += [effect for effect in effects if effect is not None]
             bar.update()
-    return found
+    return results
 
 
 @dataclass(frozen=True)
 class Scorers:
-    """What scores variants.
-
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-    draws : int
-        Encoders of the same sizes with random weights, for comparison.
-    tasks : sequence of (Task, int)
-        Tasks, and the length of the window that each reads, bp.
-    window : int
-        Length of the window that the model reads, bp.
-    """
+    """A model and tasks that score variants."""
 
     checkpoint: Checkpoint
-    draws: int
-    tasks: Sequence[tuple[Task, int]]
-    window: int
+    draws: int  # encoders of the same sizes with random weights, for comparison
+    tasks: Sequence[tuple[Task, int]]  # with the length of the window that each reads, bp
+    window: int  # length of the model's windows, bp
     compute: Compute
 
 
 def measure_variants(
     name: str, data: LabelledVariants, genome: Genome, scorers: Scorers, starts: Starts | None
 ) -> dict[str, Any]:
-    """Return every figure of one set.
-
-    Parameters
-    ----------
-    starts : dict of str to ndarray, optional
-        As from `read_starts`.
-    """
+    """Return every figure of one set; ``starts`` are those of transcription, if they are known."""
     compute, checkpoint = scorers.compute, scorers.checkpoint
     tokens = 4 * compute.budget
 
@@ -305,19 +256,16 @@ def _measures(labels: Ints, values: Floats) -> dict[str, float]:
 
 def _figures(labels: Ints, values: Floats, reference: Floats | None) -> dict[str, Any]:
     """Return measures with intervals, and how far they exceed those of ``reference``."""
-    found = _measures(labels, values)
+    measures, columns = _measures(labels, values), _columns(values)
     figures: dict[str, Any] = {
-        "metrics": {metric: round(found[metric], 5) for metric in METRICS},
-        "intervals": _rounded(bootstrap(labels, _columns(values), CLASSES, METRICS)),
+        "metrics": {metric: round(measures[metric], 5) for metric in METRICS},
+        "intervals": _rounded(bootstrap(labels, columns, CLASSES, METRICS)),
     }
     if reference is not None:
-        beyond = _measures(labels, reference)
-        figures["beyond_tss"] = {
-            metric: round(found[metric] - beyond[metric], 5) for metric in METRICS
-        }
-        figures["beyond_tss_intervals"] = _rounded(
-            bootstrap_difference(labels, _columns(values), _columns(reference), CLASSES, METRICS)
-        )
+        others = _measures(labels, reference)
+        gains = bootstrap_difference(labels, columns, _columns(reference), CLASSES, METRICS)
+        figures["beyond_tss"] = {m: round(measures[m] - others[m], 5) for m in METRICS}
+        figures["beyond_tss_intervals"] = _rounded(gains)
     return figures
 
 

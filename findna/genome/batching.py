@@ -1,4 +1,4 @@
-"""Where windows meet the genome: token ids of many windows packed end to end."""
+"""Windows meet the genome: token ids of many windows packed end to end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from findna.genome.encoding import BLANK, N, Tokens, reverse_complement
-from findna.genome.windows import Region, Window, windows_of
+from findna.genome.windows import Region, Window, tile
 
 Item = TypeVar("Item")
 
@@ -19,22 +19,21 @@ MOST_PIECES = 16_384
 
 
 class SequenceSource(Protocol):
-    """Where token ids come from: a `findna.genome.fasta.Genome`, or sequences held in memory."""
+    """Source of token ids: a `findna.genome.fasta.Genome`, or sequences held in memory."""
 
     def fetch(self, chrom: str, start: int, end: int) -> Tokens:
-        """Token ids of an interval, 0-based and half-open."""
+        """Return the token ids of an interval, 0-based and half-open."""
         ...
 
 
 @dataclass(frozen=True)
 class Piece(Generic[Item]):
-    """One window of a batch; or, without a window, a row that only keeps its place.
+    """A window of a batch; or, without a window, a row that only keeps its place.
 
     Parameters
     ----------
     item : object
-        What the window is read for. It travels with the window, so that its result needs no
-        looking up.
+        Row of the window. It travels with the window, so that its result needs no looking up.
     flipped : bool
         Read as the reverse complement of its region.
     n_unknown : int
@@ -75,25 +74,26 @@ class Batch(Generic[Item]):
 
 
 def read_window(genome: SequenceSource, window: Window) -> Tokens:
-    """Token ids of a window in the reading direction of its region; overhang is N."""
+    """Return the token ids of a window in the reading direction of its region; overhang is N."""
     region = window.region
-    pieces = [
-        genome.fetch(region.chrom, start, end)
-        for start, end in region.slice(window.start, window.end)
-    ]
-    tokens = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+    slices = region.slice(window.start, window.end)
+    parts = [genome.fetch(region.chrom, start, end) for start, end in slices]
+    tokens = parts[0] if len(parts) == 1 else np.concatenate(parts)
     return reverse_complement(tokens) if region.reverse else tokens
 
 
 def _pack(sequences: list[Tokens], pieces: list[Piece[Item]], n_cls: int) -> Batch[Item]:
     cls = np.full(n_cls, BLANK, dtype=np.uint8)
-    lengths = [len(sequence) + n_cls for sequence in sequences]
     parts = [part for sequence in sequences for part in (sequence, cls)]
-    return Batch(
-        np.concatenate(parts) if parts else np.empty(0, np.uint8),
-        np.concatenate(([0], np.cumsum(lengths, dtype=np.int64))),
-        pieces,
-    )
+    lengths = [len(sequence) + n_cls for sequence in sequences]
+    tokens = np.concatenate([np.empty(0, np.uint8), *parts])
+    return Batch(tokens, np.cumsum([0, *lengths], dtype=np.int64), pieces)
+
+
+def _windows(region: Region | None, longest: int | None) -> list[Window]:
+    if region is None:
+        return []
+    return [Window(region, start, end) for start, end in tile(len(region), longest)]
 
 
 def batches(
@@ -126,7 +126,7 @@ def batches(
     for item, region in rows:
         if region is None:
             pieces.append(Piece(item, None))
-        for window in windows_of(region, longest) if region is not None else ():
+        for window in _windows(region, longest):
             forward = read_window(genome, window)
             unknown = int(np.count_nonzero(forward == N))
             for flipped in (False, True) if both_strands else (False,):
@@ -151,7 +151,7 @@ class Sequences:
         self._sequences = sequences
 
     def fetch(self, chrom: str, start: int, end: int) -> Tokens:
-        """Token ids of part of a sequence."""
+        """Return the token ids of part of a sequence."""
         return self._sequences[int(chrom)][start:end]
 
     def rows(self, reverse: bool = False) -> list[tuple[int, Region | None]]:

@@ -32,17 +32,14 @@ COLUMNS = (
 """Names of the standard columns; extra ones are called ``col13`` and so on."""
 
 _DIGITS = re.compile("[0-9]{1,13}")
-
 _HEADERS = ("#", "track ", "track\t", "browser ", "browser\t")
-
 _LARGEST = 2**40  # bp; beyond any contig, so a position is refused before arithmetic meets it
-
 _MOST_PADDING = 2_000_000_000  # bp; more than --flank and --window can ask for
 
 
 @dataclass(frozen=True, slots=True)
 class BedRow:
-    """One line of a BED file: the interval, and the columns as they were."""
+    """A line of a BED file: the interval, and the columns as they were."""
 
     number: int
     interval: Interval
@@ -77,13 +74,13 @@ def is_header(line: str) -> bool:
     return not line.strip() or line.startswith(_HEADERS) or line in ("track", "browser")
 
 
-def _position(text: str, where: str, what: str, columns: list[str]) -> int:
+def _position(text: str, column: str, location: str, columns: list[str]) -> int:
     digits = text[1:] if text.startswith("-") else text
     if not (digits.isascii() and digits.isdigit()):
         hint = "is this a header? begin it with #" if columns[1].isalpha() else "expected a number"
-        raise RegionError(f"{where}: {what} is {text[:40]!r}; {hint}")
+        raise RegionError(f"{location}: {column} is {text[:40]!r}; {hint}")
     if len(digits) > 13 or int(digits) > _LARGEST:
-        raise RegionError(f"{where}: {what} {text[:40]} is larger than any contig")
+        raise RegionError(f"{location}: {column} {text[:40]} is larger than any contig")
     return int(text)
 
 
@@ -96,19 +93,20 @@ def parse_row(line: str, number: int, name: str) -> BedRow:
         It has fewer than three tab-separated columns or a position is not a number.
     """
     columns = line.split("\t")
-    where = f"{name}:{number}"
+    location = f"{name}:{number}"
     if len(columns) < 3 or not columns[0]:
         hint = "; columns must be separated by tabs" if len(line.split()) >= 3 else ""
         raise RegionError(
-            f"{where}: expected at least 3 columns (chrom, start, end), found {len(columns)}{hint}"
+            f"{location}: expected at least 3 columns (chrom, start, end), "
+            f"found {len(columns)}{hint}"
         )
     strand = columns[5].strip() if len(columns) > 5 else "."
     return BedRow(
         number,
         Interval(
             columns[0],
-            _position(columns[1], where, "start", columns),
-            _position(columns[2], where, "end", columns),
+            _position(columns[1], "start", location, columns),
+            _position(columns[2], "end", location, columns),
             columns[3] if len(columns) > 3 and columns[3] != "." else "",
             strand if strand in ("+", "-") else ".",
         ),
@@ -174,12 +172,11 @@ def problem(interval: Interval, genome: Genome, pad: bool = False) -> tuple[str,
     if interval.start < 0:
         return "out_of_bounds", f"start {interval.start} is negative"
     if interval.end > length:
-        where = "end" if interval.start < length else "start"
-        position = interval.end if where == "end" else interval.start
+        bound = "end" if interval.start < length else "start"
         return (
             "out_of_bounds",
-            f"{where} {position} is past the end of {interval.chrom} ({length} bp); check that "
-            "the regions and the FASTA are the same assembly",
+            f"{bound} {getattr(interval, bound)} is past the end of {interval.chrom} ({length} bp)"
+            "; check that the regions and the FASTA are the same assembly",
         )
     return None
 

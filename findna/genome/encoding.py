@@ -12,9 +12,7 @@ import numpy.typing as npt
 Tokens = npt.NDArray[np.uint8]
 
 ALPHABET = "ACGNT"
-
 A, C, G, N, T = range(5)
-
 BLANK = 5
 
 NUCLEOTIDES = (A, C, G, T)
@@ -27,39 +25,17 @@ COMPLEMENT: Tokens = np.array([T, G, C, N, A, BLANK], dtype=np.uint8)
 """``COMPLEMENT[id]`` is the id of the complementary base; N and BLANK are their own."""
 
 
-def _byte_table() -> Tokens:
-    table = np.full(256, N, dtype=np.uint8)  # every other IUPAC code counts as N
-    for token, letter in enumerate(ALPHABET):
-        table[ord(letter)] = table[ord(letter.lower())] = token
-    table[ord("U")] = table[ord("u")] = T
-    return table
+_TOKEN_OF_BYTE: Tokens = np.full(256, N, dtype=np.uint8)  # every other IUPAC code counts as N
+_TOKEN_OF_BYTE[list(b"ACGTUacgtu")] = [A, C, G, T, T] * 2
 
-
-def _soft_masked_table() -> Tokens:
-    table = _byte_table()
-    table[ord("a") : ord("z") + 1] |= SOFT_MASK
-    return table
-
-
-_TOKEN_OF_BYTE = _byte_table()
-
-_SOFT_MASKED_OF_BYTE = _soft_masked_table()
+_SOFT_MASKED_OF_BYTE: Tokens = _TOKEN_OF_BYTE.copy()
+_SOFT_MASKED_OF_BYTE[ord("a") : ord("z") + 1] |= SOFT_MASK
 
 _BYTE_OF_TOKEN = np.frombuffer(ALPHABET.encode() + b".", dtype=np.uint8)
 
 
 def encode(sequence: str | bytes) -> Tokens:
-    """Return the token ids of a sequence; case is ignored, U is T, any other letter is N.
-
-    Parameters
-    ----------
-    sequence : str or bytes
-        Letters of a nucleotide sequence.
-
-    Returns
-    -------
-    ndarray, shape (length,), uint8
-    """
+    """Return token ids, (length,), uint8; case is ignored, U is T, any other letter is N."""
     data = sequence.encode("latin-1", "replace") if isinstance(sequence, str) else sequence
     return _TOKEN_OF_BYTE[np.frombuffer(data, dtype=np.uint8)]
 

@@ -8,6 +8,7 @@ import os
 import tempfile
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,51 +16,28 @@ import numpy as np
 from findna.errors import GenomeError
 from findna.genome.encoding import N, Tokens, encode, encode_soft_masked
 from findna.genome.index import DAMAGE, cache_folder, open_faidx
-from findna.genome.text import is_bgzf, numbered_lines, open_input
-
-_GZIP_MAGIC = b"\x1f\x8b"
+from findna.genome.text import BGZF_HEAD, GZIP_MAGIC, is_bgzf, numbered_lines, open_input
 
 _CHUNK = 1 << 22  # bp read at a time where a whole contig is needed
-
 _MOST_NAMES = 3
-
 _LONGEST_NAME = 100  # of a contig in a message
-
 _MOST_PACKED = 1_100  # letters per compressed byte; deflate cannot hold more
-
 _LONGEST_GAP = 1 << 20  # bytes from the end of one contig to the begin of the next
 
 
-def _is_bgzf(path: Path) -> bool:
-    """Return whether the file is BGZF; plain gzip is an error, anything else is plain text."""
-    with path.open("rb") as file:
-        head = file.read(18)
-    if not head.startswith(_GZIP_MAGIC):
-        return False
-    if is_bgzf(head):
-        return True
-    raise GenomeError(
-        f"{path}: plain gzip cannot be read by coordinates; "
-        f"recompress it: gunzip -c {path.name} | bgzip > {path.stem}.bgz"
-    )
-
-
 def _names(names: list[str]) -> str:
-    more = len(names) - _MOST_NAMES
-    return ", ".join(name[:_LONGEST_NAME] for name in names[:_MOST_NAMES]) + (
-        f" and {more} more" if more > 0 else ""
-    )
+    n_others = len(names) - _MOST_NAMES
+    shown = ", ".join(name[:_LONGEST_NAME] for name in names[:_MOST_NAMES])
+    return shown + (f" and {n_others} more" if n_others > 0 else "")
 
 
 class Genome:
     """A FASTA file, plain or BGZF, read by coordinates through its index.
 
-    An index (.fai, for BGZF also .gzi) is used if it is not older than the FASTA. Otherwise it is
-    built beside it, or in the cache folder where the FASTA's folder is not writable.
+    The index is that beside it, or built: see `findna.genome.index.open_faidx`.
 
     Parameters
     ----------
-    path : path of the FASTA file
     aliases : dict, optional
         Other names of contigs: ``aliases["1"] = "chr1"`` lets regions on 1 be read from chr1.
 
@@ -75,7 +53,14 @@ class Genome:
         if not self.path.is_file():
             reason = "is a folder" if self.path.is_dir() else "no such file"
             raise GenomeError(f"{self.path}: {reason}; give a FASTA file")
-        self._bgzf = _is_bgzf(self.path)
+        with self.path.open("rb") as file:
+            head = file.read(BGZF_HEAD)
+        self._bgzf = is_bgzf(head)
+        if head.startswith(GZIP_MAGIC) and not self._bgzf:
+            raise GenomeError(
+                f"{self.path}: plain gzip cannot be read by coordinates; recompress it: "
+                f"gunzip -c {self.path.name} | bgzip > {self.path.stem}.bgz"
+            )
         if self._bgzf and self.path.suffix not in (".gz", ".bgz"):
             raise GenomeError(f"{self.path}: BGZF file; its name must end in .gz or .bgz")
         self._faidx = open_faidx(self.path, self._bgzf)
@@ -109,7 +94,7 @@ class Genome:
         )
 
     def _alike(self, chrom: str) -> list[str]:
-        """Contigs whose names differ from this one as assemblies' names do."""
+        """Return the contigs whose names differ from this one as assemblies' names do."""
         swapped = chrom[3:] if chrom.startswith("chr") else f"chr{chrom}"
         mitochondrion = {"chrMT": "chrM", "M": "MT"}.get(swapped, swapped)
         return [name for name in (swapped, mitochondrion) if name in self.contigs] + [
@@ -121,7 +106,8 @@ class Genome:
 
         Parameters
         ----------
-        chrom : a name in ``contigs``
+        chrom : str
+            A name in ``contigs``.
         start, end : int
             0-based, half-open; may overhang the contig on either side.
 
@@ -175,7 +161,7 @@ class Genome:
         self._checked.update(missing)
 
     def _is_gap(self, number: int) -> bool:
-        """Whether a contig's name, and no letters, lie between the contig before and itself.
+        """Return whether a contig's name, and no letters, lie between it and the one before.
 
         Number 0 is what precedes the first contig; the highest, what follows the last. Names of
         empty records may lie there too: samtools leaves them out of an index.
@@ -205,7 +191,7 @@ class Genome:
         return lines[-1][1:].decode("utf-8", "replace").split()[:1] == [name]
 
     def _bytes(self, start: int, end: int) -> bytes:
-        """Bytes of the file, unpacked; fewer at its end."""
+        """Read bytes of the file, unpacked; fewer at its end."""
         if not 0 <= end - start <= _LONGEST_GAP:
             raise ValueError("contigs overlap or lie too far apart")
         file = self._faidx.file
@@ -217,20 +203,20 @@ class Genome:
             file.seek(block.cstart << 16 | within)  # a virtual offset
         else:
             file.seek(start)
-        found: bytes = file.read(end - start)
-        return found
+        content: bytes = file.read(end - start)
+        return content
 
     def _block(self, start: int) -> int:
-        """Number of the BGZF block that holds a byte; checked against its neighbours."""
+        """Return the number of the BGZF block that holds a byte; checked against its neighbours."""
         blocks = self._faidx.gzi_index
-        found = bisect_right(blocks, start, key=lambda block: block.ustart) - 1
-        for number in (found - 1, found):
+        holder = bisect_right(blocks, start, key=lambda block: block.ustart) - 1
+        for number in (holder - 1, holder):
             if number in self._blocks or not 0 <= number < len(blocks) - 1:
                 continue
             before, after = blocks[number], blocks[number + 1]
             with self.path.open("rb") as file:
                 file.seek(before.cstart)
-                head = file.read(18)
+                head = file.read(BGZF_HEAD)
                 size = int.from_bytes(head[16:18], "little") + 1
                 file.seek(before.cstart + size - 4)
                 length = int.from_bytes(file.read(4), "little")
@@ -240,7 +226,7 @@ class Genome:
             ):
                 raise self._unfit("its blocks are not where the .gzi file says")
             self._blocks.add(number)
-        return found
+        return holder
 
     def _letters(self, chrom: str, start: int, end: int) -> bytes:
         try:
@@ -252,18 +238,20 @@ class Genome:
             text: str = self._faidx.fetch(chrom, start + 1, end)
             letters = text.encode("ascii")
         except DAMAGE as error:
-            where = f"{chrom}:{start + 1}-{end}"
-            raise GenomeError(f"{self.path}: cannot read {where}: {error}") from error
+            region = f"{chrom}:{start + 1}-{end}"
+            raise GenomeError(f"{self.path}: cannot read {region}: {error}") from error
         if len(letters) != end - start:
             raise self._unfit(f"{chrom}:{start + 1}-{end} has {len(letters)} letters")
         return letters
 
     def chunks(self, chrom: str) -> Iterator[Tokens]:
         """Yield the token ids of a whole contig with its soft mask, a few megabases at a time."""
+        return map(encode_soft_masked, self._pieces(chrom))
+
+    def _pieces(self, chrom: str) -> Iterator[bytes]:
         self._check_index(chrom)
         for start in range(0, self.contigs[chrom], _CHUNK):
-            end = min(start + _CHUNK, self.contigs[chrom])
-            yield encode_soft_masked(self._letters(chrom, start, end))
+            yield self._letters(chrom, start, min(start + _CHUNK, self.contigs[chrom]))
 
     def digests(self, chroms: Iterable[str]) -> dict[str, str]:
         """Return the MD5 of each contig's upper-case letters: the M5 of ``samtools dict``.
@@ -281,24 +269,18 @@ class Genome:
         known: dict[str, str] = content if isinstance(content, dict) else {}
         wanted = list(chroms)
         missing = [chrom for chrom in wanted if chrom not in known]
-        known |= {chrom: self._md5(chrom) for chrom in missing}
+        for chrom in missing:
+            md5 = hashlib.md5(usedforsecurity=False)
+            for letters in self._pieces(chrom):
+                md5.update(letters.upper())
+            known[chrom] = md5.hexdigest()
         if missing:
-            try:
+            with suppress(OSError):  # a cache that cannot be written only costs time
                 cache.parent.mkdir(parents=True, exist_ok=True)
                 with tempfile.NamedTemporaryFile("w", dir=cache.parent, delete=False) as file:
                     json.dump(known, file)
                 os.replace(file.name, cache)
-            except OSError:
-                pass  # a cache that cannot be written only costs time
         return {chrom: known[chrom] for chrom in wanted}
-
-    def _md5(self, chrom: str) -> str:
-        self._check_index(chrom)
-        md5 = hashlib.md5(usedforsecurity=False)
-        for start in range(0, self.contigs[chrom], _CHUNK):
-            end = min(start + _CHUNK, self.contigs[chrom])
-            md5.update(self._letters(chrom, start, end).upper())
-        return md5.hexdigest()
 
     def close(self) -> None:
         """Close the FASTA file."""

@@ -1,4 +1,4 @@
-"""The index of a FASTA file: found, or built. The only user of pyfaidx.
+"""Index of a FASTA file: used if it is there, or built. The only user of pyfaidx.
 
 pysam builds the index, and pyfaidx reads the sequence. pyfaidx can build one too, in time that
 grows with the square of a line's length where the file is BGZF; it is kept for files that htslib
@@ -13,6 +13,7 @@ import re
 import struct
 import tempfile
 import zlib
+from itertools import chain
 from pathlib import Path
 
 import pysam
@@ -23,14 +24,11 @@ from findna.errors import GenomeError
 from findna.genome.text import open_input
 
 DAMAGE = (OSError, ValueError, IndexError, EOFError, RuntimeError, struct.error, zlib.error)
-"""What pyfaidx and its BGZF reader raise for damaged files."""
+"""Errors that pyfaidx and its BGZF reader raise for damaged files."""
 
 _PIECE = 1 << 22  # bytes of a FASTA that are looked at together
-
 _LETTERS = bytes(range(ord("!"), ord("~") + 1)) + b"\r\n"
-
-_ROW = re.compile(rb"[!-~]+(?:\t[0-9]+){4}")
-"""A contig of an index, its name in plain letters."""
+_ROW = re.compile(rb"[!-~]+(?:\t[0-9]+){4}")  # a contig of an index, its name in plain letters
 
 
 def cache_folder() -> Path:
@@ -118,8 +116,7 @@ def _build_by_htslib(fasta: Path, indexes: list[Path]) -> bool:
     options = zip(("--fai-idx", "--gzi-idx"), map(str, indexes), strict=False)
     verbosity = pysam.set_verbosity(0)
     try:
-        words = [word for option in options for word in option]
-        pysam.faidx(*words, str(fasta.absolute()), catch_stdout=False)
+        pysam.faidx(*chain.from_iterable(options), str(fasta.absolute()), catch_stdout=False)
         rows = indexes[0].read_bytes().splitlines()
         return all(map(_ROW.fullmatch, rows)) and _holds_plain_records(fasta, len(rows))
     except (SamtoolsError, *DAMAGE):

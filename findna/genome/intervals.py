@@ -27,19 +27,18 @@ class Interval:
         return self.end - self.start
 
     def label(self, stranded: bool = False) -> str:
-        """The region's name, or ``chrom:start-end``, with ``(strand)`` if asked, as in bedtools."""
+        """Return the name, or ``chrom:start-end``, with ``(strand)`` if asked, as in bedtools."""
         if self.name:
             return self.name
         return f"{self.chrom}:{self.start}-{self.end}" + (f"({self.strand})" if stranded else "")
 
 
 _REGION = re.compile(r"(?P<chrom>.+):(?P<start>[0-9,]*)(?P<dash>-)?(?P<end>[0-9,]*)")
-
 _MOST_DIGITS = 12  # beyond any contig
 
 
 def parse_region(text: str, contigs: Mapping[str, int]) -> Interval:
-    """An interval written as in samtools: ``chrom``, ``chrom:start``, ``chrom:start-end``.
+    """Read an interval written as in samtools: ``chrom``, ``chrom:start``, ``chrom:start-end``.
 
     Coordinates are 1-based and inclusive; commas are allowed; either may be left out. A contig
     whose own name looks like a region is taken as that contig.
@@ -69,7 +68,7 @@ def select(
     include: Iterable[Interval] | None,
     exclude: Iterable[Interval] | None,
 ) -> list[tuple[str, int, int]]:
-    """What ``include`` (default: everything) covers and ``exclude`` does not.
+    """Return what ``include`` (default: everything) covers and ``exclude`` does not.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""From input rows to the regions that are read, and why some rows cannot be.
+"""Input rows become the regions that are read, or get the reason why they cannot be.
 
 The row contract: every row of the input is read, kept with a status, left out, or stops the run,
 as the user chose; none is lost otherwise.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,21 +18,23 @@ from findna.errors import RegionError
 from findna.genome.bed import COLUMNS, BedRow, parse_row, problem, read_bed
 from findna.genome.fasta import Genome
 from findna.genome.intervals import Interval, parse_region
-from findna.genome.text import display_name, is_stdin, open_raw
+from findna.genome.text import display_name, is_pipe, open_raw
 from findna.genome.windows import Region, resize
 
 ON_ERROR = ("stop", "skip", "null")
 
 OK = "ok"
 
-_MOST_EXAMPLES = 3
+KEPT_OR_SKIPPED = "--on-error null keeps such rows with missing values, skip leaves them out"
+"""Remedy for rows that cannot be read."""
 
+_MOST_EXAMPLES = 3
 _MOST_NAMES = 1_000  # of unknown contigs that are looked at for a likely fix
 
 
 @dataclass(frozen=True)
 class RegionOptions:
-    """How rows become regions.
+    """Options that turn rows into regions.
 
     Parameters
     ----------
@@ -64,21 +65,15 @@ class RegionOptions:
     whole: bool = False
 
     def facts(self) -> dict[str, bool | int | str | None]:
-        """What decides which sequence is read, as outputs record it."""
-        return {
-            "stranded": self.stranded,
-            "split": self.split,
-            "flank": self.flank,
-            "window": self.window,
-            "anchor": self.anchor,
-            "out_of_bounds": "pad" if self.pad else "error",
-            "whole": self.whole,
-        }
+        """Return what decides which sequence is read, as outputs record it."""
+        names = ("stranded", "split", "flank", "window", "anchor", "whole")
+        facts = {name: getattr(self, name) for name in names}
+        return facts | {"out_of_bounds": "pad" if self.pad else "error"}
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A row and what stands for it: a region, or a status word and a reason."""
+    """A row and its region, or a status word and the reason why it has none."""
 
     row: BedRow
     region: Region | None
@@ -97,46 +92,36 @@ class Placed:
 
 
 def place(row: BedRow, genome: Genome, options: RegionOptions) -> Placed:
-    """Find the sequence of one row."""
+    """Find the sequence of a row."""
     interval = row.interval
-    found = problem(interval, genome, options.pad)
-    if found is None and (options.flank or options.window is not None):
+    chrom = genome.resolve(interval.chrom) or ""
+    refusal = problem(interval, genome, options.pad)
+    if refusal is None and (options.flank or options.window is not None):
         start, end = resize(
             interval, options.flank, options.window, options.anchor, options.stranded
         )
-        wide = Interval(interval.chrom, start, end)
-        found = problem(wide, genome, options.pad)
-        if found and not options.pad:
-            found = (
-                found[0],
-                (
-                    f"its window {start}-{end} leaves {interval.chrom} "
-                    f"({genome.contigs[genome.resolve(interval.chrom) or '']} bp); "
-                    "--out-of-bounds pad fills with N"
-                ),
+        interval = Interval(interval.chrom, start, end, strand=interval.strand)
+        refusal = problem(interval, genome, options.pad)
+        if refusal and not options.pad:
+            reason = (
+                f"its window {start}-{end} leaves {interval.chrom} ({genome.contigs[chrom]} bp); "
+                "--out-of-bounds pad fills with N"
             )
-        interval = Interval(interval.chrom, start, end, interval.name, interval.strand)
-    if found is not None:
-        return Placed(row, None, *found)
-    parts = [(interval.start, interval.end)]
-    if options.split:
-        blocks = row.blocks()
-        if blocks is None:
-            return Placed(
-                row, None, "bad_blocks", "blocks overlap, leave the region or are malformed"
-            )
-        parts = blocks
-    length = sum(end - start for start, end in parts)
-    if options.longest is not None and length > options.longest:
+            refusal = refusal[0], reason
+    if refusal is not None:
+        return Placed(row, None, *refusal)
+    parts = row.blocks() if options.split else [(interval.start, interval.end)]
+    if parts is None:
+        reason = "blocks overlap, leave the region or are malformed"
+        return Placed(row, None, "bad_blocks", reason)
+    region = Region(chrom, tuple(parts), options.stranded and interval.strand == "-")
+    if options.longest is not None and len(region) > options.longest:
         reason = (
-            f"{length} bp, and at most {options.longest} can be read at once: "
+            f"{len(region)} bp, and at most {options.longest} can be read at once: "
             f"--window {options.longest} reads the middle"
         )
         return Placed(row, None, "too_long", reason)
-    reverse = options.stranded and interval.strand == "-"
-    chrom = genome.resolve(interval.chrom)
-    assert chrom is not None  # problem() has checked it
-    return Placed(row, Region(chrom, tuple(parts), reverse))
+    return Placed(row, region)
 
 
 class RegionSource:
@@ -145,17 +130,12 @@ class RegionSource:
     Can be read more than once, unless it is a stream: `bed` copies a pipe to a temporary file
     first, `stream` reads it as it comes.
 
-    Parameters
-    ----------
-    name : str
-        What messages call the source.
-    rows : callable
-        Reads the rows from the first on, at each call.
-    path : Path, optional
-        The file they come from, if any.
-
     Attributes
     ----------
+    name : str
+        Name of the source in messages.
+    path : Path, optional
+        File that the rows come from, if any.
     is_stream : bool
         The rows can be read once only.
     headers : list of str
@@ -163,20 +143,36 @@ class RegionSource:
     """
 
     def __init__(
-        self, name: str, rows: Callable[[], Iterator[BedRow]], path: Path | None = None
+        self, name: str, read: Callable[[], Iterator[BedRow]], path: Path | None = None
     ) -> None:
         self.name = name
-        self.rows = rows
         self.path = path
         self.is_stream = False
         self.headers: list[str] = []
+        self._read = read
         self._spool: tempfile._TemporaryFileWrapper[bytes] | None = None
+
+    def rows(self) -> Iterator[BedRow]:
+        """Yield the rows from the first on.
+
+        Raises
+        ------
+        RegionError
+            A row is not BED, or has another number of columns than the first.
+        """
+        n_columns = 0
+        for row in self._read():
+            n_columns = n_columns or len(row.columns)
+            if len(row.columns) != n_columns:
+                location = f"{self.name}:{row.number}"
+                raise RegionError(ragged(location, len(row.columns), n_columns))
+            yield row
 
     @classmethod
     def bed(cls, path: str | Path) -> RegionSource:
         """Rows of a BED file; ``-`` is standard input."""
-        if not _is_pipe(path):
-            return cls._file(path)
+        if not is_pipe(path):
+            return cls.stream(path)
         spool = tempfile.NamedTemporaryFile(prefix="findna-")  # noqa: SIM115  closed by close()
         with open_raw(path) as pipe:  # compressed or not: read_bed finds out
             shutil.copyfileobj(pipe, spool)
@@ -189,25 +185,24 @@ class RegionSource:
     @classmethod
     def stream(cls, path: str | Path) -> RegionSource:
         """Rows of a BED file, or of a pipe as they come; ``-`` is standard input."""
-        if not _is_pipe(path):
-            return cls._file(path)
-        source = cls(display_name(path), lambda: read_bed(path, on_header=source.headers.append))
-        source.is_stream = True
-        return source
 
-    @classmethod
-    def _file(cls, path: str | Path) -> RegionSource:
-        def rows() -> Iterator[BedRow]:
+        def read() -> Iterator[BedRow]:
             source.headers.clear()
             return read_bed(path, on_header=source.headers.append)
 
-        source = cls(str(path), rows, Path(path))
+        is_stream = is_pipe(path)
+        source = cls(display_name(path), read, None if is_stream else Path(path))
+        source.is_stream = is_stream
         return source
 
     @classmethod
     def strings(cls, regions: tuple[str, ...], genome: Genome) -> RegionSource:
         """Regions written as in samtools: ``chr1:1,001-2,000``, 1-based and inclusive."""
-        intervals = [parse_region(text, genome.contigs | _aliased(genome)) for text in regions]
+        contigs = genome.contigs.copy()
+        for alias, name in genome.aliases.items():
+            if name in contigs:
+                contigs[alias] = contigs[name]
+        intervals = [parse_region(text, contigs) for text in regions]
         return cls("--region", lambda: _rows(intervals))
 
     @classmethod
@@ -228,8 +223,8 @@ class RegionSource:
                     f"regions:{number}: {len(region)} values; give (chrom, start, end) or "
                     "(chrom, start, end, strand)"
                 )
-            strand = [".", 0, *region[3:], "."][:3] if stranded else []
-            rows.append(_memory_row(number, [*region[:3], *strand]))
+            optional = [".", 0, *region[3:], "."][:3] if stranded else []  # name, score, strand
+            rows.append(_memory_row(number, [*region[:3], *optional]))
         return cls("regions", lambda: iter(rows))
 
     @classmethod
@@ -293,14 +288,14 @@ class RegionSource:
 
     @classmethod
     def records(cls, genome: Genome) -> RegionSource:
-        """Every record of the FASTA, whole."""
+        """Whole records of the FASTA, every one."""
         return cls(
             str(genome.path),
             lambda: _rows(Interval(name, 0, length) for name, length in genome.contigs.items()),
         )
 
     def digest(self) -> str:
-        """SHA-256 over rows and header lines, however they were compressed."""
+        """Return the SHA-256 over rows and header lines, however they were compressed."""
         sha = hashlib.sha256()
         for row in self.rows():
             sha.update(("\t".join(row.columns) + "\n").encode("utf-8", "surrogateescape"))
@@ -321,18 +316,6 @@ class RegionSource:
 
 Regions = RegionSource
 """The name of `RegionSource` for users of the package."""
-
-
-def _is_pipe(path: str | Path) -> bool:
-    return is_stdin(path) or (Path(path).exists() and not Path(path).is_file())
-
-
-def _aliased(genome: Genome) -> dict[str, int]:
-    return {
-        alias: genome.contigs[name]
-        for alias, name in genome.aliases.items()
-        if name in genome.contigs
-    }
 
 
 def _rows(intervals: Iterator[Interval] | list[Interval]) -> Iterator[BedRow]:
@@ -357,20 +340,20 @@ def _memory_column(value: Any) -> str:
 
 @dataclass
 class Survey:
-    """What a first pass over the rows found."""
+    """Counts of a first pass over the rows; ``bad`` ones cannot be read.
+
+    Parameters
+    ----------
+    rows, columns, bases, bad : int
+    contigs : dict
+        Names of those that are read, in the order of the rows.
+    """
 
     rows: int = 0
     columns: int = 3
     bases: int = 0
-    statuses: Counter[str] = field(default_factory=Counter)
+    bad: int = 0
     contigs: dict[str, None] = field(default_factory=dict)
-    examples: list[str] = field(default_factory=list)
-    unknown: dict[str, None] = field(default_factory=dict)
-
-    @property
-    def bad(self) -> int:
-        """Rows that cannot be read."""
-        return self.rows - self.statuses[OK]
 
 
 def survey(
@@ -389,54 +372,51 @@ def survey(
         A row is not BED, or has another number of columns than the first; or, with ``on_error``
         stop, rows cannot be read: the message counts them and shows the first.
     """
-    found = Survey()
+    surveyed = Survey()
+    examples: list[str] = []
+    unknown: dict[str, None] = {}
+    n_unknown = 0
     for row in source.rows():
-        if found.rows == 0:
-            found.columns = len(row.columns)
-        elif len(row.columns) != found.columns:
-            raise RegionError(ragged(source.name, row, found.columns))
         if utf8 and not all(map(is_text, row.columns)):
             raise RegionError(
                 f"{source.name}:{row.number}: not UTF-8 text, which HDF5 needs; convert it "
                 "(iconv -t UTF-8) or write a table (-O tsv)"
             )
+        surveyed.rows += 1
+        surveyed.columns = len(row.columns)
         placed = place(row, genome, options)
-        found.rows += 1
-        found.statuses[placed.status] += 1
         if placed.region is not None:
-            found.bases += len(placed.region)
-            found.contigs[placed.region.chrom] = None
+            surveyed.bases += len(placed.region)
+            surveyed.contigs[placed.region.chrom] = None
             continue
+        surveyed.bad += 1
         if placed.status == "unknown_contig":
-            if len(found.unknown) > _MOST_NAMES or row.interval.chrom in found.unknown:
+            n_unknown += 1
+            if len(unknown) > _MOST_NAMES or row.interval.chrom in unknown:
                 continue
-            found.unknown[row.interval.chrom] = None
-        if len(found.examples) < _MOST_EXAMPLES:
-            found.examples.append(f"line {row.number}: {placed.reason}")
-    if found.bad and options.on_error == "stop":
-        raise RegionError(_stop_message(source, found, genome))
-    return found
+            unknown[row.interval.chrom] = None
+        if len(examples) < _MOST_EXAMPLES:
+            examples.append(f"line {row.number}: {placed.reason}")
+    if surveyed.bad and options.on_error == "stop":
+        if n_unknown == surveyed.bad:
+            reasons = f"from {examples[0].split(':')[0]} on: {genome.unknown(*unknown)}"
+        else:
+            reasons = "; ".join(examples) + ("; ..." if surveyed.bad > len(examples) else "")
+        raise RegionError(
+            f"{source.name}: {surveyed.bad} of {surveyed.rows} regions cannot be read: {reasons}; "
+            f"{KEPT_OR_SKIPPED}"
+        )
+    return surveyed
 
 
-def ragged(name: str, row: BedRow, n_columns: int) -> str:
-    """What is said of a row with another number of columns than the first."""
+def ragged(location: str, n_columns: int, expected: int, of: str = "the first row") -> str:
+    """Return the message about a row with another number of columns than the first or a header."""
     return (
-        f"{name}:{row.number}: {len(row.columns)} columns, but the first row has {n_columns}; "
+        f"{location}: {n_columns} columns, but {of} has {expected}; "
         "every row must have the same number"
     )
 
 
 def is_text(column: str) -> bool:
-    """Whether a column came from UTF-8; other bytes are read as lone surrogates."""
+    """Return whether a column came from UTF-8; other bytes are read as lone surrogates."""
     return column.isascii() or not any("\udc80" <= letter <= "\udcff" for letter in column)
-
-
-def _stop_message(source: RegionSource, found: Survey, genome: Genome) -> str:
-    count = f"{found.bad} of {found.rows} regions cannot be read"
-    remedy = "--on-error null keeps such rows with missing values, skip leaves them out"
-    if found.statuses["unknown_contig"] == found.bad:
-        first = found.examples[0].split(":")[0]
-        reasons = f"from {first} on: {genome.unknown(*found.unknown)}"
-    else:
-        reasons = "; ".join(found.examples) + ("; ..." if found.bad > len(found.examples) else "")
-    return f"{source.name}: {count}: {reasons}; {remedy}"

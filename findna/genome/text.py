@@ -1,4 +1,4 @@
-"""Where text comes from: a file, standard input, plain, gzip or BGZF."""
+"""Text of a file or of standard input, plain, gzip or BGZF."""
 
 from __future__ import annotations
 
@@ -18,29 +18,33 @@ STANDARD_INPUT = ("-", "stdin", "/dev/stdin")
 BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 """The empty block at the end of every complete BGZF file."""
 
-_GZIP_MAGIC = b"\x1f\x8b"
+GZIP_MAGIC = b"\x1f\x8b"
 
-_BGZF_HEAD = 18  # bytes
+BGZF_HEAD = 18
+"""Bytes that tell whether a file is BGZF."""
 
 _BLOCK = 1 << 16
-
 _LONGEST_LINE = 1 << 24  # bytes
-
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def is_stdin(source: str | Path) -> bool:
-    """Whether a name stands for standard input."""
+    """Return whether a name stands for standard input."""
     return str(source) in STANDARD_INPUT
 
 
+def is_pipe(source: str | Path) -> bool:
+    """Return whether a name stands for bytes that can be read once only."""
+    return is_stdin(source) or (Path(source).exists() and not Path(source).is_file())
+
+
 def display_name(source: str | Path) -> str:
-    """How messages call a source."""
+    """Return the name of a source in messages."""
     return "<stdin>" if is_stdin(source) else str(source)
 
 
 def open_raw(source: str | Path) -> BinaryIO:
-    """Bytes of a file or of standard input, as they are."""
+    """Open a file or standard input, and read its bytes as they are."""
     if not is_stdin(source):
         return Path(source).open("rb")
     if sys.stdin is None:
@@ -49,34 +53,29 @@ def open_raw(source: str | Path) -> BinaryIO:
 
 
 def is_bgzf(head: bytes) -> bool:
-    """Whether a file that begins with these bytes (18 or more) is BGZF."""
-    has_fields = len(head) >= _BGZF_HEAD and bool(head[3] & 4)
-    return head.startswith(_GZIP_MAGIC) and has_fields and head[12:14] == b"BC"
+    """Return whether a file that begins with these bytes (18 or more) is BGZF."""
+    has_fields = len(head) >= BGZF_HEAD and bool(head[3] & 4)
+    return head.startswith(GZIP_MAGIC) and has_fields and head[12:14] == b"BC"
 
 
-class _Watched(io.RawIOBase):
-    """The bytes of another reader, of which the first and the last are kept."""
+class _Watched:
+    """Reads from another reader, and keeps the first and the last bytes."""
 
     def __init__(self, reader: io.BufferedReader) -> None:
         self._reader = reader
         self.head = self.tail = b""
 
-    def readable(self) -> bool:
-        """True."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """What there is, without waiting for more."""
-        n = self._reader.readinto1(buffer)
-        if len(self.head) < _BGZF_HEAD:
-            self.head += bytes(buffer[: min(n, _BGZF_HEAD)])
-        last = bytes(buffer[max(n - len(BGZF_END), 0) : n])
-        self.tail = (self.tail + last)[-len(BGZF_END) :]
-        return n
+    def read(self, size: int) -> bytes:
+        """Read what there is, without waiting for more."""
+        data = self._reader.read1(size)
+        if len(self.head) < BGZF_HEAD:
+            self.head += data[:BGZF_HEAD]
+        self.tail = (self.tail + data[-len(BGZF_END) :])[-len(BGZF_END) :]
+        return data
 
 
 class _Unzipped(io.RawIOBase):
-    """What gzip holds; BGZF without its last block ends with EOFError.
+    """Content of a gzip file; BGZF without its last block ends with EOFError.
 
     To gzip it is complete if it was cut off between two blocks.
     """
@@ -86,11 +85,11 @@ class _Unzipped(io.RawIOBase):
         self._file = gzip.GzipFile(fileobj=cast(Any, self._watched))
 
     def readable(self) -> bool:
-        """True."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """What there is, without waiting for more."""
+        """Read what there is, without waiting for more."""
         data = self._file.read1(len(buffer))
         buffer[: len(data)] = data
         if not data and is_bgzf(self._watched.head) and self._watched.tail != BGZF_END:
@@ -100,10 +99,10 @@ class _Unzipped(io.RawIOBase):
 
 @contextmanager
 def open_input(source: str | Path) -> Iterator[IO[bytes]]:
-    """Bytes of a file or of standard input, decompressed if they are gzip or BGZF."""
+    """Open a file or standard input; gzip and BGZF are decompressed."""
     with open_raw(source) as raw:
         reader = raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(cast(Any, raw))
-        if reader.peek(2)[:2] == _GZIP_MAGIC:
+        if reader.peek(2)[:2] == GZIP_MAGIC:
             yield io.BufferedReader(_Unzipped(reader), _BLOCK)
         else:
             yield reader
@@ -112,7 +111,7 @@ def open_input(source: str | Path) -> Iterator[IO[bytes]]:
 def numbered_lines(
     file: IO[bytes] | BinaryIO, name: str, longest: int = _LONGEST_LINE
 ) -> Iterator[tuple[int, str]]:
-    """Lines without their ends (LF or CRLF), numbered from 1.
+    """Yield the lines without their ends (LF or CRLF), numbered from 1.
 
     Bytes that are not UTF-8 pass through unchanged: written back with ``surrogateescape`` they
     are the same bytes again.

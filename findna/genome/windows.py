@@ -1,4 +1,4 @@
-"""From a region to the windows that are encoded: pure integer arithmetic.
+"""Windows of a region that are encoded: pure integer arithmetic.
 
 A region longer than the model's training length is cut into tiles. Their number is the smallest
 that keeps each within that length and whose lengths can read the same from both ends, so that a
@@ -8,6 +8,7 @@ region and its reverse complement are cut at the same bases.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 from findna.genome.intervals import Interval
 
@@ -16,7 +17,7 @@ ANCHORS = ("center", "start", "end")
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """What of a genome stands for one input row.
+    """Sequence of an input row.
 
     Parameters
     ----------
@@ -36,7 +37,7 @@ class Region:
         return sum(end - start for start, end in self.parts)
 
     def slice(self, start: int, end: int) -> list[tuple[int, int]]:
-        """Pieces of the contig under bases [start, end) of the region, ascending.
+        """Return the pieces of the contig under bases [start, end) of the region, ascending.
 
         Bases are counted in reading direction: from the right end where ``reverse`` is set.
         """
@@ -67,7 +68,7 @@ def resize(
     anchor: str = "center",
     stranded: bool = False,
 ) -> tuple[int, int]:
-    """Start and end of what is encoded for an interval; may overhang the contig.
+    """Return the start and end of what is encoded for an interval; may overhang the contig.
 
     Parameters
     ----------
@@ -108,19 +109,7 @@ def tile(length: int, longest: int | None) -> list[tuple[int, int]]:
     if n % 2 == 0 and length % 2 == 1:
         n += 1  # an even number of tiles cannot halve an odd length
     short, extra = divmod(length, n)
-    sizes = [short] * n
-    if extra % 2 == 1:
-        sizes[n // 2] += 1
-    for i in range(extra // 2):
-        sizes[i] += 1
-        sizes[-1 - i] += 1
-    tiles, start = [], 0
-    for size in sizes:
-        tiles.append((start, start + size))
-        start += size
-    return tiles
-
-
-def windows_of(region: Region, longest: int | None) -> list[Window]:
-    """Return the tiles of a region as windows of it."""
-    return [Window(region, start, end) for start, end in tile(len(region), longest)]
+    half = [short + (i < extra // 2) for i in range(n // 2)]
+    middle = [short + extra % 2] * (n % 2)
+    edges = list(accumulate([0, *half, *middle, *reversed(half)]))
+    return list(pairwise(edges))

@@ -1,7 +1,7 @@
-"""What the length of a sequence alone says of its label.
+"""Prediction of labels from the length of a sequence alone.
 
-Where that is much, a model may have learned the length and nothing of the sequence: lengths of
-regions are often those that whoever drew them liked.
+If that works, a model may have learned the length and nothing of the sequence: lengths of regions
+often depend on how the regions were drawn.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from findna.labelled.metrics import NAMES, PRIMARY, measure
 from findna.labelled.sets import CLASSES, LabelledSet
 
 SUSPICIOUS = {"auroc": 0.7, "r2": 0.2}
-"""From here on the length says a good part of what there is to say."""
+"""Scores from which on a user is warned."""
 
 _LEAST_ROWS = 10  # of a leaf: what fewer sequences of a length have in common is chance
 
 
 def length_score(train: LabelledSet, test: LabelledSet) -> float | None:
-    """AUROC on a test set (R2 of a regression) of a decision tree that is told lengths alone.
+    """Return the AUROC on a test set (R2 of a regression) of a decision tree on lengths alone.
 
-    None where all lengths are the same, or the figure is undefined.
+    None if all lengths are the same, or the figure is undefined.
     """
     lengths, unseen = (
         np.array([[len(sequence)] for sequence in data.sequences]) for data in (train, test)
@@ -34,13 +34,13 @@ def length_score(train: LabelledSet, test: LabelledSet) -> float | None:
         np.eye(len(train.classes))[train.labels] if train.kind == CLASSES else train.labels
     )
     tree = DecisionTreeRegressor(min_samples_leaf=_LEAST_ROWS, random_state=0)
-    found = tree.fit(lengths, targets).predict(unseen).reshape(len(test), -1)
-    score = measure(test.labels, found, train.kind)[PRIMARY[train.kind]]
+    predictions = tree.fit(lengths, targets).predict(unseen).reshape(len(test), -1)
+    score = measure(test.labels, predictions, train.kind)[PRIMARY[train.kind]]
     return float(score) if np.isfinite(score) else None
 
 
 def length_warning(train: LabelledSet, test: LabelledSet) -> str:
-    """A sentence for where the length says much, else nothing."""
+    """Return a warning if the length predicts the label well, else an empty text."""
     score = length_score(train, test)
     metric = PRIMARY[train.kind]
     if score is None or score < SUSPICIOUS[metric]:

@@ -16,7 +16,6 @@ import numpy.typing as npt
 from findna.labelled.sets import CLASSES, MULTILABEL, REGRESSION
 
 Floats = npt.NDArray[np.float64]
-
 Array = npt.NDArray[Any]
 
 METRICS: dict[str, tuple[str, ...]] = {
@@ -44,14 +43,14 @@ NAMES = {
 }
 """How metrics are written for people."""
 
-PRIMARY = {"classes": "auroc", "multilabel": "auroc", "regression": "r2"}
+PRIMARY = {CLASSES: "auroc", MULTILABEL: "auroc", REGRESSION: "r2"}
 """The measure by which choices are made and tables are sorted."""
 
 _CHUNK = 2_000_000  # values of a (resamples, rows) array held at a time
 
 
 def measure(labels: Array, probabilities: Array, kind: str) -> dict[str, float]:
-    """Every measure of a kind of label.
+    """Return every measure of a kind of label.
 
     Parameters
     ----------
@@ -77,23 +76,14 @@ def bootstrap(
     n: int = 1000,
     seed: int = 0,
 ) -> dict[str, tuple[float, float]]:
-    """95 % percentile intervals over resamples of the rows, (low, high) by measure.
+    """Return 95 % percentile intervals over ``n`` resamples of the rows: (low, high) by measure.
 
-    A seed decides the rows drawn and nothing else does, so sets of predictions of the same
-    rows are resampled alike. Resamples in which a measure is undefined are left out of its
-    interval.
-
-    Parameters
-    ----------
-    labels, probabilities, kind
-        As in ``measure``.
-    metrics : collection of str
-        Some of ``METRICS[kind]``.
-    n : int
-        Number of resamples.
+    ``metrics`` are names out of ``METRICS[kind]``; all else is as in ``measure``. The seed alone
+    decides which rows are drawn, so two sets of predictions of the same rows are resampled alike.
+    Resamples in which a measure is undefined are left out of its interval.
     """
     values = _resampled(labels, probabilities, kind, metrics, n, seed)
-    return {name: _interval(found) for name, found in values.items()}
+    return {name: _interval(resampled) for name, resampled in values.items()}
 
 
 def bootstrap_difference(
@@ -105,7 +95,7 @@ def bootstrap_difference(
     n: int = 1000,
     seed: int = 0,
 ) -> dict[str, tuple[float, float]]:
-    """Intervals as in ``bootstrap`` of a measure of ``first`` less that of ``second``.
+    """Return intervals, as in ``bootstrap``, of the measure of ``first`` less that of ``second``.
 
     Both are measured on the same resamples, so what makes rows hard for both cancels.
     """
@@ -116,17 +106,16 @@ def bootstrap_difference(
 def _resampled(
     labels: Array, probabilities: Array, kind: str, metrics: Collection[str], n: int, seed: int
 ) -> dict[str, Floats]:
-    """Measures of each resample, shape (n,)."""
+    """Return measures of each resample, shape (n,)."""
     labels, probabilities = _checked(labels, probabilities, kind)
     unknown = sorted(set(metrics) - set(METRICS[kind]))
     if unknown:
         raise ValueError(f"{unknown[0]!r} is no measure of {kind}")
-    found: dict[str, list[Floats]] = {name: [] for name in metrics}
-    for weights in _resamples(len(labels), n, seed):
-        values = _weighted(labels, probabilities, kind, metrics, weights)
-        for name in found:
-            found[name].append(values[name])
-    return {name: np.concatenate(parts) for name, parts in found.items()}
+    blocks = [
+        _weighted(labels, probabilities, kind, metrics, weights)
+        for weights in _resamples(len(labels), n, seed)
+    ]
+    return {name: np.concatenate([block[name] for block in blocks]) for name in metrics}
 
 
 def _interval(values: Floats) -> tuple[float, float]:
@@ -138,7 +127,7 @@ def _interval(values: Floats) -> tuple[float, float]:
 
 
 def _resamples(n_rows: int, n: int, seed: int) -> Iterator[Floats]:
-    """How often each row is drawn; blocks of shape (resamples, rows)."""
+    """Yield how often each row is drawn, in blocks of shape (resamples, rows)."""
     rng = np.random.default_rng(seed)
     block = max(1, _CHUNK // max(n_rows, 1))
     for start in range(0, n, block):
@@ -166,7 +155,7 @@ def _checked(labels: Array, probabilities: Array, kind: str) -> tuple[Array, Arr
 def _weighted(
     labels: Array, predictions: Array, kind: str, metrics: Collection[str], weights: Floats
 ) -> dict[str, Floats]:
-    """Measures under each row of ``weights``, shape (resamples, rows)."""
+    """Return measures under each row of ``weights``, which has shape (resamples, rows)."""
     measures = {CLASSES: _classes, MULTILABEL: _multilabel, REGRESSION: _regression}[kind]
     with np.errstate(divide="ignore", invalid="ignore"):  # 0 / 0 is NaN: undefined
         return measures(labels, predictions, metrics, weights)
@@ -213,7 +202,7 @@ def _multilabel(
 def _curves(
     members: Array, scores: Array, metrics: Collection[str], weights: Floats
 ) -> dict[str, Floats]:
-    """AUROC and AUPRC, means over the columns in which they are defined."""
+    """Return AUROC and AUPRC, means over the columns in which they are defined."""
     values: dict[str, list[Floats]] = {name: [] for name in ("auroc", "auprc") if name in metrics}
     for member, score in zip(members.T, scores.T, strict=True) if values else ():
         order, starts = _ties(-score)
@@ -238,20 +227,21 @@ def _regression(
         middle = label.mean() if len(label) else 0.0  # sums of squares stay accurate
         label, guess = label - middle, guess - middle
         error = weights @ (label - guess) ** 2 / weights.sum(1)
-        if "r2" in values:
-            values["r2"].append(1 - error / _covariance(label, label, weights))
-        if "pearson" in values:
-            values["pearson"].append(_correlation(label, guess, weights))
-        if "spearman" in values:
-            ranks = _ranks(label, weights), _ranks(guess, weights)
-            values["spearman"].append(_correlation(*ranks, weights))
-        if "rmse" in values:
-            values["rmse"].append(np.sqrt(error))
+        for name, parts in values.items():
+            if name == "r2":
+                parts.append(1 - error / _covariance(label, label, weights))
+            elif name == "pearson":
+                parts.append(_correlation(label, guess, weights))
+            elif name == "spearman":
+                ranks = _ranks(label, weights), _ranks(guess, weights)
+                parts.append(_correlation(*ranks, weights))
+            else:
+                parts.append(np.sqrt(error))
     return {name: _mean_defined(np.stack(parts, 1)) for name, parts in values.items()}
 
 
 def _ties(scores: Floats) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Ascending order of the rows, and where in it each group of equal scores starts."""
+    """Return the ascending order of the rows, and the start in it of each group of equal scores."""
     order = np.argsort(scores, kind="stable")
     new = np.ones(len(scores), dtype=bool)
     new[1:] = scores[order][1:] != scores[order][:-1]
@@ -259,7 +249,7 @@ def _ties(scores: Floats) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 
 def _group_sums(values: Floats, starts: npt.NDArray[np.int64]) -> Floats:
-    """Sums of neighbouring columns; (resamples, rows) -> (resamples, groups)."""
+    """Sum neighbouring columns; (resamples, rows) -> (resamples, groups)."""
     if len(starts) == values.shape[1]:
         return values
     sums: Floats = np.add.reduceat(values, starts, axis=1)
@@ -267,7 +257,7 @@ def _group_sums(values: Floats, starts: npt.NDArray[np.int64]) -> Floats:
 
 
 def _ranks(values: Floats, weights: Floats) -> Floats:
-    """Rank of every row among the rows drawn, its mean among equal values; less the mean rank."""
+    """Return the rank of every row among the rows drawn (the mean of equal values), centred."""
     order, starts = _ties(values)
     drawn = _group_sums(weights[:, order], starts)
     middle = drawn.cumsum(1) - (drawn + weights.sum(1)[:, None]) / 2
@@ -277,7 +267,7 @@ def _ranks(values: Floats, weights: Floats) -> Floats:
 
 
 def _covariance(x: Floats, y: Floats, weights: Floats) -> Floats:
-    """Covariance under each row of weights; NaN for the variance of a constant."""
+    """Return the covariance under each row of weights; NaN for the variance of a constant."""
     total = weights.sum(1)
     square = (weights * (x * y)).sum(1) / total
     covariance: Floats = square - (weights * x).sum(1) / total * ((weights * y).sum(1) / total)
@@ -292,14 +282,14 @@ def _correlation(x: Floats, y: Floats, weights: Floats) -> Floats:
 
 
 def _mean_defined(values: Floats) -> Floats:
-    """Mean over the columns that are not NaN; (resamples, columns) -> (resamples,)."""
+    """Average the columns that are not NaN; (resamples, columns) -> (resamples,)."""
     defined = ~np.isnan(values)
     mean: Floats = np.where(defined, values, 0).sum(1) / defined.sum(1)
     return mean
 
 
 class Bin(NamedTuple):
-    """Rows whose confidence lies in one bin: mean confidence, share that are right, number.
+    """Mean confidence of a bin, the share of its rows that are right, and their number.
 
     The first two are NaN for an empty bin.
     """
@@ -310,7 +300,7 @@ class Bin(NamedTuple):
 
 
 def reliability(labels: Array, probabilities: Array, n_bins: int = 15) -> list[Bin]:
-    """How often the most probable class is right, by its probability.
+    """Return how often the most probable class is right, by its probability.
 
     Bins are equally wide and include their upper edge. ``labels`` are class indices, shape
     (n,); ``probabilities`` has shape (n, n_classes).
@@ -329,7 +319,7 @@ def reliability(labels: Array, probabilities: Array, n_bins: int = 15) -> list[B
 
 
 def expected_calibration_error(labels: Array, probabilities: Array, n_bins: int = 15) -> float:
-    """Mean distance between confidence and accuracy over the bins of ``reliability``."""
+    """Return the mean distance of confidence and accuracy over the bins of ``reliability``."""
     bins = reliability(labels, probabilities, n_bins)
     total = sum(row.n for row in bins)
     if total == 0:

@@ -1,7 +1,7 @@
 """Labelled sequence sets: the one reader of sequences with classes, labels or targets.
 
 Rows keep their order; none is left out or altered: a row that cannot be read stops the reader
-with its file and line. docs/formats.md describes the forms, `findna.labelled.rows` parses them.
+with its file and line. docs/formats.md describes the forms, `findna.labelled.files` reads them.
 """
 
 from __future__ import annotations
@@ -22,40 +22,22 @@ from findna.errors import LabelError
 from findna.genome.encoding import Tokens
 from findna.genome.fasta import Genome
 from findna.genome.text import display_name
+from findna.labelled.files import find_splits, read_file, read_folder
 from findna.labelled.rows import (
-    BED,
-    FASTA,
     NUMBER,
-    TABLE,
     OnProblem,
+    RawRow,
     RawRows,
     RowOptions,
-    class_of,
     listing,
     natural,
-    read_file,
-    read_folder,
     show,
     stop,
-    suffix,
-    visible,
 )
 
 CLASSES, MULTILABEL, REGRESSION = "classes", "multilabel", "regression"
-
 KINDS = (CLASSES, MULTILABEL, REGRESSION)
-
 Rows = npt.NDArray[np.int64]
-
-_SPLITS = {
-    "train": "train",
-    "dev": "dev",
-    "valid": "dev",
-    "val": "dev",
-    "validation": "dev",
-    "test": "test",
-}
-
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -66,7 +48,7 @@ class LabelledSet:
     Parameters
     ----------
     name : str
-        What messages call it: the file or folder as given.
+        The file or folder as given, for messages.
     kind : {"classes", "multilabel", "regression"}
     classes : tuple of str
         Names of classes in the order of their indices, of labels, or of targets.
@@ -106,7 +88,7 @@ class LabelledSet:
         return dict(zip(self.classes, counts, strict=True))
 
     def take(self, rows: Rows) -> LabelledSet:
-        """These rows, in this order."""
+        """Return the set of these rows, in this order."""
         return replace(
             self,
             sequences=[self.sequences[row] for row in rows],
@@ -181,8 +163,8 @@ def read_rows(
     if path.is_dir():
         splits = find_splits(path)
         if splits:
-            these = ", ".join(split.name for split in splits.values())
-            raise LabelError(f"{name}: a folder of splits; give one of them: {these}")
+            names = ", ".join(split.name for split in splits.values())
+            raise LabelError(f"{name}: a folder of splits; give one of them: {names}")
         if options.label_column is not None or kind not in ("auto", CLASSES):
             raise LabelError(
                 f"{name}: a folder names its classes by files or folders; leave out --label-column "
@@ -199,22 +181,20 @@ def _middles(raw: RawRows, name: str, options: RowOptions) -> RawRows:
     window = options.window
     if window is None:
         return raw
-    short = [row for row, sequence in enumerate(raw.sequences) if len(sequence) < window]
+    short = [row for row in raw.rows if len(row.sequence) < window]
     if short and options.on_problem is stop:  # then said of all at once
         raise LabelError(
-            f"{name}: {len(short)} of {len(raw.sequences)} sequences are shorter than --window "
-            f"{window}, the first at {raw.places[short[0]]}: {len(raw.sequences[short[0]])} bp; "
+            f"{name}: {len(short)} of {len(raw.rows)} sequences are shorter than --window "
+            f"{window}, the first at {short[0].place}: {len(short[0].sequence)} bp; "
             "remove them or give a smaller window"
         )
     for row in short:
-        reason = f"{len(raw.sequences[row])} bp, shorter than --window {window}"
-        options.on_problem("too_short", LabelError(f"{raw.places[row]}: {reason}"))
-    raw.keep(sorted(set(range(len(raw.sequences))) - set(short)))
-    starts = [(len(sequence) - window) // 2 for sequence in raw.sequences]
-    raw.sequences = [
-        sequence[start : start + window]
-        for sequence, start in zip(raw.sequences, starts, strict=True)
-    ]
+        reason = f"{len(row.sequence)} bp, shorter than --window {window}"
+        options.on_problem("too_short", LabelError(f"{row.place}: {reason}"))
+    raw.rows = [row for row in raw.rows if len(row.sequence) >= window]
+    for row in raw.rows:
+        start = (len(row.sequence) - window) // 2
+        row.sequence = row.sequence[start : start + window]
     return raw
 
 
@@ -225,167 +205,137 @@ def labelled_set(
     classes: Sequence[str] | None = None,
     on_problem: OnProblem = stop,
 ) -> LabelledSet:
-    """What rows mean, by the rules of `read_labelled`.
+    """Return the set that rows mean, by the rules of `read_labelled`.
 
-    Parameters
-    ----------
-    on_problem : callable
-        Gets each row whose label is empty or not printable, which ``raw`` then loses.
+    ``on_problem`` gets each row whose label is empty or not printable, which ``raw`` then loses.
     """
     known = None if classes is None else tuple(classes)
-    if not raw.values:
+    if not raw.rows:
         raise LabelError(f"{name}: holds no rows; give a set with sequences and labels")
-    found, names, labels = _labels(raw, name, kind, known, on_problem)
-    return LabelledSet(name, found, names, raw.sequences, labels, raw.contigs)
-
-
-def _labels(
-    raw: RawRows, name: str, kind: str, known: tuple[str, ...] | None, on_problem: OnProblem
-) -> tuple[str, tuple[str, ...], npt.NDArray[Any]]:
-    """Kind, names and values of the labels."""
     listed = kind == MULTILABEL and len(raw.columns) == 1 and not _is_binary(raw, known)
     _check_printable(raw.columns, f"{name}:1")
-    kept = []
-    for row, (values, where) in enumerate(zip(raw.values, raw.places, strict=True)):
+    labelled = []
+    for row in raw.rows:
         try:
-            _check_printable(values, where)
-            if not listed and not all(values):
+            _check_printable(row.values, row.place)
+            if not listed and not all(row.values):
                 raise LabelError(
-                    f"{where}: {raw.columns[values.index('')]} is empty; write a label, or remove "
-                    "the row (only a list of labels, --kind multilabel, may be empty)"
+                    f"{row.place}: {raw.columns[row.values.index('')]} is empty; write a label, or "
+                    "remove the row (only a list of labels, --kind multilabel, may be empty)"
                 )
         except LabelError as error:
             on_problem("no_label", error)
             continue
-        kept.append(row)
-    if len(kept) < len(raw.values):
-        raw.keep(kept)
-        if not kept:
-            raise LabelError(f"{name}: no row has a label; check the label column")
+        labelled.append(row)
+    raw.rows = labelled
+    if not labelled:
+        raise LabelError(f"{name}: no row has a label; check the label column")
     if kind == "auto":
         kind = _kind(raw, known)
+    if kind == CLASSES and len(raw.columns) > 1:
+        raise LabelError(
+            f"{name}: {len(raw.columns)} label columns, but classes have one; "
+            "name one column, or say --kind multilabel or regression"
+        )
+    names: tuple[str, ...]
+    labels: npt.NDArray[Any]
     if kind == CLASSES:
-        if len(raw.columns) > 1:
-            raise LabelError(
-                f"{name}: {len(raw.columns)} label columns, but classes have one; "
-                "name one column, or say --kind multilabel or regression"
-            )
-        return kind, *_class_indices(raw, known)
-    if listed:
-        return kind, *_listed(raw, known)
-    order, names = _order(raw, name, known)
-    rows = [[row[i] for i in order] for row in raw.values]
-    allowed = (0.0, 1.0) if kind == MULTILABEL else None
-    return kind, names, _numbers(rows, names, raw.places, allowed)
+        names, indices = _label_indices([[row.values[0]] for row in labelled], raw, known)
+        labels = np.array([index for (index,) in indices], np.int64)
+    elif listed:
+        lists = [re.split(r"[;|]", row.values[0]) for row in labelled]
+        words = [[word.strip() for word in texts if word.strip()] for texts in lists]
+        names, indices = _label_indices(words, raw, known)
+        labels = np.zeros((len(labelled), len(names)), np.float32)
+        for i, columns in enumerate(indices):
+            labels[i, columns] = 1
+    else:
+        names, labels = _numbers(raw, name, kind, known)
+    contigs = [row.contig for row in labelled if row.contig is not None]
+    sequences = [row.sequence for row in labelled]
+    return LabelledSet(name, kind, names, sequences, labels, contigs or None)
 
 
 def _is_binary(raw: RawRows, known: tuple[str, ...] | None) -> bool:
-    """Whether one column is a label of its own: 0 and 1, and not a list of label names."""
-    texts = {value for (value,) in raw.values}
+    """Return whether one column is a label of its own, 0 and 1, and not a list of label names."""
+    texts = {row.values[0] for row in raw.rows}
     return texts <= {"0", "1"} and (known is None or len(known) == 1)
 
 
-def _check_printable(values: Sequence[str], where: str) -> None:
+def _check_printable(values: Sequence[str], place: str) -> None:
     if not "".join(values).isprintable():  # nor are bytes that are not UTF-8
         raise LabelError(
-            f"{where}: label {show(','.join(values))} holds bytes that are not UTF-8 or not "
+            f"{place}: label {show(','.join(values))} holds bytes that are not UTF-8 or not "
             "printable; convert the file (iconv -t UTF-8) or correct it"
         )
 
 
 def _kind(raw: RawRows, known: tuple[str, ...] | None) -> str:
     if len(raw.columns) > 1:
-        binary = all(value in ("0", "1") for row in raw.values for value in row)
+        binary = all(value in ("0", "1") for row in raw.rows for value in row.values)
         return MULTILABEL if binary else REGRESSION
     if known is not None:
         return CLASSES
-    texts = {value for (value,) in raw.values}
-    words = {text for text in texts if not NUMBER.fullmatch(text)}
-    fraction = next((t for t in texts - words if not float(t).is_integer()), None)
-    if fraction is None:
+    word: RawRow | None = None
+    fraction = ""
+    for row in raw.rows:
+        text = row.values[0]
+        if not NUMBER.fullmatch(text):
+            word = word or row
+        elif not float(text).is_integer():
+            fraction = fraction or text
+    if not fraction:
         return CLASSES
-    if words:
-        where = next(w for w, row in zip(raw.places, raw.values, strict=True) if row[0] in words)
-        word = next(row[0] for row in raw.values if row[0] in words)
+    if word is not None:
         raise LabelError(
-            f"{where}: label {show(word)} is no number, but others are ({fraction}); correct "
-            "it, or say --kind classes"
+            f"{word.place}: label {show(word.values[0])} is no number, but others are "
+            f"({fraction}); correct it, or say --kind classes"
         )
     return REGRESSION
 
 
-def _class_indices(
-    raw: RawRows, known: tuple[str, ...] | None
-) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
-    texts = [value for (value,) in raw.values]
-    names = tuple(sorted(set(texts), key=natural)) if known is None else known
+def _label_indices(
+    lists: Sequence[Sequence[str]], raw: RawRows, known: tuple[str, ...] | None
+) -> tuple[tuple[str, ...], list[list[int]]]:
+    """Return the names of all labels, and the indices of those of each row."""
+    names = known or tuple(sorted({label for labels in lists for label in labels}, key=natural))
     index = {label: i for i, label in enumerate(names)}
-    for text, where in zip(texts, raw.places, strict=True):
-        if text not in index:
-            raise _unknown(text, where, names)
-    return names, np.array([index[text] for text in texts], np.int64)
-
-
-def _unknown(label: str, where: str, names: Sequence[str]) -> LabelError:
-    return LabelError(
-        f"{where}: label {show(label)} is not one of the known ones ({listing(names)}); "
-        "correct it, or remove the row"
-    )
-
-
-def _listed(
-    raw: RawRows, known: tuple[str, ...] | None
-) -> tuple[tuple[str, ...], npt.NDArray[np.float32]]:
-    """One column of lists such as ``a;b`` or ``a|b``."""
-    rows = [
-        [part.strip() for part in re.split(r"[;|]", value) if part.strip()]
-        for (value,) in raw.values
-    ]
-    names = known or tuple(sorted({label for row in rows for label in row}, key=natural))
-    index = {label: i for i, label in enumerate(names)}
-    labels = np.zeros((len(rows), len(names)), np.float32)
-    for i, row in enumerate(rows):
-        for label in row:
+    for labels, row in zip(lists, raw.rows, strict=True):
+        for label in labels:
             if label not in index:
-                raise _unknown(label, raw.places[i], names)
-            labels[i, index[label]] = 1
-    return names, labels
-
-
-def _order(
-    raw: RawRows, name: str, known: tuple[str, ...] | None
-) -> tuple[list[int], tuple[str, ...]]:
-    """Which column holds each known target; their names."""
-    if known is None:
-        return list(range(len(raw.columns))), raw.columns
-    if len(known) == len(raw.columns) == 1:
-        return [0], known  # the only target may be called otherwise here
-    if sorted(known) != sorted(raw.columns):
-        raise LabelError(
-            f"{name}: label columns {listing(raw.columns)}, but {listing(known)} were expected; "
-            "name those columns (--label-column)"
-        )
-    return [raw.columns.index(label) for label in known], known
+                raise LabelError(
+                    f"{row.place}: label {show(label)} is not one of the known ones "
+                    f"({listing(names)}); correct it, or remove the row"
+                )
+    return names, [[index[label] for label in labels] for labels in lists]
 
 
 def _numbers(
-    rows: Sequence[Sequence[str]],
-    names: Sequence[str],
-    places: Sequence[str],
-    allowed: tuple[float, ...] | None,
-) -> npt.NDArray[np.float32]:
-    """Numeric labels; finite, or one of those allowed."""
-    expected = "a finite number" if allowed is None else "0 or 1"
-    values = np.empty((len(rows), len(names)), np.float32)
-    for i, row in enumerate(rows):
-        for j, text in enumerate(row):
+    raw: RawRows, name: str, kind: str, known: tuple[str, ...] | None
+) -> tuple[tuple[str, ...], npt.NDArray[np.float32]]:
+    """Return names and values of numeric labels: finite, or 0 and 1 of several labels."""
+    names = known or raw.columns
+    if len(names) == len(raw.columns) == 1:
+        columns = [0]  # the only target may be called otherwise here
+    elif sorted(names) == sorted(raw.columns):
+        columns = [raw.columns.index(label) for label in names]
+    else:
+        raise LabelError(
+            f"{name}: label columns {listing(raw.columns)}, but {listing(names)} were expected; "
+            "name those columns (--label-column)"
+        )
+    expected = "0 or 1" if kind == MULTILABEL else "a finite number"
+    values = np.empty((len(raw.rows), len(names)), np.float32)
+    for i, row in enumerate(raw.rows):
+        for j, column in enumerate(columns):
+            text = row.values[column]
             number = float(text) if NUMBER.fullmatch(text) else np.inf
-            if abs(number) > _LARGEST or (allowed is not None and number not in allowed):
+            if abs(number) > _LARGEST or (kind == MULTILABEL and number not in (0, 1)):
                 raise LabelError(
-                    f"{places[i]}: {names[j]} is {show(text)}; write {expected}, or remove the row"
+                    f"{row.place}: {names[j]} is {show(text)}; write {expected}, or remove the row"
                 )
             values[i, j] = number
-    return values
+    return names, values
 
 
 def check_trainable(data: LabelledSet) -> None:
@@ -428,37 +378,3 @@ def check_trainable(data: LabelledSet) -> None:
             f"{data.name}: target {show(data.classes[target])} {reason}; "
             "correct it, or leave it out"
         )
-
-
-def find_splits(path: Path) -> dict[str, Path]:
-    """Files or sub-folders of a folder that are its train, dev and test split.
-
-    Files are called train, dev (valid, val, validation) or test, with the extension of a table,
-    BED or FASTA file.
-
-    Returns
-    -------
-    dict
-        Those of train, dev and test that exist, in this order; empty if there is none.
-
-    Raises
-    ------
-    LabelError
-        Two stand for the same split.
-    """
-    found: dict[str, Path] = {}
-    for entry in visible(path) if path.is_dir() else []:
-        if entry.is_dir():
-            split = _SPLITS.get(entry.name.lower())
-        elif suffix(entry) in (*TABLE, *BED, *FASTA):
-            split = _SPLITS.get(class_of(entry).lower())
-        else:
-            continue
-        if split is None:
-            continue
-        if split in found:
-            raise LabelError(
-                f"{path}: both {found[split].name} and {entry.name} are its {split} split; keep one"
-            )
-        found[split] = entry
-    return {split: found[split] for split in ("train", "dev", "test") if split in found}

@@ -12,24 +12,16 @@ from findna.genome.encoding import reverse_complement
 from findna.labelled.sets import CLASSES, MULTILABEL, REGRESSION, LabelledSet, Rows
 
 _FEW_CONTIGS = 12  # up to here every choice of contigs is tried
-
 _TRIES = 200  # choices of contigs that are tried where there are more
-
 _LEAST_SHARE = 0.25  # of the rows of a class asked for that either side must have
 
 
 def hold_out(data: LabelledSet, fraction: float = 0.2, seed: int = 0) -> tuple[Rows, Rows]:
-    """Rows to train on and rows to validate on; the same at every call.
+    """Return rows to train on and rows to validate on; the same at every call.
 
-    Whole contigs are held out where contigs are known and some choice of them leaves on both sides
-    at least a quarter of the rows of every class (or label) asked for: of such choices, the one
-    that comes nearest the fraction. Otherwise rows are drawn at random, of each
-    class in proportion.
-
-    Parameters
-    ----------
-    fraction : float
-        Of the rows, to hold out; between 0 and 1.
+    Whole contigs are held out if contigs are known and a choice of them leaves on both sides at
+    least a quarter of the rows of every class (or label) asked for; of such choices, the one
+    nearest to ``fraction``. Otherwise rows are drawn at random, of each class in proportion.
 
     Raises
     ------
@@ -50,7 +42,7 @@ def hold_out(data: LabelledSet, fraction: float = 0.2, seed: int = 0) -> tuple[R
 def _whole_contigs(
     data: LabelledSet, contigs: Sequence[str], fraction: float, rng: np.random.Generator
 ) -> npt.NDArray[np.bool_] | None:
-    """Which rows are held out; None if no choice of contigs will do."""
+    """Return a mask of the rows held out; None if no choice of contigs will do."""
     names, of_row = np.unique(np.array(contigs), return_inverse=True)
     if len(names) < 2:
         return None
@@ -82,7 +74,7 @@ def _whole_contigs(
 
 
 def _choose(sizes: Sequence[int], target: float, rng: np.random.Generator) -> list[int]:
-    """Contigs in random order, each taken if it brings their sum nearer the target."""
+    """Take each contig, in random order, that brings the sum of sizes nearer the target."""
     chosen, total = [0] * len(sizes), 0
     for i in rng.permutation(len(sizes)).tolist():
         if not total or abs(total + sizes[i] - target) < abs(total - target):
@@ -94,7 +86,7 @@ def _choose(sizes: Sequence[int], target: float, rng: np.random.Generator) -> li
 def _stratified(
     data: LabelledSet, fraction: float, rng: np.random.Generator
 ) -> npt.NDArray[np.bool_]:
-    """Which rows are held out: of each class its share, and one at least if it has two rows."""
+    """Return a mask of the rows held out: a share of each class, at least one of two rows."""
     strata: Rows = np.zeros(len(data), np.int64)
     if data.kind == CLASSES:
         strata = data.labels
@@ -112,14 +104,9 @@ def _stratified(
 
 
 def overlap(train: LabelledSet, test: LabelledSet) -> tuple[Rows, Rows]:
-    """Rows of ``test`` that ``train`` has too.
+    """Return the rows of ``test`` that ``train`` has too, and those it has only reversed.
 
-    Returns
-    -------
-    identical : ndarray
-        Rows whose sequence is in ``train``.
-    reverse : ndarray
-        Other rows of whose sequence the reverse complement is in ``train``.
+    Sequences must be equal; a reversed row is the reverse complement of a sequence of ``train``.
     """
     seen = {sequence.tobytes() for sequence in train.sequences}
     identical, reverse = [], []

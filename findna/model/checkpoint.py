@@ -21,15 +21,19 @@ from findna import __version__
 from findna.errors import CheckpointError
 from findna.model.config import EncoderConfig
 from findna.model.encoder import Encoder
-from findna.model.folders import FORMAT, own_tensors, read_settings, read_tensors, save_tensors
+from findna.model.folders import (
+    FORMAT,
+    own_tensors,
+    read_settings,
+    read_tensors,
+    save_tensors,
+    write_text,
+)
 from findna.model.heads import MaskedNucleotideHead
-from findna.outputs.files import replaced
-from findna.settings import from_dict, to_dict
+from findna.settings import to_dict
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
-
 SHIPPED = Path(__file__).parents[1] / "shipped" / "models"
-
 DEFAULT_MODEL = "tiny"
 
 
@@ -59,7 +63,7 @@ class Checkpoint:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What an output records of its weights."""
+        """Name, digest and training length, for the record of an output."""
         return {"name": self.name, "digest": self.digest, "max_length": self.config.max_length}
 
     def __str__(self) -> str:
@@ -76,11 +80,6 @@ def digest_of(config: EncoderConfig, weights: Mapping[str, Tensor]) -> str:
     return sha.hexdigest()
 
 
-def _write_text(path: Path, text: str) -> None:
-    with replaced(path) as temporary:
-        temporary.write_text(text)
-
-
 def save_checkpoint(
     folder: Path,
     model: Model,
@@ -88,12 +87,12 @@ def save_checkpoint(
     card: str,
     dtype: torch.dtype = torch.float32,
 ) -> str:
-    """Write a model folder; returns the digest of its weights, as they are when loaded again.
+    """Write a model folder; return the digest of its weights as they are when loaded again.
 
     Parameters
     ----------
     training : dict
-        Where the weights come from: plain values, kept in config.json.
+        Origin of the weights: plain values, kept in config.json.
     card : str
         Text of README.md; ``{digest}`` in it is replaced.
     dtype : torch.dtype
@@ -111,8 +110,8 @@ def save_checkpoint(
     }
     folder.mkdir(parents=True, exist_ok=True)
     save_tensors(folder / WEIGHTS, weights, {"format": "pt"})
-    _write_text(folder / CONFIG, json.dumps(values, indent=2) + "\n")
-    _write_text(folder / CARD, card.replace("{digest}", digest))
+    write_text(folder / CONFIG, json.dumps(values, indent=2) + "\n")
+    write_text(folder / CARD, card.replace("{digest}", digest))
     return digest
 
 
@@ -149,13 +148,7 @@ def find_model(model: str) -> Path:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Read a folder's config.json and check its encoder sizes.
-
-    Raises
-    ------
-    CheckpointError
-        It is not JSON, of a newer format, or names impossible sizes.
-    """
+    """Read a folder's config.json and check its encoder sizes; see `read_settings`."""
     return read_settings(folder / CONFIG, "model", "encoder", EncoderConfig)[1]
 
 
@@ -163,7 +156,7 @@ def encoder_config(model: str | Checkpoint) -> EncoderConfig:
     """Return the sizes of a model's encoder, without loading it."""
     if isinstance(model, Checkpoint):
         return model.config
-    return from_dict(EncoderConfig, read_config(find_model(model))["encoder"])
+    return read_settings(find_model(model) / CONFIG, "model", "encoder", EncoderConfig)[0]
 
 
 def training_length(model: str | Checkpoint) -> int:
@@ -188,11 +181,11 @@ def load_checkpoint(model: str | Checkpoint) -> Checkpoint:
     with torch.device("meta"):
         network = Model(config)
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    for name in sorted(expected.keys() | found.keys()):
-        if expected.get(name) != found.get(name):
+    shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    for name in sorted(expected.keys() | shapes.keys()):
+        if expected.get(name) != shapes.get(name):
             raise CheckpointError(
-                f"{path}: tensor {name} has shape {found.get(name, 'missing')}; "
+                f"{path}: tensor {name} has shape {shapes.get(name, 'missing')}; "
                 f"the sizes in {CONFIG} ask for {expected.get(name, 'none')}"
             )
     weights = own_tensors(weights, path)
@@ -200,13 +193,8 @@ def load_checkpoint(model: str | Checkpoint) -> Checkpoint:
     network.requires_grad_(False).eval()
     name = model if folder.parent == SHIPPED else folder.resolve().name
     training = values.get("training")
-    return Checkpoint(
-        name,
-        folder,
-        digest_of(config, weights),
-        network,
-        training if isinstance(training, dict) else {},
-    )
+    training = training if isinstance(training, dict) else {}
+    return Checkpoint(name, folder, digest_of(config, weights), network, training)
 
 
 CITATION = (

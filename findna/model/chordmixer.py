@@ -47,8 +47,6 @@ class Rotation:
         Window i is ``hidden[offsets[i]:offsets[i + 1]]``.
     total : int
         Number of tokens, ``offsets[-1]``; given, so that no device has to be asked for it.
-    n_tracks, track_size : int
-        ``n_tracks * track_size`` is the number of channels.
     """
 
     def __init__(self, offsets: Tensor, total: int, n_tracks: int, track_size: int) -> None:
@@ -67,7 +65,7 @@ class Rotation:
 
     @staticmethod
     def _flat(source: Tensor, track: Tensor) -> Tensor:
-        """Row numbers in hidden.view(total * n_tracks, track_size)."""
+        """Return row numbers in hidden.view(total * n_tracks, track_size)."""
         rows = (source * len(track) + track).flatten()  # (total * n_tracks,)
         return rows.int() if len(rows) < 2**31 else rows  # half the memory to read
 
@@ -87,7 +85,7 @@ class Rotation:
 def equal_windows(
     n: int, length: int, n_tracks: int, track_size: int, device: torch.device
 ) -> Rotation:
-    """The rotation of n windows of one length; kept, as training has few shapes."""
+    """Return the rotation of n windows of one length; kept, as training has few shapes."""
     offsets = torch.arange(n + 1, device=device) * length
     return Rotation(offsets, n * length, n_tracks, track_size)
 
@@ -113,8 +111,8 @@ class ChordMixer(nn.Module):
 
     The published names of blocks and layers are kept: ``blocks.{block}.{layer}.fc1.weight``.
 
-    ``recompute`` keeps of each layer its input alone for the backward pass, and computes the rest
-    once more there.
+    With ``recompute`` only the input of each layer is kept for the backward pass, which computes
+    the rest once more.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -127,7 +125,7 @@ class ChordMixer(nn.Module):
         self.norm = nn.LayerNorm(config.dim) if config.norm == "layer" else None
 
     def layers(self) -> Iterator[MixerLayer]:
-        """All layers, in order."""
+        """Yield all layers, in order."""
         return (cast(MixerLayer, layer) for block in self.blocks for layer in cast(Any, block))
 
     def forward(self, hidden: Tensor, rotation: Rotation, n_layers: int = 0) -> Tensor:

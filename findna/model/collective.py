@@ -20,19 +20,19 @@ _alone = False
 
 
 def size() -> int:
-    """Number of processes that train together."""
+    """Return the number of processes that train together."""
     together = torch.distributed.is_available() and torch.distributed.is_initialized()
     return torch.distributed.get_world_size() if together and not _alone else 1
 
 
 def rank() -> int:
-    """Number of this process, from 0; the first one writes."""
+    """Return the number of this process, from 0; the first writes."""
     return torch.distributed.get_rank() if size() > 1 else 0
 
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """What is computed here is this process's own affair: it measures while the others wait."""
+    """Compute in this process alone, while the others wait."""
     global _alone
     before, _alone = _alone, True
     try:
@@ -42,7 +42,7 @@ def alone() -> Iterator[None]:
 
 
 def share(rows: slice) -> slice:
-    """Rows of some that are this process's part; parts differ by one row at most."""
+    """Return this process's part of a slice of rows; parts differ by one row at most."""
     n, i = rows.stop - rows.start, rank()
     return slice(rows.start + i * n // size(), rows.start + (i + 1) * n // size())
 
@@ -62,7 +62,7 @@ class _Total(torch.autograd.Function):
 
 
 def total(values: Tensor) -> Tensor:
-    """Sum of a tensor over all processes, of the same shape; gradients pass."""
+    """Return the sum of a tensor over all processes; gradients pass."""
     if size() == 1:
         return values
     summed: Tensor = _Total.apply(values)  # type: ignore[no-untyped-call]  # torch
@@ -70,12 +70,9 @@ def total(values: Tensor) -> Tensor:
 
 
 def gather(rows: Tensor) -> tuple[Tensor, int]:
-    """Rows of all processes in their order, and the number of this one's first; gradients pass.
+    """Return the rows of all processes in order, and the index of this one's first row.
 
-    Parameters
-    ----------
-    rows : Tensor, shape (n, ...)
-        n may differ between processes.
+    Rows have shape (n, ...), where n may differ between processes; gradients pass.
     """
     if size() == 1:
         return rows, 0
@@ -88,7 +85,7 @@ def gather(rows: Tensor) -> tuple[Tensor, int]:
 
 
 def mean(rows: Tensor) -> Tensor:
-    """Mean over the rows of all processes; (n, k) -> (k,), gradients pass."""
+    """Return the mean over the rows of all processes; (n, k) -> (k,), gradients pass."""
     if size() == 1:
         return rows.mean(0)
     sums = total(torch.cat((rows.sum(0), rows.new_full((1,), len(rows)))))  # (k + 1,)
@@ -112,8 +109,6 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
 
 
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR")
-
-
 PATIENCE = timedelta(days=30)  # of a process that is done for the others
 
 
@@ -127,7 +122,7 @@ class Job:
 
 
 def current_job() -> Job | None:
-    """The torchrun job that this process is one of several of."""
+    """Return this process's place in its torchrun job; None if it is alone."""
     if not all(os.environ.get(name) for name in _VARIABLES):
         return None
     job = Job(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))

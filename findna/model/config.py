@@ -1,4 +1,4 @@
-"""Sizes of the encoder: their limits, their defaults, and the sizes that have a name."""
+"""Sizes of the encoder: limits, defaults, and those that have a name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ _ENCODER_LIMITS = {
     "max_length": 100_000_000,
     "readout": 65_536,
 }
-
 
 _MOST_LAYERS = 2_048  # an empty network of 65,536 takes half a minute to put together
 

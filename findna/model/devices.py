@@ -1,4 +1,4 @@
-"""Where the arithmetic happens."""
+"""Devices, and how an encoder computes on them."""
 
 from __future__ import annotations
 
@@ -19,15 +19,9 @@ MAX_TOKENS = {"cpu": 8_192, "mps": 65_536, "cuda": 262_144}
 
 @dataclass(frozen=True)
 class Compute:
-    """Where and how an encoder computes; made once, and passed on whole.
+    """Device, precision ("fp32" or "bf16") and token budget of a batch; passed on whole.
 
-    Parameters
-    ----------
-    device : torch.device
-    precision : {"fp32", "bf16"}
-        Arithmetic of the encoder.
-    max_tokens : int, optional
-        Tokens of a batch; changes memory and speed, not results. By default `MAX_TOKENS`.
+    The budget changes memory and speed, not results; by default it is that of `MAX_TOKENS`.
     """
 
     device: torch.device
@@ -38,13 +32,7 @@ class Compute:
     def on(
         cls, device: str = "auto", precision: str = "fp32", max_tokens: int | None = None
     ) -> Compute:
-        """Compute on the device of a name.
-
-        Raises
-        ------
-        ConfigError
-            The name is unknown or this machine has no such device.
-        """
+        """Return how to compute on the device of a name; see `resolve_device`."""
         return cls(resolve_device(device), precision, max_tokens)
 
     @property
@@ -53,12 +41,12 @@ class Compute:
         return self.max_tokens or MAX_TOKENS[self.device.type]
 
     def autocast(self) -> torch.autocast:
-        """Context in which the encoder's arithmetic has the precision that was asked for."""
+        """Return a context in which the encoder computes with this precision."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device of a name: auto, cpu, cuda, cuda:N or mps; auto prefers a GPU.
+    """Return the device of a name: auto, cpu, cuda, cuda:N or mps; auto prefers a GPU.
 
     Raises
     ------
@@ -69,22 +57,23 @@ def resolve_device(name: str) -> torch.device:
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    unknown = ConfigError(f"unknown device {name}; use auto, cpu, cuda, cuda:N or mps")
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ConfigError(f"unknown device {name}; use auto, cpu, cuda, cuda:N or mps") from error
+        raise unknown from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         count = torch.cuda.device_count()
         raise ConfigError(f"no device {name}: torch sees {count} CUDA devices; use --device cpu")
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise ConfigError("no device mps on this machine; use --device cpu")
     if device.type not in ("cpu", "cuda", "mps"):
-        raise ConfigError(f"unknown device {name}; use auto, cpu, cuda, cuda:N or mps")
+        raise unknown
     return device
 
 
 def describe(device: torch.device) -> str:
-    """A device in words, for cards and reports."""
+    """Return a device in words, for cards and reports."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     n = torch.get_num_threads()

@@ -14,7 +14,7 @@ from findna.model.config import EncoderConfig
 
 
 class Encoder(nn.Module):
-    """The student's and the teacher's common shape.
+    """Token embedding and backbone, of student and teacher alike.
 
     ``embedding`` is the published linear layer over five one-hot channels. Token ids are looked
     up in its columns; BLANK, an all-zero row, gives the bias alone.
@@ -27,12 +27,12 @@ class Encoder(nn.Module):
         self.mixer = ChordMixer(config)
 
     def embed(self, inputs: Tensor, offsets: Tensor) -> Tensor:
-        """Hidden states that embeddings are made of: those after ``config.readout`` layers."""
+        """Return the hidden states of embeddings: those after ``config.readout`` layers."""
         hidden: Tensor = self(inputs, offsets, self.config.readout)
         return hidden
 
     def read_after(self, n_layers: int) -> Encoder:
-        """Another readout of the encoder, its weights shared; 0 is the one that it has.
+        """Return the encoder with another readout and the same weights; 0 changes nothing.
 
         Raises
         ------
@@ -46,16 +46,16 @@ class Encoder(nn.Module):
         return other
 
     def forward(self, inputs: Tensor, windows: Tensor | Rotation, n_layers: int = 0) -> Tensor:
-        """Hidden states of a packed batch; shape (total, dim), float.
+        """Return hidden states of a packed batch; shape (total, dim), float.
 
         Parameters
         ----------
         inputs : Tensor
             Token ids, shape (total,), uint8; or soft one-hot rows, shape (total, 5), float.
             The ``n_cls`` CLS positions at the end of each window are part of it.
-        windows : Tensor, shape (n + 1,), int64
+        windows : Tensor, shape (n + 1,), int64; or Rotation
             Offsets: window i is ``inputs[offsets[i]:offsets[i + 1]]``; none is empty. Or the
-            rotation made of them, for more than one batch.
+            rotation made of them.
         n_layers : int
             Stop after this many layers; 0 runs all, and the last normalisation.
         """
@@ -76,5 +76,5 @@ class Encoder(nn.Module):
 
 
 def n_parameters(module: nn.Module) -> int:
-    """Number of trained values."""
+    """Return the number of trained values."""
     return sum(parameter.numel() for parameter in module.parameters())

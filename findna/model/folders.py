@@ -20,29 +20,28 @@ from findna.outputs.files import replaced
 from findna.settings import from_dict
 
 FORMAT = 1
-
 _LARGEST_JSON = 1 << 20  # bytes
-
 Settings = TypeVar("Settings")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a text file in one step."""
+    with replaced(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
     """Replace a safetensors file in one step; equal tensors give equal bytes."""
+    contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
     with replaced(path) as temporary:
         temporary.touch()
         mode = temporary.stat().st_mode  # of an ordinary new file; safetensors makes it private
-        save_file({k: v.detach().contiguous() for k, v in tensors.items()}, temporary, metadata)
+        save_file(contiguous, temporary, metadata)
         temporary.chmod(mode)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file; its tensors stay mapped from the file, see `own_tensors`.
-
-    Raises
-    ------
-    CheckpointError
-        It is missing or not safetensors.
-    """
+    """Read a safetensors file, or raise CheckpointError; tensors stay mapped, see `own_tensors`."""
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError, MemoryError) as error:
@@ -52,12 +51,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def own_tensors(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """Return float32 copies of tensors, so that their file may change while they are used.
+    """Return finite float32 copies of tensors, or raise CheckpointError.
 
-    Raises
-    ------
-    CheckpointError
-        A value is not finite.
+    Unlike mapped ones they stay as they are when their file changes.
     """
     copies = {name: tensor.to(torch.float32, copy=True) for name, tensor in tensors.items()}
     if not all(bool(torch.isfinite(tensor).all()) for tensor in copies.values()):
@@ -70,12 +66,7 @@ def read_settings(
 ) -> tuple[Settings, dict[str, Any]]:
     """Read a JSON file: the settings under one of its keys, and all that it holds.
 
-    Parameters
-    ----------
-    owner : str
-        Whose configuration it is, for messages: model or task.
-    kind : type
-        Dataclass of the settings.
+    ``owner`` is model or task, for messages; ``kind`` is the dataclass of the settings.
 
     Raises
     ------

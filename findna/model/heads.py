@@ -16,21 +16,11 @@ class MaskedNucleotideHead(nn.Linear):
         super().__init__(config.dim, len(ALPHABET))
 
 
-def standardise(vectors: Tensor) -> Tensor:
-    """Each channel less its mean, over its standard deviation, in the batch; (n, dim), float32.
-
-    The batch is that of all processes.
-    """
-    centred = vectors.float() - collective.mean(vectors.float())
-    return centred * (collective.mean(centred.square()) + 1e-5).rsqrt()
-
-
 class ProjectionHead(nn.Module):
-    """Standardisation over the batch, MLP and normalisation.
+    """Standardisation over the batch of all processes, MLP and normalisation.
 
-    Mean hidden states of two windows are nearly the same vector: what they share is most of it.
-    Without the standardisation every window gets the same outputs and the loss stays at its
-    uniform bound.
+    Mean hidden states of two windows are nearly the same vector. Without the standardisation every
+    window gets the same outputs and the loss stays at its uniform bound.
     """
 
     def __init__(self, dim: int, hidden: int, bottleneck: int) -> None:
@@ -40,8 +30,10 @@ class ProjectionHead(nn.Module):
         )
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """Unit vectors; (n, dim) -> (n, bottleneck), float32."""
-        return F.normalize(self.project(standardise(vectors)).float(), dim=-1)
+        """Return unit vectors; (n, dim) -> (n, bottleneck), float32."""
+        centred = vectors.float() - collective.mean(vectors.float())
+        standard = centred * (collective.mean(centred.square()) + 1e-5).rsqrt()
+        return F.normalize(self.project(standard).float(), dim=-1)
 
 
 class PrototypeHead(ProjectionHead):
@@ -55,18 +47,15 @@ class PrototypeHead(ProjectionHead):
         self.prototypes = nn.Linear(bottleneck, prototypes, bias=False)
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """Similarities in [-1, 1]; (n, dim) -> (n, prototypes)."""
+        """Return similarities in [-1, 1]; (n, dim) -> (n, prototypes)."""
         projected = super().forward(vectors)  # (n, bottleneck)
         return projected @ F.normalize(self.prototypes.weight.float(), dim=-1).t()
 
 
 class TaskHead(nn.Module):
-    """Standardisation by the training set's figures, then a linear layer.
+    """Standardisation by mean and scale of the training set, then a linear layer.
 
-    Parameters
-    ----------
-    n_features, n_outputs : int
-        One output per class, label or target.
+    It has one output per class, label or target.
     """
 
     mean: Tensor
@@ -79,6 +68,6 @@ class TaskHead(nn.Module):
         self.linear = nn.Linear(n_features, n_outputs)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Logits, or values of a regression; (n, n_features) -> (n, n_outputs)."""
+        """Return logits, or values of a regression; (n, n_features) -> (n, n_outputs)."""
         logits: Tensor = self.linear((features.float() - self.mean) / self.scale)
         return logits

@@ -18,15 +18,10 @@ from findna.outputs.results import RegionVectors
 def forward_batches(
     encoder: Encoder, packed: Iterable[Batch[Item]], compute: Compute, *, every_layer: bool = False
 ) -> Iterator[tuple[Batch[Item], Tensor]]:
-    """Hidden states (total, dim) of each batch, in order.
+    """Yield each batch, in order, with its hidden states (total, dim).
 
-    On a GPU the next batch is read while the one before is computed.
-
-    Parameters
-    ----------
-    every_layer : bool
-        Those of the last layer, which the masked-nucleotide head reads, in place of those that
-        embeddings are made of.
+    They are those of embeddings; with ``every_layer`` those of the last layer, which the
+    masked-nucleotide head reads. On a GPU the next batch is read while the one before is computed.
     """
     device, amp = compute.device, compute.autocast()
     encoder = encoder.to(device).eval()
@@ -60,13 +55,9 @@ def region_vectors(
 ) -> Iterator[tuple[Item, RegionVectors | None]]:
     """Yield each row with the vectors of its region, in the order of the rows.
 
-    Parameters
-    ----------
-    rows : iterable of (item, Region or None)
-        Read as far as the next batch needs. An item comes out with its result; a row without a
-        region has none.
-    whole : bool
-        Encode regions longer than the model's training length in one piece instead of tiles.
+    Rows are read as far as the next batch needs; one without a region has no vectors. With
+    ``whole`` a region longer than the model's training length is encoded in one piece, not in
+    tiles.
     """
     pooler: Pooler[Item] = Pooler(pooling, encoder.config.n_cls)
     packed = batches(

@@ -27,7 +27,7 @@ _onednn: Any = _find_onednn()
 
 @cache
 def _multiplies_bf16() -> bool:
-    """Whether oneDNN has bf16 kernels for this CPU (they need AVX-512)."""
+    """Return whether oneDNN has bf16 kernels for this CPU (they need AVX-512)."""
     try:
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     except (AttributeError, RuntimeError):
@@ -35,7 +35,7 @@ def _multiplies_bf16() -> bool:
 
 
 def _onednn_type(x: Tensor, weight: Tensor) -> torch.dtype | None:
-    """What oneDNN multiplies these in: fp32, or bf16 under autocast; None where it cannot."""
+    """Return the type oneDNN multiplies in: fp32, or bf16 under autocast; None if it cannot."""
     if (
         _onednn is None
         or torch.compiler.is_compiling()
@@ -50,7 +50,7 @@ def _onednn_type(x: Tensor, weight: Tensor) -> torch.dtype | None:
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None, gelu: bool = False) -> Tensor:
-    """``x @ weight.T + bias`` through oneDNN, optionally followed by exact GELU."""
+    """Return ``x @ weight.T + bias`` through oneDNN, optionally followed by exact GELU."""
     product: Tensor = _onednn(x, weight, bias, "gelu" if gelu else "none", [], "none")
     return product
 
@@ -81,21 +81,16 @@ class _Mlp(torch.autograd.Function):
 
 
 def mlp(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
-    """``w2 gelu(w1 x + b1) + b2`` with the exact (erf) GELU; shape (total, dim).
+    """Return ``w2 gelu(w1 x + b1) + b2`` with the exact (erf) GELU.
 
+    ``x`` and the result have shape (total, dim), ``w1`` (hidden, dim) and ``w2`` (dim, hidden).
     Under bf16 autocast the result is bf16.
-
-    Parameters
-    ----------
-    x : Tensor, shape (total, dim), float
-    w1, b1 : Tensor, shapes (hidden, dim) and (hidden,)
-    w2, b2 : Tensor, shapes (dim, hidden) and (dim,)
     """
     kind = _onednn_type(x, w1)
     if kind is None:
         return F.linear(F.gelu(F.linear(x, w1, b1)), w2, b2)
     x, w1, b1, w2, b2 = (tensor.to(kind) for tensor in (x.contiguous(), w1, b1, w2, b2))
     if torch.is_grad_enabled() and (x.requires_grad or w1.requires_grad):
-        result: Tensor = _Mlp.apply(x, w1, b1, w2, b2)  # type: ignore[no-untyped-call]
+        result: Tensor = _Mlp.apply(x, w1, b1, w2, b2)  # type: ignore[no-untyped-call]  # torch
         return result
     return _product(_product(x, w1, b1, gelu=True), w2, b2)

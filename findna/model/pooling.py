@@ -25,7 +25,6 @@ from findna.outputs.results import RegionVectors
 
 Array = npt.NDArray[np.float32]
 Spans = npt.NDArray[np.float64]
-
 POOLINGS = ("mean", "max", "std", "cls", "center")
 CENTER_WIDTH = 64
 """Width of the middle that ``center`` averages, bp; all of a shorter region."""
@@ -33,12 +32,12 @@ CENTER_WIDTH = 64
 
 @dataclass(frozen=True)
 class Pooling:
-    """What to make of the hidden states of a region.
+    """Vectors to make of the hidden states of a region.
 
     Parameters
     ----------
     kinds : tuple of str
-        Some of POOLINGS.
+        Names out of POOLINGS.
     bins : int
         Number of equal bins; 0 for none.
     per_base : bool
@@ -53,7 +52,7 @@ class Pooling:
     both_strands: bool = False
 
     def spans(self, length: int) -> Spans:
-        """Spans that are averaged for a region of ``length`` bp; shape (n, 2), in bp.
+        """Return the spans to average for a region of ``length`` bp; shape (n, 2), in bp.
 
         First the whole region, then its middle if ``center`` is wanted, then the bins.
         """
@@ -68,7 +67,7 @@ class Pooling:
 def segment_sums(
     hidden: Tensor, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
 ) -> Tensor:
-    """Sums of rows [start, end) of hidden states; (total, dim) -> (n, dim), float32.
+    """Sum rows [start, end) of hidden states; (total, dim) -> (n, dim), float32.
 
     Segments are ascending and do not overlap; an empty one sums to 0.
     """
@@ -83,7 +82,7 @@ def segment_sums(
 
 
 def _moments(hidden: Tensor, starts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Sum and sum of squares over each window; (total, dim) -> (n, 2, dim).
+    """Return sum and sum of squares over each window; (total, dim) -> (n, 2, dim).
 
     In float64: a variance is a small difference of large sums.
     """
@@ -109,9 +108,9 @@ class _OpenRegion:
 
 
 class Pooler(Generic[Item]):
-    """Turns hidden states of batches into vectors of rows, as their last windows come in.
+    """Vectors of rows, made of the hidden states of batches as the last windows come in.
 
-    Holds the sums of one unfinished region only: memory does not grow with the number of rows.
+    Only the sums of one unfinished region are held: memory does not grow with the number of rows.
     """
 
     def __init__(self, pooling: Pooling, n_cls: int) -> None:
@@ -160,7 +159,7 @@ class Pooler(Generic[Item]):
                 yield piece.item, self._finish(region)
 
     def _regions(self, pieces: Sequence[Piece[Item]], dim: int) -> list[_OpenRegion]:
-        """Return what each window adds to; a region may have begun in the batch before."""
+        """Return the region of each window; one may have begun in the batch before."""
         regions = []
         missing = self._open.missing if self._open is not None else 0
         for piece in pieces:
@@ -176,7 +175,7 @@ class Pooler(Generic[Item]):
     def _in_reading_order(
         self, hidden: Tensor, batch: Batch[Item], pieces: Sequence[Piece[Item]]
     ) -> Tensor:
-        """Hidden states of the bases alone, those of flipped windows turned round again."""
+        """Return hidden states of the bases alone, those of flipped windows turned round again."""
         if self.n_cls == 0 and not self.pooling.both_strands:
             return hidden
         rows = [
@@ -196,8 +195,8 @@ class Pooler(Generic[Item]):
     ) -> npt.NDArray[np.float64]:
         """Sum over the part of each span inside each window; shape (n, n_spans, dim).
 
-        A span from a to b is the bases floor(a) to floor(b) - 1, less what of base floor(a) lies
-        before a, plus what of base floor(b) lies before b.
+        A span from a to b is the bases floor(a) to floor(b) - 1, less the part of base floor(a)
+        before a, plus the part of base floor(b) before b.
         """
         edges = np.stack(
             [
@@ -210,16 +209,13 @@ class Pooler(Generic[Item]):
         n, n_spans, dim = len(pieces), edges.shape[1], bases.shape[1]
         # spans of one group do not overlap: the whole, the middle, and all bins together
         groups = [[k] for k in range(n_spans - self.pooling.bins)]
-        groups += [list(range(n_spans - self.pooling.bins, n_spans))] if self.pooling.bins else []
-        total = torch.cat(
-            [
-                segment_sums(bases, rows[:, group, 0].ravel(), rows[:, group, 1].ravel()).view(
-                    n, len(group), dim
-                )
-                for group in groups
-            ],
-            dim=1,
-        )  # (n, n_spans, dim)
+        if self.pooling.bins:
+            groups.append(list(range(n_spans - self.pooling.bins, n_spans)))
+        sums = []
+        for group in groups:
+            first, after = rows[:, group, 0].ravel(), rows[:, group, 1].ravel()
+            sums.append(segment_sums(bases, first, after).view(n, len(group), dim))
+        total = torch.cat(sums, dim=1)  # (n, n_spans, dim)
         if part.any():
             at_edge = bases[torch.from_numpy(rows.clip(max=len(bases) - 1)).to(bases.device)]
             weight = torch.from_numpy(part).to(bases.device, torch.float32)

@@ -59,20 +59,14 @@ def _import_weights(state: Mapping[str, Tensor]) -> tuple[EncoderConfig, dict[st
         expected = Model(config).state_dict()
     for name in sorted(expected.keys() | weights.keys()):
         wanted = tuple(expected[name].shape) if name in expected else "none"
-        found = tuple(weights[name].shape) if name in weights else "none"
-        if wanted != found:
-            raise ValueError(f"{name} has shape {found}, expected {wanted}")
+        shape = tuple(weights[name].shape) if name in weights else "none"
+        if wanted != shape:
+            raise ValueError(f"{name} has shape {shape}, expected {wanted}")
     return config, {name: tensor.float().contiguous() for name, tensor in weights.items()}
 
 
 def import_published(path: Path, which: str = "Teacher") -> Model:
-    """Read a checkpoint of the published FinDNA code (docs/formats.md gives its layout).
-
-    The only place where a pickle is opened, and only for tensors (``weights_only=True``).
-
-    Parameters
-    ----------
-    which : {"Teacher", "Student"}
+    """Read a checkpoint of the published FinDNA code; ``which`` is "Teacher" or "Student".
 
     Raises
     ------
@@ -80,9 +74,8 @@ def import_published(path: Path, which: str = "Teacher") -> Model:
         It is anything but a published checkpoint.
     """
     refused = f"{path}: not a published FinDNA checkpoint"
-    file = path.open("rb")  # what torch says of a damaged archive may be an OSError too
-    # the file comes from outside and torch has no one exception for what may be wrong with it;
-    # whatever happens while tensors are taken from it means that it is not what it should be
+    file = path.open("rb")  # torch may raise OSError too, for a damaged archive
+    # torch has no one exception for a damaged file: any error means that it is not a checkpoint
     try:
         with file, warnings.catch_warnings():  # torch's remarks about a foreign pickle's dialect
             warnings.simplefilter("ignore")
@@ -102,7 +95,7 @@ def import_published(path: Path, which: str = "Teacher") -> Model:
 
 
 def _is_plain(name: object, value: object) -> bool:
-    """Whether an entry of a state dict is a named, dense, finite tensor of real numbers."""
+    """Return whether an entry of a state dict is a named, dense, finite tensor of real numbers."""
     return (
         isinstance(name, str)
         and isinstance(value, Tensor)
@@ -114,7 +107,7 @@ def _is_plain(name: object, value: object) -> bool:
 
 
 def convert(published: Path, folder: Path, which: str = "Teacher", force: bool = False) -> str:
-    """Write a published checkpoint as a model folder; returns the digest of its weights.
+    """Write a published checkpoint as a model folder; return the digest of its weights.
 
     Raises
     ------

@@ -1,31 +1,26 @@
-"""Where an output goes and in which format: a file, a device, or standard output."""
+"""Destination and format of an output: a file, a device, or standard output."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
-from findna.errors import ConfigError
-from findna.outputs.files import (
-    COMPRESSED,
-    check_output,
-    index_table,
-    index_variants,
-    is_device,
-    is_live,
-    is_stdout,
-    open_text_output,
-    published,
-)
+from findna.errors import ConfigError, OutputError
+from findna.genome.bed import is_header
+from findna.outputs.files import check_output, replaced
 from findna.outputs.shards import Shard
+
+_COMPRESSED = (".gz", ".bgz")  # endings of names that get BGZF
 
 
 @dataclass(frozen=True)
 class Format:
-    """What a file of a format is called and may do.
+    """Names and abilities of a format.
 
     Parameters
     ----------
@@ -36,7 +31,7 @@ class Format:
     streams : bool
         Can be written to a pipe or a device while it is made.
     index : str
-        What ``--write-index`` wants to see, as a file's name; empty where there is no index.
+        Name of a file that can get an index, for messages; empty if none can.
     """
 
     title: str
@@ -73,10 +68,10 @@ def form_of(path: Path | None, forms: Sequence[str], default: str) -> str:
     ConfigError
         The ending is of none of them: the output would not be what its name says.
     """
-    if path is None or is_stdout(path) or is_device(path):
+    if path is None or Destination(path).is_live:
         return default
     name = path.name.lower()
-    for ending in COMPRESSED:
+    for ending in _COMPRESSED:
         name = name.removesuffix(ending)
     suffix = Path(name).suffix
     for form in forms:
@@ -90,7 +85,7 @@ def form_of(path: Path | None, forms: Sequence[str], default: str) -> str:
 
 @dataclass(frozen=True)
 class Destination:
-    """Where one output goes and how it gets there; made once, and passed on whole.
+    """Place and form of an output; made once, and passed on whole.
 
     Parameters
     ----------
@@ -120,27 +115,33 @@ class Destination:
 
     @property
     def format(self) -> Format:
-        """Return what is known of the format."""
+        """Names and abilities of the format."""
         return FORMATS[self.form]
 
     @property
     def is_stdout(self) -> bool:
-        """Whether results go to standard output."""
-        return is_stdout(self.path)
+        """True if results go to standard output."""
+        return self.path is None or str(self.path) in ("-", "/dev/stdout")
+
+    @property
+    def is_device(self) -> bool:
+        """True for a pipe or a device, which is written to and never replaced."""
+        path = self.path or Path()
+        return path.exists() and not path.is_file() and not path.is_dir()
 
     @property
     def is_live(self) -> bool:
-        """Whether somebody may be reading what is written while it is written."""
-        return is_live(self.path)
+        """True if somebody may read the output while it is written."""
+        return self.is_stdout or self.is_device
 
     @property
     def in_parts(self) -> bool:
-        """Whether the output is a shard, or is kept in parts until it is complete."""
+        """True if the output is a shard, or is kept in parts until it is complete."""
         return self.resume or self.shard is not None
 
     @property
     def file(self) -> Path:
-        """Return the path of an output that is known to be a file."""
+        """Path of an output that is known to be a file."""
         if self.path is None:
             raise ConfigError(f"{self.format.title} needs a file: name one with -o")
         return self.path
@@ -162,38 +163,62 @@ class Destination:
         OutputError
             The file exists, is an input, or lies in no writable folder.
         """
-        device = self.path is not None and is_device(self.path)
         if self.is_stdout and not self.format.streams and self.form != "bcf":
             hint = f", or {instead}" if instead else ""
             raise ConfigError(f"{self.format.title} cannot be streamed: name a file with -o{hint}")
         for asked, option in ((self.shard is not None, "--shard"), (self.resume, "--resume")):
-            if asked and (self.is_stdout or device):
+            if asked and self.is_live:
                 raise ConfigError(f"{option} needs a file: name one with -o")
-        if self.path is not None and not self.is_stdout and not (self.format.streams and device):
-            check_output(self.path, self.force, [path for path in inputs if path is not None])
-        if self.write_index:
-            self._check_index()
-
-    def _check_index(self) -> None:
-        needed = self.format.index
-        if not needed:
+        if not self.is_stdout and not (self.format.streams and self.is_device):
+            check_output(self.file, self.force, [path for path in inputs if path is not None])
+        if self.write_index and not self.format.index:
             raise ConfigError(
                 f"--write-index needs a format that has an index; {self.format.title} has none"
             )
-        compressed = self.form == "bcf" or (self.path or Path()).suffix in COMPRESSED
-        if self.is_stdout or not compressed:
-            raise ConfigError(f"--write-index needs a BGZF file: -o {needed}")
+        compressed = self.form == "bcf" or (self.path or Path()).suffix in _COMPRESSED
+        if self.write_index and (self.is_stdout or not compressed):
+            raise ConfigError(f"--write-index needs a BGZF file: -o {self.format.index}")
 
-    def open_text(self) -> AbstractContextManager[BinaryIO]:
-        """Open the output for text; a file appears when the block succeeds."""
-        return open_text_output(self.path, self.force)
+    @contextmanager
+    def open_text(self) -> Iterator[BinaryIO]:
+        """Open the output for text; a file appears when the block succeeds.
 
-    def published(self) -> AbstractContextManager[Path]:
+        A name that ends in ``.gz`` or ``.bgz`` gets BGZF. A pipe or a device is written to
+        directly.
+        """
+        if self.is_stdout:
+            if sys.stdout is None:
+                raise OutputError("standard output is closed; name a file with -o")
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
+        elif self.is_device:
+            with self.file.open("wb") as file:
+                yield file
+        else:
+            with self.published() as temporary:
+                if self.file.suffix in _COMPRESSED:
+                    from pysam import BGZFile
+
+                    with BGZFile(str(temporary), "wb", None) as file:
+                        yield cast(BinaryIO, file)
+                else:
+                    with temporary.open("wb") as file:
+                        yield file
+
+    @contextmanager
+    def published(self) -> Iterator[Path]:
         """Give the path to write a file to; it takes its name when the block succeeds."""
-        return published(self.file, self.force)
+        check_output(self.file, self.force)
+        with replaced(self.file) as temporary:
+            yield temporary
 
     def index(self, longest: int) -> None:
-        """Make the index that was asked for; ``longest`` is the longest contig, bp.
+        """Make the index that was asked for: .tbi, or .csi of BCF and where .tbi is too small.
+
+        Parameters
+        ----------
+        longest : int
+            Length of the longest contig, bp.
 
         Raises
         ------
@@ -202,7 +227,25 @@ class Destination:
         """
         if not self.write_index:
             return
+        import pysam
+
+        options: dict[str, Any]
         if self.form in ("vcf", "bcf"):
-            index_variants(self.file, longest)
-        else:
-            index_table(self.file)
+            rows, remedy = "records", "sort it (bcftools sort) and index the result"
+            options = {"preset": "vcf", "csi": self.form == "bcf" or longest > 1 << 29}
+        else:  # not the preset "bed", which stumbles over track lines
+            rows, remedy = "rows", "sort the input (sort -k1,1 -k2,2n) and run again"
+            with pysam.BGZFile(str(self.file), "rb", None) as file:
+                lines = (line.decode("utf-8", "surrogateescape") for line in file)
+                n_headers = sum(1 for _ in takewhile(is_header, lines))
+            options = {"seq_col": 0, "start_col": 1, "end_col": 2, "zerobased": True}
+            options["line_skip"] = n_headers
+        verbosity = pysam.set_verbosity(0)
+        try:
+            pysam.tabix_index(str(self.file), force=True, keep_original=True, **options)
+        except OSError as error:
+            raise OutputError(
+                f"{self.file}: written, but not indexed: its {rows} are not sorted; {remedy}"
+            ) from error
+        finally:
+            pysam.set_verbosity(verbosity)

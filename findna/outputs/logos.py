@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from warnings import catch_warnings, filterwarnings
 
 import numpy as np
 import numpy.typing as npt
 
 from findna.errors import ConfigError, MissingProgramError
-from findna.outputs.files import published
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
+from findna.outputs.destination import Destination
 
 Changes = npt.NDArray[np.float32]
+Draw = Callable[[str, str, Changes, Changes], None]
+"""Draws a region from a title, bases, changes and importance; see `draw_figure`."""
 
 SUFFIXES = (".pdf", ".png", ".svg")
 
@@ -24,14 +24,12 @@ MOST_BASES = 2_000
 """Longest region that is drawn, bp."""
 
 _BASES_PER_LINE = 100
-
 _WIDTH, _LINE_HEIGHT = 14.0, 2.4  # inches
-
 _LETTERS = "ACGT"
 
 
 def is_book(path: Path) -> bool:
-    """Whether a file can hold several pictures: a page for each."""
+    """Return whether a file can hold several pictures: a page for each."""
     return path.suffix.lower() == ".pdf"
 
 
@@ -55,10 +53,9 @@ def need_logos(path: Path) -> None:
         raise MissingProgramError("pictures need logomaker: pip install 'findna[plot]'") from error
 
 
-class LogoWriter:
-    """Draws one picture per region; use as a context manager.
-
-    The file appears once all are drawn.
+@contextmanager
+def open_logos(path: Path, quantity: str, force: bool = False) -> Iterator[Draw]:
+    """Give a function that draws one picture per region; the file appears once all are drawn.
 
     Parameters
     ----------
@@ -67,56 +64,46 @@ class LogoWriter:
     quantity : str
         What was measured, for the axes.
     """
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_pdf import PdfPages
 
-    def __init__(self, path: Path, quantity: str, force: bool = False) -> None:
-        self._path, self._quantity = path, quantity
-        self._format = path.suffix.lower()[1:]
-        self._published = published(path, force)
+    form = path.suffix.lower()[1:]
+    # without a date the same input gives the same bytes
+    metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(form, {})
+    with (
+        Destination(path, force=force).published() as temporary,
+        PdfPages(temporary, metadata=metadata) if is_book(path) else nullcontext() as book,
+    ):
 
-    def __enter__(self) -> Self:
-        from matplotlib.backends.backend_pdf import PdfPages
+        def draw(title: str, letters: str, changes: Changes, importance: Changes) -> None:
+            figure = draw_figure(title, letters, changes, importance, quantity)
+            if book is not None:
+                book.savefig(figure)
+                return
+            with rc_context({"svg.hashsalt": "findna"}):
+                figure.savefig(temporary, format=form, dpi=150, metadata=metadata)
 
-        self._temporary = self._published.__enter__()
-        # without a date the same input gives the same bytes
-        self._book: Any = (
-            PdfPages(self._temporary, metadata={"CreationDate": None})
-            if is_book(self._path)
-            else None
-        )
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        if self._book is not None:
-            self._book.close()
-        self._published.__exit__(*error)
-
-    def draw(self, title: str, letters: str, changes: Changes, importance: Changes) -> None:
-        """Draw a region.
-
-        Parameters
-        ----------
-        letters : str
-            Its bases in reading direction.
-        changes : ndarray, shape (length, 4)
-            Effect of replacing each base by A, C, G, T; NaN where the base is N.
-        importance : ndarray, shape (length,)
-            Height of each letter; NaN where the base is N.
-        """
-        from matplotlib import rc_context
-
-        figure = draw_figure(title, letters, changes, importance, self._quantity)
-        if self._book is not None:
-            self._book.savefig(figure)
-            return
-        metadata = {"Date": None} if self._format == "svg" else {}
-        with rc_context({"svg.hashsalt": "findna"}):
-            figure.savefig(self._temporary, format=self._format, dpi=150, metadata=metadata)
+        yield draw
 
 
 def draw_figure(
     title: str, letters: str, changes: Changes, importance: Changes, quantity: str
 ) -> Any:
-    """Lines of 100 bases: the importance of each as a logo, and the map of all replacements."""
+    """Draw lines of 100 bases: the importance of each as a logo, over all replacements.
+
+    Parameters
+    ----------
+    letters : str
+        Bases of the region in reading direction.
+    changes : ndarray, shape (length, 4)
+        Effect of replacing each base by A, C, G, T; NaN where the base is N.
+    importance : ndarray, shape (length,)
+        Height of each letter; NaN where the base is N.
+
+    Returns
+    -------
+    matplotlib Figure
+    """
     import logomaker
     import pandas as pd
     from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""What an output records of its origin, and what decides its content."""
+"""Facts that an output records of its origin, or that decide its content."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def run_facts(
     weights: Mapping[str, str],
     options: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """What decides the content of an output; parts of one output agree in it.
+    """Return what decides the content of an output; parts of one output agree in it.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def origin(command: str | None) -> dict[str, Any]:
 
 
 def obs_columns(n: int) -> dict[str, str]:
-    """Types of the ``obs`` columns of HDF5 output, for rows of ``n`` BED columns."""
+    """Return the types of the ``obs`` columns of HDF5 output, for rows of ``n`` BED columns."""
     kinds = dict.fromkeys(column_names(max(n, 4)), "str")
     kinds |= {"start": "int", "end": "int"}
     kinds.setdefault("strand", "str")
@@ -55,11 +55,14 @@ def obs_columns(n: int) -> dict[str, str]:
 
 
 def obs_row(item: Placed, stranded: bool, length: int, n_unknown: int) -> dict[str, Any]:
-    """Values of `obs_columns`; ``length`` is 0 where nothing was read, ``n_unknown`` counts N."""
-    interval, columns = item.row.interval, item.row.columns
-    generated = {"name": interval.label(stranded), "strand": interval.strand}
+    """Return values of `obs_columns`; ``length`` is 0 where nothing was read.
+
+    ``n_unknown`` is the number of N.
+    """
+    interval, columns = item.interval, item.columns
     return {
-        **generated,
+        "name": interval.label(stranded),
+        "strand": interval.strand,
         **dict(zip(column_names(len(columns)), columns, strict=True)),
         "start": interval.start,
         "end": interval.end,

@@ -1,4 +1,4 @@
-"""What is computed of a row: the plain arrays and numbers that every writer takes."""
+"""Results of a row: the plain arrays and numbers that every writer takes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class RegionVectors:
 
 @dataclass(frozen=True)
 class Call:
-    """What one task says of one row.
+    """Call of a task on a row.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class Call:
 
 @dataclass(frozen=True)
 class TaskColumns:
-    """What names the columns of a task: its name, its digest, and its classes or targets.
+    """Names of the columns of a task: its name, its digest, and its classes or targets.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class TaskColumns:
 
 @dataclass(frozen=True)
 class Effects:
-    """What replacing the bases of a stretch changes.
+    """Effects of replacing the bases of a stretch.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class Effects:
 
     @property
     def importance(self) -> Array:
-        """What each base adds: minus the mean change over the three others; shape (n,)."""
+        """Minus the mean change over the three other bases, of each base; shape (n,)."""
         mean = -self.changes.sum(1, dtype=np.float32) / np.float32(3)
-        found: Array = mean + np.float32(0)  # of -0.0, 0.0
-        return found
+        importance: Array = mean + np.float32(0)  # of -0.0, 0.0
+        return importance

@@ -1,4 +1,4 @@
-"""Shards of a run: which rows each takes, and what is known of its output."""
+"""Shards of a run: the rows of each, and a note beside its output."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ Facts = Mapping[str, Any]
 """What decides the content of an output: plain values, nested."""
 
 FORMAT = 1
-
 _LARGEST_JSON = 1 << 26  # bytes
 
 
@@ -28,7 +27,7 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """From ``I/N``, as on a command line.
+        """Return the shard of ``I/N``, as on a command line.
 
         Raises
         ------
@@ -43,7 +42,7 @@ class Shard:
         return cls(int(number), int(count))
 
     def rows(self, sizes: Iterable[int], total: int) -> tuple[int, int]:
-        """First row and the one after the last; contiguous, about equal in size.
+        """Return the first row and the one after the last; shards are about equal in size.
 
         Parameters
         ----------
@@ -55,7 +54,7 @@ class Shard:
         Returns
         -------
         tuple of int
-            Shards of one count cover every row once, in their order.
+            The shards of one count cover every row once, in their order.
         """
         first = last = before = row = 0
         for row, size in enumerate(sizes, 1):
@@ -72,12 +71,12 @@ class Shard:
 
 @dataclass(frozen=True)
 class Note:
-    """What is known of a shard's output; kept beside it.
+    """Facts about a shard's output; kept beside it.
 
     Parameters
     ----------
     facts : mapping
-        What decides the content of the whole.
+        Values that decide the content of the whole.
     rows : tuple of int
         First row and the one after the last.
     total : int
@@ -97,7 +96,7 @@ class Note:
 
 
 def note_path(output: Path) -> Path:
-    """Where the note of a shard's output is."""
+    """Return the path of the note of a shard's output."""
     return output.with_name(output.name + ".shard.json")
 
 
@@ -111,7 +110,7 @@ def write_note(
 
 
 def read_note(output: Path) -> Note:
-    """The note of a shard's output.
+    """Read the note of a shard's output.
 
     Raises
     ------
@@ -125,10 +124,15 @@ def read_note(output: Path) -> Note:
         )
     values = read_journal(path)
     try:
+        (number, count), (first, last) = values["shard"], values["rows"]
         note = Note(
-            dict(values["facts"]), _pair(values["shard"]), _pair(values["rows"]),
-            int(values["total"]), int(values["header_lines"]), str(values["sha256"]),
-        )  # fmt: skip
+            dict(values["facts"]),
+            (int(number), int(count)),
+            (int(first), int(last)),
+            int(values["total"]),
+            int(values["header_lines"]),
+            str(values["sha256"]),
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise OutputError(f"{path}: not the note of a shard") from error
     if file_digest(output) != note.sha256:
@@ -136,13 +140,8 @@ def read_note(output: Path) -> Note:
     return note
 
 
-def _pair(values: Any) -> tuple[int, int]:
-    first, second = values
-    return int(first), int(second)
-
-
 def read_journal(path: Path) -> dict[str, Any]:
-    """A JSON file about parts.
+    """Read a JSON file about parts.
 
     Raises
     ------
@@ -161,13 +160,13 @@ def read_journal(path: Path) -> dict[str, Any]:
 
 
 def difference(facts: Facts, other: Facts, prefix: str = "") -> list[str]:
-    """Names of what differs between two runs, and how."""
-    found = []
+    """Return the names of what differs between two runs, and how."""
+    differing = []
     for key in sorted({*facts, *other}):
         a, b = facts.get(key), other.get(key)
         if isinstance(a, Mapping) and isinstance(b, Mapping):
-            found += difference(a, b, f"{prefix}{key} ")
+            differing += difference(a, b, f"{prefix}{key} ")
         elif a != b:
             short = [str(x) if len(str(x)) <= 24 else f"{str(x)[:12]}..." for x in (a, b)]
-            found.append(f"{prefix}{key} ({short[0]}, not {short[1]})")
-    return found
+            differing.append(f"{prefix}{key} ({short[0]}, not {short[1]})")
+    return differing

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StoredRow:
-    """One row of a file of embeddings.
+    """A row of a file of embeddings.
 
     Parameters
     ----------
@@ -44,16 +44,13 @@ class StoredRow:
 class StoredEmbeddings:
     """A file of `EmbeddingWriter`, to be read; use as a context manager.
 
-    Parameters
-    ----------
-    path : Path
-        The file; its structure is held against docs/formats.md at once.
+    The structure of the file is held against docs/formats.md at once.
 
     Attributes
     ----------
     rows, dim : int
     facts : dict
-        What ``uns/findna`` holds: nested dicts of str, int, float, bool and lists of str.
+        Content of ``uns/findna``: nested dicts of str, int, float, bool and lists of str.
 
     Raises
     ------
@@ -153,36 +150,35 @@ class StoredEmbeddings:
 
     @property
     def dtype(self) -> str:
-        """Of the stored vectors: float32 or float16."""
+        """Type of the stored vectors: float32 or float16."""
         return str(self._x.dtype)
 
     @property
     def per_base(self) -> bool:
-        """Whether there is a vector per base."""
+        """True if there is a vector per base."""
         return self._offsets is not None
 
     def read(self, rows: Sequence[int]) -> Iterator[StoredRow]:
-        """Some rows; their numbers must ascend."""
+        """Yield the rows of these numbers, which must ascend."""
         for first in range(0, len(rows), BUFFER_ROWS):
             block = rows[first : first + BUFFER_ROWS]
             low, high = block[0], block[-1] + 1
-            where: slice | list[int] = list(block)
-            inside = list(range(len(block)))
-            if high - low <= 4 * len(block):  # one read of all is then faster
-                where, inside = slice(low, high), [row - low for row in block]
+            dense = high - low <= 4 * len(block)  # one read of all is then faster
+            selection = slice(low, high) if dense else list(block)
             with self._reading():
-                columns = [column[where] for column in self._columns]
-                others = [column[where] for column in self._others]
-                vectors = {name: dataset[where] for name, dataset in self._vectors.items()}
-            for row, i in zip(block, inside, strict=True):
-                found = {name: values[i] for name, values in vectors.items()}
+                columns = [column[selection] for column in self._columns]
+                others = [column[selection] for column in self._others]
+                matrices = {name: dataset[selection] for name, dataset in self._vectors.items()}
+            for number, row in enumerate(block):
+                i = row - low if dense else number
+                vectors = {name: matrix[i] for name, matrix in matrices.items()}
                 if self._offsets is not None:
                     with self._reading():
                         start, end = self._offsets[row : row + 2]
-                        found["uns/per_base"] = self._values[start:end]
+                        vectors["uns/per_base"] = self._values[start:end]
                 length, n_fraction, status = (column[i] for column in others)
                 texts = tuple(str(column[i]) for column in columns)
-                yield StoredRow(row, texts, int(length), float(n_fraction), status, found)
+                yield StoredRow(row, texts, int(length), float(n_fraction), status, vectors)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

@@ -26,7 +26,6 @@ class EmbeddingTable:
 
     Parameters
     ----------
-    file : binary file
     dim : int
         Length of a vector.
     kinds : sequence of str
@@ -48,7 +47,7 @@ class EmbeddingTable:
 
     def begin(self, row: Placed | None) -> int:
         """Write the names of the columns."""
-        columns = column_names(len(row.row.columns) if row else 3)
+        columns = column_names(len(row.columns) if row else 3)
         _write_line(self._file, ["#" + columns[0], *columns[1:], "status", *self._names])
         return 1
 
@@ -62,16 +61,12 @@ class EmbeddingTable:
             self.counts["embedded"] += 1
             parts = [result.pooled[kind] for kind in self._kinds] + [result.bins.ravel()]
             values = [f"{value:.6g}" for value in np.concatenate(parts).tolist()]
-        _write_line(self._file, [*row.row.columns, row.status, *values])
-
-
-def _number(value: float) -> str:
-    return f"{value:.6f}"
+        _write_line(self._file, [*row.columns, row.status, *values])
 
 
 @dataclass(frozen=True)
 class PredictionFormat:
-    """How predicted rows are written.
+    """Layout of predicted rows.
 
     Parameters
     ----------
@@ -81,7 +76,7 @@ class PredictionFormat:
     header : bool
         Repeat the input's header lines; name the columns, and the tasks by their digests.
     all_classes : bool
-        Also the probability of every class.
+        Also write the probability of every class.
     records : bool
         Rows are whole FASTA records: a table has name and length in place of three columns.
     min_probability : float, optional
@@ -108,9 +103,6 @@ class PredictionWriter:
 
     Parameters
     ----------
-    file : binary file
-    tasks : sequence of TaskColumns
-    layout : PredictionFormat
     headers : sequence of str
         Header lines of the input, as far as they were read when `begin` is called.
     """
@@ -131,16 +123,16 @@ class PredictionWriter:
         layout = self._layout
         if layout.form == "jsonl":
             return 0
-        n_columns = len(row.row.columns) if row else 3
+        n_columns = len(row.columns) if row else 3
         lines: list[Sequence[str]] = []
         names = ["name", "length"] if self._records else list(column_names(n_columns))
         if layout.header:
             headers = list(self._headers)
             if headers and headers[-1].startswith("#") and not headers[-1].startswith("##"):
-                last = headers[-1].lstrip("#").split("\t")
-                if len(last) == n_columns and not layout.bed6:  # it names the columns already
-                    names = last
-                    headers = headers[:-1]
+                given = headers[-1].lstrip("#").split("\t")
+                if len(given) == n_columns and not layout.bed6:  # it names the columns already
+                    names = given
+                    headers.pop()
             made = " ".join(f"{task.name}={task.digest[:12]}" for task in self._tasks)
             lines = [[line] for line in [*headers, f"##findna {__version__} {made}"]]
         if layout.form == "tsv" or layout.header:
@@ -172,44 +164,43 @@ class PredictionWriter:
             label, score = MISSING, "0"
             if result:
                 label, score = result[0].label, str(round(1000 * result[0].probability))
-            _write_line(self._file, [*row.row.columns[:3], label, score, row.row.interval.strand])
+            _write_line(self._file, [*row.columns[:3], label, score, row.interval.strand])
         else:
-            kept = row.row.columns
+            kept = row.columns
             if self._records:
-                kept = (row.row.columns[0], str(len(row.row.interval)))
+                kept = (kept[0], str(len(row.interval)))
             _write_line(self._file, [*kept, *self._new_columns(result)])
         if layout.live:
             self._file.flush()
 
     def _new_columns(self, calls: Sequence[Call] | None) -> list[str]:
+        if calls is None:
+            return [MISSING for task in self._tasks for _ in self._columns(task)]
         columns: list[str] = []
-        for i, task in enumerate(self._tasks):
-            if calls is None:
-                columns += [MISSING] * len(self._columns(task))
-                continue
-            columns += [calls[i].label, _number(calls[i].probability)]
-            if self._layout.all_classes:
-                columns += map(_number, calls[i].values.tolist())
+        for call in calls:
+            values = call.values.tolist() if self._layout.all_classes else []
+            columns += [call.label, *(f"{value:.6f}" for value in (call.probability, *values))]
         return columns
 
     def _object(self, row: Placed, calls: Sequence[Call] | None) -> dict[str, object]:
-        interval = row.row.interval
+        interval = row.interval
         values: dict[str, object] = {
             "chrom": interval.chrom,
             "start": interval.start,
             "end": interval.end,
             "name": interval.label(),
             "strand": interval.strand,
-            "columns": list(row.row.columns),
+            "columns": list(row.columns),
             "status": row.status,
         }
         for i, task in enumerate(self._tasks):
-            result: dict[str, object] | None = None
-            if calls is not None:
-                what = "value" if task.is_value else "probability"
-                result = {"label": calls[i].label, what: round(calls[i].probability, 6)}
-                if self._layout.all_classes:
-                    rounded = np.round(calls[i].values.astype(np.float64), 6).tolist()
-                    result["all"] = dict(zip(task.classes, rounded, strict=True))
+            if calls is None:
+                values[task.name] = None
+                continue
+            quantity = "value" if task.is_value else "probability"
+            result = {"label": calls[i].label, quantity: round(calls[i].probability, 6)}
+            if self._layout.all_classes:
+                rounded = np.round(calls[i].values.astype(np.float64), 6).tolist()
+                result["all"] = dict(zip(task.classes, rounded, strict=True))
             values[task.name] = result
         return values

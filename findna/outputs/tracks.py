@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from findna.errors import MissingProgramError, OutputError
+from findna.outputs.destination import Destination
 
 DECIMALS = 6
-
 _BIGWIG_MAGIC = bytes.fromhex("26fc8f88")  # little-endian, as pybigtools writes
 
 
@@ -25,7 +25,7 @@ class Segment(NamedTuple):
 
 
 def joined(segments: Iterable[Segment]) -> Iterator[Segment]:
-    """Values rounded to six decimals; neighbours that touch and have the same value made one."""
+    """Yield values of six decimals; neighbours that touch and have the same value become one."""
     last: Segment | None = None
     for chrom, start, end, exact in segments:
         value = round(exact, DECIMALS) + 0.0  # of a regression's -0.0, 0.0
@@ -39,28 +39,40 @@ def joined(segments: Iterable[Segment]) -> Iterator[Segment]:
         yield last
 
 
-def write_bedgraph(
-    file: BinaryIO, segments: Iterable[Segment], headers: Sequence[str], live: bool = False
+def write_track(
+    output: Destination,
+    segments: Iterable[Segment],
+    contigs: Mapping[str, int],
+    headers: Sequence[str] = (),
 ) -> None:
-    """Write four columns per segment.
+    """Write bigWig, or bedGraph: four columns per segment.
 
     Parameters
     ----------
-    file : binary file
     segments : iterable of Segment
         Sorted and not overlapping.
+    contigs : mapping
+        Length of every contig, for bigWig.
     headers : sequence of str
-        Lines that come first.
-    live : bool
-        Pass every line on at once.
+        Lines that come first in bedGraph.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written; or it is bigWig, and there is no segment.
     """
+    if output.form == "bigwig":
+        with output.published() as path:
+            write_bigwig(path, segments, contigs)
+        return
     rows = (
         f"{chrom}\t{start}\t{end}\t{value:.{DECIMALS}f}" for chrom, start, end, value in segments
     )
-    for line in chain(headers, rows):
-        file.write((line + "\n").encode("utf-8", "surrogateescape"))
-        if live:
-            file.flush()
+    with output.open_text() as file:
+        for line in chain(headers, rows):
+            file.write((line + "\n").encode("utf-8", "surrogateescape"))
+            if output.is_live:
+                file.flush()
 
 
 def need_bigwig() -> None:
@@ -79,7 +91,6 @@ def write_bigwig(path: Path, segments: Iterable[Segment], contigs: Mapping[str, 
 
     Parameters
     ----------
-    path : Path
     segments : iterable of Segment
         Contigs in the order of their bytes, as UCSC's tools need; sorted and not overlapping.
     contigs : mapping

@@ -13,10 +13,12 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from findna.errors import InterruptedRunError, OutputError
 from findna.outputs.destination import Destination
@@ -36,96 +38,64 @@ SECONDS = 20.0
 """Of work that a killed run loses at most."""
 
 
-class Stretch(Generic[Item]):
-    """Rows that go into one part, counted."""
-
-    def __init__(self, first: Item | None, rows: Iterator[Item], over: Callable[[], bool]) -> None:
-        self._first, self._rows, self._over = first, rows, over
-        self.rows = 0
-
-    def __iter__(self) -> Iterator[Item]:
-        end = time.monotonic() + SECONDS
-        item = self._first
-        while item is not None:
-            self.rows += 1
-            yield item
-            over = self._over() or time.monotonic() > end
-            item = None if over else next(self._rows, None)
-
-
-class Unfinished:
-    """Complete parts of an output that is not finished; use as a context manager.
+@contextmanager
+def open_unfinished(output: Destination, facts: Facts) -> Iterator[Unfinished]:
+    """Open the complete parts of an output, or of a shard of it, in a folder beside it.
 
     Parameters
     ----------
-    output : Path
-        Final name; the folder beside it has ``.unfinished`` added.
     facts : mapping
-        What decides the content: plain values. Parts of a run with others are refused.
-    force : bool
-        Throw such parts away instead.
+        What decides the content: plain values. Parts of a run with others are refused, or thrown
+        away if ``output.force`` is set.
 
     Raises
     ------
     OutputError
         The parts belong to another run, or one is at work on them now.
     """
-
-    def __init__(self, output: Path, facts: Facts, force: bool = False) -> None:
-        target = output.resolve()
-        self.folder = target.with_name(target.name + SUFFIX)
-        self._shown = output.with_name(self.folder.name)
-        self._facts, self._force = json.loads(json.dumps(facts)), force
-        self._parts: list[dict[str, Any]] = []
-        self._lock: IO[bytes] | None = None
-
-    @classmethod
-    def of(cls, destination: Destination, facts: Facts) -> Unfinished:
-        """Return the unfinished parts of an output, or of a shard of it."""
-        shard = destination.shard
-        where = {} if shard is None else {"shard": f"{shard.number}/{shard.count}"}
-        return cls(destination.file, {**facts, **where}, destination.force)
-
-    def __enter__(self) -> Unfinished:
-        self.folder.mkdir(exist_ok=True)
-        self._lock = (self.folder / "lock").open("wb")
+    target = output.file.resolve()
+    folder = target.with_name(target.name + SUFFIX)
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("wb") as lock:
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            self._lock.close()
-            raise OutputError(f"{self._shown}: another run is at work on it") from error
-        try:
-            self._begin()
-        except BaseException:
-            self._lock.close()
-            raise
-        return self
+            shown = output.file.with_name(folder.name)
+            raise OutputError(f"{shown}: another run is at work on it") from error
+        yield Unfinished(folder, output, facts)
 
-    def _begin(self) -> None:
-        journal = self.folder / JOURNAL
+
+class Unfinished:
+    """Complete parts of an output that is not finished; see `open_unfinished`."""
+
+    def __init__(self, folder: Path, output: Destination, facts: Facts) -> None:
+        self.folder = folder
+        self._shown = output.file.with_name(folder.name)
+        shard = output.shard
+        self._facts = json.loads(json.dumps(facts))
+        if shard is not None:
+            self._facts["shard"] = f"{shard.number}/{shard.count}"
+        self._parts: list[dict[str, Any]] = []
+        journal = folder / JOURNAL
         if journal.exists():
             values = read_journal(journal)
             differing = difference(values.get("facts", {}), self._facts)
             if not differing:
                 self._parts = values["parts"]
-            elif not self._force:
+            elif not output.force:
                 raise OutputError(
                     f"{self._shown}: holds parts of another run: {'; '.join(differing[:3])}; "
                     "--force throws them away, or name another output"
                 )
         kept = {part["folder"] for part in self._parts}
         # what was being written when a run was killed
-        for path in self.folder.iterdir():
+        for path in folder.iterdir():
             if path.is_dir() and path.name not in kept:
                 shutil.rmtree(path)
-        name = self.folder.name.removesuffix(SUFFIX)
-        for path in self.folder.parent.glob(f".{glob.escape(name)}.*.tmp"):
+        name = glob.escape(folder.name.removesuffix(SUFFIX))
+        for path in folder.parent.glob(f".{name}.*.tmp"):
             path.unlink()
         self._write_journal()
-
-    def __exit__(self, *_: object) -> None:
-        assert self._lock is not None
-        self._lock.close()
 
     def _write_journal(self) -> None:
         values = {"format": FORMAT, "facts": self._facts, "parts": self._parts}
@@ -135,31 +105,25 @@ class Unfinished:
             os.fsync(file.fileno())
 
     @property
-    def rows(self) -> int:
-        """Rows in complete parts."""
-        return sum(part["rows"] for part in self._parts)
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Sums of what was counted in complete parts."""
-        found: dict[str, int] = {}
+    def counts(self) -> Counts:
+        """Sums of what was counted in complete parts; ``rows`` are their rows."""
+        total = Counter[str](rows=0)
         for part in self._parts:
-            for name, n in part["counts"].items():
-                found[name] = found.get(name, 0) + n
-        return found
+            total.update(part["counts"])
+        return dict(total)
 
     def files(self, name: str) -> list[Path]:
-        """A file of every part, in the order of the rows."""
+        """Return a file of every part, in the order of the rows."""
         return [self.folder / part["folder"] / name for part in self._parts]
 
     @contextmanager
-    def part(self, stretch: Stretch[Any], counts: Mapping[str, int]) -> Iterator[Path]:
-        """A folder for the files of a stretch; complete when the block succeeds.
+    def part(self, counts: Counts) -> Iterator[Path]:
+        """Give a folder for the files of a part; the part is complete when the block succeeds.
 
         Parameters
         ----------
-        counts : mapping
-            What the block counts, from 0 on; added to `counts`.
+        counts : dict of str to int
+            What the block counts, from 0 on, ``rows`` among it; added to `counts`.
         """
         folder = self.folder / f"{len(self._parts):08d}"
         folder.mkdir()
@@ -167,11 +131,11 @@ class Unfinished:
         for path in folder.iterdir():
             with path.open("rb") as file:
                 os.fsync(file.fileno())
-        self._parts.append({"folder": folder.name, "rows": stretch.rows, "counts": dict(counts)})
+        self._parts.append({"folder": folder.name, "counts": counts})
         self._write_journal()
 
-    def stretches(self, rows: Iterable[Item], total: int) -> Iterator[Stretch[Item]]:
-        """Rows in stretches that take some seconds each; where nothing is done yet, one at least.
+    def stretches(self, rows: Iterable[Item], total: int) -> Iterator[Iterator[Item]]:
+        """Yield the rows in stretches that take some seconds each; at least one for a new output.
 
         An interrupt (Ctrl-C, SIGTERM, SIGHUP) ends a stretch early.
 
@@ -189,15 +153,16 @@ class Unfinished:
         """
         remaining = iter(rows)
         with _stop_requested() as stop:
-            first = next(remaining, None)
-            if first is None and not self._parts:
-                yield Stretch(None, remaining, stop)
-            while first is not None:
-                yield Stretch(first, remaining, stop)
-                first = None if stop() else next(remaining, None)
-            if stop() and self.rows < total:
+            first = list(islice(remaining, 1))
+            if not first and not self._parts:
+                yield iter(())
+            while first:
+                yield _stretch(chain(first, remaining), stop)
+                first = [] if stop() else list(islice(remaining, 1))
+            n_rows = self.counts["rows"]
+            if stop() and n_rows < total:
                 raise InterruptedRunError(
-                    f"interrupted; {self.rows} of {total} rows are kept in {self._shown}: the same "
+                    f"interrupted; {n_rows} of {total} rows are kept in {self._shown}: the same "
                     "command goes on from there"
                 )
 
@@ -206,9 +171,17 @@ class Unfinished:
         shutil.rmtree(self.folder)
 
 
+def _stretch(rows: Iterator[Item], stop: Callable[[], bool]) -> Iterator[Item]:
+    end = time.monotonic() + SECONDS
+    for row in rows:
+        yield row
+        if stop() or time.monotonic() > end:
+            break
+
+
 @contextmanager
 def _stop_requested() -> Iterator[Callable[[], bool]]:
-    """Whether an interrupt came; a second one raises KeyboardInterrupt as ever."""
+    """Give a function that tells of an interrupt; a second one raises KeyboardInterrupt as ever."""
     came = False
 
     def note(number: int, frame: Any) -> None:

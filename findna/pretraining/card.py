@@ -1,4 +1,4 @@
-"""The model card: what a model was trained on, for how long, how well, and how to cite it."""
+"""Model cards: data, budget and measures of a model, and how to cite it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from findna.model.encoder import n_parameters
 
 def model_card(name: str, model: Model, training: Mapping[str, Any]) -> str:
     """Return the text of a model folder's README.md; ``{digest}`` is left to be filled in."""
-    config = model.encoder.config
+    config, n = model.encoder.config, model.encoder.config.n_blocks
     recipe = yaml.safe_dump(dict(training["recipe"]), sort_keys=False, default_flow_style=None)
     hours = training["seconds"] / 3600
     lines = [
@@ -24,7 +24,7 @@ def model_card(name: str, model: Model, training: Mapping[str, Any]) -> str:
         "and its masked-nucleotide head.",
         "",
         f"- Encoder: ChordMixer, {n_parameters(model.encoder):,} parameters, {config.dim} "
-        f"channels, {_count(config.n_blocks, 'block')} of {config.layers_per_block} layers; "
+        f"channels, {n} block{'s' * (n != 1)} of {config.layers_per_block} layers; "
         f"windows up to {config.max_length} bp, longer regions are tiled.",
         "- Weights: sha256 `{digest}`",
     ]
@@ -35,15 +35,15 @@ def model_card(name: str, model: Model, training: Mapping[str, Any]) -> str:
     ]
     if training.get("note"):
         lines.append(f"- {training['note']}")
-    lines += [
+    lines.append(
         f"- Budget: {training['steps_done']:,} steps, at most "
         f"{training['tokens_seen']:,} nucleotides, "
         f"{hours:.1f} h on {training.get('hardware', 'unknown hardware')}."
-    ]
+    )
     if "accuracy" in training:
-        where = "held-out contigs" if training.get("heldout") else "its training contigs"
+        contigs = "held-out contigs" if training.get("heldout") else "its training contigs"
         lines.append(
-            f"- Restores {training['accuracy']:.1%} of blanked bases (15 % blanked) on {where}, "
+            f"- Restores {training['accuracy']:.1%} of blanked bases (15 % blanked) on {contigs}, "
             f"perplexity {training['perplexity']:.3f} (chance: 25 %, 4)."
         )
     if "accuracy_repeat" in training:
@@ -63,7 +63,3 @@ def model_card(name: str, model: Model, training: Mapping[str, Any]) -> str:
         lines.append(f"- Licence of the weights: {training['licence']}.")
     lines += [f"- Cite: {CITATION}.", "", "## Recipe", "", "```yaml", recipe.rstrip(), "```", ""]
     return "\n".join(lines)
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}{'' if n == 1 else 's'}"

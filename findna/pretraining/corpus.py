@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,28 +16,17 @@ from torch import Tensor
 from findna.errors import ConfigError, GenomeError
 from findna.genome.encoding import SOFT_MASK, N, Tokens
 
+if TYPE_CHECKING:
+    from findna.genome.fasta import Genome
+
 LONGEST_N_RUN = 10
 """A run of this many N ends a stretch: no window is drawn across it."""
-
-
-class Sequences(Protocol):
-    """What the corpus needs of a genome."""
-
-    contigs: dict[str, int]
-
-    def chunks(self, chrom: str) -> Iterable[Tokens]:
-        """Token ids of a contig with its soft mask, piece by piece."""
-        ...
 
 
 class Windows(NamedTuple):
     """Windows of one length, each field of shape (n, length).
 
-    Parameters
-    ----------
-    tokens : Tensor, uint8
-    repeats : Tensor, bool
-        Where the genome is soft-masked.
+    ``tokens``, uint8, are token ids; ``repeats``, bool, is true where the genome is soft-masked.
     """
 
     tokens: Tensor
@@ -53,23 +43,17 @@ class UngappedStretch:
 
     @property
     def length(self) -> int:
-        """Its length, bp."""
+        """Length, bp."""
         return self.end - self.start
 
 
 def _stretches(tokens: Tokens, contig: str, base: int) -> list[UngappedStretch]:
     """Return the maximal stretches of one contig without ``LONGEST_N_RUN`` consecutive N."""
     is_n = np.concatenate(([False], tokens & ~np.uint8(SOFT_MASK) == N, [False]))
-    edges = np.flatnonzero(np.diff(is_n.astype(np.int8)))
-    runs = edges.reshape(-1, 2)
+    runs = np.flatnonzero(np.diff(is_n.astype(np.int8))).reshape(-1, 2)
     runs = runs[runs[:, 1] - runs[:, 0] >= LONGEST_N_RUN]
-    starts = np.concatenate(([0], runs[:, 1]))
-    ends = np.concatenate((runs[:, 0], [len(tokens)]))
-    return [
-        UngappedStretch(contig, base + int(start), base + int(end))
-        for start, end in zip(starts, ends, strict=True)
-        if end > start
-    ]
+    bounds = base + np.concatenate(([0], runs.ravel(), [len(tokens)])).reshape(-1, 2)
+    return [UngappedStretch(contig, start, end) for start, end in bounds.tolist() if end > start]
 
 
 def _sent(values: Tensor, device: torch.device) -> Tensor:
@@ -86,9 +70,8 @@ class Corpus:
     ----------
     tokens : Tensor, shape (total,), uint8
         Each with its soft mask (`findna.genome.encoding.SOFT_MASK`).
-    stretches : list of UngappedStretch
     device : torch.device, optional
-        Where windows are wanted; where the tokens are by default.
+        Device of the windows; that of the tokens by default.
     """
 
     def __init__(
@@ -103,7 +86,7 @@ class Corpus:
         self._starts: dict[tuple[int, str], tuple[Tensor, Tensor]] = {}
 
     @classmethod
-    def build(cls, genome: Sequences, path: Path) -> Corpus:
+    def build(cls, genome: Genome, path: Path) -> Corpus:
         """Write a genome's token ids to ``path`` (one byte per bp) and map it.
 
         Raises
@@ -143,12 +126,11 @@ class Corpus:
         kept = [s for s in self.stretches if (s.contig in chosen) == keep]
         return Corpus(self.tokens, kept, self.device)
 
-    def within(self, intervals: Iterable[tuple[str, int, int]], genome: Sequences) -> Corpus:
-        """Return what of the stretches lies in these intervals (sorted, not overlapping)."""
-        base, bases = 0, {}
-        for contig, length in genome.contigs.items():
-            bases[contig] = base
-            base += length
+    def within(self, intervals: Iterable[tuple[str, int, int]], genome: Genome) -> Corpus:
+        """Return the stretches cut to these intervals (sorted, not overlapping)."""
+        bases = dict(
+            zip(genome.contigs, accumulate(genome.contigs.values(), initial=0), strict=False)
+        )
         by_contig: dict[str, list[tuple[int, int]]] = {}
         for contig, start, end in intervals:
             by_contig.setdefault(contig, []).append((bases[contig] + start, bases[contig] + end))
@@ -170,11 +152,11 @@ class Corpus:
         return Corpus(self.tokens.to(device) if fits else self.tokens, self.stretches, device)
 
     def fits(self, length: int) -> bool:
-        """Return whether a window of this length (bp) fits somewhere."""
+        """Return True if a window of this length (bp) fits into a stretch."""
         return any(stretch.length >= length for stretch in self.stretches)
 
     def check_length(self, length: int) -> None:
-        """Raise ConfigError unless a window of this length (bp) fits somewhere."""
+        """Raise ConfigError unless a window of this length (bp) fits into a stretch."""
         if not self.fits(length):
             longest = max((stretch.length for stretch in self.stretches), default=0)
             raise ConfigError(
@@ -213,12 +195,7 @@ class Corpus:
         u = u.cpu()
         stretch = torch.searchsorted(cumulated, u[0] * cumulated[-1]).clamp(max=len(bounds) - 1)
         first, end = bounds[stretch].unbind(1)
-        start = first + (u[1] * (end - first)).long()
-        return self._at(start, length)
-
-    def _at(self, start: Tensor, length: int) -> Windows:
-        """Return the windows that begin at these positions."""
-        start = _sent(start, self.tokens.device)
+        start = _sent(first + (u[1] * (end - first)).long(), self.tokens.device)
         position = start[:, None] + torch.arange(length, device=start.device)
         drawn = _sent(self.tokens[position], self.device)
         return Windows(drawn & (SOFT_MASK - 1), drawn >= SOFT_MASK)

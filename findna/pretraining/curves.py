@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import io
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,10 @@ from findna.pretraining.history import PANELS, History, Panel
 SUFFIXES = (".html", ".pdf", ".png", ".svg")
 
 _COLOURS = ("#2563a8", "#d9822b", "#3f8f5f", "#8a4f9e")
-
 _GREY = "#8b95a1"
-
 _MANY = 80  # values from which on a curve is drawn thin, its running mean over it
 
 STYLE = Path(__file__).with_name("report.mplstyle")
-
 _CSS = Path(__file__).with_name("report.css")
 
 
@@ -55,34 +51,27 @@ def write_report(history: History, path: Path) -> None:
         if kind == "html":
             temporary.write_text(_page(history), "utf-8", "replace")
             return
-        panels = _logged(history)
-        _save(_figure(history, panels), temporary, kind)
+        _save(_figure(history, _logged(history)), temporary, kind)
 
 
 def draw_panel(axes: Any, panel: Panel, history: History) -> None:
     """Draw the curves of a panel, its bound, and where the run failed."""
-    shown = [
-        (word, *history.series(name))
-        for name, word in panel.curves
-        if any(map(math.isfinite, history.series(name)[1]))
-    ]
-    for (word, steps, values), colour in zip(shown, _COLOURS, strict=False):
-        at, height = np.array(steps), np.array(values)
-        if len(height) > _MANY:
-            axes.plot(at, height, color=colour, alpha=0.25, linewidth=0.8)
-            height = _running_mean(height, len(height) // 30)
-        marker = "o" if len(height) <= 30 else None
-        axes.plot(
-            at, height, color=colour, linewidth=1.6, marker=marker, markersize=2.5, label=word
-        )
+    names = [name for name in panel.curves if history.finite(name)]
+    for name, colour in zip(names, _COLOURS, strict=False):
+        steps, values = map(np.array, history.series(name))
+        if len(values) > _MANY:
+            axes.plot(steps, values, color=colour, alpha=0.25, linewidth=0.8)
+            values = _running_mean(values, len(values) // 30)
+        style = {"color": colour, "marker": "o" if len(values) <= 30 else None}
+        axes.plot(steps, values, linewidth=1.6, markersize=2.5, label=panel.curves[name], **style)
     bound = history.last(panel.bound) if panel.bound else panel.chance
     if bound is not None:
         axes.axhline(bound, color=_GREY, linewidth=1, linestyle=(0, (4, 3)), label=panel.limit)
     if history.ended is not None:
         axes.axvline(history.ended["step"], color="#c0392b", linewidth=1.2)
-    if panel.log and any(value > 0 for _, _, values in shown for value in values):
+    if panel.log and any(value > 0 for name in names for value in history.series(name)[1]):
         axes.set_yscale("log")
-    if len(shown) > 1 or bound is not None:
+    if len(names) > 1 or bound is not None:
         axes.legend(loc="best")
     axes.margins(x=0.02)
     axes.set_xlim(left=0)
@@ -100,9 +89,7 @@ def _running_mean(values: Any, width: int) -> Any:
 
 def _logged(history: History) -> list[Panel]:
     """Return the panels for which a run has values."""
-    return [
-        panel for panel in PANELS if any(history.last(name) is not None for name, _ in panel.curves)
-    ]
+    return [panel for panel in PANELS if any(map(history.finite, panel.curves))]
 
 
 def _figure(history: History, panels: list[Panel]) -> Any:
@@ -159,13 +146,10 @@ def _page(history: History) -> str:
     """Return the report as one HTML file that needs nothing else."""
     from findna import __version__
 
-    failed = history.ended
-    escape = html.escape
-    remedy = (
-        f'<p class="remedy">What to change: {escape(str(failed.get("remedy", "")))}.</p>'
-        if (failed is not None and failed.get("remedy"))
-        else ""
-    )
+    escape, failed = html.escape, history.ended
+    remedy = (failed or {}).get("remedy") or ""
+    if remedy:
+        remedy = f'<p class="remedy">What to change: {escape(str(remedy))}.</p>'
     tiles = "".join(
         f'<div class="tile"><b>{form.format(value)}</b><span>{word}</span></div>'
         for name, word, form in _TILES
@@ -200,8 +184,7 @@ masks and views at every evaluation. docs/training.md says how to read the curve
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Yield names and values of nested settings; figures that are curves already are left out."""
-    curves = {name for panel in PANELS for name, _ in panel.curves} - {"lr"}
-    curves |= {panel.bound for panel in PANELS}
+    curves = {name for panel in PANELS for name in (*panel.curves, panel.bound)} - {"lr"}
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from _flat(value, "" if name == "recipe" else f"{prefix}{name}.")

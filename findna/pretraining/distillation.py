@@ -21,15 +21,8 @@ from findna.model import collective
 from findna.model.checkpoint import Model
 from findna.model.chordmixer import equal_windows
 from findna.model.heads import ProjectionHead, PrototypeHead
+from findna.pretraining import losses
 from findna.pretraining.corpus import Windows
-from findna.pretraining.losses import (
-    centre_and_sharpen,
-    contrastive_loss,
-    infonce_loss,
-    koleo_loss,
-    masked_nucleotide_loss,
-    sinkhorn,
-)
 from findna.pretraining.recipe import PretrainConfig
 from findna.pretraining.views import (
     draw_strands,
@@ -63,14 +56,14 @@ class Network(Model):
         """
         n, length = windows.shape[:2]
         sizes = self.encoder.config
-        n_cls = sizes.n_cls
-        padding = (0, n_cls) if windows.dim() == 2 else (0, 0, 0, n_cls)
-        blank = BLANK if windows.dim() == 2 else 0
-        packed = F.pad(windows, padding, value=blank).flatten(0, 1)
+        if windows.dim() == 2:
+            padded = F.pad(windows, (0, sizes.n_cls), value=BLANK)
+        else:
+            padded = F.pad(windows, (0, 0, 0, sizes.n_cls))
         rotation = equal_windows(
-            n, length + n_cls, sizes.n_tracks, sizes.track_size, windows.device
+            n, padded.shape[1], sizes.n_tracks, sizes.track_size, windows.device
         )
-        hidden = self.encoder(packed, rotation).view(n, length + n_cls, -1)
+        hidden = self.encoder(padded.flatten(0, 1), rotation).view(n, padded.shape[1], -1)
         return hidden[:, :length], hidden[:, length:]
 
     def contrast_outputs(self, bases: Tensor, cls: Tensor) -> Tensor:
@@ -86,7 +79,7 @@ class Network(Model):
 
 
 class Views(NamedTuple):
-    """What the networks see of n windows, and what the student has to restore.
+    """Inputs of both networks for n windows, and the nucleotides that the student restores.
 
     ``student`` are token ids (n, length), uint8, or soft one-hot rows (n, length, 5); ``labels``
     and ``teacher`` are token ids. ``weight``, float (n, length), is what restoring a nucleotide
@@ -104,9 +97,9 @@ class Views(NamedTuple):
 
 
 class Losses(NamedTuple):
-    """Losses of one step, or their shares by some of its windows; each a scalar."""
+    """Losses of a step by the names of metrics.jsonl, or shares of some windows; each a scalar."""
 
-    total: Tensor
+    loss: Tensor
     mnm: Tensor
     contrast: Tensor
     koleo: Tensor
@@ -144,21 +137,17 @@ class SelfDistillation(nn.Module):
         return Views(inputs, labels, weight, teacher)
 
     def forward(self, views: Views, step: Views | None = None) -> Losses:
-        """Return the losses of a step's windows or, of some of them, their shares of these.
+        """Return the losses of a step's windows, or the shares of these of some of its rows.
 
-        Shares add up to what the step's windows have together, but that windows are only compared
-        (prototypes, balancing) with those that are seen at the same time, in whichever process.
-
-        Parameters
-        ----------
-        step : Views, optional
-            All of the step, if ``views`` are some of its rows.
+        If ``views`` are only rows of a step, ``step`` is all of it. Shares add up to the losses of
+        the step, but windows are only compared (prototypes, balancing) with those that are seen at
+        the same time, in whichever process.
         """
         config, step = self.config, step or views
         share = len(views.labels) / len(step.labels)
         bases, cls = self.student.encode(views.student)
         outputs = self.student.masked_nucleotide(bases).float()  # (n, length, 5)
-        mnm = masked_nucleotide_loss(
+        mnm = losses.masked_nucleotide_loss(
             outputs, views.labels, views.weight, config.mnm_loss, step.weight.sum()
         )
         contrast = koleo = torch.zeros_like(mnm)
@@ -166,28 +155,24 @@ class SelfDistillation(nn.Module):
             contrast = share * self._contrast(bases, cls, *self._teacher_outputs(views.teacher))
         if config.koleo_weight:
             vectors = bases.float().mean(1)  # (n, dim)
-            koleo = share * koleo_loss(vectors, *collective.gather(vectors))
-        total = mnm + config.contrast_weight * contrast + config.koleo_weight * koleo
-        return Losses(total, mnm, contrast, koleo)
+            koleo = share * losses.koleo_loss(vectors, *collective.gather(vectors))
+        loss = mnm + config.contrast_weight * contrast + config.koleo_weight * koleo
+        return Losses(loss, mnm, contrast, koleo)
 
     def _contrast(self, bases: Tensor, cls: Tensor, teacher: Tensor, first: int) -> Tensor:
         """Return how far the student's states are from the teacher's outputs (`L_CL`)."""
         outputs, temperature = self.student.contrast_outputs(bases, cls), self.config.student_temp
         if not self.config.has_targets:
-            return infonce_loss(outputs, teacher, first, temperature)
+            return losses.infonce_loss(outputs, teacher, first, temperature)
         own = teacher[:, first : first + outputs.shape[1]]
-        return contrastive_loss(outputs, own, temperature)
+        return losses.contrastive_loss(outputs, own, temperature)
 
     @torch.no_grad()
     def _teacher_outputs(self, view: Tensor) -> tuple[Tensor, int]:
-        """Return the teacher's targets or, for InfoNCE, its unit vectors.
+        """Return the teacher's targets or, for InfoNCE, unit vectors, and the first own window.
 
-        Returns
-        -------
-        outputs : Tensor, shape (m, n, k), float32
-            Of the windows of all processes, with which targets are balanced.
-        first : int
-            Number of the first of this process's own windows.
+        Outputs, (m, n, k), float32, are those of the windows of all processes, with which targets
+        are balanced.
         """
         outputs, first = collective.gather(
             self.teacher.contrast_outputs(*self.teacher.encode(view)).transpose(0, 1)
@@ -203,8 +188,8 @@ class SelfDistillation(nn.Module):
     def balanced(self, rows: Tensor) -> Tensor:
         """Return outputs of the teacher as balanced, sharpened probabilities; (n, k), float32."""
         if self.config.has_centre:
-            return centre_and_sharpen(rows, self.centre, self.config.teacher_temp)
-        return sinkhorn(rows, self.config.teacher_temp)
+            return losses.centre_and_sharpen(rows, self.centre, self.config.teacher_temp)
+        return losses.sinkhorn(rows, self.config.teacher_temp)
 
     @torch.no_grad()
     def update_teacher(self, momentum: float) -> None:

@@ -40,14 +40,10 @@ LOOKS, STEPS = 3, 10
 
 
 class Guard:
-    """Ends a run that has diverged or collapsed.
+    """Judge of a run, which ends it when it has diverged or collapsed.
 
-    Parameters
-    ----------
-    metrics : Metrics
-        Gets a line with the verdict, for reports.
-    checkpoint : Path
-        File of the last checkpoint, which a message mentions if it exists.
+    ``metrics`` gets a line with the verdict, for reports; a message mentions the file of the last
+    checkpoint if it exists.
     """
 
     def __init__(self, config: PretrainConfig, metrics: Metrics, checkpoint: Path) -> None:
@@ -56,17 +52,11 @@ class Guard:
 
     @property
     def sound(self) -> bool:
-        """Whether no sign stands, so that a checkpoint may be kept."""
+        """True if no sign stands, so that a checkpoint may be kept."""
         return not any(self._standing.values())
 
     def check_step(self, step: int, values: Mapping[str, float]) -> None:
-        """Judge the losses and the gradient norm of a step.
-
-        Raises
-        ------
-        CollapseError
-            The run has diverged.
-        """
+        """Judge the losses and the gradient norm of a step; CollapseError if it has diverged."""
         self._check_finite(step, values)
         uniform = UNIFORM_MNM[self._config.mnm_loss]
         self._weigh(
@@ -80,24 +70,14 @@ class Guard:
         )
 
     def check_evaluation(self, step: int, figures: Mapping[str, float]) -> None:
-        """Judge an evaluation.
-
-        Raises
-        ------
-        CollapseError
-            The run has diverged or collapsed.
-        """
+        """Judge an evaluation; CollapseError if the run has diverged or collapsed."""
         self._check_finite(step, figures)
         contrast = "contrast_bound" in figures and self._config.contrast_weight > 0
         remedy = "lower lr or weight_decay" + (", or contrast_weight" if contrast else "")
         if figures["spread"] <= SMALLEST_SPREAD:
-            self._end(
-                step,
-                COLLAPSED,
-                "the teacher gives every window the same vector "
-                f"(relative spread {figures['spread']:.1e})",
-                remedy,
-            )
+            spread = f"(relative spread {figures['spread']:.1e})"
+            reason = f"the teacher gives every window the same vector {spread}"
+            self._end(step, COLLAPSED, reason, remedy)
         if step < FIRST_STEP:
             return
         self._weigh(
@@ -110,13 +90,13 @@ class Guard:
             f"{remedy}, or train on more varied sequence",
         )
         if contrast:
-            told = figures["mean_target_entropy"] - figures["target_entropy"]
+            nats = figures["mean_target_entropy"] - figures["target_entropy"]
             self._weigh(
                 step,
                 "target",
-                told < SMALLEST_INFORMATION * figures["contrast_bound"],
+                nats < SMALLEST_INFORMATION * figures["contrast_bound"],
                 COLLAPSED,
-                f"the teacher asks the same of every window (its target tells {told:.1e} nats "
+                f"the teacher asks the same of every window (its target tells {nats:.1e} nats "
                 "of the window)",
                 "balance it by centring sinkhorn, lower center_momentum or contrast_weight, or "
                 "raise teacher_temp",

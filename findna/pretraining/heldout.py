@@ -1,13 +1,14 @@
 """Figures of teacher and student on held-out windows, the same at every evaluation.
 
-`HeldOut` draws windows, masks and views once and measures on them; below it are the figures that
-tell a healthy encoder from a collapsed one: spread, effective rank, alignment, uniformity, entropy.
+`HeldOut` draws windows, masks and views once and measures on them. The functions below it tell a
+healthy encoder from a collapsed one: spread, effective rank, alignment, uniformity, entropy.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -15,14 +16,13 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
 from findna.genome.encoding import BLANK, N
-from findna.model.encoder import Encoder
 from findna.pretraining.corpus import Corpus
 from findna.pretraining.distillation import Network, SelfDistillation
 from findna.pretraining.losses import UNIFORM_MNM
 from findna.pretraining.views import teacher_view
 
-EncoderProbe = Callable[[Encoder], dict[str, float]]
-"""Figures of a frozen encoder on labelled sequences, by name."""
+if TYPE_CHECKING:
+    from findna.pretraining.probe import FrozenProbe
 
 MASKED = 0.15
 """Share of the held-out positions that are blanked."""
@@ -36,18 +36,12 @@ _SEED = 2405  # of windows, masks and views: the same in every run, so that runs
 class HeldOut:
     """Windows, masks and views drawn once, and what is measured on them.
 
-    Parameters
-    ----------
-    model : SelfDistillation
-        Its settings say how long windows are and which views they get.
-    corpus : Corpus
-        Sequence to draw from, on the device of the model.
-    probe : callable, optional
-        Further figures of the teacher's encoder.
+    The settings of the model decide how long windows are and which views they get; ``corpus``
+    draws them on its device. ``probe`` gives further figures of the teacher's encoder.
     """
 
     def __init__(
-        self, model: SelfDistillation, corpus: Corpus, probe: EncoderProbe | None = None
+        self, model: SelfDistillation, corpus: Corpus, probe: FrozenProbe | None = None
     ) -> None:
         config = model.config
         device = corpus.device
@@ -80,36 +74,49 @@ class HeldOut:
         hits, losses, first, second, targets, agreed = ([] for _ in range(6))
         contrast = model.config.contrast != "none"
         batches = (self._tokens, self._selected, self._first, self._second)
-        for tokens, selected, one, other in zip(
+        for tokens, selected, view, other_view in zip(
             *(torch.split(tensor, self._batch) for tensor in batches), strict=True
         ):
             masked = tokens.masked_fill(selected, BLANK)
             right, nats = _restore(teacher, masked, tokens, selected)
             hits.append(right)
             losses.append(nats)
-            bases, cls = teacher.encode(one)
+            bases, cls = teacher.encode(view)
             first.append(bases.float().mean(1))
-            second.append(teacher.encode(other)[0].float().mean(1))
+            second.append(teacher.encode(other_view)[0].float().mean(1))
             if contrast:
-                asked = teacher.contrast_outputs(bases, cls)  # (m, windows, k)
-                answer = student.contrast_outputs(*student.encode(masked))
+                wanted = teacher.contrast_outputs(bases, cls)  # (m, windows, k)
+                outputs = student.contrast_outputs(*student.encode(masked))
                 if model.config.has_targets:
-                    rows = model.balanced(asked.flatten(0, 1))
+                    rows = model.balanced(wanted.flatten(0, 1))
                     targets.append(rows)
-                    agreed.append(answer.flatten(0, 1).argmax(-1) == rows.argmax(-1))
+                    agreed.append(outputs.flatten(0, 1).argmax(-1) == rows.argmax(-1))
                 else:
                     own = torch.arange(len(bases), device=bases.device)
-                    agreed.append(((answer @ asked.mT).argmax(-1) == own).flatten())
-        repeats = self._repeats[self._selected]
-        return {
-            **_restoration_figures(torch.cat(hits).double(), torch.cat(losses).double(), repeats),
-            **_vector_figures(torch.cat(first), torch.cat(second)),
-            **({"agreement": torch.cat(agreed).double().mean().item()} if contrast else {}),
-            **(_target_figures(torch.cat(targets)) if targets else {}),
-            **({"centre_norm": model.centre.norm().item()} if model.config.has_centre else {}),
-            "weight_norm": parameters_to_vector(student.parameters()).norm().item(),
-            "mnm_bound": UNIFORM_MNM[model.config.mnm_loss],
+                    agreed.append(((outputs @ wanted.mT).argmax(-1) == own).flatten())
+        vectors, others = torch.cat(first), torch.cat(second)
+        figures = {
+            **_restoration_figures(
+                torch.cat(hits).double(), torch.cat(losses).double(), self._repeats[self._selected]
+            ),
+            "std": vectors.std(0).mean().item(),
+            "spread": relative_spread(vectors),
+            "rank": effective_rank(vectors),
+            "alignment": alignment(vectors, others),
+            "uniformity": uniformity(vectors),
         }
+        if contrast:
+            figures["agreement"] = torch.cat(agreed).double().mean().item()
+        if targets:
+            target = torch.cat(targets)
+            figures["contrast_bound"] = math.log(target.shape[-1])
+            figures["target_entropy"] = entropy(target).mean().item()
+            figures["mean_target_entropy"] = entropy(target.mean(0)).item()
+        if model.config.has_centre:
+            figures["centre_norm"] = model.centre.norm().item()
+        figures["weight_norm"] = parameters_to_vector(student.parameters()).norm().item()
+        figures["mnm_bound"] = UNIFORM_MNM[model.config.mnm_loss]
+        return figures
 
 
 def _restore(
@@ -128,34 +135,11 @@ def _restoration_figures(hits: Tensor, losses: Tensor, repeats: Tensor) -> dict[
     parts = {"": torch.ones_like(repeats)}
     if bool(repeats.any()) and not bool(repeats.all()):
         parts |= {"_repeat": repeats, "_unique": ~repeats}
-    return {
-        name + part: value
-        for part, chosen in parts.items()
-        for name, value in (
-            ("accuracy", hits[chosen].mean().item()),
-            ("perplexity", losses[chosen].mean().exp().item()),
-        )
-    }
-
-
-def _vector_figures(first: Tensor, second: Tensor) -> dict[str, float]:
-    """Return how the mean vectors of windows differ, and those of two views of a window."""
-    return {
-        "std": first.std(0).mean().item(),
-        "spread": relative_spread(first),
-        "rank": effective_rank(first),
-        "alignment": alignment(first, second),
-        "uniformity": uniformity(first),
-    }
-
-
-def _target_figures(target: Tensor) -> dict[str, float]:
-    """Return how much the teacher's targets tell of a window."""
-    return {
-        "contrast_bound": math.log(target.shape[-1]),
-        "target_entropy": entropy(target).mean().item(),
-        "mean_target_entropy": entropy(target.mean(0)).item(),
-    }
+    figures = {}
+    for part, chosen in parts.items():
+        figures[f"accuracy{part}"] = hits[chosen].mean().item()
+        figures[f"perplexity{part}"] = losses[chosen].mean().exp().item()
+    return figures
 
 
 def shown(figures: Mapping[str, float]) -> str:
@@ -172,25 +156,16 @@ def shown(figures: Mapping[str, float]) -> str:
 
 
 def relative_spread(vectors: Tensor) -> float:
-    """Return the standard deviation between vectors, relative to their size; 0 if all are the same.
-
-    Parameters
-    ----------
-    vectors : Tensor, shape (n, dim), float
-    """
+    """Return the standard deviation between vectors (n, dim), relative to their size."""
     size = vectors.pow(2).mean().sqrt()
     return (vectors.std(0).pow(2).mean().sqrt() / (size + 1e-12)).item()
 
 
 def effective_rank(vectors: Tensor) -> float:
-    """Return the exponential of the entropy of the singular values, from 1 to dim.
+    """Return the exponential of the entropy of the singular values of (n, dim), from 1 to dim.
 
-    Parameters
-    ----------
-    vectors : Tensor, shape (n, dim), float
-        Their mean is taken away: what all windows share is not a direction in which they differ.
-
-    Source: Garrido et al., "RankMe", 2023.
+    The mean of the vectors is taken away: what all windows share is no direction in which they
+    differ. Source: Garrido et al., "RankMe", 2023.
     """
     if not bool(torch.isfinite(vectors).all()):
         return math.nan
@@ -207,11 +182,7 @@ def _directions(vectors: Tensor) -> Tensor:
 def alignment(first: Tensor, second: Tensor) -> float:
     """Return the mean squared distance of two views of a window, from 0 to 4; 2 if unrelated.
 
-    Parameters
-    ----------
-    first, second : Tensor, shape (n, dim), float
-        Vectors of the views, compared by direction once their means are taken away.
-
+    Their vectors (n, dim) are compared by direction once the means are taken away.
     Source: Wang and Isola, "Understanding Contrastive Representation Learning", 2020.
     """
     return (_directions(first) - _directions(second)).pow(2).sum(-1).mean().item()
@@ -220,12 +191,7 @@ def alignment(first: Tensor, second: Tensor) -> float:
 def uniformity(vectors: Tensor) -> float:
     """Return the log of the mean of exp(-2 d^2) over pairs of windows; 0 for one point, down to -4.
 
-    Parameters
-    ----------
-    vectors : Tensor, shape (n, dim), float
-        Compared by direction once their mean is taken away.
-
-    Source: Wang and Isola, 2020.
+    Vectors (n, dim) are compared as in `alignment`. Source: Wang and Isola, 2020.
     """
     return torch.pdist(_directions(vectors)).pow(2).mul(-2).exp().mean().log().item()
 

@@ -11,9 +11,9 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -27,16 +27,18 @@ from findna.pretraining.card import model_card
 from findna.pretraining.corpus import Corpus, Windows
 from findna.pretraining.distillation import Losses, compile_layers
 from findna.pretraining.guard import Guard
-from findna.pretraining.heldout import EncoderProbe, HeldOut, shown
+from findna.pretraining.heldout import HeldOut, shown
 from findna.pretraining.history import METRICS, Metrics
 from findna.pretraining.recipe import PretrainConfig
 from findna.pretraining.state import STATE, TrainingState
 from findna.settings import to_dict
 
+if TYPE_CHECKING:
+    from findna.pretraining.probe import FrozenProbe
+
 logger = logging.getLogger(__name__)
 
-_LOSSES = ("loss", "mnm", "contrast", "koleo")
-"""Names of `Losses` in metrics.jsonl."""
+_CPU = torch.device("cpu")
 
 
 def seeded_generator(device: torch.device, *key: object) -> torch.Generator:
@@ -47,22 +49,8 @@ def seeded_generator(device: torch.device, *key: object) -> torch.Generator:
 
 def step_length(config: PretrainConfig, step: int) -> int:
     """Return the window length of a step (bp); each occurs with equal chance."""
-    draw = torch.rand(
-        (), generator=seeded_generator(torch.device("cpu"), config.seed, "length", step)
-    )
+    draw = torch.rand((), generator=seeded_generator(_CPU, config.seed, "length", step))
     return config.lengths[int(draw.item() * len(config.lengths))]
-
-
-def parts(n: int, accumulate: int) -> Iterator[slice]:
-    """Yield the rows of a step's n windows that this process computes at a time."""
-    for i in range(accumulate):
-        yield collective.share(slice(i * n // accumulate, (i + 1) * n // accumulate))
-
-
-def _windows(config: PretrainConfig, corpus: Corpus, length: int, step: int) -> Windows:
-    """Draw the windows of a step; the same in all processes and on all devices."""
-    generator = seeded_generator(torch.device("cpu"), config.seed, "windows", step)
-    return corpus.draw(config.batch_tokens // length, length, config.sampling, generator)
 
 
 def _optimise(
@@ -70,21 +58,20 @@ def _optimise(
 ) -> tuple[Tensor, Tensor]:
     """Take one optimiser step on a step's windows.
 
-    Returns
-    -------
-    losses : Tensor, shape (len(Losses._fields),), float32
-        This process's share of each of the `Losses`.
-    norm : Tensor, scalar
-        Of the gradients of all processes, before they were clipped.
+    Returned are this process's share of each of the `Losses`, (4,), float32, and the norm of the
+    gradients of all processes before they were clipped, a scalar.
     """
     config, model = state.model.config, state.model
     amp = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")
     views = model.views(windows, seeded_generator(device, config.seed, "step", state.step))
     losses = torch.zeros(len(Losses._fields), device=device)
-    for rows in parts(len(windows.tokens), config.accumulate):
+    n = len(windows.tokens)
+    for i in range(config.accumulate):
+        part = slice(i * n // config.accumulate, (i + 1) * n // config.accumulate)
+        rows = collective.share(part)
         with amp:
             shares = model(views.rows(rows), views)
-        shares.total.backward()
+        shares.loss.backward()
         losses += torch.stack(shares).detach()
     student = list(model.student.parameters())
     collective.sum_gradients(student)
@@ -125,7 +112,7 @@ def pretrain(
     device: torch.device,
     resume: bool = False,
     provenance: Mapping[str, Any] | None = None,
-    probe: EncoderProbe | None = None,
+    probe: FrozenProbe | None = None,
 ) -> str:
     """Pretrain an encoder and write its teacher to a model folder.
 
@@ -137,8 +124,8 @@ def pretrain(
         Model folder; also holds metrics.jsonl and, for resuming, training.safetensors.
     provenance : mapping, optional
         Plain values about the data, kept in config.json and on the card.
-    probe : callable, optional
-        What is measured on labelled sequences at each evaluation.
+    probe : FrozenProbe, optional
+        Measured at each evaluation.
 
     Returns
     -------
@@ -183,7 +170,10 @@ def pretrain(
             state.set_lr(lr)
 
             length = step_length(config, state.step)
-            windows = _windows(config, corpus, length, state.step)
+            # the same windows in all processes and on all devices
+            drawn = seeded_generator(_CPU, config.seed, "windows", state.step)
+            n_windows = config.batch_tokens // length
+            windows = corpus.draw(n_windows, length, config.sampling, drawn)
             losses, norm = _optimise(state, windows, device)
             state.model.update_teacher(momentum)
             state.step += 1
@@ -198,7 +188,7 @@ def pretrain(
                 continue
             state.seconds = before + time.monotonic() - started
             rate = tokens / (state.seconds - before)
-            values = dict(zip(_LOSSES, collective.total(losses).tolist(), strict=True))
+            values = dict(zip(Losses._fields, collective.total(losses).tolist(), strict=True))
             values["grad_norm"] = norm.item()
             metrics.write(
                 step=state.step,

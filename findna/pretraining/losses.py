@@ -1,4 +1,4 @@
-"""The losses, and what balances the teacher's outputs. One function each."""
+"""Losses, and the balancing of the teacher's outputs: one function each."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def masked_nucleotide_loss(
     tokens : Tensor, shape (...), uint8
         The nucleotides that were there.
     weight : Tensor, shape (...), float or bool
-        What restoring each of them counts; 0 where nothing was hidden, and at every N.
+        Weight of restoring each of them; 0 where nothing was hidden, and at every N.
     kind : {"binary", "softmax"}
         Binary cross-entropy on each of the five outputs (the published loss), or cross-entropy
         over A, C, G and T.
@@ -52,11 +52,7 @@ def masked_nucleotide_loss(
 def contrastive_loss(student: Tensor, target: Tensor, temperature: float) -> Tensor:
     """Return the cross-entropy of the student's outputs and the targets (`L_CL`); a scalar.
 
-    Parameters
-    ----------
-    student : Tensor, shape (..., k), float
-    target : Tensor, shape (..., k), float
-        The teacher's centred and sharpened probabilities.
+    Both have shape (..., k); targets are the teacher's centred and sharpened probabilities.
     """
     return -(target * F.log_softmax(student / temperature, dim=-1)).sum(-1).mean()
 
@@ -64,15 +60,11 @@ def contrastive_loss(student: Tensor, target: Tensor, temperature: float) -> Ten
 def infonce_loss(student: Tensor, teacher: Tensor, first: int, temperature: float) -> Tensor:
     """Return the cross-entropy of finding one's own window in the batch; a scalar, in nats.
 
+    ``student``, (..., n, k), are unit vectors; ``teacher``, (..., m, k), are those of all windows,
+    of which the student's first one is number ``first``.
+
     Source: InfoNCE, van den Oord et al., 2018, against a momentum encoder as in Chen et al.,
     MoCo v3, 2021.
-
-    Parameters
-    ----------
-    student : Tensor, shape (..., n, k), float
-        Unit vectors.
-    teacher : Tensor, shape (..., m, k), float
-        Those of all windows; the student's first one is number ``first`` of them.
     """
     logits = (student @ teacher.mT / temperature).float()  # (..., n, m)
     right = F.log_softmax(logits, dim=-1).diagonal(first, dim1=-2, dim2=-1)  # (..., n)
@@ -82,15 +74,11 @@ def infonce_loss(student: Tensor, teacher: Tensor, first: int, temperature: floa
 def koleo_loss(vectors: Tensor, everyone: Tensor, first: int) -> Tensor:
     """Return minus the mean log distance to the nearest other vector; a scalar.
 
+    ``vectors``, (n, dim), are brought to unit length here; ``everyone``, (m, dim), are all vectors,
+    2 at least, of which the first of ``vectors`` is number ``first``.
+
     Source: Sablayrolles et al., "Spreading vectors for similarity search", 2019; Oquab et al.,
     DINOv2, 2023.
-
-    Parameters
-    ----------
-    vectors : Tensor, shape (n, dim), float
-        Brought to unit length here.
-    everyone : Tensor, shape (m, dim), float
-        All vectors, 2 at least; the first of ``vectors`` is number ``first`` of them.
     """
     # neighbours are so near that the products of a lower precision could not tell them apart
     with torch.autocast(vectors.device.type, enabled=False):

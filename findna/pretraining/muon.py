@@ -19,10 +19,6 @@ def orthogonalise(matrix: Tensor) -> Tensor:
 
     Newton-Schulz iterations in bfloat16: singular values end between 0.7 and 1.2, which is
     enough here.
-
-    Parameters
-    ----------
-    matrix : Tensor, shape (rows, columns), float
     """
     tall = len(matrix) > matrix.shape[1]
     x = (matrix.mT if tall else matrix).bfloat16().contiguous()
@@ -36,16 +32,10 @@ def orthogonalise(matrix: Tensor) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Momentum, each matrix of it made orthogonal before the step; for hidden layers' weights.
 
-    Source: Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024. torch
-    has one of its own from version 2.9 on.
+    ``parameters`` are weight matrices; ``momentum`` is Nesterov's. torch has an optimiser of this
+    kind from version 2.9 on.
 
-    Parameters
-    ----------
-    parameters : iterable of Tensor
-        Weight matrices.
-    lr, weight_decay : float
-    momentum : float
-        Nesterov's.
+    Source: Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024.
     """
 
     def __init__(

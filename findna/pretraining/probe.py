@@ -17,7 +17,7 @@ from findna.model.inference import region_vectors
 from findna.model.pooling import Pooling
 
 MOST_ROWS, MOST_BASES = 1_000, 250_000
-"""How much of a set is used, drawn at random with a fixed seed; at least LEAST_ROWS of it."""
+"""Most rows and bases of a set, drawn at random with a fixed seed; at least LEAST_ROWS of it."""
 
 LEAST_ROWS = 100
 
@@ -27,11 +27,7 @@ VALID_FRACTION = 1 / 3
 class FrozenProbe:
     """Ridge regression on the mean vectors of labelled sequences, both of fixed rows.
 
-    Parameters
-    ----------
-    data : LabelledSet
-        With classes. A third of the rows used, whole contigs where coordinates are known, is
-        what the probe is measured on.
+    It is measured on a third of the rows used, whole contigs where coordinates are known.
 
     Raises
     ------
@@ -57,7 +53,7 @@ class FrozenProbe:
         self.rows = len(self._train), len(valid)
 
     def __call__(self, encoder: Encoder) -> dict[str, float]:
-        """Accuracy and AUROC on the rows held out, by the names of metrics.jsonl."""
+        """Return accuracy and AUROC on the rows held out, by the names of metrics.jsonl."""
         data, n_classes = self._data, len(self._data.classes)
         vectors = np.empty((len(data), encoder.config.dim))
         source = Sequences(data.sequences)
@@ -73,5 +69,5 @@ class FrozenProbe:
         model.fit(vectors[self._train], np.eye(n_classes)[data.labels[self._train]])
         scores = model.predict(vectors[self._valid])
         # least squares fits probabilities but may leave [0, 1]; the order of rows is what counts
-        found_metrics = measure(data.labels[self._valid], scores, CLASSES)
-        return {f"probe_{name}": found_metrics[name] for name in ("accuracy", "auroc")}
+        metrics = measure(data.labels[self._valid], scores, CLASSES)
+        return {f"probe_{name}": metrics[name] for name in ("accuracy", "auroc")}

@@ -1,4 +1,4 @@
-"""Processes that train one model together: how they join, fail and end, and what they tell.
+"""Processes that train one model together: how they join, fail and end.
 
 `findna.model.collective` computes over them.
 """
@@ -22,8 +22,8 @@ from findna.model.collective import PATIENCE, current_job
 def training_job(device: str) -> Iterator[str]:
     """Join the processes that train one model; yields the name of this one's device.
 
-    Of what goes wrong the first process that notices speaks. The others, who find it gone or have
-    come to the same error, end in silence, with its exit code.
+    The first process that meets an error reports it. The others, which find it gone or have met
+    the same error, end in silence with its exit code.
     """
     job = current_job()
     if job is None:

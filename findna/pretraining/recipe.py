@@ -19,7 +19,7 @@ from findna.settings import check, check_values, from_dict, merge, setting
 
 @dataclass(frozen=True)
 class ViewConfig:
-    """How the two augmented views of a window are made, and which nucleotides are masked."""
+    """Settings of the two augmented views of a window and of the masked nucleotides."""
 
     mask_fraction: float = setting(0.3, "share of nucleotides the student must restore")
     mask_blank: float = setting(0.8, "share of those replaced by a blank")
@@ -36,12 +36,9 @@ class ViewConfig:
             check(0 <= value <= 1, f"{name} must lie between 0 and 1, not {value!r}")
         check(self.mask_fraction > 0, "mask_fraction must be above 0: nothing would be learned")
         check(self.mask_blank + self.mask_random <= 1, "mask_blank + mask_random exceeds 1")
-        for name, most in _VIEW_LIMITS.items():
+        for name, most in (("student_noise", 1e3), ("max_indel", 1e6), ("max_shift", 1e6)):
             value = getattr(self, name)
             check(0 <= value <= most, f"{name} must lie between 0 and {most:.0f}, not {value!r}")
-
-
-_VIEW_LIMITS = {"student_noise": 1e3, "max_indel": 1e6, "max_shift": 1e6}
 
 
 @dataclass(frozen=True)
@@ -116,7 +113,9 @@ class PretrainConfig:
             self.batch_tokens >= max(self.lengths),
             f"batch_tokens ({self.batch_tokens}) is less than one window of {max(self.lengths)} bp",
         )
-        check(self.accumulate > 0, f"accumulate must be greater than 0, not {self.accumulate!r}")
+        for name in _POSITIVE:
+            value = getattr(self, name)
+            check(value > 0, f"{name} must be greater than 0, not {value!r}")
         self.check_windows()
         for name in ("prototypes", "projection_hidden", "projection_dim"):
             check(getattr(self, name) <= 2**20, f"{name} must be at most {2**20}")
@@ -127,9 +126,6 @@ class PretrainConfig:
             self.contrast != "cls" or self.encoder.n_cls > 0,
             "contrast 'cls' needs n_cls of at least 1",
         )
-        for name in _POSITIVE:
-            value = getattr(self, name)
-            check(value > 0, f"{name} must be greater than 0, not {value!r}")
         for name in ("center_momentum", "ema_start", "ema_end", "warmup"):
             value = getattr(self, name)
             check(0 <= value <= 1, f"{name} must lie between 0 and 1, not {value!r}")
@@ -143,22 +139,20 @@ class PretrainConfig:
 
     @property
     def has_targets(self) -> bool:
-        """Whether the teacher gives probabilities, which are balanced, for the student to meet."""
+        """True if the teacher gives probabilities, which are balanced, for the student to meet."""
         return self.contrast in _TARGETS
 
     @property
     def has_centre(self) -> bool:
-        """Whether the teacher's outputs are balanced by their running mean."""
+        """True if the teacher's outputs are balanced by their running mean."""
         return self.has_targets and self.centring == "mean"
 
     def check_windows(self, processes: int = 1) -> None:
         """Raise ConfigError unless there are windows for all parts of a step, in all processes."""
         n, longest = self.batch_tokens // max(self.lengths), max(self.lengths)
-        compares = (
-            f"contrast {self.contrast!r}"
-            if self.contrast in _PROJECTED
-            else ("koleo_weight" if self.koleo_weight else "")
-        )
+        compares = "koleo_weight" if self.koleo_weight else ""
+        if self.contrast in _PROJECTED:
+            compares = f"contrast {self.contrast!r}"
         together = max(processes, 2 if compares else 1)
         reasons = [
             f"{self.accumulate} parts (accumulate)" if self.accumulate > 1 else "",
@@ -181,6 +175,7 @@ _NOT_NEGATIVE = ("contrast_weight", "repeat_weight", "koleo_weight", "weight_dec
 _POSITIVE = (
     "steps",
     "batch_tokens",
+    "accumulate",
     "student_temp",
     "teacher_temp",
     "prototypes",
@@ -196,9 +191,9 @@ _POSITIVE = (
 
 _DEFAULTS = {item.name: item.default for item in dataclasses.fields(PretrainConfig)}
 
-_TARGETS = ("cls", "prototypes")  # kinds of contrast: with targets that are probabilities,
-
-_PROJECTED = ("prototypes", "infonce")  # and of vectors that are projected and compared
+# kinds of contrast: with targets that are probabilities, and of projected vectors
+_TARGETS = ("cls", "prototypes")
+_PROJECTED = ("prototypes", "infonce")
 
 REMOVED: dict[str, Any] = {
     "contrast_on": "mean",
@@ -304,5 +299,5 @@ def removed_settings(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def removal(name: str) -> str:
-    """Return what a user is told who gives a setting that was removed."""
+    """Return the message to a user who gives a setting that was removed."""
     return f"{name} was removed: it was measured and made no better model; leave it out"

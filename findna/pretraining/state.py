@@ -1,4 +1,4 @@
-"""What a run continues from: weights, optimiser and step, in one safetensors file."""
+"""State of a run to go on from: weights, optimiser and step, in one safetensors file."""
 
 from __future__ import annotations
 
@@ -27,19 +27,7 @@ from findna.settings import to_dict
 STATE = "training.safetensors"
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq", "momentum")
-"""What AdamW and Muon keep of each parameter."""
-
-
-_DAMAGE = (
-    SafetensorError,
-    OSError,
-    LookupError,
-    ValueError,
-    TypeError,
-    RecursionError,
-    ConfigError,
-)
-"""What reading a file raises that is not a training state."""
+"""Tensors that AdamW and Muon keep of each parameter."""
 
 
 @dataclass
@@ -58,18 +46,15 @@ class TrainingState:
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
             model = SelfDistillation(config).to(device)
-        named = dict(model.student.named_parameters())
-        hidden = [
-            name for name in named if name.startswith("encoder.mixer.") and named[name].dim() == 2
-        ]
+        parameters = dict(model.student.named_parameters())
         optimizers: list[torch.optim.Optimizer] = []
         if config.optimizer == "muon":
-            optimizers.append(
-                Muon([named.pop(name) for name in hidden], config.muon_lr, config.weight_decay)
-            )
+            names = [k for k, p in parameters.items() if "encoder.mixer." in k and p.dim() == 2]
+            matrices = [parameters.pop(name) for name in names]
+            optimizers.append(Muon(matrices, config.muon_lr, config.weight_decay))
         groups: list[dict[str, Any]] = [
-            {"params": [p for p in named.values() if p.dim() >= 2]},
-            {"params": [p for p in named.values() if p.dim() < 2], "weight_decay": 0.0},
+            {"params": [p for p in parameters.values() if p.dim() >= 2]},
+            {"params": [p for p in parameters.values() if p.dim() < 2], "weight_decay": 0.0},
         ]
         optimizers.append(
             torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay, fused=True)
@@ -77,7 +62,7 @@ class TrainingState:
         return cls(model, optimizers, data)
 
     def moments(self, parameter: Tensor) -> dict[str, Tensor]:
-        """Return what the optimiser of a parameter keeps of earlier steps."""
+        """Return the tensors that the optimiser of a parameter keeps of it."""
         for optimizer in self.optimizers:
             if any(p is parameter for group in optimizer.param_groups for p in group["params"]):
                 kept: dict[str, Tensor] = optimizer.state[parameter]
@@ -89,23 +74,21 @@ class TrainingState:
             for group in optimizer.param_groups:
                 group["lr"] = share * optimizer.defaults["lr"]
 
-    def _named_moments(self) -> dict[str, Tensor]:
-        return {
+    def save(self, path: Path) -> None:
+        """Write weights, optimiser and step in one file, replaced in one step."""
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        tensors |= {
             f"optimizer.{name}.{moment}": value
             for name, parameter in self.model.student.named_parameters()
             for moment, value in self.moments(parameter).items()
         }
-
-    def save(self, path: Path) -> None:
-        """Write weights, optimiser and step in one file, replaced in one step."""
-        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         metadata = {
             "step": str(self.step),
             "seconds": repr(self.seconds),
             "config": json.dumps(to_dict(self.model.config)),
             "data": json.dumps(self.data),
         }
-        save_tensors(path, tensors | self._named_moments(), metadata)
+        save_tensors(path, tensors, metadata)
 
     @classmethod
     def load(
@@ -131,7 +114,15 @@ class TrainingState:
             saved = replace(saved, encoder=read, **same)
             step, seconds = int(metadata["step"]), float(metadata["seconds"])
             saved_data = json.loads(metadata["data"])
-        except _DAMAGE as error:
+        except (
+            SafetensorError,
+            OSError,
+            LookupError,
+            ValueError,
+            TypeError,
+            RecursionError,
+            ConfigError,
+        ) as error:
             raise CheckpointError(f"{path}: not a training state: {error}") from error
         used = [k for k, v in removed_settings(stored).items() if v != REMOVED[k]]
         if used:
@@ -152,21 +143,20 @@ class TrainingState:
             )
         state = cls.start(config, data, device)
         state.step, state.seconds = step, seconds
-        prefix = "model."
-        weights = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+        weights = {
+            k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")
+        }
         weights.pop("queue", None)  # of earlier versions, and empty (`REMOVED`)
         try:
             state.model.load_state_dict(weights)
         except RuntimeError as error:  # which names every tensor that does not fit
             raise CheckpointError(f"{path}: its tensors do not fit its settings") from error
         for name, parameter in state.model.student.named_parameters():
-            moments = {
-                moment: tensors[key]
-                for moment in _MOMENTS
-                if (key := f"optimizer.{name}.{moment}") in tensors
-            }
-            for moment, value in moments.items():
+            for moment in _MOMENTS:
+                value = tensors.get(f"optimizer.{name}.{moment}")
+                if value is None:
+                    continue
                 if value.shape != (() if moment == "step" else parameter.shape):
                     raise CheckpointError(f"{path}: moments of {name} do not fit its settings")
-            state.moments(parameter).update(moments)
+                state.moments(parameter)[moment] = value
         return state

@@ -42,19 +42,10 @@ def teacher_view(tokens: Tensor, views: ViewConfig, generator: torch.Generator) 
 def mask_tokens(
     tokens: Tensor, views: ViewConfig, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Mask tokens, and say where the student must restore them.
+    """Return masked tokens, uint8, and the positions to restore, bool; each of shape (n, length).
 
     Of the selected positions a share ``mask_blank`` becomes BLANK, ``mask_random`` a random base,
     the rest stays as it is. N is never selected: it has no base to restore.
-
-    Parameters
-    ----------
-    tokens : Tensor, shape (n, length), uint8
-
-    Returns
-    -------
-    masked : Tensor, shape (n, length), uint8
-    selected : Tensor, shape (n, length), bool
     """
     device = tokens.device
     selected = torch.rand(tokens.shape, generator=generator, device=device) < views.mask_fraction

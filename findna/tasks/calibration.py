@@ -1,4 +1,4 @@
-"""Temperature scaling: probabilities that mean what they say.
+"""Temperature scaling of probabilities, so that they are as frequent as they say.
 
 Source: Guo et al., "On Calibration of Modern Neural Networks", 2017.
 """
@@ -16,12 +16,12 @@ from findna.tasks.features import Matrix
 from findna.tasks.task import to_probabilities
 
 _RANGE = (-1.0, 5.0)
-"""Of the logarithm of the temperature. A small validation set that is separated without error would
-have it fall without bound."""
+"""Bounds of the logarithm of the temperature, which would fall without end on a small validation
+set that is separated without error."""
 
 
 def log_loss(labels: npt.NDArray[Any], probabilities: Matrix, kind: str) -> float:
-    """Mean negative log-likelihood of labels, in nats."""
+    """Return the mean negative log-likelihood of labels, in nats."""
     p = np.clip(probabilities.astype(np.float64), 1e-12, 1 - 1e-12)
     if kind == CLASSES:
         return float(-np.log(p[np.arange(len(p)), labels]).mean())
@@ -29,7 +29,7 @@ def log_loss(labels: npt.NDArray[Any], probabilities: Matrix, kind: str) -> floa
 
 
 def fit_temperature(labels: npt.NDArray[Any], logits: Matrix, kind: str) -> float:
-    """The temperature with the lowest log loss; 1 for a regression.
+    """Return the temperature with the lowest log loss; 1 for a regression.
 
     Fit it on validation data: a head that separates its training data is too sure of itself.
     """
@@ -37,8 +37,7 @@ def fit_temperature(labels: npt.NDArray[Any], logits: Matrix, kind: str) -> floa
         return 1.0
 
     def loss(log_temperature: float) -> float:
-        return log_loss(
-            labels, to_probabilities(logits, kind, float(np.exp(log_temperature))), kind
-        )
+        temperature = float(np.exp(log_temperature))
+        return log_loss(labels, to_probabilities(logits, kind, temperature), kind)
 
     return float(np.exp(minimize_scalar(loss, bounds=_RANGE, method="bounded").x))

@@ -1,4 +1,4 @@
-"""The card of a task: what it predicts, its data, its figures, its limits."""
+"""The card of a task: its outputs, data, figures and limits."""
 
 from __future__ import annotations
 
@@ -7,22 +7,20 @@ from typing import Any
 
 from findna import __version__
 from findna.labelled.metrics import NAMES
-from findna.labelled.sets import CLASSES
+from findna.labelled.sets import CLASSES, MULTILABEL, REGRESSION
 from findna.model.checkpoint import CITATION
 from findna.tasks.task import TaskConfig
 
 
-def _measured(metrics: Mapping[str, Any]) -> list[str]:
-    """A table of every figure, with the intervals of the test set."""
+def _figures(metrics: Mapping[str, Any]) -> list[str]:
+    """Return a table of every figure, with the intervals of the test set."""
     intervals = metrics.get("test_interval_95", {})
     lines = ["| metric | validation | test (95 % interval) |", "|---|---|---|"]
     for name, valid in metrics["valid"].items():
-        test = "not measured"
-        if "test" in metrics:
-            test = _number(metrics["test"][name])
-            if name in intervals:
-                low, high = intervals[name]
-                test += f" ({low:.3f}-{high:.3f})"
+        test = _number(metrics["test"][name]) if "test" in metrics else "not measured"
+        if name in intervals:
+            low, high = intervals[name]
+            test += f" ({low:.3f}-{high:.3f})"
         lines.append(f"| {NAMES[name]} | {_number(valid)} | {test} |")
     return lines
 
@@ -33,41 +31,62 @@ def _number(value: float | None) -> str:
 
 def _data(data: Mapping[str, Any]) -> list[str]:
     lines = []
-    for name, one in data.items():
-        classes = ", ".join(f"{c} {n}" for c, n in one.get("classes", {}).items())
-        source = f"; {one['source']}" if "source" in one else ""
+    for name, described in data.items():
+        classes = ", ".join(f"{c} {n}" for c, n in described.get("classes", {}).items())
+        source = f"; {described['source']}" if "source" in described else ""
         lines.append(
-            f"- {name}: `{one['file']}`{source}; {one['rows']:,} sequences"
+            f"- {name}: `{described['file']}`{source}; {described['rows']:,} sequences"
             + (f" ({classes})" if classes else "")
-            + f", sha256 `{one['sha256'][:16]}`"
+            + f", sha256 `{described['sha256'][:16]}`"
         )
     return lines
 
 
+def _calibration(calibration: Mapping[str, Any]) -> list[str]:
+    measured_on = {"test": "test set", "valid": "validation set, on which it was fitted"}
+    return [
+        "",
+        "## Calibration",
+        "",
+        f"Temperature {calibration['temperature']:.3f}, fitted on the validation set. "
+        f"Expected calibration error on the {measured_on[calibration['measured_on']]}: "
+        f"{calibration['ece_before']:.3f} before, {calibration['ece_after']:.3f} after "
+        "(15 bins).",
+        "",
+        "| confidence | accuracy | sequences |",
+        "|---|---|---|",
+        *(
+            f"| {row['confidence']:.3f} | {row['accuracy']:.3f} | {row['n']:,} |"
+            for row in calibration["reliability"]
+        ),
+    ]
+
+
 def task_card(name: str, config: TaskConfig, record: Mapping[str, Any]) -> str:
-    """Markdown text of a task folder's README.md; ``{digest}`` is left to be filled in."""
+    """Return the text of a task folder's README.md; ``{digest}`` is left to be filled in."""
     training = record["training"]
     window = f"{config.window} bp" if config.window else "sequences of different lengths"
     digest = config.encoder_digest[:12]
-    how = (
+    trained = (
         f"a linear head on the frozen encoder `{config.encoder}` ({digest})"
         if config.mode == "probe"
         else f"the encoder `{config.encoder}` (now {digest}) and a head, best epoch "
         f"{training['best_epoch']} of {len(training['history']) - 1}"
     )
-    what = {
-        CLASSES: f"one of the classes {', '.join(config.classes)}",
-        "multilabel": f"any of the labels {', '.join(config.classes)}",
-        "regression": f"the values {', '.join(config.classes)}",
+    outputs = {
+        CLASSES: "one of the classes",
+        MULTILABEL: "any of the labels",
+        REGRESSION: "the values",
     }[config.kind]
     lines = [
         f"# {name}",
         "",
-        f"A task of findna {__version__}: tells {what} from {window}.",
+        f"A task of findna {__version__}: tells {outputs} {', '.join(config.classes)} "
+        f"from {window}.",
         "",
         f"- Use: `findna predict GENOME REGIONS --task {name}`.",
-        f"- Training: {how}; the head reads {training['features']}; {training['seconds']:.0f} s on "
-        f"{training['hardware']}, seed {training['seed']}.",
+        f"- Training: {trained}; the head reads {training['features']}; {training['seconds']:.0f} "
+        f"s on {training['hardware']}, seed {training['seed']}.",
         "- Task: sha256 `{digest}`",
     ]
     if config.positive:
@@ -76,35 +95,21 @@ def task_card(name: str, config: TaskConfig, record: Mapping[str, Any]) -> str:
         lines.append(f"- {record['note']}")
     if record.get("licence"):
         lines.append(f"- Licence of the weights: {record['licence']}.")
-    lines += ["", "## Data", "", *_data(record["data"])]
     lines += [
+        "",
+        "## Data",
+        "",
+        *_data(record["data"]),
         "",
         "Features and regularisation were chosen on the validation set; the test set was only "
         "measured.",
         "",
         "## Figures",
         "",
-        *_measured(record["metrics"]),
+        *_figures(record["metrics"]),
     ]
-    calibration = record["calibration"]
-    if calibration:
-        where = {"test": "test set", "valid": "validation set, on which it was fitted"}
-        lines += [
-            "",
-            "## Calibration",
-            "",
-            f"Temperature {calibration['temperature']:.3f}, fitted on the validation set. "
-            f"Expected calibration error on the {where[calibration['measured_on']]}: "
-            f"{calibration['ece_before']:.3f} before, {calibration['ece_after']:.3f} after "
-            "(15 bins).",
-            "",
-            "| confidence | accuracy | sequences |",
-            "|---|---|---|",
-            *(
-                f"| {one['confidence']:.3f} | {one['accuracy']:.3f} | {one['n']:,} |"
-                for one in calibration["reliability"]
-            ),
-        ]
+    if record["calibration"]:
+        lines += _calibration(record["calibration"])
     lines += [
         "",
         "## What it is not for",

@@ -1,4 +1,4 @@
-"""What the head of a task sees of a sequence: pooled hidden states, and counts of k-mers."""
+"""Features that the head of a task reads: pooled hidden states, and frequencies of k-mers."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from findna.tasks.kmers import kmer_counts, n_kmers
 Matrix = npt.NDArray[np.float32]
 
 POOLS = ("mean", "max", "std", "center")
-"""Poolings that a table holds, in its order."""
+"""Poolings of a table, in its order."""
 
 MOST_BINS = 16
 
 
 @dataclass(frozen=True)
 class Features:
-    """Which of the possible features a head uses, in the order in which they are joined.
+    """The features that a head uses, joined in this order.
 
     Parameters
     ----------
     pools : tuple of str
-        Some of POOLS.
+        Names out of POOLS.
     bins : int
         Number of equal bins: 0, or a power of 2 up to MOST_BINS.
     k : int
         Length of the k-mers whose frequencies are appended; 0 for none.
     both_strands : bool
-        Average with the reverse complement, read backwards so that bins stay where they are;
-        k-mers are then counted on both strands.
+        Average with the reverse complement, whose bins are turned round; count k-mers on both
+        strands.
     readout : int
-        Layers after which hidden states are read; 0: where the encoder's embeddings are.
+        Layers after which hidden states are read; 0: as for the encoder's embeddings.
     """
 
     pools: tuple[str, ...] = ("mean",)
@@ -52,16 +52,16 @@ class Features:
 
     @property
     def pooling(self) -> Pooling:
-        """The part that comes from the encoder."""
+        """Pooling of the hidden states."""
         return Pooling(self.pools, self.bins, both_strands=self.both_strands)
 
     def size(self, dim: int) -> int:
-        """Number of features, for an encoder of ``dim`` channels."""
+        """Return the number of features, for an encoder of ``dim`` channels."""
         kmers = n_kmers(self.k, self.both_strands) if self.k else 0
         return dim * (len(self.pools) + self.bins) + kmers
 
     def of(self, vectors: RegionVectors, sequence: Tokens | None = None) -> Matrix:
-        """Features of one region; shape (size,). ``sequence`` is only read where k > 0."""
+        """Return the features of one region, shape (size,); ``sequence`` is needed if k > 0."""
         parts = [vectors.pooled[pool] for pool in self.pools] + [vectors.bins.ravel()]
         if self.k:
             assert sequence is not None
@@ -69,24 +69,22 @@ class Features:
         return np.concatenate(parts)
 
     def __str__(self) -> str:
-        parts = [*self.pools, *([f"{self.bins} bins"] if self.bins else [])]
-        parts += [f"{self.k}-mers"] if self.k else []
+        parts = list(self.pools)
+        if self.bins:
+            parts.append(f"{self.bins} bins")
+        if self.k:
+            parts.append(f"{self.k}-mers")
         strands = "both strands" if self.both_strands else "forward strand"
         after = f", after layer {self.readout}" if self.readout else ""
         return f"{' + '.join(parts)}, {strands}{after}"
 
 
 class FeatureTable:
-    """Every feature of some sequences, so that choosing among them costs no encoding.
+    """All features of n sequences, so that choosing among them costs no encoding.
 
     A sequence is encoded when one of its features is first asked for: on every strand, with every
     pooling. The vectors are kept, about 15 kB a sequence, strand and readout with 192 channels.
-
-    Parameters
-    ----------
-    sequences : list of Tokens, length n
-    strands : int
-        1 leaves the reverse complements out (and features of both strands impossible).
+    With ``strands`` 1 the reverse complements, and features of both strands, are left out.
     """
 
     def __init__(
@@ -96,7 +94,7 @@ class FeatureTable:
         self.strands = strands
         self._encoder = encoder
         self._compute = compute
-        # by readout: (strands, n, len(POOLS) + MOST_BINS, dim), and which rows are there
+        # by readout: (strands, n, len(POOLS) + MOST_BINS, dim), and a mask of the encoded rows
         self._vectors: dict[int, tuple[Matrix, npt.NDArray[np.bool_]]] = {}
 
     def __len__(self) -> int:
@@ -108,53 +106,47 @@ class FeatureTable:
         return self._encoder.config.dim
 
     def vectors(self, readout: int, rows: npt.NDArray[np.int64]) -> Matrix:
-        """Vectors of all sequences, encoded at least for some rows.
+        """Return the vectors of all sequences, of which these rows at least are encoded.
 
-        Returns
-        -------
-        ndarray, shape (strands, n, len(POOLS) + MOST_BINS, dim), float32
-            Of the forward strand and of the reverse complement (its bins turned round).
+        Shape (strands, n, len(POOLS) + MOST_BINS, dim), float32: of the forward strand and of the
+        reverse complement, whose bins are turned round.
         """
         if readout not in self._vectors:
             shape = (self.strands, len(self), len(POOLS) + MOST_BINS, self.dim)
             # rows that nobody asks for take no memory: pages of it are only made when written
             self._vectors[readout] = np.empty(shape, np.float32), np.zeros(len(self), np.bool_)
-        vectors, there = self._vectors[readout]
-        missing = np.unique(rows[~there[rows]])
+        vectors, encoded = self._vectors[readout]
+        missing = np.unique(rows[~encoded[rows]])
         if len(missing):
             self._encode(readout, missing, vectors)
-            there[missing] = True
+            encoded[missing] = True
         return vectors
 
     def _encode(self, readout: int, rows: npt.NDArray[np.int64], into: Matrix) -> None:
         source = Sequences([self.sequences[row] for row in rows])
         encoder = self._encoder.read_after(readout)
-        what = f"encode, layer {readout}" if readout else "encode"
-        with progress(self.strands * len(rows), "sequences", what) as bar:
+        pooling = Pooling(POOLS, MOST_BINS)
+        action = f"encode, layer {readout}" if readout else "encode"
+        with progress(self.strands * len(rows), "sequences", action) as bar:
             for strand in range(self.strands):
-                for i, found in region_vectors(
-                    source.rows(strand == 1),
-                    source,
-                    encoder,
-                    Pooling(POOLS, MOST_BINS),
-                    self._compute,
-                ):
-                    assert found is not None
+                regions = source.rows(reverse=strand == 1)
+                for i, vectors in region_vectors(regions, source, encoder, pooling, self._compute):
+                    assert vectors is not None
                     row = into[strand, rows[i]]
-                    row[: len(POOLS)] = [found.pooled[pool] for pool in POOLS]
-                    row[len(POOLS) :] = found.bins[::-1] if strand else found.bins
+                    row[: len(POOLS)] = [vectors.pooled[pool] for pool in POOLS]
+                    row[len(POOLS) :] = vectors.bins[::-1] if strand else vectors.bins
                     bar.update()
 
     def matrix(self, features: Features, rows: npt.NDArray[np.int64]) -> Matrix:
-        """Features of some rows; shape (len(rows), features.size(dim))."""
-        columns = [POOLS.index(pool) for pool in features.pools]
-        joined = MOST_BINS // features.bins if features.bins else 0
-        width = features.size(self.dim)
-        result = np.empty((len(rows), width), np.float32)
+        """Return features of these rows; shape (len(rows), features.size(dim)), float32."""
+        result = np.empty((len(rows), features.size(self.dim)), np.float32)
         vectors = self.vectors(features.readout, rows)[: 2 if features.both_strands else 1]
+        columns = [POOLS.index(pool) for pool in features.pools]
         spans = [(column, column + 1) for column in columns]
-        firsts = [len(POOLS) + i * joined for i in range(features.bins)]
-        spans += [(first, first + joined) for first in firsts]
+        if features.bins:
+            joined = MOST_BINS // features.bins
+            firsts = range(len(POOLS), len(POOLS) + MOST_BINS, joined)
+            spans += [(first, first + joined) for first in firsts]
         end = 0
         for first, last in spans:
             start, end = end, end + self.dim

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import copy
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -38,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FineTuned:
-    """The model and head of the best epoch; epoch 0 is the probe that training began with."""
+    """Model and head of the best epoch (0: the probe to begin with), and all epochs' figures."""
 
     model: Model
     head: TaskHead
@@ -66,7 +68,7 @@ def _minibatches(
 def _overlaps(
     batch: Batch[int], features: Features
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Return which positions of a batch make which vector, as (rows, columns, weights).
+    """Return the positions (columns) that make each vector (row) of a batch, and their weights.
 
     Vectors of a region: mean over all of it, its center if wanted, its bins.
     """
@@ -97,16 +99,8 @@ def differentiable_features(
 ) -> Tensor:
     """Return features of a batch with gradients: as `Features.of`, without k-mers.
 
-    Parameters
-    ----------
-    hidden : Tensor, shape (total, dim)
-    batch : Batch of int
-        Items are the numbers of the rows, each wholly in the batch.
-    n_rows : int
-
-    Returns
-    -------
-    Tensor, shape (n_rows, dim * (pools + bins)), float32
+    Hidden states have shape (total, dim); the result (n_rows, dim * (pools + bins)), float32. Items
+    of the batch are the numbers of the rows, each wholly in the batch.
     """
     hidden = hidden.float()
     rows, columns, weights = _overlaps(batch, features)
@@ -125,12 +119,13 @@ def differentiable_features(
         squares = torch.sparse.mm(average, hidden.square()).view_as(means)[:, 0]
         vectors["std"] = (squares - means[:, 0].square()).clamp(min=1e-12).sqrt()
     if "max" in features.pools:
-        highest: list[Tensor | None] = [None] * n_rows
+        highest: dict[int, Tensor] = {}
         for piece, first in zip(batch.pieces, batch.offsets[:-1].tolist(), strict=True):
             here = hidden[first : first + len(piece)].amax(0)
-            before = highest[piece.item]
-            highest[piece.item] = here if before is None else torch.maximum(before, here)
-        vectors["max"] = torch.stack([h for h in highest if h is not None])
+            if piece.item in highest:
+                here = torch.maximum(highest[piece.item], here)
+            highest[piece.item] = here
+        vectors["max"] = torch.stack([highest[row] for row in range(n_rows)])
     bins = means[:, n_spans - features.bins :].flatten(1)
     return torch.cat([*(vectors[pool] for pool in features.pools), bins], dim=1)
 
@@ -139,8 +134,7 @@ def parameter_groups(
     encoder: Encoder, head: TaskHead, config: FineTuneConfig
 ) -> list[dict[str, Any]]:
     """Return the layers that are read, each with its learning rate relative to the head's."""
-    blocks = [layer for block in encoder.mixer.blocks for layer in block]  # type: ignore[attr-defined]  # ModuleList has no type of its items
-    used = blocks[: encoder.config.readout or len(blocks)]
+    used = islice(encoder.mixer.layers(), encoder.config.readout or None)
     modules: list[nn.Module] = [encoder.embedding, *used]
     if not encoder.config.readout and encoder.mixer.norm is not None:
         modules.append(encoder.mixer.norm)
@@ -157,17 +151,23 @@ def parameter_groups(
     return [group for group in groups if group["params"]]
 
 
-def _loss(
-    logits: Tensor, labels: Tensor, kind: str, weights: Tensor | None, spread: Tensor | None
-) -> Tensor:
-    if kind == CLASSES:
-        return F.cross_entropy(logits, labels, weights)
-    if kind == REGRESSION:
-        assert spread is not None
-        return ((logits - labels) / spread).square().mean()
-    if weights is not None:
-        weights = torch.where(labels > 0, weights[1], weights[0])
-    return F.binary_cross_entropy_with_logits(logits, labels, weights)
+def _loss_of(problem: Problem, device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return the loss of a problem, a function of outputs and labels."""
+    labels = problem.labels[problem.train]
+    if problem.kind == REGRESSION:
+        spread = torch.from_numpy(np.maximum(labels.std(0), 1e-6)).to(device)
+        return lambda values, targets: ((values - targets) / spread).square().mean()
+    weights: Tensor | None = None
+    if problem.balanced:
+        weights = _class_weights(labels, problem.kind, problem.n_outputs).to(device)
+    if problem.kind == CLASSES:
+        return lambda logits, classes: F.cross_entropy(logits, classes, weights)
+
+    def loss(logits: Tensor, present: Tensor) -> Tensor:
+        chosen = None if weights is None else torch.where(present > 0, weights[1], weights[0])
+        return F.binary_cross_entropy_with_logits(logits, present, chosen)
+
+    return loss
 
 
 def _class_weights(labels: Labels, kind: str, n_outputs: int) -> Tensor:
@@ -190,17 +190,15 @@ def fine_tune(
     *,
     seed: int = 0,
 ) -> FineTuned:
-    """Train encoder and head on training rows; the best epoch on validation rows is kept.
+    """Train copies of encoder and head on training rows; keep the best epoch on validation rows.
 
-    Where the probe reads both strands, each sequence is read on a random strand in training, and
-    on both, averaged, in validation and later.
+    If the probe reads both strands, each sequence is read on a random strand in training, and on
+    both, averaged, in validation and later.
 
     Parameters
     ----------
-    model : Model
-        Copied, not changed.
     probe : Probe
-        Head to begin with, and what it reads.
+        Features, and the head to begin with.
     sequences : list of Tokens
         Of every row of the problem.
     """
@@ -211,51 +209,45 @@ def fine_tune(
     encoder, features = model.encoder, probe.features
     head = copy.deepcopy(probe.head).to(device)
     groups = parameter_groups(encoder, head, config)
-    for group in groups:
-        for parameter in group["params"]:
-            parameter.requires_grad_(True)
+    parameters = [parameter for group in groups for parameter in group["params"]]
+    for parameter in parameters:
+        parameter.requires_grad_(True)
     optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.99))
-    labels, train, kind = problem.labels, problem.train, problem.kind
+    labels, train, loss_of = problem.labels, problem.train, _loss_of(problem, device)
     n_steps = config.epochs * len(_minibatches(sequences, train, config.batch_tokens, rng))
-    weights = spread = None
-    if problem.balanced and kind != REGRESSION:
-        weights = _class_weights(labels[train], kind, problem.n_outputs).to(device)
-    if kind == REGRESSION:
-        spread = torch.from_numpy(np.maximum(labels[train].std(0), 1e-6)).to(device)
-    best = FineTuned(copy.deepcopy(model).cpu(), copy.deepcopy(head).cpu(), 0, [])
     best_score = probe.valid_score
     history: list[dict[str, float]] = [{"epoch": 0, "valid": best_score}]
+    best = FineTuned(copy.deepcopy(model).cpu(), copy.deepcopy(head).cpu(), 0, history)
     # epochs may rise below the probe for a while: patience counts from the best of them
     trained_score, trained_epoch = -np.inf, 0
     step = 0
     for epoch in range(1, config.epochs + 1):
-        groups_of_rows = _minibatches(sequences, train, config.batch_tokens, rng)
+        minibatches = _minibatches(sequences, train, config.batch_tokens, rng)
         total = 0.0
         with progress(len(train), "sequences", f"epoch {epoch}/{config.epochs}") as bar:
-            for rows in groups_of_rows:
+            for rows in minibatches:
                 lr = warmup_cosine(step, n_steps, config.lr, config.warmup)
                 for group in optimizer.param_groups:
                     group["lr"] = lr * group["scale"]
-                x = _train_features(
-                    encoder, sequences, rows, features, rng, compute
-                )  # (n, n_features)
+                chosen = [sequences[row] for row in rows]
+                x = _train_features(encoder, chosen, features, rng, compute)  # (n, n_features)
                 x = F.dropout(x - head.mean, config.dropout) + head.mean
                 target = torch.from_numpy(labels[rows]).to(device)
-                loss = _loss(head(x), target, kind, weights, spread)
+                loss = loss_of(head(x), target)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]  # torch
-                parameters = [p for group in groups for p in group["params"]]
                 nn.utils.clip_grad_norm_(parameters, config.clip)
                 optimizer.step()
                 total += float(loss.detach()) * len(rows)
                 step += 1
                 bar.update(len(rows))
-        value = valid_score(encoder, head, features, sequences, problem, compute)
+        trained = replace(probe, head=head)
+        value = valid_score(encoder, trained, sequences, problem, compute)
         history.append({"epoch": epoch, "loss": total / len(train), "valid": value})
         logger.info("epoch %d: loss %.4f, validation %.4f", epoch, total / len(train), value)
         if value > best_score:
             best_score = value
-            best = FineTuned(copy.deepcopy(model).cpu(), copy.deepcopy(head).cpu(), epoch, [])
+            best = FineTuned(copy.deepcopy(model).cpu(), copy.deepcopy(head).cpu(), epoch, history)
         if value > trained_score:
             trained_score, trained_epoch = value, epoch
         elif epoch - trained_epoch >= config.patience:
@@ -269,28 +261,28 @@ def fine_tune(
             break
     best.model.requires_grad_(False).eval()
     best.head.requires_grad_(False).eval()
-    return FineTuned(best.model, best.head, best.epoch, history)
+    return best
 
 
 def _train_features(
     encoder: Encoder,
     sequences: list[Tokens],
-    rows: Rows,
     features: Features,
     rng: np.random.Generator,
     compute: Compute,
 ) -> Tensor:
-    """Return features of some rows with gradients; a random strand of each where both are used."""
-    n_cls = encoder.config.n_cls
-    chosen = [sequences[row] for row in rows]
-    turned = rng.random(len(chosen)) < (0.5 if features.both_strands else 0.0)
-    source = Sequences(chosen)
+    """Return features with gradients, of a random strand of each sequence if both are used."""
+    turned = rng.random(len(sequences)) < (0.5 if features.both_strands else 0.0)
     regions = [
         (i, Region(str(i), ((0, len(sequence)),), bool(turned[i])))
-        for i, sequence in enumerate(chosen)
+        for i, sequence in enumerate(sequences)
     ]
     (batch,) = batches(
-        regions, source, max_tokens=1 << 40, longest=encoder.config.max_length, n_cls=n_cls
+        regions,
+        Sequences(sequences),
+        max_tokens=1 << 40,
+        longest=encoder.config.max_length,
+        n_cls=encoder.config.n_cls,
     )
     encoder.train()
     device = compute.device
@@ -298,26 +290,19 @@ def _train_features(
         hidden = encoder.embed(
             torch.from_numpy(batch.tokens).to(device), torch.from_numpy(batch.offsets).to(device)
         )
-    x = differentiable_features(hidden, batch, features, len(chosen))
+    x = differentiable_features(hidden, batch, features, len(sequences))
     if features.k:
-        kmers = kmer_counts(chosen, features.k, features.both_strands).toarray()
+        kmers = kmer_counts(sequences, features.k, features.both_strands).toarray()
         x = torch.cat((x, torch.from_numpy(kmers).to(device)), dim=1)
     return x
 
 
 def valid_score(
-    encoder: Encoder,
-    head: TaskHead,
-    features: Features,
-    sequences: list[Tokens],
-    problem: Problem,
-    compute: Compute,
+    encoder: Encoder, probe: Probe, sequences: list[Tokens], problem: Problem, compute: Compute
 ) -> float:
     """Return the score on validation rows, read by the code that predicts."""
-    encoder.eval()
     chosen = [sequences[row] for row in problem.valid]
-    table = FeatureTable(encoder, chosen, compute, strands=2 if features.both_strands else 1)
-    x = table.matrix(features, np.arange(len(chosen)))
-    with torch.inference_mode():
-        logits = head(torch.from_numpy(x).to(compute.device)).cpu().numpy()
+    strands = 2 if probe.features.both_strands else 1
+    table = FeatureTable(encoder, chosen, compute, strands=strands)
+    logits = probe.logits(table, np.arange(len(chosen)))
     return score(problem.labels[problem.valid], logits, problem.kind)

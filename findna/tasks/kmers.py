@@ -16,16 +16,13 @@ MAX_K = 12
 """Longest k-mer; a matrix has up to 4^k columns."""
 
 _CHUNK = 4_000_000  # bases counted at a time: bounds the memory in between
-
 _NO_BASE = 4
-
 _BASE: Tokens = np.full(256, _NO_BASE, dtype=np.uint8)
-
 _BASE[list(NUCLEOTIDES)] = range(4)  # A, C, G, T in alphabetical order
 
 
 def n_kmers(k: int, both_strands: bool = True) -> int:
-    """Number of columns of ``kmer_counts``."""
+    """Return the number of columns of ``kmer_counts``."""
     if not 1 <= k <= MAX_K:
         raise ValueError(f"k must lie between 1 and {MAX_K}, not {k}")
     palindromes = 2**k if k % 2 == 0 else 0
@@ -34,7 +31,7 @@ def n_kmers(k: int, both_strands: bool = True) -> int:
 
 @lru_cache(maxsize=2)
 def _canonical_columns(k: int) -> npt.NDArray[np.int32]:
-    """Column of every k-mer where it and its reverse complement share one; shape (4^k,)."""
+    """Return the column that a k-mer shares with its reverse complement; shape (4^k,)."""
     codes = np.arange(4**k, dtype=np.int32)
     opposite, rest = np.zeros_like(codes), codes.copy()
     for _ in range(k):
@@ -49,25 +46,12 @@ def _canonical_columns(k: int) -> npt.NDArray[np.int32]:
 def kmer_counts(
     sequences: Sequence[Tokens], k: int, both_strands: bool = True
 ) -> sparse.csr_matrix:
-    """k-mers per 100 bp of each sequence.
+    """Return k-mers per 100 bp of each sequence; shape (n, n_kmers(k, both_strands)), float32.
 
-    Columns are k-mers in alphabetical order. k-mers with an N are left out; a sequence
-    shorter than k gives an empty row.
-
-    Parameters
-    ----------
-    sequences : sequence of ndarray, shape (length,), uint8
-        Token ids.
-    k : int
-    both_strands : bool
-        Count a k-mer and its reverse complement in one column, so that a sequence and its
-        reverse complement have the same row; otherwise the given strand alone.
-
-    Returns
-    -------
-    csr_matrix, shape (n, n_kmers(k, both_strands)), float32
+    Columns are k-mers in alphabetical order. k-mers with an N are left out; a sequence shorter
+    than k gives an empty row. With ``both_strands`` a k-mer and its reverse complement share a
+    column, so a sequence and its reverse complement have the same row.
     """
-    n_columns = n_kmers(k, both_strands)
     lengths = np.fromiter(map(len, sequences), dtype=np.int64, count=len(sequences))
     chunks = (np.cumsum(lengths) - 1).clip(0) // _CHUNK
     edges = np.searchsorted(chunks, np.arange(chunks[-1] + 2 if len(chunks) else 0))
@@ -75,7 +59,7 @@ def kmer_counts(
         _count(sequences[a:b], lengths[a:b], k, both_strands) for a, b in pairwise(edges) if a < b
     ]
     if not parts:
-        return sparse.csr_matrix((len(sequences), n_columns), dtype=np.float32)
+        return sparse.csr_matrix((0, n_kmers(k, both_strands)), dtype=np.float32)
     return sparse.vstack(parts, format="csr") if len(parts) > 1 else parts[0]
 
 

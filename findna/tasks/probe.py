@@ -1,4 +1,4 @@
-"""A linear head on the frozen encoder; what it reads of a sequence is chosen on validation data.
+"""A linear head on the frozen encoder; the features it reads are chosen on validation data.
 
 Mean pooling cannot see where in a window a signal lies, exact positions fade from layer to layer
 of a trained encoder, and k-mers count small motifs better than embeddings do. So the search goes
@@ -12,8 +12,9 @@ would often choose the wrong one.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -21,19 +22,16 @@ import numpy.typing as npt
 import torch
 from sklearn.dummy import DummyClassifier
 from sklearn.preprocessing import StandardScaler
-from torch import Tensor
 
 from findna.labelled.metrics import PRIMARY, bootstrap_difference, measure
-from findna.labelled.sets import CLASSES, MULTILABEL, REGRESSION
+from findna.labelled.sets import MULTILABEL, REGRESSION
 from findna.model.heads import TaskHead
 from findna.tasks.features import Features, FeatureTable, Matrix
 from findna.tasks.regression import Regression, Solver
 from findna.tasks.task import to_probabilities
 
 logger = logging.getLogger(__name__)
-
 Rows = npt.NDArray[np.int64]
-
 Labels = npt.NDArray[Any]
 
 POOLINGS: tuple[tuple[tuple[str, ...], int], ...] = (
@@ -50,7 +48,7 @@ POOLINGS: tuple[tuple[tuple[str, ...], int], ...] = (
 """Poolings and bins to choose from."""
 
 TRAINED_POOLINGS = (POOLINGS[0], *POOLINGS[3:6])
-"""The same where the encoder is trained too, which learns what other poolings would add."""
+"""Those to choose from if the encoder is trained too: it learns what other poolings would add."""
 
 KS = (0, 4, 5, 6)
 
@@ -61,8 +59,8 @@ STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
 """C of logistic regression on standardised features: the inverse of the regularisation."""
 
 TRAINED_STRENGTHS = STRENGTHS[:3]
-"""The same where the encoder is trained too: the large weights of a weakly regularised head would
-make the first steps large."""
+"""Those to choose from if the encoder is trained too: the large weights of a weakly regularised
+head would make the first steps large."""
 
 _SEARCH_PENALTIES = (1e2, 1e3, 1e4)
 
@@ -77,19 +75,11 @@ MOST_VALUES = 250_000_000
 
 @dataclass(frozen=True)
 class Problem:
-    """What a head learns.
+    """Labels to learn, and the rows to learn them on.
 
-    Parameters
-    ----------
-    kind : {"classes", "multilabel", "regression"}
-    n_outputs : int
-        Number of classes, labels or targets.
-    labels : ndarray
-        Of all rows (`findna.labelled.sets.LabelledSet.labels`).
-    train, valid : ndarray, int64
-        Rows to train on, and rows by which choices are made.
-    balanced : bool
-        Weight classes by the inverse of their frequency in training.
+    ``labels`` has those of all rows (as `findna.labelled.sets.LabelledSet.labels`), ``n_outputs``
+    is the number of classes, labels or targets. Heads are fitted on rows ``train`` and chosen on
+    rows ``valid``; ``balanced`` weights classes by the inverse of their frequency in training.
     """
 
     kind: str
@@ -102,19 +92,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """What the validation rows choose among.
-
-    Parameters
-    ----------
-    readouts : tuple of int
-        Layers to read after; 0 is where the encoder's embeddings are.
-    poolings : tuple of (tuple of str, int)
-        Poolings, and a number of bins.
-    ks : tuple of int
-        Lengths of k-mers; 0 is none.
-    strengths : tuple of float
-        C of logistic regression, rising.
-    """
+    """Readouts, poolings with numbers of bins, lengths of k-mers, and rising C to choose among."""
 
     readouts: tuple[int, ...] = READOUTS
     poolings: tuple[tuple[tuple[str, ...], int], ...] = POOLINGS
@@ -124,7 +102,7 @@ class SearchSpace:
 
 @dataclass(frozen=True)
 class Probe:
-    """A fitted head and how it was chosen."""
+    """A fitted head, the features it reads, and its score on validation rows."""
 
     features: Features
     head: TaskHead
@@ -133,14 +111,10 @@ class Probe:
 
     def logits(self, table: FeatureTable, rows: Rows) -> Matrix:
         """Return logits, or values of a regression, of some rows; (len(rows), n_outputs)."""
-        return logits_of(self.head, self.features, table, rows)
-
-
-def logits_of(head: TaskHead, features: Features, table: FeatureTable, rows: Rows) -> Matrix:
-    """Return logits of a head for some rows; (len(rows), n_outputs)."""
-    with torch.inference_mode():
-        logits: Matrix = head(torch.from_numpy(table.matrix(features, rows))).numpy()
-    return logits
+        x = torch.from_numpy(table.matrix(self.features, rows))
+        with torch.inference_mode():
+            logits: Matrix = self.head(x.to(self.head.mean.device)).cpu().numpy()
+        return logits
 
 
 def score(labels: Labels, logits: Matrix, kind: str) -> float:
@@ -167,37 +141,28 @@ def _weights(
     regression: Regression, kind: str, n_outputs: int
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Return weight (n_outputs, n_features) and bias (n_outputs,) of a fitted regression."""
-    n_features = regression.features.shape[1]
     if kind == REGRESSION:
         (ridge,) = regression.models
         return np.reshape(ridge.coef_, (n_outputs, -1)), np.reshape(ridge.intercept_, -1)
-    if kind == CLASSES:
-        return _class_weights(regression.models[0], n_features, n_outputs)
-    weights, biases = [], []
-    for model in regression.models:
-        if isinstance(model, DummyClassifier):  # a label that never varies keeps its value
-            weights.append(np.zeros((1, n_features)))
-            biases.append(np.array([20.0 if model.classes_[0] else -20.0]))
-        else:
-            weights.append(model.coef_)
-            biases.append(model.intercept_)
-    return np.concatenate(weights), np.concatenate(biases)
-
-
-def _class_weights(
-    model: Any, n_features: int, n_outputs: int
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Return weight and bias of all classes; one that is not in training is never chosen."""
-    if isinstance(model, DummyClassifier):
-        weight, bias = np.zeros((1, n_features)), np.zeros(1)
-    else:
-        weight, bias = model.coef_, model.intercept_
-        if len(weight) == 1:  # one output for each of two classes here too: half the logit
-            weight, bias = np.concatenate((-weight, weight)) / 2, np.concatenate((-bias, bias)) / 2
-    every_weight = np.zeros((n_outputs, n_features))
-    every_bias = np.full(n_outputs, bias.min() - 20.0)
-    every_weight[model.classes_], every_bias[model.classes_] = weight, bias
-    return every_weight, every_bias
+    weight = np.zeros((n_outputs, regression.features.shape[1]))
+    bias = np.zeros(n_outputs)
+    if kind == MULTILABEL:
+        for label, model in enumerate(regression.models):
+            if isinstance(model, DummyClassifier):  # a label that never varies keeps its value
+                bias[label] = 20.0 if model.classes_[0] else -20.0
+            else:
+                weight[label], bias[label] = model.coef_[0], model.intercept_[0]
+        return weight, bias
+    (model,) = regression.models
+    if not isinstance(model, DummyClassifier):
+        coefficients, intercepts = model.coef_, model.intercept_
+        if len(coefficients) == 1:  # one output for each of two classes here too: half the logit
+            coefficients = np.concatenate((-coefficients, coefficients)) / 2
+            intercepts = np.concatenate((-intercepts, intercepts)) / 2
+        weight[model.classes_], bias[model.classes_] = coefficients, intercepts
+    absent = np.setdiff1d(np.arange(n_outputs), model.classes_)
+    bias[absent] = bias[model.classes_].min() - 20.0  # a class not in training is never chosen
+    return weight, bias
 
 
 def _targets(labels: Labels, kind: str, n_outputs: int) -> npt.NDArray[Any]:
@@ -211,7 +176,7 @@ def _targets(labels: Labels, kind: str, n_outputs: int) -> npt.NDArray[Any]:
 
 @dataclass(frozen=True)
 class _Search:
-    """Fits heads on some training rows and judges them on the validation rows."""
+    """Heads fitted on the training rows of a problem and judged on its validation rows."""
 
     table: FeatureTable
     problem: Problem
@@ -220,17 +185,14 @@ class _Search:
         """Return the candidate whose ridge regression scores highest; the first of equals."""
         problem = self.problem
         targets = _targets(problem.labels[problem.train], problem.kind, problem.n_outputs)
-        best: Probe | None = None
+        probes = []
         for features in candidates:
-            probe = self._best(self._ridge(features, targets, _SEARCH_PENALTIES))
-            logger.info("probe: %s: %.4f", features, probe.valid_score)
-            if best is None or probe.valid_score > best.valid_score:
-                best = probe
-        assert best is not None
-        return best
+            probes.append(self._fit(features, targets, REGRESSION, _SEARCH_PENALTIES))
+            logger.info("probe: %s: %.4f", features, probes[-1].valid_score)
+        return max(probes, key=attrgetter("valid_score"))
 
     def surely_better(self, probe: Probe, other: Probe) -> bool:
-        """Whether the 95 % interval of the gain in score over another probe lies above 0."""
+        """Return whether the 95 % interval of the gain in score over another probe is above 0."""
         if not probe.valid_score > other.valid_score > -np.inf:
             return probe.valid_score > other.valid_score
         problem = self.problem
@@ -245,63 +207,43 @@ class _Search:
 
     def fit(self, features: Features, strengths: tuple[float, ...]) -> Probe:
         """Return the head whose regularisation scores highest."""
+        kind = self.problem.kind
         labels = self.problem.labels[self.problem.train]
-        if self.problem.kind == REGRESSION:
-            probes = self._ridge(features, labels, _RIDGE_PENALTIES)
-        else:
-            probes = self._logistic(features, labels, strengths)
-        best = self._best(probes)
+        best = self._fit(
+            features, labels, kind, _RIDGE_PENALTIES if kind == REGRESSION else strengths
+        )
         logger.info("probe: %s, C %g: %.4f", features, best.strength, best.valid_score)
         return best
 
-    def _best(self, probes: Iterable[Probe]) -> Probe:
-        return max(probes, key=lambda probe: probe.valid_score)  # the first of equals
-
-    def _logistic(
-        self, features: Features, labels: Labels, strengths: tuple[float, ...]
-    ) -> Iterator[Probe]:
+    def _fit(
+        self, features: Features, targets: Labels, kind: str, regularisations: tuple[float, ...]
+    ) -> Probe:
+        """Return the best probe by logistic regression (by C), or ridge regression (by penalty)."""
         problem = self.problem
-        solver = Solver(max_iter=200, tol=1e-3, balanced=problem.balanced)
-        scaler, x = self._scaled(features)
-        regression = Regression(x, labels, problem.kind, solver)
-        valid = self._valid(features)
-        for strength in strengths:
-            regression.fit(strength)
-            head = _head(scaler, *_weights(regression, problem.kind, problem.n_outputs))
-            yield Probe(features, head, strength, self._score(head, valid))
-
-    def _ridge(
-        self, features: Features, targets: npt.NDArray[Any], penalties: tuple[float, ...]
-    ) -> Iterator[Probe]:
-        """Yield probes by ridge regression on targets (n, n_outputs), in their units."""
-        center = targets.mean(0)
-        spread = np.maximum(targets.std(0), 1e-12)
-        scaler, x = self._scaled(features)
-        scaled = (targets - center) / spread
-        regression = Regression(x, scaled, REGRESSION, Solver(ridge="cholesky"))
-        valid = self._valid(features)
-        for penalty in penalties:
-            regression.fit(penalty)
-            weight, bias = _weights(regression, REGRESSION, targets.shape[1])
-            head = _head(scaler, weight * spread[:, None], bias * spread + center)
-            yield Probe(features, head, 1 / penalty, self._score(head, valid))
-
-    def _scaled(self, features: Features) -> tuple[StandardScaler, Matrix]:
-        """Return standardised features of the training rows, and what standardises them."""
         scaler = StandardScaler(copy=False)
-        return scaler, scaler.fit_transform(self.table.matrix(features, self.problem.train))
-
-    def _valid(self, features: Features) -> Tensor:
-        return torch.from_numpy(self.table.matrix(features, self.problem.valid))
-
-    def _score(self, head: TaskHead, valid: Tensor) -> float:
-        with torch.inference_mode():
-            logits = head(valid).numpy()
-        return score(self.problem.labels[self.problem.valid], logits, self.problem.kind)
+        x = scaler.fit_transform(self.table.matrix(features, problem.train))
+        valid = torch.from_numpy(self.table.matrix(features, problem.valid))
+        center, spread = np.zeros(1), np.ones(1)
+        if kind == REGRESSION:
+            center, spread = targets.mean(0), np.maximum(targets.std(0), 1e-12)
+            targets = (targets - center) / spread
+        solver = Solver(max_iter=200, tol=1e-3, balanced=problem.balanced, ridge="cholesky")
+        regression = Regression(x, targets, kind, solver)
+        probes = []
+        for regularisation in regularisations:
+            regression.fit(regularisation)
+            weight, bias = _weights(regression, kind, problem.n_outputs)
+            head = _head(scaler, weight * spread[:, None], bias * spread + center)
+            with torch.inference_mode():
+                logits = head(valid).numpy()
+            valid_score = score(problem.labels[problem.valid], logits, problem.kind)
+            strength = 1 / regularisation if kind == REGRESSION else regularisation
+            probes.append(Probe(features, head, strength, valid_score))
+        return max(probes, key=attrgetter("valid_score"))  # the first of equals
 
 
 def search_space(mode: str, kmers: bool) -> SearchSpace:
-    """Return what to choose among for a probe of its own, or one that full training begins with."""
+    """Return the space to search for a probe of its own, or one that full training begins with."""
     if mode == "full":
         # the head stays where training can reach most of the encoder
         return SearchSpace((0,), TRAINED_POOLINGS, (0,), TRAINED_STRENGTHS)
@@ -316,13 +258,7 @@ def fit_probe(
     For each readout strands are chosen first, then poolings, then k-mers: each on at most 3,000
     training rows. The features that score highest are then fitted on all of them; those of another
     readout than the first only if the 95 % bootstrap interval of what they gain is above 0.
-
-    Parameters
-    ----------
-    table : FeatureTable
-        Of every row of the problem.
-    seed : int
-        Decides which training rows features are compared on, where there are more.
+    ``table`` holds every row of the problem; ``seed`` decides which 3,000 rows are taken of more.
     """
     few = problem.train
     if len(few) > SEARCH_ROWS:

@@ -1,4 +1,4 @@
-"""Several tasks, one pass: what reads an encoder in the same way shares its work."""
+"""Several tasks, one pass: tasks that read an encoder in the same way share its work."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from findna.model.devices import Compute
 from findna.model.inference import region_vectors
 from findna.model.pooling import Pooling
 from findna.outputs.results import Call, RegionVectors
-from findna.tasks.calls import call
 from findna.tasks.features import POOLS, Matrix
 from findna.tasks.task import Task
 
 Pass = tuple[str, int, int, bool]
-"""What tasks must have in common to share a pass: encoder, readout, bins and strands."""
+"""Encoder, readout, bins and strands, which tasks must have in common to share a pass."""
 
 
 @dataclass(eq=False)
 class _Row(Generic[Item]):
-    """A row on its way through the passes, with what they have read of it so far."""
+    """A row on its way through the passes, with the vectors read so far."""
 
     item: Item
     region: Region | None
@@ -35,19 +34,13 @@ def _pass_of(task: Task) -> Pass:
 
 
 class TaskReader:
-    """Reads regions and says what each task makes of them.
-
-    Parameters
-    ----------
-    tasks : sequence of Task
-        Their encoders are loaded here.
-    """
+    """Predictions of several tasks for regions; the encoders are loaded here."""
 
     def __init__(self, tasks: Sequence[Task], compute: Compute) -> None:
         self.tasks, self._compute = tasks, compute
         self._passes: dict[Pass, tuple[Task, Pooling]] = {}
         for task in tasks:
-            _ = task.checkpoint  # a wrong one is said before any work
+            _ = task.checkpoint  # a wrong one is refused before any work
             features, key = task.config.features, _pass_of(task)
             before = self._passes[key][1].kinds if key in self._passes else ()
             kinds = tuple(pool for pool in POOLS if pool in {*before, *features.pools})
@@ -57,14 +50,11 @@ class TaskReader:
     def outputs(
         self, rows: Iterable[tuple[Item, Region | None]], genome: SequenceSource
     ) -> Iterator[tuple[Item, list[Matrix] | None]]:
-        """Yield each row with the outputs of every task, shape (n_outputs,).
-
-        A row without a region has none.
-        """
-        read: Iterable[_Row[Item]] = (_Row(item, region) for item, region in rows)
+        """Yield each row with the outputs (n_outputs,) of every task; None without a region."""
+        passing: Iterable[_Row[Item]] = (_Row(item, region) for item, region in rows)
         for key in self._passes:
-            read = self._read(key, read, genome)
-        for row in read:
+            passing = self._read(key, passing, genome)
+        for row in passing:
             if row.region is None:
                 yield row.item, None
                 continue
@@ -79,12 +69,12 @@ class TaskReader:
                 yield item, None
                 continue
             pairs = zip(self.tasks, outputs, strict=True)
-            yield item, [call(task, values) for task, values in pairs]
+            yield item, [task.call(values) for task, values in pairs]
 
     def _read(
         self, key: Pass, rows: Iterable[_Row[Item]], genome: SequenceSource
     ) -> Iterator[_Row[Item]]:
-        """Add what one pass reads to each row."""
+        """Add the vectors of one pass to each row."""
         task, pooling = self._passes[key]
         pairs = ((row, row.region) for row in rows)
         for row, vectors in region_vectors(pairs, genome, task.reader, pooling, self._compute):

@@ -1,4 +1,4 @@
-"""What a training of an encoder along with a head may vary."""
+"""The recipe of training an encoder along with a head: its settings and their limits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from findna.settings import check, check_values, setting
 
 @dataclass(frozen=True)
 class FineTuneConfig:
-    """Training an encoder along with the head of a task (``findna finetune --mode full``)."""
+    """The recipe of ``findna finetune --mode full``."""
 
     epochs: int = setting(10, "passes over the training set, at most")
     patience: int = setting(3, "epochs of training without a better one before it ends")
@@ -23,10 +23,13 @@ class FineTuneConfig:
 
     def __post_init__(self) -> None:
         check_values(self)
-        for name in ("epochs", "patience", "lr", "layer_decay", "batch_tokens", "clip"):
+        for name in _POSITIVE:
             value = getattr(self, name)
             check(value > 0, f"{name} must be greater than 0, not {value!r}")
         for name in ("layer_decay", "warmup"):
             check(getattr(self, name) <= 1, f"{name} must be at most 1")
         check(0 <= self.dropout < 1, "dropout must be at least 0 and below 1")
         check(self.weight_decay >= 0, "weight_decay must not be negative")
+
+
+_POSITIVE = ("epochs", "patience", "lr", "layer_decay", "batch_tokens", "clip")

@@ -17,18 +17,9 @@ from findna.labelled.sets import MULTILABEL, REGRESSION
 
 @dataclass(frozen=True)
 class Solver:
-    """How regressions are fitted.
+    """Options of fitting: of a logistic regression all but ``ridge``, the solver of the other.
 
-    Parameters
-    ----------
-    max_iter : int
-        Iterations of a logistic regression.
-    tol : float
-        Gradient at which a logistic regression stops.
-    balanced : bool
-        Weight classes by the inverse of their frequency.
-    ridge : {"cholesky", "sparse_cg"}
-        Solver of ridge regression.
+    ``balanced`` weights classes by the inverse of their frequency.
     """
 
     max_iter: int = 1000
@@ -41,20 +32,10 @@ class Regression:
     """Regression of labels on features, for one regularisation after another.
 
     Each logistic regression starts from the weights of the one before, so fit a series from the
-    strongest regularisation to the weakest.
-
-    Parameters
-    ----------
-    features : ndarray or csr_matrix, shape (n, n_features)
-        Standardised.
-    labels : ndarray
-        Classes: (n,) indices, one logistic regression. Multilabel: (n, n_labels) of 0 and 1, one
-        logistic regression per label. Regression: (n, n_targets), one ridge regression.
-
-    Attributes
-    ----------
-    models : list
-        Fitted models of scikit-learn; a ``DummyClassifier`` where all labels are the same.
+    strongest regularisation to the weakest. Features are standardised, (n, n_features), dense or
+    sparse. ``models`` are those of scikit-learn: one logistic regression of classes, (n,) indices;
+    one per label of multilabel, (n, n_labels) of 0 and 1; one ridge regression of all targets,
+    (n, n_targets). A ``DummyClassifier`` stands in if all labels are the same.
     """
 
     def __init__(
@@ -65,13 +46,7 @@ class Regression:
         self.models = [_model(target, kind, solver) for target in self.targets]
 
     def fit(self, regularisation: float) -> None:
-        """Fit every model.
-
-        Parameters
-        ----------
-        regularisation : float
-            ``C`` of logistic regressions, ``alpha`` of a ridge regression.
-        """
+        """Fit every model, by ``C`` of logistic regressions or ``alpha`` of a ridge regression."""
         for model, target in zip(self.models, self.targets, strict=True):
             if isinstance(model, Ridge):
                 model.set_params(alpha=regularisation)
@@ -81,10 +56,6 @@ class Regression:
                 # the last digits of the weights do not matter, and validation judges the rest
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 model.fit(self.features, target)
-
-    def forget(self) -> None:
-        """Let go of the training data; models that are fitted stay."""
-        self.features, self.targets = None, []
 
 
 def _model(target: npt.NDArray[Any], kind: str, solver: Solver) -> Any:

@@ -1,4 +1,4 @@
-"""Task folders: a head, what it reads of a sequence, and the encoder it was trained on.
+"""Task folders: a head, the features it reads, and the encoder it was trained on.
 
 A folder holds ``task.json``, ``head.safetensors`` and ``README.md``, and a model folder
 ``encoder`` where the encoder was trained along with the head (docs/formats.md).
@@ -25,33 +25,36 @@ from findna.errors import CheckpointError, ConfigError
 from findna.labelled.sets import CLASSES, KINDS, MULTILABEL, REGRESSION
 from findna.model.checkpoint import Checkpoint, Model, load_checkpoint, save_checkpoint
 from findna.model.encoder import Encoder
-from findna.model.folders import FORMAT, own_tensors, read_settings, read_tensors, save_tensors
+from findna.model.folders import (
+    FORMAT,
+    own_tensors,
+    read_settings,
+    read_tensors,
+    save_tensors,
+    write_text,
+)
 from findna.model.heads import TaskHead
-from findna.outputs.files import replaced
-from findna.outputs.results import TaskColumns
+from findna.outputs.results import Call, TaskColumns
+from findna.settings import check
 from findna.tasks.features import MOST_BINS, POOLS, Features, Matrix
 
 TASK, HEAD, CARD, ENCODER = "task.json", "head.safetensors", "README.md", "encoder"
-
 SHIPPED = Path(__file__).parents[1] / "shipped" / "tasks"
-
 MODES = ("probe", "full")
-
 _MOST_CLASSES = 10_000
 
 
 def is_class_name(name: str) -> bool:
-    """Whether a name can stand in a column, and in a list divided by commas."""
+    """Return whether a name can stand in a column, and in a list divided by commas."""
     return bool(name) and name.isprintable() and "," not in name
 
 
 @dataclass(frozen=True)
 class TaskConfig:
-    """Everything but weights that decides a task's output. Stored: never rename a field.
+    """All settings that decide a task's output. Stored: never rename a field.
 
     Parameters
     ----------
-    kind : {"classes", "multilabel", "regression"}
     classes : tuple of str
         Names of classes, labels or targets. Of two classes the second is the positive one.
     window : int
@@ -72,36 +75,38 @@ class TaskConfig:
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
-        least = {CLASSES: 2, MULTILABEL: 1, REGRESSION: 1}
-        if self.mode not in MODES or self.kind not in KINDS:
-            raise ConfigError(f"unknown mode {self.mode!r} or kind {self.kind!r}")
-        if not least[self.kind] <= len(self.classes) <= _MOST_CLASSES:
-            raise ConfigError(
-                f"{len(self.classes)} classes; a {self.kind} task has at least {least[self.kind]}"
-            )
-        if not all(map(is_class_name, self.classes)):
-            raise ConfigError("a class name is empty, not printable or holds a comma")
-        if not 0 <= self.window < 2**31:
-            raise ConfigError(f"impossible window {self.window!r}")
+        check(
+            self.mode in MODES and self.kind in KINDS,
+            f"unknown mode {self.mode!r} or kind {self.kind!r}",
+        )
+        least = 2 if self.kind == CLASSES else 1
+        check(
+            least <= len(self.classes) <= _MOST_CLASSES,
+            f"{len(self.classes)} classes; a {self.kind} task has at least {least}",
+        )
+        check(
+            all(map(is_class_name, self.classes)),
+            "a class name is empty, not printable or holds a comma",
+        )
+        check(0 <= self.window < 2**31, f"impossible window {self.window!r}")
         features = self.features
-        if (
-            not set(features.pools) <= set(POOLS)
-            or features.bins not in (0, 2, 4, 8, MOST_BINS)
-            or not 0 <= features.k <= 8
-            or features.readout < 0
-            or not (features.pools or features.bins)
-        ):
-            raise ConfigError(f"impossible features: {features}")
-        if not 0 < self.temperature < 1e6:
-            raise ConfigError(f"impossible temperature {self.temperature!r}")
+        check(
+            set(features.pools) <= set(POOLS)
+            and features.bins in (0, 2, 4, 8, MOST_BINS)
+            and 0 <= features.k <= 8
+            and features.readout >= 0
+            and bool(features.pools or features.bins),
+            f"impossible features: {features}",
+        )
+        check(0 < self.temperature < 1e6, f"impossible temperature {self.temperature!r}")
 
     @property
     def positive(self) -> str | None:
-        """The class whose probability is reported, where there are two."""
+        """The class whose probability is reported, if there are two."""
         return self.classes[1] if self.kind == CLASSES and len(self.classes) == 2 else None
 
     def output(self, name: str | None = None) -> int:
-        """Return the index of an output: of the class that is named, or of the only one to report.
+        """Return the index of the class that is named, or of the only output to report.
 
         Raises
         ------
@@ -200,14 +205,20 @@ class Task:
             logits = self.head(torch.from_numpy(features)).numpy()
         return to_probabilities(logits, self.config.kind, self.config.temperature)
 
-
-def _plain(config: TaskConfig) -> dict[str, Any]:
-    values: dict[str, Any] = json.loads(json.dumps(asdict(config)))
-    return values
+    def call(self, values: Matrix) -> Call:
+        """Return label and probability of a row from its outputs, shape (n_outputs,)."""
+        config = self.config
+        best = int(values.argmax())
+        if config.kind == CLASSES:
+            return Call(config.classes[best], float(values[1 if config.positive else best]), values)
+        if config.kind == MULTILABEL:
+            chosen = [name for name, p in zip(config.classes, values, strict=True) if p >= 0.5]
+            return Call(",".join(chosen) or "none", float(values[best]), values)
+        return Call(config.classes[0], float(values[0]), values)
 
 
 def _digest(config: TaskConfig, head: TaskHead) -> str:
-    sha = hashlib.sha256(json.dumps(_plain(config), sort_keys=True).encode())
+    sha = hashlib.sha256(json.dumps(asdict(config), sort_keys=True).encode())
     for name, tensor in sorted(head.state_dict().items()):
         sha.update(f"{name}:{tuple(tensor.shape)}".encode())
         sha.update(tensor.float().numpy().tobytes())
@@ -222,53 +233,40 @@ def save_task(
     card: str,
     encoder: Model | None = None,
 ) -> str:
-    """Write a task folder; returns the digest of the task.
+    """Write a task folder and return the digest of the task.
 
     Parameters
     ----------
     record : mapping
-        Where the task comes from and how good it is: plain values, kept in task.json.
+        Data, training and figures: plain values, kept in task.json.
     card : str
         Text of README.md; ``{digest}`` in it is replaced.
     encoder : Model, optional
-        What to keep in the folder (mode ``full``), in float16.
+        Kept in the folder (mode ``full``), in float16.
     """
     digest = _digest(config, head)
+    values = {
+        "format": FORMAT,
+        "findna_version": __version__,
+        "task": asdict(config),
+        "digest": digest,
+        **record,
+    }
     fresh = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        _write(folder, config, head, record, card.replace("{digest}", digest), digest, encoder)
+        if encoder is not None:
+            training = {**record, "note": f"Encoder of a task, trained from {config.encoder}."}
+            title = f"# Encoder of the task {folder.resolve().name}\n\n{{digest}}\n"
+            save_checkpoint(folder / ENCODER, encoder, training, title, dtype=torch.float16)
+        save_tensors(folder / HEAD, head.state_dict(), {"format": "pt"})
+        write_text(folder / TASK, json.dumps(values, indent=2) + "\n")
+        write_text(folder / CARD, card.replace("{digest}", digest))
     except BaseException:
         if fresh:
             shutil.rmtree(folder, ignore_errors=True)
         raise
     return digest
-
-
-def _write(
-    folder: Path,
-    config: TaskConfig,
-    head: TaskHead,
-    record: Mapping[str, Any],
-    card: str,
-    digest: str,
-    encoder: Model | None,
-) -> None:
-    if encoder is not None:
-        training = {**record, "note": f"Encoder of a task, trained from {config.encoder}."}
-        title = f"# Encoder of the task {folder.resolve().name}\n\n{{digest}}\n"
-        save_checkpoint(folder / ENCODER, encoder, training, title, dtype=torch.float16)
-    save_tensors(folder / HEAD, head.state_dict(), {"format": "pt"})
-    values = {
-        "format": FORMAT,
-        "findna_version": __version__,
-        "task": _plain(config),
-        "digest": digest,
-        **record,
-    }
-    for name, text in ((TASK, json.dumps(values, indent=2) + "\n"), (CARD, card)):
-        with replaced(folder / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
 
 
 def tasks_home() -> Path:
@@ -284,12 +282,9 @@ def tasks_home() -> Path:
 
 
 def known_tasks() -> dict[str, Path]:
-    """Return folders by name; a task of the user goes before one that ships."""
-    found: dict[str, Path] = {}
-    for base in (tasks_home(), SHIPPED):
-        for path in sorted(base.glob(f"*/{TASK}")):
-            found.setdefault(path.parent.name, path.parent)
-    return found
+    """Return task folders by name; a task of the user goes before one that ships."""
+    folders = (path.parent for base in (SHIPPED, tasks_home()) for path in base.glob(f"*/{TASK}"))
+    return {folder.name: folder for folder in folders}
 
 
 def find_task(task: str) -> Path:
@@ -317,18 +312,12 @@ def find_task(task: str) -> Path:
 
 
 def read_task(folder: Path) -> tuple[TaskConfig, dict[str, Any]]:
-    """Read a folder's task.json: configuration and whole content.
-
-    Raises
-    ------
-    CheckpointError
-        It is not JSON, of a newer format, or holds impossible values.
-    """
+    """Read configuration and whole content of a folder's task.json; see `read_settings`."""
     return read_settings(folder / TASK, "task", "task", TaskConfig)
 
 
 def load_task(task: str | Task) -> Task:
-    """Load a task by name or folder, unless it is loaded; its encoder follows when it is used.
+    """Load a task by name or folder, unless it is loaded; its encoder is loaded when it is used.
 
     Raises
     ------
@@ -342,15 +331,16 @@ def load_task(task: str | Task) -> Task:
     path = folder / HEAD
     tensors = read_tensors(path)
     mean = tensors.get("mean")
-    n_features, n_outputs = mean.numel() if mean is not None else 0, len(config.classes)
+    n_features = mean.numel() if mean is not None else 0
+    n_outputs = len(config.classes)
     expected = {
         "mean": (n_features,),
         "scale": (n_features,),
         "linear.weight": (n_outputs, n_features),
         "linear.bias": (n_outputs,),
     }
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    if expected != found or not n_features:
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if expected != shapes or not n_features:
         raise CheckpointError(f"{path}: its tensors do not fit {n_outputs} classes")
     tensors = own_tensors(tensors, path)
     if not bool((tensors["scale"] > 0).all()):
@@ -361,18 +351,7 @@ def load_task(task: str | Task) -> Task:
 
 
 def load_tasks(names: Sequence[str | Task]) -> list[Task]:
-    """Load tasks by name or folder, unless they are loaded.
-
-    Raises
-    ------
-    ConfigError
-        A task is named twice, or two tasks have the same name.
-    CheckpointError
-        One is missing or malformed.
-    """
-    for name in names:
-        if isinstance(name, str):
-            read_task(find_task(name))  # refuses a bad one before any is loaded
+    """Load tasks as `load_task` does; raise ConfigError if two have the same name."""
     tasks = [load_task(name) for name in names]
     for i, task in enumerate(tasks):
         if task.name in (other.name for other in tasks[:i]):

@@ -1,7 +1,6 @@
-"""From VCF records to the windows of their alleles, and why some have none.
+"""From VCF records to the windows of their alleles.
 
-The row contract: every record is read, and each of its alleles gets windows or the reason why it
-has no scores; none is lost.
+Every record is read, and each of its alleles gets windows or the reason why it has no scores.
 """
 
 from __future__ import annotations
@@ -9,7 +8,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+import numpy as np
 
 from findna.errors import VariantError
 from findna.genome.encoding import Tokens, decode, encode
@@ -18,9 +19,10 @@ from findna.variants.haplotypes import Change, Edited, Strands, core, strand_win
 from findna.variants.vcf import VcfReader, VcfRecord, VcfSource, genotypes
 
 WINDOW = 512
-"""Default length of a window, bp; less where the model was trained on less."""
+"""Default length of a window, bp; less if the model was trained on less."""
 
 REF_MISMATCH = ("stop", "null")
+"""What to do with records that do not fit the genome."""
 
 SCORED = ("snv", "mnv", "insertion", "deletion", "complex", "same")
 
@@ -37,19 +39,21 @@ UNSCORED = (
 )
 """Classes of alleles with and without scores; docs/variants.md describes them."""
 
+SAME_ASSEMBLY = "is it the same assembly?"
+
+_REMEDY = (
+    f"{SAME_ASSEMBLY} --ref-mismatch null keeps such records without scores, --chrom-alias FILE "
+    "maps names of contigs"
+)
 _ACGT = re.compile("[ACGTacgt]+")
-
 _BLOCK = 1 << 16  # bp of the genome held around the last variant
-
-_MOST_EXAMPLES = 3
-
+_MOST_EXAMPLES = 3  # records that a message names
 _MOST_NAMES = 1_000  # of unknown contigs that are looked at for a likely fix
-
 _MOST_LETTERS = 20  # of an allele in a message
 
 
 class _Blocks:
-    """A genome read in blocks: the windows of neighbouring variants come from one of them."""
+    """A genome read in blocks: windows of neighbouring variants mostly come from the same one."""
 
     def __init__(self, genome: Genome) -> None:
         self._genome = genome
@@ -57,7 +61,7 @@ class _Blocks:
         self._tokens: Tokens = encode("")
 
     def fetch(self, chrom: str, start: int, end: int) -> Tokens:
-        """Token ids of an interval inside its contig."""
+        """Return the token ids of an interval inside its contig."""
         if chrom != self._chrom or start < self._start or end > self._end:
             self._start = max(start - _BLOCK // 2, 0)
             self._end = min(end + _BLOCK // 2, self._genome.contigs[chrom])
@@ -70,7 +74,7 @@ class _Blocks:
 class Examined:
     """A record, the class of each allele, and the windows of those that can be scored.
 
-    An allele has windows of each background that differs; of the genome alone there is one.
+    An allele has windows on each background that differs; the genome alone is one background.
     """
 
     record: VcfRecord
@@ -78,13 +82,13 @@ class Examined:
     windows: list[list[Strands] | None]
 
 
-Backgrounds = Callable[[VcfRecord, int], Sequence[Sequence[Change]]]
-"""What the contig of an allele (given by its number from 0) has otherwise changed, in order: of
-each haplotype to look at."""
+Backgrounds = Callable[[int], Sequence[Sequence[Change]]]
+"""Gets the number of an allele from 0; returns, per haplotype, the other changes in order."""
 
 
-def _genome_alone(_: VcfRecord, __: int) -> Sequence[Sequence[Change]]:
-    return [()]
+def change_of(record: VcfRecord, alt: str) -> Change:
+    """Return the change that an allele makes, as it is written down."""
+    return Change(record.start, encode(record.ref), encode(alt))
 
 
 def class_of_allele(ref: str, alt: str) -> str:
@@ -109,11 +113,20 @@ def class_of_allele(ref: str, alt: str) -> str:
 
 
 class Examiner:
-    """Says of each record whether it fits the genome, and finds the windows of its alleles."""
+    """Compares records with the genome, and makes the windows of their alleles.
 
-    def __init__(self, genome: Genome, window: int) -> None:
+    Parameters
+    ----------
+    window : int
+        Length of the windows, bp.
+    ref_mismatch : {"stop", "null"}
+        Whether a record that does not fit the genome is an error, or has no scores.
+    """
+
+    def __init__(self, genome: Genome, window: int, ref_mismatch: str = "stop") -> None:
         self.genome = genome
         self.window = window
+        self.ref_mismatch = ref_mismatch
         self._blocks = _Blocks(genome)
 
     def problem(self, record: VcfRecord) -> tuple[str, str] | None:
@@ -130,161 +143,141 @@ class Examiner:
                 return None
             if chrom is None:
                 return "unknown_contig", self.genome.unknown(record.chrom)
-            where = f"{record.start + 1}-{end}"
-            return "out_of_bounds", f"REF lies at {where}, but {record.chrom} has {n} bp"
-        found = self._blocks.fetch(chrom, record.start, end)
-        if not (found == encode(record.ref)).all():
-            return "ref_mismatch", (
-                f"REF is {_short(record.ref)}, but {self.genome.path.name} has "
-                f"{_short(decode(found[: _MOST_LETTERS + 1]))}"
-            )
-        return None
+            reason = f"REF lies at {record.start + 1}-{end}, but {record.chrom} has {n} bp"
+            return "out_of_bounds", reason
+        tokens = self._blocks.fetch(chrom, record.start, end)
+        if np.array_equal(tokens, encode(record.ref)):
+            return None
+        there = _short(decode(tokens[: _MOST_LETTERS + 1]))
+        reason = f"REF is {_short(record.ref)}, but {self.genome.path.name} has {there}"
+        return "ref_mismatch", reason
+
+    def misfit(self, record: VcfRecord, file: str) -> str | None:
+        """Return the class of a record that does not fit the genome; None if it does.
+
+        Raises
+        ------
+        VariantError
+            It does not, and ``ref_mismatch`` is stop.
+        """
+        problem = self.problem(record)
+        if problem is None:
+            return None
+        kind, reason = problem
+        if self.ref_mismatch == "stop":
+            location = f"{file}:{record.number}: {record.chrom}:{record.start + 1}"
+            raise VariantError(f"{location}: {reason}; {_REMEDY}")
+        return kind
 
     def examine(
         self,
         record: VcfRecord,
         problem: str | None = None,
-        backgrounds: Backgrounds = _genome_alone,
+        backgrounds: Backgrounds = lambda allele: [()],
     ) -> Examined:
-        """Classes and windows of a record's alleles; none of a record with a problem."""
+        """Return the classes and windows of a record's alleles.
+
+        ``problem`` is the class that its alleles get in place of windows.
+        """
         classes: list[str] = []
         windows: list[list[Strands] | None] = []
         for i, alt in enumerate(record.alts):
-            kind, found = class_of_allele(record.ref, alt), None
+            kind, strands = class_of_allele(record.ref, alt), None
             if kind in SCORED and problem is not None:
                 kind = problem
             elif kind in SCORED:
-                change = Change(record.start, encode(record.ref), encode(alt))
+                change = change_of(record, alt)
                 trimmed = trim(change)
                 if max(len(trimmed.ref), len(trimmed.alt)) > self.window:
                     kind = "too_long"
                 else:
-                    found = self._windows(record, change, backgrounds(record, i))
+                    strands = self._windows(record.chrom, change, backgrounds(i))
             classes.append(kind)
-            windows.append(found)
+            windows.append(strands)
         return Examined(record, classes or ["no_alt"], windows)
 
     def _windows(
-        self, record: VcfRecord, change: Change, backgrounds: Sequence[Sequence[Change]]
+        self, name: str, change: Change, backgrounds: Sequence[Sequence[Change]]
     ) -> list[Strands]:
-        """Windows of a change on each background; those that are the same once."""
-        chrom = self.genome.resolve(record.chrom)
+        """Return the windows of a change on each background, without repetition."""
+        chrom = self.genome.resolve(name)
         assert chrom is not None  # problem() has checked it
-        n = self.genome.contigs[chrom]
-        found: dict[object, Strands] = {}
+        own = core(change)
+        distinct: dict[object, Strands] = {}
         for changes in backgrounds:
-            if changes:
-                contig = Edited(self._blocks, n, changes)
-                own = core(change)
-                placed = Change(contig.lifted(own.start), own.ref, own.alt)
-                strands = strand_windows(placed, contig, chrom, contig.length, self.window)
-            else:
-                strands = strand_windows(change, self._blocks, chrom, n, self.window)
+            contig = Edited(self._blocks, self.genome.contigs[chrom], changes)
+            placed = Change(contig.lifted(own.start), own.ref, own.alt)
+            strands = strand_windows(placed, contig, chrom, contig.length, self.window)
             key = tuple((h.tokens.tobytes(), h.start, h.end) for pair in strands for h in pair)
-            found.setdefault(key, strands)
-        return list(found.values())
+            distinct.setdefault(key, strands)
+        return list(distinct.values())
 
 
 def _short(letters: str) -> str:
     return letters if len(letters) <= _MOST_LETTERS else letters[:_MOST_LETTERS] + "..."
 
 
-SAME_ASSEMBLY = "is it the same assembly?"
-
-_REMEDY = (
-    f"{SAME_ASSEMBLY} --ref-mismatch null keeps such records without scores, --chrom-alias FILE "
-    "maps names of contigs"
-)
-
-
-@dataclass
-class _Survey:
-    """What a first pass over the records found."""
-
-    records: int = 0
-    bad: Counter[str] = field(default_factory=Counter)
-    unknown: dict[str, None] = field(default_factory=dict)
-    examples: list[str] = field(default_factory=list)
-
-    def add(self, record: VcfRecord, problem: tuple[str, str]) -> None:
-        kind, reason = problem
-        self.bad[kind] += 1
-        if kind == "unknown_contig":
-            if len(self.unknown) > _MOST_NAMES or record.chrom in self.unknown:
-                return
-            self.unknown[record.chrom] = None
-        if len(self.examples) < _MOST_EXAMPLES:
-            where = f"{record.chrom}:{record.start + 1}"
-            self.examples.append(f"line {record.number} ({where}): {reason}")
-
-
 def survey_alleles(
     source: VcfSource,
     examiner: Examiner,
-    ref_mismatch: str,
+    *,
     defined: bool = False,
     remedy: str = _REMEDY,
     haplotype: str | None = None,
 ) -> int:
-    """Return the number of records, after each was compared with the genome.
+    """Compare every record with the genome; return the number of records.
 
     Parameters
     ----------
+    defined : bool
+        As for `findna.variants.vcf.VcfSource.open`.
     remedy : str
-        Ends the message about those that do not fit.
+        End of the message about records that do not fit.
     haplotype : str, optional
         Sample whose calls are read as well.
 
     Raises
     ------
     VariantError
-        The file is not VCF or a record is malformed; or, with ``ref_mismatch`` stop, records do
-        not fit the genome: the message counts them and shows the first.
+        The file is not VCF, a record is malformed, or records do not fit the genome (and
+        ``ref_mismatch`` is stop): the message counts them and shows the first.
     ConfigError
-        There is no such sample.
+        The file has no such sample.
     """
-    survey = _Survey()
+    n_records, n_bad = 0, Counter[str]()
+    unknown: dict[str, None] = {}  # names of contigs, in order
+    examples: list[str] = []
     with source.open(defined) as reader:
-        if haplotype is None:
-            records = reader.records
-        else:
+        records = reader.records
+        if haplotype is not None:
             records = (record for record, _ in genotypes(reader, haplotype))
         for record in records:
-            survey.records += 1
+            n_records += 1
             problem = examiner.problem(record)
-            if problem is not None:
-                survey.add(record, problem)
-    n_bad = sum(survey.bad.values())
-    if n_bad and ref_mismatch == "stop":
-        if survey.bad["unknown_contig"] == n_bad:
-            reasons = examiner.genome.unknown(*survey.unknown)
+            if problem is None:
+                continue
+            kind, reason = problem
+            n_bad[kind] += 1
+            if kind == "unknown_contig":
+                if len(unknown) > _MOST_NAMES or record.chrom in unknown:
+                    continue
+                unknown[record.chrom] = None
+            if len(examples) < _MOST_EXAMPLES:
+                location = f"{record.chrom}:{record.start + 1}"
+                examples.append(f"line {record.number} ({location}): {reason}")
+    if n_bad and examiner.ref_mismatch == "stop":
+        if set(n_bad) == {"unknown_contig"}:
+            reasons = examiner.genome.unknown(*unknown)
         else:
-            more = n_bad > len(survey.examples)
-            reasons = "; ".join(survey.examples) + ("; ..." if more else "")
+            reasons = "; ".join(examples) + ("; ..." if n_bad.total() > len(examples) else "")
         raise VariantError(
-            f"{source.name}: {n_bad} of {survey.records} records do not fit the genome: {reasons}; "
-            f"{remedy}"
+            f"{source.name}: {n_bad.total()} of {n_records} records do not fit the genome: "
+            f"{reasons}; {remedy}"
         )
-    return survey.records
+    return n_records
 
 
-def fit(record: VcfRecord, examiner: Examiner, ref_mismatch: str, name: str) -> str | None:
-    """Return the class of a record that does not fit the genome; None if it does.
-
-    Raises
-    ------
-    VariantError
-        It does not, and ``ref_mismatch`` is stop.
-    """
-    problem = examiner.problem(record)
-    if problem is not None and ref_mismatch == "stop":
-        raise VariantError(
-            f"{name}:{record.number}: {record.chrom}:{record.start + 1}: {problem[1]}; {_REMEDY}"
-        )
-    return problem[0] if problem else None
-
-
-def examine_all(reader: VcfReader, examiner: Examiner, ref_mismatch: str) -> Iterator[Examined]:
+def examine_all(reader: VcfReader, examiner: Examiner) -> Iterator[Examined]:
     """Yield every record with the classes and windows of its alleles.
 
     Raises
@@ -293,4 +286,4 @@ def examine_all(reader: VcfReader, examiner: Examiner, ref_mismatch: str) -> Ite
         A record is malformed; or does not fit the genome, and ``ref_mismatch`` is stop.
     """
     for record in reader.records:
-        yield examiner.examine(record, fit(record, examiner, ref_mismatch, reader.name))
+        yield examiner.examine(record, examiner.misfit(record, reader.name))

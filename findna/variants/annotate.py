@@ -1,13 +1,11 @@
-"""Scores written: into the INFO of a VCF or BCF, or as a table.
+"""Writing scores: into the INFO of a VCF or BCF, or as a table.
 
-A record is written as it was read, with fields put into its INFO column. Nothing else of it is
-parsed and printed again, so nothing else can change. BCF is written from that text, as by
-``bcftools view``.
+A record is written as it was read, with fields put into its INFO column. Nothing else is parsed
+and printed again, so nothing else can change. BCF is made from that text, as by ``bcftools view``.
 """
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -22,7 +20,7 @@ from findna.outputs.files import MISSING
 from findna.variants.vcf import VcfRecord, bcftools_view
 
 Values = Sequence[Sequence[float | None]]
-"""Scores of one record: per alternate allele, one value per field."""
+"""Scores of a record: for each alternate allele, one value per field."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +32,13 @@ class InfoField:
 
     @property
     def header(self) -> str:
-        """Return its line in the header."""
+        """Line of the field in the header."""
         text = self.description.replace("\\", "\\\\").replace('"', '\\"')
         return f'##INFO=<ID={self.id},Number=A,Type=Float,Description="{text}">'
 
 
 def annotated_header(header: Sequence[str], added: Sequence[str]) -> list[str]:
-    """Return header lines with new ones before the last; lines defined anew are left out."""
+    """Return a header with new lines before its last; they replace those of the same INFO field."""
     defined = {line.split(",", 1)[0] for line in added if line.startswith("##INFO=<ID=")}
     kept = [line for line in header[:-1] if line.split(",", 1)[0] not in defined]
     return [*kept, *added, header[-1]]
@@ -50,20 +48,26 @@ def _number(value: float | None) -> str:
     return MISSING if value is None else f"{value:.6g}"
 
 
-class VcfWriter:
-    """Writes text records with fields in their INFO column.
+class _TextWriter:
+    """A writer of lines.
 
     Parameters
     ----------
-    file : binary file
-    fields : sequence of InfoField
     live : bool
-        Pass every record on at once: somebody may be waiting for it.
+        Pass every line on at once: somebody may be waiting for it.
     """
 
     def __init__(self, file: BinaryIO, fields: Sequence[InfoField], live: bool = False) -> None:
         self._file, self._ids, self._live = file, [field.id for field in fields], live
-        self._again = tuple(f"{id_}=" for id_ in self._ids)
+
+    def _line(self, *columns: str) -> None:
+        self._file.write(("\t".join(columns) + "\n").encode("utf-8", "surrogateescape"))
+        if self._live:
+            self._file.flush()
+
+
+class VcfWriter(_TextWriter):
+    """Text records with fields in their INFO column."""
 
     def begin(self, header: Sequence[str]) -> None:
         """Write header lines."""
@@ -75,66 +79,40 @@ class VcfWriter:
         if not values:
             self._line(record.line)
             return
-        before, info, *samples = _around_info(record.line)
-        if any(id_ in info for id_ in self._again):  # from a run before this one
-            info = ";".join(item for item in info.split(";") if not item.startswith(self._again))
-        new = ";".join(
-            f"{id_}={','.join(map(_number, column))}"
-            for id_, column in zip(self._ids, zip(*values, strict=True), strict=True)
-        )
+        columns = record.line.split("\t", 8)
+        ours = tuple(f"{id_}=" for id_ in self._ids)  # may be there from an earlier run
+        old = [item for item in columns[7].split(";") if not item.startswith(ours)]
+        info = ";".join(old)
+        new = [
+            prefix + ",".join(map(_number, column))
+            for prefix, column in zip(ours, zip(*values, strict=True), strict=True)
+        ]
         if info not in ("", MISSING):
-            new = info + (";" if not info.endswith(";") else "") + new
-        self._line("\t".join([before, new, *samples]))
-
-    def _line(self, line: str) -> None:
-        self._file.write((line + "\n").encode("utf-8", "surrogateescape"))
-        if self._live:
-            self._file.flush()
+            new = [info.removesuffix(";"), *new]
+        columns[7] = ";".join(new)
+        self._line(*columns)
 
 
-def _around_info(line: str) -> list[str]:
-    """Return the columns before INFO, INFO, and the columns after it if there are any."""
-    columns = line.split("\t", 8)
-    return ["\t".join(columns[:7]), *columns[7:]]
-
-
-class VariantTable:
+class VariantTable(_TextWriter):
     """One row per alternate allele; same interface as `VcfWriter`."""
-
-    def __init__(self, file: BinaryIO, fields: Sequence[InfoField], live: bool = False) -> None:
-        self._file, self._fields, self._live = file, list(fields), live
 
     def begin(self, header: Sequence[str]) -> None:
         """Write the names of the columns; nothing of the input's header."""
-        names = [field.id for field in self._fields]
-        self._line(["#chrom", "pos", "id", "ref", "alt", "class", *names])
+        self._line("#chrom", "pos", "id", "ref", "alt", "class", *self._ids)
 
     def write(self, record: VcfRecord, classes: Sequence[str], values: Values) -> None:
-        """Append a row per allele; one with a dot where the record has none."""
-        empty = [[None] * len(self._fields)]
-        rows = zip(record.alts or [MISSING], classes, values or empty, strict=True)
+        """Append a row per allele; one with a dot if the record has none."""
+        rows = zip(
+            record.alts or [MISSING], classes, values or [[None] * len(self._ids)], strict=True
+        )
+        before = record.chrom, str(record.start + 1), record.id, record.ref
         for alt, class_, row in rows:
-            self._line(
-                [
-                    record.chrom,
-                    str(record.start + 1),
-                    record.id,
-                    record.ref,
-                    alt,
-                    class_,
-                    *map(_number, row),
-                ]
-            )
-
-    def _line(self, fields: Sequence[str]) -> None:
-        self._file.write(("\t".join(fields) + "\n").encode("utf-8", "surrogateescape"))
-        if self._live:
-            self._file.flush()
+            self._line(*before, alt, class_, *map(_number, row))
 
 
 @contextmanager
 def open_vcf_output(output: Destination) -> Iterator[BinaryIO]:
-    """Open an output for VCF text: as any text, or, for BCF, a file that is turned into it."""
+    """Open an output for VCF text; for BCF, a temporary file that is converted at the end."""
     if output.form != "bcf":
         with output.open_text() as file:
             yield file
@@ -144,8 +122,7 @@ def open_vcf_output(output: Destination) -> Iterator[BinaryIO]:
         yield cast(BinaryIO, text)
         text.flush()
         if output.is_stdout:
-            if sys.stdout is None:
-                raise OutputError("standard output is closed; name a file with -o")
+            stdout = stack.enter_context(output.open_text())
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="findna-"))
             target = Path(folder) / "out.bcf"
         else:
@@ -155,5 +132,4 @@ def open_vcf_output(output: Destination) -> Iterator[BinaryIO]:
             raise OutputError(f"cannot write BCF ({reason}); write VCF: -O vcf")
         if output.is_stdout:
             with target.open("rb") as file:
-                copyfileobj(file, sys.stdout.buffer, 1 << 20)
-            sys.stdout.buffer.flush()
+                copyfileobj(file, stdout, 1 << 20)

@@ -1,8 +1,8 @@
 """Reference and alternate windows of a variant: pure integer and array arithmetic.
 
-Everything is counted in the reading direction of one strand, so that what holds for the forward
-strand holds for the other: a variant is read at the first of the places where it can be written
-down, and windows lie around it. docs/variants.md has the rules.
+Positions are counted in the reading direction of a strand, so that both strands obey one rule: a
+variant lies at the first of the places where it can be written down, and its windows lie around
+it. docs/variants.md has the rules.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Strand:
     reverse: bool = False
 
     def fetch(self, start: int, end: int) -> Tokens:
-        """Token ids of [start, end) as this strand reads them."""
+        """Return the token ids of [start, end) as this strand reads them."""
         if not self.reverse:
             return self.source.fetch(self.chrom, start, end)
         forward = self.source.fetch(self.chrom, self.length - end, self.length - start)
@@ -45,17 +45,19 @@ class Change:
 
     @property
     def end(self) -> int:
-        """Where ``ref`` ends."""
+        """End of ``ref``."""
         return self.start + len(self.ref)
 
     def overlaps(self, other: Change) -> bool:
-        """Whether both cannot be made, or not in one way; two insertions at one place overlap."""
-        if (self.start, self.end) == (other.start, other.end):
-            return True
-        return self.start < other.end and other.start < self.end
+        """Return True unless both changes can be made, and in one way only.
+
+        Two insertions at one place overlap: their order is not known.
+        """
+        same_place = (self.start, self.end) == (other.start, other.end)
+        return same_place or (self.start < other.end and other.start < self.end)
 
     def on(self, strand: Strand) -> Change:
-        """A change of the forward strand as ``strand`` reads it."""
+        """Return this change of the forward strand as ``strand`` reads it."""
         if not strand.reverse:
             return self
         return Change(
@@ -63,62 +65,58 @@ class Change:
         )
 
 
-def n_shared(a: Tokens, b: Tokens) -> int:
-    """Length of the longest common prefix."""
+def _n_shared(a: Tokens, b: Tokens) -> int:
+    """Return the length of the longest common prefix."""
     n = min(len(a), len(b))
     different = np.flatnonzero(a[:n] != b[:n])
     return int(different[0]) if len(different) else n
 
 
 def trim(change: Change) -> Change:
-    """Without the bases that both alleles end with, then those that both begin with.
+    """Return a change without the bases that both alleles end with, then begin with.
 
-    Where neither allele becomes empty, nothing else describes the same two haplotypes.
+    If neither allele becomes empty, no other change describes the same two haplotypes.
     """
     ref, alt = change.ref, change.alt
-    last = n_shared(ref[::-1], alt[::-1])
+    last = _n_shared(ref[::-1], alt[::-1])
     ref, alt = ref[: len(ref) - last], alt[: len(alt) - last]
-    first = n_shared(ref, alt)
+    first = _n_shared(ref, alt)
     return Change(change.start + first, ref[first:], alt[first:])
 
 
 def core(change: Change) -> Change:
-    """Without the bases that both alleles share, as far as either strand could count them.
+    """Return a change without the shared bases that both strands agree to remove.
 
-    Of an indel in a repeat that REF spells out, the repeat stays: unlike those of `trim`, these
-    bases are the same read from either strand.
+    Unlike the result of `trim`, it is the same read from either strand: an indel keeps the repeat
+    in which it lies, if REF spells that out.
     """
     ref, alt = change.ref, change.alt
-    first, last, n = n_shared(ref, alt), n_shared(ref[::-1], alt[::-1]), min(len(ref), len(alt))
+    first, last, n = _n_shared(ref, alt), _n_shared(ref[::-1], alt[::-1]), min(len(ref), len(alt))
     first, last = min(first, n - last), min(last, n - first)
     return Change(change.start + first, ref[first : len(ref) - last], alt[first : len(alt) - last])
 
 
 def left_aligned(change: Change, strand: Strand) -> Change:
-    """The first place, in reading direction, of a trimmed insertion or deletion.
+    """Return a trimmed insertion or deletion at its first place in reading direction.
 
     It moves back over a base that equals its own last one, which then becomes its first. Any
-    other change has one place only and is returned as it is.
+    other change has only one place and is returned as it is.
     """
-    if len(change.ref) > 0 and len(change.alt) > 0:
+    if (len(change.ref) == 0) == (len(change.alt) == 0):
         return change
-    bases = change.ref if len(change.ref) else change.alt
-    if len(bases) == 0:
-        return change
+    bases = np.concatenate((change.ref, change.alt))  # one of them is empty
     moved, look = 0, max(_FIRST_LOOK, 2 * len(bases))
     while moved < change.start:
         end = change.start - moved
         before = strand.fetch(max(end - look, 0), end)[::-1]
         turn = np.arange(moved, moved + len(before)) % len(bases)
-        same = n_shared(before, bases[::-1][turn])
+        same = _n_shared(before, bases[::-1][turn])
         moved += same
         if same < len(before):
             break
         look *= 2
-    bases = np.roll(bases, moved % len(bases))
-    none = bases[:0]
-    ref, alt = (bases, none) if len(change.ref) else (none, bases)
-    return Change(change.start - moved, ref, alt)
+    bases, start = np.roll(bases, moved), change.start - moved
+    return Change(start, bases, change.alt) if len(change.ref) else Change(start, change.ref, bases)
 
 
 @dataclass(frozen=True)
@@ -127,10 +125,8 @@ class Edited:
 
     Parameters
     ----------
-    source : SequenceSource
-        Of the contig as it was.
-    contig_length : int
-        As it was, bp.
+    source, contig_length : SequenceSource, int
+        The contig as it was, and its length, bp.
     changes : sequence of Change
         In order; none overlaps another.
     """
@@ -141,17 +137,18 @@ class Edited:
 
     @property
     def length(self) -> int:
-        """Of the contig after the changes, bp."""
-        return self.contig_length + sum(map(_growth, self.changes))
+        """Length of the contig after the changes, bp."""
+        return self.contig_length + sum(len(x.alt) - len(x.ref) for x in self.changes)
 
     def lifted(self, position: int) -> int:
-        """Where a base, or a place between two, that no change replaces has come to lie."""
-        return position + sum(_growth(x) for x in self.changes if x.end <= position)
+        """Return the new position of a base, or of a place between two, that no change replaces."""
+        before = (x for x in self.changes if x.end <= position)
+        return position + sum(len(x.alt) - len(x.ref) for x in before)
 
     def fetch(self, chrom: str, start: int, end: int) -> Tokens:
-        """Token ids of [start, end), in positions after the changes."""
+        """Return the token ids of [start, end), in positions after the changes."""
         pieces: list[Tokens] = []
-        before = after = 0  # how far both contigs have been passed over
+        before = after = 0  # how far both contigs have been read
         for change in [*self.changes, None]:
             stop = self.contig_length if change is None else change.start
             first, last = max(start - after, 0), min(end - after, stop - before)
@@ -165,10 +162,6 @@ class Edited:
         return np.concatenate(pieces) if pieces else encode("")
 
 
-def _growth(change: Change) -> int:
-    return len(change.alt) - len(change.ref)
-
-
 @dataclass(frozen=True)
 class Haplotype:
     """A window of one haplotype; its allele is ``tokens[start:end]``."""
@@ -179,11 +172,11 @@ class Haplotype:
 
     @property
     def allele(self) -> Tokens:
-        """The bases that only this haplotype has; may be none."""
+        """Bases that only this haplotype has; may be none."""
         return self.tokens[self.start : self.end]
 
     def blanked(self) -> Tokens:
-        """The window with its allele masked."""
+        """Return the window with its allele masked."""
         tokens: Tokens = self.tokens.copy()
         tokens[self.start : self.end] = BLANK
         return tokens
@@ -193,15 +186,15 @@ Pair = tuple[Haplotype, Haplotype]
 """Reference and alternate window of a change."""
 
 Strands = tuple[Pair, Pair]
-"""Of the forward strand and of the other one, each in its own reading direction."""
+"""Windows on the forward and on the reverse strand, each in its own reading direction."""
 
 
 def windows(change: Change, strand: Strand, size: int) -> Pair:
-    """Windows of ``size`` bp around a change, of the strand before and after it.
+    """Return windows of ``size`` bp around a change, of the strand before and after it.
 
-    Both begin ``(size - longer allele) // 2`` bases before the change, and the shorter allele is
-    made up for on the right. A window that would leave its haplotype is moved inside, and is the
-    whole haplotype where that is shorter than ``size``.
+    Both begin ``(size - longer allele) // 2`` bases before the change; the one with the shorter
+    allele reaches further to the right. A window that would leave its haplotype is moved inside,
+    and is the whole haplotype if that is shorter than ``size``.
 
     Parameters
     ----------
@@ -226,14 +219,14 @@ def windows(change: Change, strand: Strand, size: int) -> Pair:
 def strand_windows(
     change: Change, source: SequenceSource, chrom: str, length: int, size: int
 ) -> Strands:
-    """Windows of a change of the forward strand, as each strand reads it.
+    """Return the windows of a change of the forward strand, as each strand reads it.
 
     Parameters
     ----------
     change : Change
         As it was written down; neither allele longer than ``size`` once trimmed.
     length : int
-        Of the contig, bp.
+        Length of the contig, bp.
     """
     pairs = []
     for reverse in (False, True):

@@ -1,7 +1,7 @@
 """Backgrounds of alleles: the other variants that a sample carries around each.
 
-Records come in order, and each waits until all that lies within its reach has been read; what has
-fallen behind is forgotten. docs/variants.md has the rules.
+Records come in order. Each waits until every record within its reach has been read; records that
+are out of reach are forgotten. docs/variants.md has the rules.
 """
 
 from __future__ import annotations
@@ -11,19 +11,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from findna.genome.encoding import encode
-from findna.variants.alleles import SCORED, Examined, Examiner, class_of_allele, fit
+from findna.variants.alleles import SCORED, Examined, Examiner, change_of, class_of_allele
 from findna.variants.haplotypes import Change, core
 from findna.variants.vcf import Genotype, VcfReader, VcfRecord, genotypes
-
-APPLIED = "applied"
 
 _BOTH = (0, 1)
 
 
 @dataclass(frozen=True)
 class _Item:
-    """A record on its way, and what is wrong with it if anything is."""
+    """A record with the sample's call, and the class of what is wrong with it if anything is."""
 
     record: VcfRecord
     genotype: Genotype
@@ -37,13 +34,15 @@ class Neighbour:
     Parameters
     ----------
     record, allele : int
-        Numbers of its record and among its alternate alleles.
+        Number of its record, and its own among the alternate alleles.
+    haplotypes : tuple of int
+        Those that carry it: 0, 1 or both.
     phase_set : str, optional
-        None where it is on both haplotypes.
+        None if it is on both haplotypes.
     obstacle : str
-        Why it is applied to nothing; empty where it may be.
+        Why it cannot be applied; empty if it can.
     counted : set of str
-        What has been counted of it.
+        Outcomes that were counted for it.
     """
 
     record: int
@@ -56,16 +55,14 @@ class Neighbour:
 
     @property
     def deleted(self) -> int:
-        """How many bases fewer a haplotype with it has, if any."""
-        if self.obstacle:
-            return 0
-        return max(len(self.change.ref) - len(self.change.alt), 0)
+        """Number of bases by which it shortens a haplotype."""
+        return 0 if self.obstacle else max(len(self.change.ref) - len(self.change.alt), 0)
 
 
 def _carriers(genotype: Genotype, allele: int) -> tuple[int, ...] | None:
-    """Haplotypes that carry an allele, numbered as in the record; None if that is not known.
+    """Return the haplotypes that carry an allele, numbered as in the record; None if unknown.
 
-    One call, and several that are equal, stand for both haplotypes.
+    A genotype of one allele, and one of equal alleles, stand for both haplotypes.
     """
     alleles = genotype.alleles
     if allele not in alleles:
@@ -82,21 +79,21 @@ def _gap(a: Change, b: Change) -> int:
 
 
 def compatible(neighbours: Sequence[Neighbour], change: Change) -> list[Neighbour]:
-    """Those that overlap neither each other nor a change, in order; of equal ones the first."""
+    """Return the neighbours that overlap neither each other nor a change, in order.
+
+    Of equal ones the first counts.
+    """
     distinct: dict[tuple[int, int, bytes], Neighbour] = {}
     for n in neighbours:
         distinct.setdefault((n.change.start, n.change.end, n.change.alt.tobytes()), n)
     ordered = [distinct[key] for key in sorted(distinct)]
     kept = []
-    furthest: Change | None = None  # of those before
+    furthest: list[Change] = []  # the one before that reaches furthest to the right
     for i, n in enumerate(ordered):
-        others = [change, *(x.change for x in ordered[i + 1 : i + 2])]
-        if furthest is not None:
-            others.append(furthest)
+        others = [change, *furthest, *(x.change for x in ordered[i + 1 : i + 2])]
         if not any(n.change.overlaps(other) for other in others):
             kept.append(n)
-        if furthest is None or n.change.end >= furthest.end:
-            furthest = n.change
+        furthest = [max([n.change, *furthest], key=lambda x: x.end)]
     return kept
 
 
@@ -105,16 +102,15 @@ class Haplotypes:
 
     Parameters
     ----------
-    sample : str
     window : int
         Length of the windows, bp.
 
     Attributes
     ----------
     backgrounds : Counter
-        Scored alleles by where the sample has them: ``one``, ``both``, ``unphased``, ``none``.
+        Scored alleles by the haplotypes that carry them: ``one``, ``both``, ``unphased``, ``none``.
     neighbours : Counter
-        Alleles of the sample that lie within reach of another one: ``applied``, or why not.
+        Alleles of the sample within reach of another one: ``applied``, or why not.
     """
 
     def __init__(self, sample: str, window: int) -> None:
@@ -122,12 +118,11 @@ class Haplotypes:
         self.neighbours = Counter[str]()
         self._sample, self._window = sample, window
         self._near: deque[Neighbour] = deque()  # in the order of their records
-        self._deleted = 0  # bases, by those
+        # bp from a variant to the others in its windows, which span the deletions among them
+        self._reach = window
 
-    def examine_all(
-        self, reader: VcfReader, examiner: Examiner, ref_mismatch: str
-    ) -> Iterator[Examined]:
-        """Every record with the classes and windows of its alleles, on their backgrounds.
+    def examine_all(self, reader: VcfReader, examiner: Examiner) -> Iterator[Examined]:
+        """Yield every record with the classes and windows of its alleles, on their backgrounds.
 
         Raises
         ------
@@ -135,48 +130,24 @@ class Haplotypes:
             A record is malformed or out of order; or does not fit the genome, and
             ``ref_mismatch`` is stop.
         ConfigError
-            There is no such sample.
+            The file has no such sample.
         """
-        items = (
-            _Item(record, genotype, fit(record, examiner, ref_mismatch, reader.name))
-            for record, genotype in genotypes(reader, self._sample)
-        )
-        for item in self._in_sight(items):
-            backgrounds = partial(self._backgrounds, item.genotype)
-            yield examiner.examine(item.record, item.problem, backgrounds)
-
-    @property
-    def _reach(self) -> int:
-        """How far from a variant others may lie in its windows, bp of the contig.
-
-        A window is filled with what lies behind deletions.
-        """
-        return self._window + self._deleted
-
-    def _in_sight(self, items: Iterator[_Item]) -> Iterator[_Item]:
-        """The same items, each once all that lies within its reach is known."""
         waiting: deque[_Item] = deque()
         chrom = ""
-        for item in items:
-            record = item.record
+        for record, genotype in genotypes(reader, self._sample):
+            item = _Item(record, genotype, examiner.misfit(record, reader.name))
             while waiting and (record.chrom != chrom or self._beyond(record, waiting[0].record)):
-                yield self._at(waiting.popleft())
+                yield self._examined(waiting.popleft(), examiner)
             if record.chrom != chrom:
                 self._near.clear()
-                self._deleted, chrom = 0, record.chrom
+                self._reach, chrom = self._window, record.chrom
             waiting.append(item)
             self._add(item)
         while waiting:
-            yield self._at(waiting.popleft())
+            yield self._examined(waiting.popleft(), examiner)
 
     def _beyond(self, record: VcfRecord, before: VcfRecord) -> bool:
         return record.start > before.start + len(before.ref) + self._reach
-
-    def _at(self, item: _Item) -> _Item:
-        """An item, after what it has left behind is forgotten."""
-        while self._near and self._near[0].change.end < item.record.start - self._reach:
-            self._deleted -= self._near.popleft().deleted
-        return item
 
     def _add(self, item: _Item) -> None:
         record = item.record
@@ -188,53 +159,52 @@ class Haplotypes:
             obstacle = kind if kind not in SCORED else item.problem or ""
             if carriers is None:
                 carriers, obstacle = _BOTH, obstacle or "unphased"
-            neighbour = Neighbour(
-                record.number,
-                i,
-                core(Change(record.start, encode(record.ref), encode(alt))),
-                carriers,
-                None if carriers == _BOTH else item.genotype.phase_set,
-                obstacle,
-            )
+            phase_set = None if carriers == _BOTH else item.genotype.phase_set
+            change = core(change_of(record, alt))
+            neighbour = Neighbour(record.number, i, change, carriers, phase_set, obstacle)
             self._near.append(neighbour)
-            self._deleted += neighbour.deleted
+            self._reach += neighbour.deleted
 
-    def _backgrounds(
-        self, genotype: Genotype, record: VcfRecord, allele: int
-    ) -> list[list[Change]]:
-        """What the haplotypes of an allele have otherwise changed."""
-        carriers = _carriers(genotype, allele + 1)
-        where = "unphased" if carriers is None else ("none", "one", "both")[len(carriers)]
-        self.backgrounds[where] += 1
-        change = core(Change(record.start, encode(record.ref), encode(record.alts[allele])))
+    def _examined(self, item: _Item, examiner: Examiner) -> Examined:
+        """Forget what lies behind a record, and return its alleles and windows."""
+        while self._near and self._near[0].change.end < item.record.start - self._reach:
+            self._reach -= self._near.popleft().deleted
+        return examiner.examine(item.record, item.problem, partial(self._backgrounds, item))
+
+    def _backgrounds(self, item: _Item, allele: int) -> list[list[Change]]:
+        """Return the other changes on each haplotype that carries an allele."""
+        record, phase_set = item.record, item.genotype.phase_set
+        carriers = _carriers(item.genotype, allele + 1)
+        kind = "unphased" if carriers is None else ("none", "one", "both")[len(carriers)]
+        self.backgrounds[kind] += 1
+        change = core(change_of(record, record.alts[allele]))
         near = [
-            n
+            (gap, n)
             for n in self._near
             if (n.record, n.allele) != (record.number, allele)
-            and _gap(n.change, change) <= self._reach
+            and (gap := _gap(n.change, change)) <= self._reach
         ]
-        phase_set = genotype.phase_set
-        if where != "one":  # in phase with every set, of which there can be but one
-            sets = [(_gap(n.change, change), n.phase_set) for n in near if n.phase_set is not None]
+        if kind != "one":  # in phase with every set, of which only one can be applied
+            sets = [(gap, n.phase_set) for gap, n in near if n.phase_set is not None]
             phase_set = min(sets)[1] if sets else None
-        fitting = []
-        for n in near:
+        applicable = []
+        for _, n in near:
             if n.obstacle:
                 self._count(n, n.obstacle)
             elif n.phase_set not in (None, phase_set):
                 self._count(n, "other_phase_set")
             else:
-                fitting.append(n)
-        found = []
+                applicable.append(n)
+        backgrounds = []
         for haplotype in carriers or _BOTH:
-            carried = [n for n in fitting if haplotype in n.haplotypes]
+            carried = [n for n in applicable if haplotype in n.haplotypes]
             kept = compatible(carried, change)
             for n in carried:
-                self._count(n, APPLIED if n in kept else "overlapping")
-            found.append([n.change for n in kept])
-        return found
+                self._count(n, "applied" if n in kept else "overlapping")
+            backgrounds.append([n.change for n in kept])
+        return backgrounds
 
-    def _count(self, neighbour: Neighbour, what: str) -> None:
-        if what not in neighbour.counted:
-            neighbour.counted.add(what)
-            self.neighbours[what] += 1
+    def _count(self, neighbour: Neighbour, outcome: str) -> None:
+        if outcome not in neighbour.counted:
+            neighbour.counted.add(outcome)
+            self.neighbours[outcome] += 1

@@ -1,4 +1,4 @@
-"""What a model and tasks say of variants: windows of both haplotypes in, scores out.
+"""Scores of variants by a model and by tasks, from the windows of both haplotypes.
 
 A window that occurs several times among the variants at hand is encoded once: the reference
 window of a record's alleles, the masked window of its substitutions, both windows of no change.
@@ -7,6 +7,7 @@ window of a record's alleles, the masked window of its substitutions, both windo
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -25,13 +26,12 @@ from findna.model.encoder import Encoder
 from findna.model.inference import forward_batches, region_vectors
 from findna.model.pooling import Pooling
 from findna.outputs.results import RegionVectors
-from findna.tasks.features import POOLS
+from findna.tasks.features import POOLS, Matrix
 from findna.tasks.task import Task
 from findna.variants.alleles import Examined
 from findna.variants.haplotypes import Haplotype, Pair, Strands
 
 DIST, LLR = "dist", "llr"
-
 SCORES = (DIST, LLR)
 
 STRANDS = {"both": (0, 1), "+": (0,), "-": (1,)}
@@ -40,32 +40,17 @@ STRANDS = {"both": (0, 1), "+": (0,), "-": (1,)}
 Vector = npt.NDArray[np.float64]
 
 Reading = tuple[str, int, int]
-"""What scores must have in common to share a pass: encoder, readout and bins."""
+"""Digest of the encoder, readout and bins: scores with equal ones share a pass."""
 
 _CHANNEL = np.zeros(256, np.int64)
-
 _CHANNEL[list(NUCLEOTIDES)] = range(len(NUCLEOTIDES))
 
-
-@dataclass(frozen=True)
-class Score:
-    """One value per allele: a field of the output.
-
-    Parameters
-    ----------
-    id : str
-        Name in VCF.
-    meaning : str
-        One sentence without a full stop.
-    """
-
-    id: str
-    meaning: str
+_RECORDS_AT_A_TIME = 4_096  # bounds what is held if few records have windows
 
 
 @dataclass(frozen=True)
 class Effect:
-    """Scores of one allele, in the order of `Scorer.scores`; and its two mean vectors, if any."""
+    """Scores of an allele, in the order of `Scorer.scores`, and its two mean vectors if asked."""
 
     values: list[float]
     ref: npt.NDArray[np.float32] | None = None
@@ -73,7 +58,7 @@ class Effect:
 
 
 def cosine_distance(a: Vector, b: Vector) -> float:
-    """1 - cos, computed so that equal vectors give exactly 0 and near ones lose no digits."""
+    """Return 1 - cos; equal vectors give exactly 0, and near ones lose no digits."""
     sizes = np.linalg.norm(a), np.linalg.norm(b)
     if not all(sizes):
         return 0.0 if sizes[0] == sizes[1] else 1.0
@@ -81,10 +66,10 @@ def cosine_distance(a: Vector, b: Vector) -> float:
 
 
 def log_odds(logits: Vector, kind: str, temperature: float) -> Vector:
-    """Calibrated log-odds of each class or label; values of a regression are left as they are.
+    """Return calibrated log-odds of each class or label, or a regression's values; (n_outputs,).
 
-    ``logits`` is (n_outputs,). Of two classes, the log-odds of the second are those of `predict`'s
-    probability: ``log p - log(1 - p)``.
+    Of two classes, the log-odds of the second are those of `predict`'s probability:
+    ``log p - log(1 - p)``.
     """
     if kind == REGRESSION:
         return logits
@@ -95,19 +80,17 @@ def log_odds(logits: Vector, kind: str, temperature: float) -> Vector:
     return np.asarray(scaled - others)
 
 
-class _Windows:
-    """Distinct sequences, numbered in the order in which they were first seen."""
+def task_log_odds(task: Task, features: Sequence[Matrix]) -> Vector:
+    """Return the calibrated log-odds of rows of features, or values of a regression.
 
-    def __init__(self) -> None:
-        self.sequences: list[Tokens] = []
-        self._numbers: dict[bytes, int] = {}
-
-    def add(self, tokens: Tokens) -> int:
-        key = tokens.tobytes()
-        number = self._numbers.setdefault(key, len(self.sequences))
-        if number == len(self.sequences):
-            self.sequences.append(tokens)
-        return number
+    Returns
+    -------
+    ndarray, shape (n_rows, n_outputs), float64
+    """
+    with torch.inference_mode():
+        logits = task.head(torch.from_numpy(np.stack(features))).double().numpy()
+    config = task.config
+    return np.stack([log_odds(row, config.kind, config.temperature) for row in logits])
 
 
 def masked_log_probabilities(
@@ -116,7 +99,7 @@ def masked_log_probabilities(
     model: Model,
     compute: Compute,
 ) -> Iterator[tuple[Item, Vector | None]]:
-    """Yield each row with the log-probability of every base at the masked positions of its region.
+    """Yield each row with the log-probabilities of the bases at masked positions of its region.
 
     Regions are read whole.
 
@@ -131,8 +114,7 @@ def masked_log_probabilities(
     device = compute.device
     head = model.masked_nucleotide.to(device)
     channels = torch.tensor(NUCLEOTIDES, device=device)
-    found = forward_batches(model.encoder, packed, compute, every_layer=True)
-    for batch, hidden in found:
+    for batch, hidden in forward_batches(model.encoder, packed, compute, every_layer=True):
         masked = batch.tokens == BLANK
         for end in batch.offsets[1:]:
             masked[end - n_cls : end] = False
@@ -151,16 +133,20 @@ class Scorer:
     Parameters
     ----------
     checkpoint : Checkpoint, optional
-        Model of the scores; not needed for those of tasks alone.
+        Model of the scores; tasks alone do without it.
     scores : sequence of str
         Some of SCORES.
-    tasks : sequence of Task
     classes : sequence of str
-        Of tasks with more than two classes (labels, targets): which to report. All by default.
+        Classes (labels, targets) to report of tasks with more than two; all by default.
     strand : {"both", "+", "-"}
-        In which direction to read; both are averaged.
+        Reading direction; both are averaged.
     vectors : bool
         Also keep the mean vectors of both haplotypes.
+
+    Attributes
+    ----------
+    scores : dict of str to str
+        What each value of an allele means, by its name in VCF; one sentence without a full stop.
 
     Raises
     ------
@@ -179,171 +165,179 @@ class Scorer:
         strand: str = "both",
         vectors: bool = False,
     ) -> None:
+        unknown = set(classes).difference(*(task.config.classes for task in tasks))
+        if unknown:
+            raise ConfigError(f"--class: no task has a class {min(unknown)}")
         self._checkpoint = checkpoint
         self._directions = STRANDS[strand]
-        self._strand = "both strands averaged" if strand == "both" else f"{strand} strand"
         self._vectors = vectors
         self._wanted = [name for name in SCORES if name in scores]
         self._tasks = [(task, _outputs(task, classes)) for task in tasks]
         self._compute = compute
-        unknown = set(classes).difference(*(task.config.classes for task in tasks))
-        if unknown:
-            raise ConfigError(f"--class: no task has a class {min(unknown)}")
-        self._readings = self._plan()
-        self.scores = self._named()
+        self._mean: Reading | None = None  # the pass that gives the mean vectors
+        self._readings: dict[Reading, tuple[Encoder, Pooling]] = {}
+        self._plan()
+        read = "both strands averaged" if strand == "both" else f"{strand} strand"
+        self.scores = self._meanings(read)
 
-    def _plan(self) -> dict[Reading, tuple[Encoder, Pooling]]:
-        """What has to be read of each window, pass by pass."""
-        readings: dict[Reading, tuple[Encoder, Pooling]] = {}
+    def _plan(self) -> None:
+        """Find the passes that the scores need."""
         for task, _ in self._tasks:
-            features, key = task.config.features, _key(task)
-            before = readings[key][1].kinds if key in readings else ()
-            kinds = tuple(pool for pool in POOLS if pool in {*before, *features.pools})
-            readings[key] = (task.reader, Pooling(kinds, features.bins))
-        self._mean: Reading | None = None
+            self._add(_reading_of(task), task.reader, task.config.features.pools)
         if self._checkpoint is not None and (DIST in self._wanted or self._vectors):
             here = (self._checkpoint.digest, 0)
-            key = next((key for key in readings if key[:2] == here), (*here, 0))
-            kinds = readings[key][1].kinds if key in readings else ()
-            kinds = tuple(pool for pool in POOLS if pool in {*kinds, "mean"})
-            readings[key] = (self._checkpoint.model.encoder, Pooling(kinds, key[2]))
-            self._mean = key
-        return readings
+            self._mean = next((key for key in self._readings if key[:2] == here), (*here, 0))
+            self._add(self._mean, self._checkpoint.model.encoder, ["mean"])
 
-    def _named(self) -> list[Score]:
-        made = ""
+    def _add(self, reading: Reading, encoder: Encoder, pools: Iterable[str]) -> None:
+        wanted = set(pools)
+        if reading in self._readings:
+            wanted.update(self._readings[reading][1].kinds)
+        kinds = tuple(pool for pool in POOLS if pool in wanted)
+        self._readings[reading] = encoder, Pooling(kinds, reading[2])
+
+    def _meanings(self, strands: str) -> dict[str, str]:
+        model = ""
         if self._checkpoint is not None:
-            made = f"; model {self._checkpoint.name} {self._checkpoint.digest[:12]}"
-        meanings = {
+            model = f"; model {self._checkpoint.name} {self._checkpoint.digest[:12]}"
+        quantities = {
             DIST: "Cosine distance between the mean embeddings of the reference and the alternate "
-            f"window, {self._strand}{made}",
+            "window",
             LLR: "Masked log-likelihood ratio of the alternate to the reference allele, natural "
-            f"logarithm, {self._strand}{made}",
+            "logarithm",
         }
-        scores = [Score(f"FINDNA_{name.upper()}", meanings[name]) for name in self._wanted]
+        meanings = [
+            (f"FINDNA_{name.upper()}", f"{quantities[name]}, {strands}{model}")
+            for name in self._wanted
+        ]
         for task, outputs in self._tasks:
             config = task.config
+            quantity = "Value of" if config.kind == REGRESSION else "Log-odds of"
             for i in outputs:
+                class_ = config.classes[i]
                 alone = config.positive or len(config.classes) == 1
-                name = task.name if alone else f"{task.name}_{config.classes[i]}"
-                what = "Log-odds of" if config.kind != REGRESSION else "Value of"
-                what = f"{what} {config.classes[i]}, {self._strand}"
-                what += f", task {task.name} {task.digest[:12]}"
+                name = task.name if alone else f"{task.name}_{class_}"
                 stem = "FINDNA_" + re.sub(r"[^A-Za-z0-9]", "_", name).upper()
-                scores += [
-                    Score(f"{stem}_REF", f"{what}, reference window"),
-                    Score(f"{stem}_ALT", f"{what}, alternate window"),
-                    Score(f"{stem}_DELTA", f"{what}, alternate less reference window"),
+                meaning = f"{quantity} {class_}, {strands}, task {task.name} {task.digest[:12]}"
+                meanings += [
+                    (f"{stem}_REF", f"{meaning}, reference window"),
+                    (f"{stem}_ALT", f"{meaning}, alternate window"),
+                    (f"{stem}_DELTA", f"{meaning}, alternate less reference window"),
                 ]
-        names = [score.id for score in scores]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice:
-            raise ConfigError(f"--task: two scores would be called {twice}; rename a task's folder")
-        return scores
+        for name, n in Counter(name for name, _ in meanings).items():
+            if n > 1:
+                raise ConfigError(
+                    f"--task: two scores would be called {name}; rename a task's folder"
+                )
+        return dict(meanings)
 
     def __call__(self, alleles: Sequence[Sequence[Strands]]) -> list[Effect]:
-        """Effects of alleles; each is given by its windows, of one background or of several.
+        """Return effects of alleles, each given by its windows on one background or several.
 
         Backgrounds are averaged as strands are.
         """
-        plain, masked = _Windows(), _Windows()
-        both = any(task.config.features.both_strands for task, _ in self._tasks)
-        read = [i if both or i in self._directions else self._directions[0] for i in (0, 1)]
-        numbers = [
-            [
-                [[plain.add(haplotype.tokens) for haplotype in strands[i]] for i in read]
-                for strands in backgrounds
-            ]
-            for backgrounds in alleles
-        ]
-        source = Sequences(plain.sequences)
-        vectors = {
-            key: [
-                row
-                for _, row in region_vectors(
-                    source.rows(), source, encoder, pooling, self._compute, whole=True
-                )
-                if row is not None
-            ]
-            for key, (encoder, pooling) in self._readings.items()
-        }  # fmt: skip
-        ratios = [0.0] * len(alleles)
-        if LLR in self._wanted:
-            pairs = [
-                [strands[i] for strands in backgrounds for i in self._directions]
-                for backgrounds in alleles
-            ]
-            blanks = [
-                [[masked.add(h.blanked()) if len(h.allele) else -1 for h in pair] for pair in row]
-                for row in pairs
-            ]
-            assert self._checkpoint is not None
-            blanked = Sequences(masked.sequences)
-            rows = masked_log_probabilities(
-                blanked.rows(), blanked, self._checkpoint.model, self._compute
+        directions = self._directions
+        if any(task.config.features.both_strands for task, _ in self._tasks):
+            directions = STRANDS["both"]
+        backgrounds = [strands for windows in alleles for strands in windows]
+        letters, source = _distinct(
+            haplotype.tokens
+            for strands in backgrounds
+            for i in directions
+            for haplotype in strands[i]
+        )
+        vectors: dict[Reading, dict[bytes, RegionVectors]] = {}
+        for reading, (encoder, pooling) in self._readings.items():
+            rows = region_vectors(
+                source.rows(), source, encoder, pooling, self._compute, whole=True
             )
-            found = [logp for _, logp in rows if logp is not None]
-            ratios = [
-                float(
-                    np.mean([_ratio(pair, at, found) for pair, at in zip(row, where, strict=True)])
-                )
-                for row, where in zip(pairs, blanks, strict=True)
-            ]
-        return [
-            self._effect(ratio, where, vectors, plain.sequences)
-            for ratio, where in zip(ratios, numbers, strict=True)
-        ]
+            vectors[reading] = {letters[i]: row for i, row in rows if row is not None}
+        masked: dict[bytes, Vector] = {}
+        if LLR in self._wanted:
+            assert self._checkpoint is not None
+            letters, source = _distinct(
+                haplotype.blanked()
+                for strands in backgrounds
+                for i in self._directions
+                for haplotype in strands[i]
+                if len(haplotype.allele)
+            )
+            logps = masked_log_probabilities(
+                source.rows(), source, self._checkpoint.model, self._compute
+            )
+            masked = {letters[i]: logp for i, logp in logps if logp is not None}
+        return [self._effect(windows, vectors, masked) for windows in alleles]
 
     def _effect(
         self,
-        ratio: float,
-        numbers: list[list[list[int]]],
-        vectors: Mapping[Reading, list[RegionVectors]],
-        sequences: list[Tokens],
+        backgrounds: Sequence[Strands],
+        vectors: Mapping[Reading, Mapping[bytes, RegionVectors]],
+        masked: Mapping[bytes, Vector],
     ) -> Effect:
-        sides = [  # reference windows, alternate windows: of each background, on both strands
-            [[pair[side] for pair in strands] for strands in numbers] for side in (0, 1)
-        ]
-        values: dict[str, float] = {LLR: ratio}
-        kept: tuple[npt.NDArray[np.float32], ...] = ()
+        pairs = [strands[i] for strands in backgrounds for i in self._directions]
+        values: dict[str, float] = {}
+        means: list[npt.NDArray[np.float32]] = []
+        if LLR in self._wanted:
+            ratios = [_likelihood(alt, masked) - _likelihood(ref, masked) for ref, alt in pairs]
+            values[LLR] = float(np.mean(ratios))
         if self._mean is not None:
-            found = vectors[self._mean]
-            a, b = (
-                np.stack([found[at[i]].pooled["mean"] for at in where for i in self._directions])
+            read = vectors[self._mean]
+            ref, alt = (
+                np.stack([read[pair[side].tokens.tobytes()].pooled["mean"] for pair in pairs])
                 .astype(np.float64)
                 .mean(0)
-                for where in sides
+                for side in (0, 1)
             )
-            values[DIST] = cosine_distance(a, b)
-            kept = (a.astype(np.float32), b.astype(np.float32)) if self._vectors else ()
+            values[DIST] = cosine_distance(ref, alt)
+            if self._vectors:
+                means = [ref.astype(np.float32), alt.astype(np.float32)]
         row = [values[name] for name in self._wanted]
         for task, outputs in self._tasks:
+            read = vectors[_reading_of(task)]
             ref, alt = (
                 np.mean(
-                    [
-                        _task_values(
-                            task,
-                            [(vectors[_key(task)][i], sequences[i]) for i in at],
-                            self._directions,
-                        )
-                        for at in where
-                    ],
+                    [self._task_values(task, (a[side], b[side]), read) for a, b in backgrounds],
                     axis=0,
                 )
-                for where in sides
+                for side in (0, 1)
             )
             for i in outputs:
                 row += [ref[i], alt[i], alt[i] - ref[i]]
-        return Effect(row, *kept)
+        return Effect(row, *means)
+
+    def _task_values(
+        self, task: Task, strands: Pair, vectors: Mapping[bytes, RegionVectors]
+    ) -> Vector:
+        """Return the outputs of a task for the two strands' windows of a haplotype; (n_outputs,).
+
+        In each direction, they are read as `predict` reads a region of that strand.
+        """
+        features = task.config.features
+        rows = []
+        for direction in self._directions:
+            tokens = strands[direction].tokens
+            read = [features.of(vectors[tokens.tobytes()], tokens)]
+            if features.both_strands:  # the opposite one is read from its end
+                tokens = strands[1 - direction].tokens
+                opposite = vectors[tokens.tobytes()]
+                read.append(features.of(replace(opposite, bins=opposite.bins[::-1]), tokens))
+            rows.append(np.mean(read, axis=0))
+        return np.asarray(task_log_odds(task, rows).mean(0))
 
 
-def _key(task: Task) -> Reading:
+def _distinct(windows: Iterable[Tokens]) -> tuple[list[bytes], Sequences]:
+    """Return the letters of windows and their source, without repetition, as they first occur."""
+    distinct = {tokens.tobytes(): tokens for tokens in windows}
+    return list(distinct), Sequences(list(distinct.values()))
+
+
+def _reading_of(task: Task) -> Reading:
     features = task.config.features
     return task.config.encoder_digest, features.readout, features.bins
 
 
 def _outputs(task: Task, classes: Sequence[str]) -> list[int]:
-    """Numbers of the outputs of a task that are reported."""
+    """Return the numbers of the outputs of a task that are reported."""
     config = task.config
     if config.positive:
         return [1]
@@ -351,60 +345,19 @@ def _outputs(task: Task, classes: Sequence[str]) -> list[int]:
     return chosen or list(range(len(config.classes)))
 
 
-def _ratio(pair: Pair, where: Sequence[int], found: Sequence[Vector]) -> float:
-    """Log-likelihood of the alternate haplotype's own bases less that of the reference's."""
-    ref, alt = (
-        _likelihood(haplotype, found[i]) if i >= 0 else 0.0
-        for haplotype, i in zip(pair, where, strict=True)
-    )
-    return alt - ref
-
-
-def _likelihood(haplotype: Haplotype, logp: Vector) -> float:
+def _likelihood(haplotype: Haplotype, masked: Mapping[bytes, Vector]) -> float:
+    """Return the log-likelihood of a haplotype's own bases; 0 if it has none."""
     allele = _CHANNEL[haplotype.allele]
+    if not len(allele):
+        return 0.0
+    logp = masked[haplotype.blanked().tobytes()]
     return float(logp[np.arange(len(allele)), allele].sum())
-
-
-def _task_values(
-    task: Task, strands: Sequence[tuple[RegionVectors, Tokens]], directions: Sequence[int]
-) -> Vector:
-    """Outputs of a task for one haplotype, averaged over reading directions; (n_outputs,).
-
-    Parameters
-    ----------
-    strands : sequence, length 2
-        Vectors and letters of the forward strand's window and of the other one's.
-    directions : sequence of int
-        0, 1 or both: read as `predict` reads a region of the forward strand, or of the other.
-    """
-    features = task.config.features
-    rows = []
-    for direction in directions:
-        # a task that averages strands reads both, the opposite one from its end
-        both = (direction, 1 - direction) if features.both_strands else (direction,)
-        read = [
-            features.of(strands[i][0] if i == direction else _turned(strands[i][0]), strands[i][1])
-            for i in both
-        ]
-        rows.append(np.mean(read, axis=0))
-    with torch.inference_mode():
-        logits = task.head(torch.from_numpy(np.stack(rows))).double().numpy()
-    config = task.config
-    values = [log_odds(row, config.kind, config.temperature) for row in logits]
-    return np.asarray(np.mean(values, axis=0))
-
-
-def _turned(vectors: RegionVectors) -> RegionVectors:
-    return replace(vectors, bins=vectors.bins[::-1])
-
-
-_RECORDS_AT_A_TIME = 4_096  # of which few may have a window
 
 
 def scored(
     items: Iterable[Examined], scorer: Scorer, tokens: int
 ) -> Iterator[tuple[Examined, list[Effect | None]]]:
-    """Each record with the effects of its alleles, in order.
+    """Yield each record with the effects of its alleles, in order.
 
     Parameters
     ----------
@@ -415,11 +368,8 @@ def scored(
     gathered = 0
     for item in items:
         waiting.append(item)
-        gathered += sum(
-            len(haplotype.tokens)
-            for backgrounds in item.windows if backgrounds
-            for strands in backgrounds for pair in strands for haplotype in pair
-        )  # fmt: skip
+        strands = [each for backgrounds in item.windows for each in backgrounds or ()]
+        gathered += sum(len(h.tokens) for pairs in strands for pair in pairs for h in pair)
         if gathered >= tokens or len(waiting) == _RECORDS_AT_A_TIME:
             yield from _score(waiting, scorer)
             waiting, gathered = [], 0
@@ -427,6 +377,6 @@ def scored(
 
 
 def _score(items: list[Examined], scorer: Scorer) -> Iterator[tuple[Examined, list[Effect | None]]]:
-    effects = iter(scorer([found for item in items for found in item.windows if found]))
+    effects = iter(scorer([windows for item in items for windows in item.windows if windows]))
     for item in items:
-        yield item, [next(effects) if found else None for found in item.windows]
+        yield item, [next(effects) if windows else None for windows in item.windows]

@@ -753,7 +753,7 @@ def test_a_regression_cannot_be_balanced(model_folder, tmp_path):
         short_run(splits_of("counted"), tmp_path / "t", model_folder, balanced=True)
 
 
-@pytest.mark.parametrize("fails", ["save_tensors", "replaced"])
+@pytest.mark.parametrize("fails", ["save_tensors", "write_text"])
 def test_a_failed_run_leaves_no_folder(fails, model_folder, tmp_path, monkeypatch):
     def full_disk(*_):
         raise OSError(28, "No space left on device")

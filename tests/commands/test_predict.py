@@ -27,7 +27,6 @@ from findna.genome.windows import Region, Window
 from findna.model.checkpoint import Model, load_checkpoint, save_checkpoint
 from findna.model.devices import Compute
 from findna.outputs.destination import Destination
-from findna.tasks.calls import call
 from findna.tasks.features import Features
 from findna.tasks.task import load_task, tasks_home
 from tests.conftest import TINY, make_model, make_task, random_sequence
@@ -758,9 +757,9 @@ def test_call_of_ties(tasks):
     """The first of equals; one half is above one half for labels, and named."""
     binary, labels = (load_task(str(tasks[name])) for name in ("binary", "labels"))
     half = np.float32(0.5)
-    assert call(binary, np.array([half, half])).label == "no"
-    assert call(labels, np.array([half, 0.1, half], np.float32)).label == "a,c"
-    assert call(labels, np.array([0.1, 0.2, 0.3], np.float32)).label == "none"
+    assert binary.call(np.array([half, half])).label == "no"
+    assert labels.call(np.array([half, 0.1, half], np.float32)).label == "a,c"
+    assert labels.call(np.array([0.1, 0.2, 0.3], np.float32)).label == "none"
 
 
 # processes and pipes

@@ -272,7 +272,7 @@ def test_divergence_ends_with_3_and_keeps_the_last_good_checkpoint(pretrain, tmp
     def spoil(self, *views):
         found = ordinary(self, *views)
         spoil.calls += 1
-        return found._replace(total=found.total * float("nan")) if spoil.calls > 5 else found
+        return found._replace(loss=found.loss * float("nan")) if spoil.calls > 5 else found
 
     spoil.calls = 0
     monkeypatch.setattr(SelfDistillation, "forward", spoil)
@@ -306,7 +306,7 @@ def test_the_teacher_gets_no_gradient_and_stays_in_eval_mode():
     assert not model.teacher.training
     tokens = torch.randint(0, 3, (6, 64), dtype=torch.uint8)
     windows = Windows(tokens, tokens == 0)
-    model(model.views(windows, torch.Generator().manual_seed(1))).total.backward()
+    model(model.views(windows, torch.Generator().manual_seed(1))).loss.backward()
     assert all(p.grad is None for p in model.teacher.parameters())
     assert all(p.grad is not None for p in model.student.encoder.parameters())
 

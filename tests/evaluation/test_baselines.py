@@ -9,7 +9,6 @@ from sklearn.preprocessing import StandardScaler
 
 from findna.evaluation import baselines
 from findna.evaluation.baselines import (
-    CNNTraining,
     GenomicBenchmarksCNN,
     KmerTable,
     kmer_regression,
@@ -20,6 +19,7 @@ from findna.evaluation.baselines import (
 from findna.genome.encoding import BLANK, Tokens, encode, reverse_complement
 from findna.labelled.metrics import measure
 from findna.tasks.kmers import kmer_counts
+from findna.tasks.probe import Problem
 from tests.conftest import random_sequence
 
 
@@ -47,14 +47,30 @@ def with_motif(n: int, seed: int, motifs: tuple[str, ...], length: int = 60) -> 
 MOTIF = ("GATAAGGATAAG",)
 
 
+def split(train: tuple, valid: tuple, *test: tuple, kind: str = "classes", n: int = 2) -> tuple:
+    """Sequences or vectors of all parts, the problem, and the rows of each part."""
+    parts = (train, valid, *test)
+    inputs = [row for rows, _ in parts for row in rows]
+    labels = np.concatenate([labels for _, labels in parts])
+    rows = np.split(np.arange(len(labels)), np.cumsum([len(labels) for _, labels in parts[:-1]]))
+    return inputs, Problem(kind, n, labels, rows[0], rows[1]), rows
+
+
+def kmers(*parts: tuple, kind: str = "classes", n: int = 2, seed: int = 0) -> tuple:
+    """Predictions of every part, and the choice."""
+    sequences, problem, rows = split(*parts, kind=kind, n=n)
+    everything = np.arange(len(sequences))
+    found, choice = kmer_regression(KmerTable(sequences), problem, everything, seed=seed)
+    return [found[part] for part in rows], choice
+
+
 def test_kmers_find_a_motif() -> None:
     train, valid, test = (with_motif(n, seed, MOTIF) for n, seed in ((300, 1), (100, 2), (100, 3)))
-    model = kmer_regression(*train, *valid, "classes", 2, seed=0)
-    probabilities = model.predict(test[0])
+    (*_, probabilities), choice = kmers(train, valid, test)
     assert probabilities.shape == (100, 2)
     np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-6)
     assert measure(test[1], probabilities, "classes")["auroc"] > 0.9
-    assert set(model.choice) == {"k", "both_strands", "C"}
+    assert set(choice) == {"k", "both_strands", "C"}
 
 
 def test_strands_are_chosen_by_what_matters() -> None:
@@ -71,16 +87,16 @@ def test_strands_are_chosen_by_what_matters() -> None:
         forward = [encode("AAAGG" * 3 + random_sequence(100, seed * 1000 + i)) for i in range(n)]
         return [*forward, *map(reverse_complement, forward)], np.repeat([0, 1], n)
 
-    model = kmer_regression(*turned(1, 400), *turned(2, 300), "classes", 2, seed=0)
-    assert model.choice["both_strands"] is True
-    model = kmer_regression(*strands(1, 100), *strands(2, 50), "classes", 2, seed=0)
-    assert model.choice["both_strands"] is False
+    _, choice = kmers(turned(1, 400), turned(2, 300))
+    assert choice["both_strands"] is True
+    _, choice = kmers(strands(1, 100), strands(2, 50))
+    assert choice["both_strands"] is False
 
 
 def test_choice_is_the_best_on_validation() -> None:
     train, valid = with_motif(200, 1, MOTIF), with_motif(100, 2, MOTIF)
-    model = kmer_regression(*train, *valid, "classes", 2, seed=0)
-    best = validation_score(valid[1], model.predict(valid[0]), "classes")
+    (_, predictions), _ = kmers(train, valid)
+    best = validation_score(valid[1], predictions, "classes")
     for k, both_strands, strength in itertools.product(
         baselines.KS, (True, False), baselines.STRENGTHS
     ):
@@ -93,44 +109,38 @@ def test_choice_is_the_best_on_validation() -> None:
 
 def test_a_class_that_training_lacks_has_probability_zero() -> None:
     sequences, labels = with_motif(90, 1, MOTIF)
-    model = kmer_regression(sequences, labels * 2, sequences, labels * 2, "classes", 4, seed=0)
-    probabilities = model.predict(sequences)
+    (probabilities, _), _ = kmers((sequences, labels * 2), (sequences, labels * 2), n=4)
     assert probabilities.shape == (90, 4)
     assert (probabilities[:, [1, 3]] == 0).all()
     np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-6)
-    one = kmer_regression(sequences, labels * 0, sequences, labels, "classes", 2, seed=0)
-    assert (one.predict(sequences) == [1, 0]).all()
+    (probabilities, _), _ = kmers((sequences, labels * 0), (sequences, labels))
+    assert (probabilities == [1, 0]).all()
 
 
 def test_validation_of_one_class_still_chooses() -> None:
     sequences, labels = with_motif(60, 1, MOTIF)
-    model = kmer_regression(sequences, labels, sequences, labels * 0, "classes", 2, seed=0)
-    assert model.predict(sequences).shape == (60, 2)
+    (probabilities, _), _ = kmers((sequences, labels), (sequences, labels * 0))
+    assert probabilities.shape == (60, 2)
 
 
 def test_kmers_of_several_labels_and_of_numbers() -> None:
     sequences, labels = with_motif(400, 1, ("GATAAGGATAAG", "CCTTTGCCTTTG"))
+
+    def halves(labels: np.ndarray) -> tuple:
+        return (sequences[:300], labels[:300]), (sequences[300:], labels[300:])
+
     one_hot = (labels[:, None] == [1, 2, 9]).astype(int)  # nothing has the third label
-    half = [np.arange(300), np.arange(300, 400)]
-    train, valid = ([sequences[i] for i in rows] for rows in half)
-    model = kmer_regression(
-        train, one_hot[half[0]], valid, one_hot[half[1]], "multilabel", 3, seed=0
-    )
-    found = model.predict(valid)
-    assert measure(one_hot[half[1]], found, "multilabel")["auroc"] > 0.9
+    (_, found), _ = kmers(*halves(one_hot), kind="multilabel", n=3)
+    assert measure(one_hot[300:], found, "multilabel")["auroc"] > 0.9
     assert (found[:, 2] == 0).all()
     content = np.array([[np.isin(s, encode("GC")).mean() * 10, 3.5] for s in sequences])
-    model = kmer_regression(
-        train, content[half[0]], valid, content[half[1]], "regression", 2, seed=0
-    )
-    found = model.predict(valid)
+    (_, found), _ = kmers(*halves(content), kind="regression")
     assert found.shape == (100, 2)
-    assert measure(content[half[1]][:, :1], found[:, :1], "regression")["r2"] > 0.9
+    assert measure(content[300:, :1], found[:, :1], "regression")["r2"] > 0.9
 
 
 def test_choice_uses_few_and_the_fit_uses_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(baselines, "MOST_FOR_CHOICE", 50)
-    train, valid = with_motif(300, 1, MOTIF), with_motif(200, 2, MOTIF)
     sizes = []
     fit = baselines.CountRegression.fit
 
@@ -139,30 +149,13 @@ def test_choice_uses_few_and_the_fit_uses_all(monkeypatch: pytest.MonkeyPatch) -
         return fit(self, strength)
 
     monkeypatch.setattr(baselines.CountRegression, "fit", counted)
-    kmer_regression(*train, *valid, "classes", 2, seed=0)
+    kmers(with_motif(300, 1, MOTIF), with_motif(200, 2, MOTIF))
     assert sizes[-1] == 300
     assert set(sizes[:-1]) == {50}
 
 
-def test_kmers_do_not_depend_on_how_they_are_counted() -> None:
-    """A table and its parts give what the sequences alone give, for every seed."""
-    sequences, labels = with_motif(300, 1, MOTIF)
-    table = KmerTable(sequences)
-    for seed in range(2):
-        order = np.random.default_rng(seed).permutation(300)
-        rows, rest = order[:200], order[200:]
-        shared = kmer_regression(
-            table.take(rows), labels[rows], table.take(rest), labels[rest], "classes", 2, seed=seed
-        )
-        parts = ([sequences[i] for i in some] for some in (rows, rest))
-        a, b = parts
-        alone = kmer_regression(a, labels[rows], b, labels[rest], "classes", 2, seed=seed)
-        assert shared.choice == alone.choice
-        np.testing.assert_array_equal(shared.predict(sequences), alone.predict(sequences))
-        np.testing.assert_array_equal(shared.predict(table), alone.predict(sequences))
-
-
 def test_tables_count_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked for seldom is counted alone, the rest once with all; both give the same."""
     calls = []
 
     def counted(sequences: list[Tokens], k: int, both_strands: bool) -> object:
@@ -171,25 +164,21 @@ def test_tables_count_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(baselines, "kmer_counts", counted)
     sequences, _ = with_motif(40, 1, MOTIF)
-    table = KmerTable(sequences)
-    few, many = table.take(np.array([7, 3, 3])), table.take(np.arange(30))
-    expected = kmer_counts([sequences[i] for i in (7, 3, 3)], 3)
-    assert (few.counts(3, True) != expected).nnz == 0
+    table, few = KmerTable(sequences), np.array([7, 3, 3])
+    expected = kmer_counts([sequences[i] for i in few], 3)
+    assert (table.counts(few, 3, True) != expected).nnz == 0
     assert calls == [(3, 3)]
-    for part in (many, many, table, table.take(np.arange(35)), many.take(np.array([1]))):
-        part.counts(3, True)
+    for rows in (np.arange(30), np.arange(30), np.arange(35), np.array([1]), few):
+        counts = table.counts(rows, 3, True)
     assert calls == [(3, 3), (40, 3)]
-    twice = table.take(np.array([5, 6, 7])).take(np.array([2, 0]))
-    assert len(twice) == 2
-    expected = kmer_counts([sequences[i] for i in (7, 5)], 3)
-    assert (twice.counts(3, True) != expected).nnz == 0
+    assert (counts != expected).nnz == 0
 
 
 def test_no_warning_escapes() -> None:
-    sequences, labels = with_motif(30, 1, MOTIF, 20)
+    data = with_motif(30, 1, MOTIF, 20)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        kmer_regression(sequences, labels, sequences, labels, "classes", 2, seed=0)
+        kmers(data, data)
 
 
 # the convolutional network
@@ -225,22 +214,30 @@ def test_shortest_length() -> None:
         GenomicBenchmarksCNN(2, shortest - 1)
 
 
-def test_network_learns_and_is_decided_by_its_seed() -> None:
-    train, valid, test = (
+def cnn(*parts: tuple, seed: int = 0, n: int = 2) -> tuple:
+    """Predictions of every part, and the choice."""
+    sequences, problem, rows = split(*parts, n=n)
+    found, choice = train_cnn(sequences, problem, np.arange(len(sequences)), seed=seed)
+    return [found[part] for part in rows], choice
+
+
+def test_network_learns_and_is_decided_by_its_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(baselines, "EPOCHS", 12)
+    parts = [
         with_motif(n, seed, ("GATAAGGATAAG", "CCTTTGCCTTTG"))
         for n, seed in ((600, 1), (150, 2), (150, 3))
-    )
+    ]
     state = torch.get_rng_state()
-    model = train_cnn(*train, *valid, 3, seed=0, training=CNNTraining(12))
+    (*_, probabilities), choice = cnn(*parts, n=3)
     assert torch.equal(torch.get_rng_state(), state)
-    probabilities = model.predict(test[0])
     np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-9)
-    assert measure(test[1], probabilities, "classes")["auroc"] > 0.8
-    same = train_cnn(*train, *valid, 3, seed=0, training=CNNTraining(12))
-    np.testing.assert_array_equal(same.predict(test[0]), probabilities)
-    assert same.choice == model.choice
-    other = train_cnn(*train, *valid, 3, seed=1, training=CNNTraining(2))
-    assert not np.array_equal(other.predict(test[0]), probabilities)
+    assert measure(parts[2][1], probabilities, "classes")["auroc"] > 0.8
+    (*_, again), same = cnn(*parts, n=3)
+    np.testing.assert_array_equal(again, probabilities)
+    assert same == choice
+    monkeypatch.setattr(baselines, "EPOCHS", 2)
+    (*_, other), _ = cnn(*parts, n=3, seed=1)
+    assert not np.array_equal(other, probabilities)
 
 
 def test_network_keeps_the_best_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,29 +249,26 @@ def test_network_keeps_the_best_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
         return next(scores)
 
     monkeypatch.setattr(baselines, "validation_score", score)
-    sequences, labels = with_motif(40, 1, MOTIF)
-    model = train_cnn(
-        sequences, labels, sequences, labels, 2, seed=0, training=CNNTraining(patience=3)
-    )
-    assert model.choice == {"epoch": 2}
+    monkeypatch.setattr(baselines, "PATIENCE", 3)
+    data = with_motif(40, 1, MOTIF)
+    (_, predictions), choice = cnn(data, data)
+    assert choice == {"epoch": 2}
     assert len(seen) == 5  # stopped before the sixth
-    np.testing.assert_array_equal(model.predict(sequences), seen[1])
+    np.testing.assert_array_equal(predictions, seen[1])
     assert not np.array_equal(seen[1], seen[-1])
 
 
-def test_network_pads_and_cuts() -> None:
+def test_network_pads_and_cuts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(baselines, "EPOCHS", 1)
     lengths = (1, 20, 57, 60)
     sequences = [encode(random_sequence(n, n)) for n in lengths]
     labels = np.array([0, 1, 0, 1])
-    model = train_cnn(sequences, labels, sequences, labels, 2, seed=0, training=CNNTraining(1, 3))
-    longer = [*sequences, encode(random_sequence(60, 60) + "ACGT" * 30)]
-    probabilities = model.predict(longer)
-    np.testing.assert_array_equal(probabilities[:4], model.predict(sequences))
-    np.testing.assert_allclose(probabilities[4], probabilities[3], rtol=1e-6)
-    short = train_cnn(
-        sequences[:2], labels[:2], sequences[:2], labels[:2], 2, seed=0, training=CNNTraining(1)
-    )
-    assert short.predict(sequences).shape == (4, 2)
+    longer = [encode(random_sequence(60, 60) + "ACGT" * 30)]
+    (train, _, test), _ = cnn((sequences, labels), (sequences, labels), (longer, labels[:1]))
+    np.testing.assert_allclose(test[0], train[3], rtol=1e-6)
+    short = sequences[:2], labels[:2]
+    (*_, test), _ = cnn(short, short, (sequences, labels))
+    assert test.shape == (4, 2)
 
 
 # nearest neighbours
@@ -288,9 +282,15 @@ def blobs(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return vectors.astype(np.float32), labels
 
 
+def neighbours(*parts: tuple, kind: str = "classes", n: int = 3) -> tuple:
+    """Predictions of the last part, and the choice."""
+    vectors, problem, rows = split(*parts, kind=kind, n=n)
+    return knn(np.stack(vectors), problem, rows[-1])
+
+
 def test_neighbours_agree_with_sklearn() -> None:
     train, valid, test = blobs(200, 1), blobs(80, 2), blobs(700, 3)
-    model = knn(*train, *valid, "classes", 3)
+    predictions, choice = neighbours(train, valid, test)
     scaler = StandardScaler().fit(train[0])
     scores = {}
     for k in baselines.NEIGHBOURS:
@@ -298,21 +298,21 @@ def test_neighbours_agree_with_sklearn() -> None:
         scores[k] = validation_score(
             valid[1], other.predict_proba(scaler.transform(valid[0])), "classes"
         )
-        if k == model.choice["k"]:
+        if k == choice["k"]:
             expected = other.predict_proba(scaler.transform(test[0]))
-            np.testing.assert_allclose(model.predict(test[0]), expected, atol=1e-12)
-    assert scores[model.choice["k"]] == max(scores.values())
+            np.testing.assert_allclose(predictions, expected, atol=1e-12)
+    assert scores[choice["k"]] == max(scores.values())
 
 
 def test_neighbours_of_numbers_and_of_few_vectors() -> None:
     vectors, labels = blobs(3, 1)
-    model = knn(vectors, labels, vectors, labels, "classes", 3)
-    assert model.choice == {"k": 3}
+    _, choice = neighbours((vectors, labels), (vectors, labels))
+    assert choice == {"k": 3}
     values = np.array([[1.0, 2], [3, 4], [5, 9]])
-    model = knn(vectors, values, vectors, values, "regression", 2)
-    np.testing.assert_allclose(model.predict(vectors), [[3, 5]] * 3)
+    predictions, _ = neighbours((vectors, values), (vectors, values), kind="regression", n=2)
+    np.testing.assert_allclose(predictions, [[3, 5]] * 3)
 
 
 def test_constant_vectors_do_no_harm() -> None:
-    vectors, labels = np.ones((60, 4), np.float32), np.arange(60) % 2
-    assert np.isfinite(knn(vectors, labels, vectors, labels, "classes", 2).predict(vectors)).all()
+    data = np.ones((60, 4), np.float32), np.arange(60) % 2
+    assert np.isfinite(neighbours(data, data, n=2)[0]).all()

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from findna.errors import FindnaError, LabelError
 from findna.genome.encoding import decode, encode, reverse_complement
 from findna.genome.fasta import Genome
+from findna.labelled.files import find_splits
 from findna.labelled.sets import (
     CLASSES,
     MULTILABEL,
     REGRESSION,
     LabelledSet,
     check_trainable,
-    find_splits,
     read_labelled,
 )
 from findna.labelled.splits import hold_out, overlap

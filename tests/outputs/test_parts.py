@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from findna.errors import ConfigError
 from findna.outputs import unfinished
+from findna.outputs.destination import Destination
 from findna.outputs.shards import Shard, difference
-from findna.outputs.unfinished import Unfinished
+from findna.outputs.unfinished import Unfinished, open_unfinished
 
 
 def contents(path):
@@ -281,9 +282,9 @@ def test_parts_of_another_run_are_refused(command, run, tmp_path, monkeypatch, e
 def test_force_throws_them_away(command, run, tmp_path, monkeypatch):
     words, _ = command["bed"]
     out = tmp_path / "o.bed"
-    with Unfinished(out, {"command": "another"}) as other:
+    with open_unfinished(Destination(out), {"command": "another"}) as other:
         for stretch in other.stretches([1, 2], 2):
-            with other.part(stretch, {}) as folder:
+            with other.part({"rows": 2}) as folder:
                 (folder / "output").write_text("".join(f"{x}\n" for x in stretch))
     assert (tmp_path / "o.bed.unfinished").is_dir()
     assert "parts of another run" in run(*words, "-o", out, "--resume", code=1).stderr
@@ -296,11 +297,13 @@ def test_force_throws_them_away(command, run, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_two_runs_do_not_write_the_same_parts(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from findna.outputs.unfinished import Unfinished\n"
-        "try:\n  Unfinished(Path(sys.argv[1]), {}).__enter__()\n"
+        "import sys; from pathlib import Path\n"
+        "from findna.outputs.destination import Destination\n"
+        "from findna.outputs.unfinished import open_unfinished\n"
+        "try:\n  open_unfinished(Destination(Path(sys.argv[1])), {}).__enter__()\n"
         "except Exception as error: print(error)"
     )
-    with Unfinished(tmp_path / "o.bed", {}):
+    with open_unfinished(Destination(tmp_path / "o.bed"), {}):
         words = [sys.executable, "-c", code, str(tmp_path / "o.bed")]
         found = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     assert "another run is at work on it" in found
@@ -366,7 +369,7 @@ def test_an_interrupt_keeps_what_is_done(example, model_folder, write, tmp_path,
     assert "the same command goes on from there" in line
     n = int(line.split("interrupted; ")[1].split()[0])
     journal = json.loads((folder / "journal.json").read_text())
-    assert 0 < n == sum(part["rows"] for part in journal["parts"]) < 20_000
+    assert 0 < n == sum(part["counts"]["rows"] for part in journal["parts"]) < 20_000
     assert not out.exists()
 
 

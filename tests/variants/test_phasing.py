@@ -62,7 +62,7 @@ def examined(tmp_path):
         vcf.write_text(vcf_text(contig, rows))
         haplotypes = Haplotypes("two", window)
         with Genome(fasta) as genome, VcfSource(vcf).open() as reader:
-            found = list(haplotypes.examine_all(reader, Examiner(genome, window), mismatch))
+            found = list(haplotypes.examine_all(reader, Examiner(genome, window, mismatch)))
         assert [item.record.line for item in found] == vcf.read_text().splitlines()[5:]
         windows = [
             [
@@ -410,7 +410,7 @@ def test_contigs_are_apart(tmp_path):
     header = ["##fileformat=VCFv4.2", "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\ts"]
     (tmp_path / "two.vcf").write_text("\n".join(header + lines) + "\n")
     with Genome(tmp_path / "two.fa") as genome, VcfSource(tmp_path / "two.vcf").open() as reader:
-        found = list(Haplotypes("s", 41).examine_all(reader, Examiner(genome, 41), "stop"))
+        found = list(Haplotypes("s", 41).examine_all(reader, Examiner(genome, 41)))
     letters = [decode(item.windows[0][0][0][0].tokens) for item in found]
     assert letters[0] == seen(snv(105))
     assert letters[2] == seen()
@@ -434,7 +434,7 @@ def test_what_lies_behind_is_forgotten(tmp_path):
     haplotypes = Haplotypes("one", 100)
     with Genome(tmp_path / "c.fa") as genome:
         reader = VcfReader("x", header, records())
-        found = haplotypes.examine_all(reader, Examiner(genome, 100), "stop")
+        found = haplotypes.examine_all(reader, Examiner(genome, 100))
         for n, _ in enumerate(found, 1):
             assert taken - n <= 11
             assert len(haplotypes._near) <= 23

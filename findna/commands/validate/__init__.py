@@ -25,7 +25,8 @@ from findna.genome.bed import read_bed
 from findna.genome.fasta import Genome
 from findna.genome.regions import RegionOptions, RegionSource
 from findna.genome.text import display_name, is_stdin, open_input, open_raw
-from findna.labelled.rows import BED, looks_labelled, suffix
+from findna.labelled.files import looks_labelled
+from findna.labelled.rows import BED, suffix
 
 __all__ = ["Lengths", "Report", "kind_of_input", "validate"]
 

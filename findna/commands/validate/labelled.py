@@ -42,7 +42,8 @@ def check_labelled(
     if data.kind == CLASSES:
         report.classes.update(data.class_counts)
     report.duplicates = source.digests.duplicates(
-        lambda row: raw.places[row].replace(str(source.path), source.name), raw.values
+        lambda row: raw.rows[row].place.replace(str(source.path), source.name),
+        [row.values for row in raw.rows],
     )
     try:
         check_trainable(data)

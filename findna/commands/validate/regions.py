@@ -32,7 +32,7 @@ def check_regions(
         source.add_digest(row.number, interval.chrom, interval.start, interval.end, strand)
         placed = place(row, genome, options)
         if len(row.columns) != n_columns:
-            report.problem("ragged", ragged(source.name, row, n_columns))
+            report.problem("ragged", ragged(location, len(row.columns), n_columns))
         elif not all(map(is_text, row.columns)):
             report.problem("not_text", f"{location}: not UTF-8 text, which HDF5 needs")
         elif placed.status == "unknown_contig":

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from findna import __version__
-from findna.genome.regions import OK
+from findna.genome.regions import KEPT_OR_SKIPPED, OK
 
 if TYPE_CHECKING:
     from findna.commands.estimate import Estimate
@@ -205,7 +205,7 @@ class Report:
             return "correct or remove them"
         if self.kind == VARIANTS:
             return "--ref-mismatch null keeps such records without scores"
-        return "--on-error null keeps such rows with missing values, skip leaves them out"
+        return KEPT_OR_SKIPPED
 
     def facts(self) -> dict[str, Any]:
         """Return the report as docs/formats.md describes it, in plain values."""
