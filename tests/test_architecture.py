@@ -127,3 +127,30 @@ print('fine')
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
     )
     assert done.stdout.strip() == "fine"
+
+
+def test_no_function_takes_more_than_ten_parameters():
+    """Options that belong together are one object. Above eight is for the public API alone."""
+    for path in FILES:
+        for node in nodes(path):
+            if isinstance(node, ast.FunctionDef):
+                every = node.args.posonlyargs + node.args.args + node.args.kwonlyargs
+                n = len([argument for argument in every if argument.arg not in ("self", "cls")])
+                most = 10 if room_of(path) == "api" else 8
+                assert n <= most, f"{name_of(path)}:{node.lineno} {node.name} takes {n}"
+
+
+def test_the_formatter_is_not_skipped():
+    for path in FILES:
+        assert "# fmt: skip" not in path.read_text(), name_of(path)
+
+
+def test_docstrings_say_what_is_done():
+    """Their first word is a verb or a noun; "What this gives" makes a reader guess."""
+    for path in FILES:
+        for node in nodes(path):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module):
+                text = ast.get_docstring(node) or ""
+                assert text.split(" ")[0] not in ("What", "Where", "Whether"), (
+                    f"{name_of(path)}: {text.splitlines()[0]}"
+                )
