@@ -1,6 +1,7 @@
 """The shape of the package: which way imports point, and who may use what."""
 
 import ast
+import re
 import subprocess
 import sys
 from functools import cache
@@ -154,3 +155,13 @@ def test_docstrings_say_what_is_done():
                 assert text.split(" ")[0] not in ("What", "Where", "Whether"), (
                     f"{name_of(path)}: {text.splitlines()[0]}"
                 )
+
+
+def test_the_walks_name_what_is_there():
+    """Each row of the tables in docs/architecture.md names a module and what is defined in it."""
+    page = (PACKAGE.parent / "docs" / "architecture.md").read_text()
+    steps = re.findall(r"  ([a-z]+/[a-z_]+\.py) +([A-Za-z_.]+)", page)
+    assert len(steps) > 20
+    for module, name in steps:
+        defined = {getattr(node, "name", None) for node in nodes(PACKAGE / module)}
+        assert set(name.split(".")) <= defined, f"{module}: {name}"
