@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from hypothesis import settings
 
 from findna.cli import main
 from findna.genome.encoding import encode
@@ -30,6 +31,9 @@ SHARED = Path(os.environ.get("FINDNA_SHARED", Path(__file__).parents[2] / "share
 # tests run side by side, with models too small for a second thread; the processes they start too
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
+
+settings.register_profile("findna", deadline=None)  # a busy machine is no failure
+settings.load_profile("findna")
 
 # what a shell starts in the background ignores Ctrl-C, and what it starts in turn would do so too
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -187,9 +187,7 @@ def test_an_indel_in_a_repeat_scores_the_same_wherever_it_is_written(effects, fe
             np.testing.assert_allclose(effects(CONTIG, [record], *few)[0], found[0], atol=1e-5)
 
 
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_batches_order_and_neighbours_change_nothing(effects, data):
     expected = effects(CONTIG, VARIANTS)

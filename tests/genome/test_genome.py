@@ -272,7 +272,7 @@ def test_block_index_that_does_not_fit(tmp_path, at):
         read_all(path)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(st.text("ACGTNacgtnRYU", max_size=70), min_size=1, max_size=4),
     st.integers(1, 20),

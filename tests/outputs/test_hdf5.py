@@ -35,7 +35,7 @@ def check_obs(data, rows):
     assert np.array_equal(data.obs["n_fraction"].to_numpy(), expected, equal_nan=True)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(rows, st.integers(0, 2), st.sampled_from(["float32", "float16"]), st.data())
 def test_embeddings_come_back(rows, bins, dtype, data):
     rng = np.random.default_rng(len(rows))
@@ -78,7 +78,7 @@ def test_embeddings_come_back(rows, bins, dtype, data):
     assert found.uns["findna"]["a"]["c"].tolist() == ["x", "y"]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(rows, st.data())
 def test_effects_come_back(rows, data):
     rng = np.random.default_rng(len(rows))

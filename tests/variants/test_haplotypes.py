@@ -78,13 +78,13 @@ def records(draw, longest=30):
     return contig, pos, contig[pos : pos + n], alt
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(records(), st.integers(30, 60))
 def test_windows_are_those_of_the_edited_contig(record, size):
     assert pairs_of(*record, size) == by_hand(*record, size)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(records(), st.integers(30, 60))
 def test_each_window_shows_its_allele_and_both_are_as_long(record, size):
     contig, pos, ref, alt = record
@@ -109,7 +109,7 @@ def placements(contig, pos, ref, alt):
                 yield start, contig[start:end], new[start : len(new) - rest]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(records(longest=5))
 def test_every_way_to_write_a_variant_gives_the_same_windows(record):
     contig, pos, ref, alt = record
@@ -121,7 +121,7 @@ def test_every_way_to_write_a_variant_gives_the_same_windows(record):
         assert pairs_of(contig, *placed, 20) == expected
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(records(), st.integers(30, 60))
 def test_on_the_alternate_genome_the_windows_change_places(record, size):
     contig, pos, ref, alt = record
@@ -129,7 +129,7 @@ def test_on_the_alternate_genome_the_windows_change_places(record, size):
     assert pairs_of(new, pos, alt, ref, size) == [pair[::-1] for pair in pairs_of(*record, size)]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(records(), st.integers(30, 60))
 def test_on_the_turned_genome_the_strands_change_places(record, size):
     contig, pos, ref, alt = record

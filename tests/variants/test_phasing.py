@@ -29,9 +29,7 @@ HEADER = """\
 ##FORMAT=<ID=PS,Number=1,Type=String,Description="Phase set">
 #CHROM	POS	ID	REF	ALT	QUAL	FILTER	INFO	FORMAT	one	two
 """
-UNCHANGING = settings(
-    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60
-)
+UNCHANGING = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 
 
 def vcf_text(contig, rows):
@@ -93,7 +91,6 @@ def edits(draw, length):
     ]
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_a_contig_after_changes(data):
     contig = random_sequence(data.draw(st.integers(0, 40)))
