@@ -15,6 +15,7 @@ from findna.genome.regions import Placed, RegionOptions, RegionSource
 from findna.labelled.sets import REGRESSION
 from findna.model.devices import Compute
 from findna.outputs.destination import Destination
+from findna.outputs.provenance import task_weights
 from findna.outputs.results import Call
 from findna.outputs.shards import Facts
 from findna.outputs.tables import PredictionFormat, PredictionWriter
@@ -80,11 +81,12 @@ def predict(
         raise ConfigError(f"{source.name} is a stream, which cannot be read twice; give a file")
     loaded = load_tasks(tasks)
     _check_tasks(loaded, layout)
+    columns = [task.columns for task in loaded]
     run = PredictRun(genome, source, loaded, options, compute)
     layout = replace(layout, form=output.form, skip=options.on_error == "skip", live=output.is_live)
 
     def writer(file: BinaryIO) -> PredictionWriter:
-        return PredictionWriter(file, [task.columns for task in loaded], layout, source.headers)
+        return PredictionWriter(file, columns, layout, source.headers)
 
     def facts() -> Facts:
         recorded = {
@@ -98,7 +100,7 @@ def predict(
             "min_probability": layout.min_probability,
             "precision": compute.precision,
         }
-        return run.facts("predict", {task.name: task.digest for task in loaded}, recorded)
+        return run.facts("predict", task_weights(columns), recorded)
 
     sink = text_output(output.open_text, writer)
     counts = run_rows("predict", run.rows(), run.calls, sink, output, facts)

@@ -6,6 +6,7 @@ order, and writers with `write(row, result)`.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -309,5 +310,14 @@ class RegionRun:
 
     def facts(self, command: str, weights: Mapping[str, str], options: Facts) -> Facts:
         """Return what decides the content of an output."""
-        rows = {"sha256": self.source.digest(), "rows": self.n_rows}
+        rows = {"sha256": self._digest(), "rows": self.n_rows}
         return run_facts(command, self.genome, self.survey.contigs, rows, weights, options)
+
+    def _digest(self) -> str:
+        """Return the SHA-256 over rows, their status, and header lines."""
+        sha = hashlib.sha256()
+        for placed in self.placed():
+            line = "\t".join([*placed.columns, placed.status]) + "\n"
+            sha.update(line.encode("utf-8", "surrogateescape"))
+        sha.update("\n".join(self.source.headers).encode("utf-8", "surrogateescape"))
+        return sha.hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections import Counter
@@ -22,7 +23,7 @@ from findna.model.devices import Compute
 from findna.outputs.destination import Destination
 from findna.outputs.files import file_digest
 from findna.outputs.hdf5 import EmbeddingWriter
-from findna.outputs.provenance import origin, run_facts
+from findna.outputs.provenance import origin, run_facts, task_weights
 from findna.outputs.shards import Facts, write_note
 from findna.tasks.task import Task, load_tasks
 from findna.variants.alleles import WINDOW, Examined, Examiner, examine_all, survey_alleles
@@ -240,19 +241,26 @@ def variants(
 
     def facts() -> Facts:
         assert source.path is not None  # a stream has no parts
+        header: Facts = {}
+        if output.form != "tsv":
+            with source.open(as_bcf) as reader:
+                lines = "\n".join(_header(reader.header, genome, fields, ""))
+            digest = hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
+            header = {"header": digest, "no_version": not output.command}
         weights = {"model": checkpoint.digest} if checkpoint else {}
         return run_facts(
             "variants",
             genome,
             _contigs(source, genome),
             {"sha256": file_digest(source.path), "rows": total},
-            weights | {task.name: task.digest for task in run.tasks},
+            weights | task_weights([task.columns for task in run.tasks]),
             {
                 **run.recorded,
                 "scores": list(scoring.scores),
                 "classes": list(scoring.classes),
                 "form": output.form,
                 "ref_mismatch": ref_mismatch,
+                **header,
             },
         )
 

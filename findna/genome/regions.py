@@ -6,7 +6,6 @@ as the user chose; none is lost otherwise.
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -293,14 +292,6 @@ class RegionSource:
             str(genome.path),
             lambda: _rows(Interval(name, 0, length) for name, length in genome.contigs.items()),
         )
-
-    def digest(self) -> str:
-        """Return the SHA-256 over rows and header lines, however they were compressed."""
-        sha = hashlib.sha256()
-        for row in self.rows():
-            sha.update(("\t".join(row.columns) + "\n").encode("utf-8", "surrogateescape"))
-        sha.update("\n".join(self.headers).encode("utf-8", "surrogateescape"))
-        return sha.hexdigest()
 
     def close(self) -> None:
         """Remove the temporary copy of standard input."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from findna import __version__
 from findna.genome.bed import column_names
 from findna.genome.fasta import Genome
 from findna.genome.regions import Placed
+from findna.outputs.results import TaskColumns
 
 logger = logging.getLogger(__name__)
 
@@ -35,10 +36,16 @@ def run_facts(
         "command": command,
         "findna version": __version__,
         "genome": genome.digests(contigs),
+        "alias": {name: to for name, to in genome.aliases.items() if genome.resolve(name) == to},
         "rows": dict(rows),
         "weights": dict(weights),
         "options": dict(options),
     }
+
+
+def task_weights(tasks: Sequence[TaskColumns]) -> dict[str, str]:
+    """Return name and digest of each task by its number: their order decides the columns."""
+    return {f"task {i}": f"{task.name} {task.digest}" for i, task in enumerate(tasks, 1)}
 
 
 def origin(command: str | None) -> dict[str, Any]:

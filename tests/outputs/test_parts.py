@@ -16,6 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from findna.errors import ConfigError
+from findna.genome.encoding import decode
+from findna.genome.fasta import Genome
 from findna.outputs import unfinished
 from findna.outputs.destination import Destination
 from findna.outputs.shards import Shard, difference
@@ -171,6 +173,77 @@ def test_merge_refuses_what_is_no_whole(command, run, tmp_path, example, model_f
     assert "is not what the run wrote" in refused(*parts)
     run(*words, "-o", tmp_path / "only.h5", "--shard", "1/1")
     assert "HDF5 cannot be streamed" in run("merge", tmp_path / "only.h5", code=2).stderr
+
+
+OPTIONS = {
+    "h5": ["-m tiny", "--pool max", "--bins 3", "--per-base", "--both-strands", "--whole",
+           "--dtype float16", "-s", "--split", "--flank 2", "--window 40",
+           "--anchor start", "--out-of-bounds pad", "--on-error null", "--precision bf16"],
+    "bed": ["-t {three}", "-O tsv", "--bed6", "--header", "--all-classes", "--min-prob .5", "-s",
+            "--split", "--flank 2", "--window 40", "--anchor end", "--out-of-bounds pad",
+            "--on-error null", "--precision bf16", "-t {binary} -t {three}"],
+    "vcf": ["-m tiny", "--scores dist", "-t {binary}", "-t {three} --class donor", "--window 50",
+            "--whole", "--strand +", "--haplotype HG1", "--ref-mismatch null", "--no-version",
+            "--precision bf16", "-O tsv"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", OPTIONS)
+def test_each_option_that_changes_a_byte_makes_another_run(
+    run, example, model_folder, tasks, write, tmp_path, kind
+):
+    header = '##fileformat=VCFv4.2\n##FORMAT=<ID=GT,Number=1,Type=String,Description="x">\n'
+    header += "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\tHG1\n"
+    with Genome(example / "genome.fa") as genome:
+        ref = decode(genome.fetch("chrA", 299, 300))
+    vcf = write("v.vcf", f"{header}chrA\t300\t.\t{ref}\t{ref}A\t.\t.\t.\tGT\t0|1\n")
+    bed = write("b.bed", "chrA\t100\t160\tx\t0\t-\nchrA\t300\t390\ty\t0\t+\n")
+    words = {
+        "h5": ["embed", example / "genome.fa", bed, "-m", model_folder],
+        "bed": ["predict", example / "genome.fa", bed, "-t", tasks["binary"]],
+        "vcf": ["variants", example / "genome.fa", vcf, "-m", model_folder],
+    }[kind]
+    parts = [tmp_path / f"{i}.{kind}" for i in (1, 2)]
+    run(*words, "-o", parts[0], "--shard", "1/2")
+    for text in OPTIONS[kind]:
+        more = text.format(**tasks).split()
+        given = words[:3] if more[0] in ("-t", "-m") and kind != "vcf" else words
+        run(*given, *more, "-o", parts[1], "--shard", "2/2", "-f")
+        found = run("merge", *parts, "-o", tmp_path / "merged", code=1).stderr
+        assert "of another run" in found, text
+
+
+def test_tasks_in_another_order_are_another_run(run, example, tasks, tmp_path, monkeypatch):
+    """The columns would be swapped."""
+    words = ["predict", example / "genome.fa", example / "regions.bed"]
+    orders = [f"{tasks['binary']},{tasks['three']}", f"{tasks['three']},{tasks['binary']}"]
+    for i, order in enumerate(orders, 1):
+        run(*words, "-t", order, "-o", tmp_path / f"{i}.bed", "--shard", f"{i}/2")
+    found = run("merge", tmp_path / "1.bed", tmp_path / "2.bed", code=1)
+    assert "weights task 1 (three" in found.stderr
+    assert not found.stdout
+    monkeypatch.setattr(Unfinished, "discard", lambda self: None)
+    run(*words, "-t", orders[0], "-o", tmp_path / "o.bed", "--resume")
+    (tmp_path / "o.bed").unlink()
+    found = run(*words, "-t", orders[1], "-o", tmp_path / "o.bed", "--resume", code=1)
+    assert "parts of another run: weights task 1 (binary" in found.stderr
+
+
+def test_other_aliases_are_another_run(run, example, model_folder, tasks, write, tmp_path):
+    bed = write("b.bed", "x\t100\t160\nx\t300\t390\n")
+    vcf = write("v.vcf", "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+                "x\t200\t.\tN\tA\t.\t.\t.\nx\t300\t.\tN\tA\t.\t.\t.\n")  # fmt: skip
+    aliases = [write(f"{name}.tsv", f"x\t{name}\n") for name in ("chrA", "chrB")]
+    for words in (
+        ["embed", example / "genome.fa", bed, "-m", model_folder, "-O", "tsv"],
+        ["predict", example / "genome.fa", bed, "-t", tasks["binary"]],
+        ["variants", example / "genome.fa", vcf, "-m", model_folder, "--ref-mismatch", "null"],
+    ):
+        for i, alias in enumerate(aliases, 1):
+            more = ["--chrom-alias", alias, "--shard", f"{i}/2", "-f"]
+            run(*words, "-o", tmp_path / f"{words[0]}{i}", *more)
+        parts = [tmp_path / f"{words[0]}{i}" for i in (1, 2)]
+        assert "alias x (chrB, not chrA)" in run("merge", *parts, code=1).stderr
 
 
 def test_merge_streams_text(command, run, tmp_path):
