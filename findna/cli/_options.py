@@ -231,8 +231,13 @@ def genome_and_rows(
             yield fasta, source
 
 
-def listed(values: tuple[str, ...]) -> list[str]:
-    """Return the names of a repeatable option that also takes several, divided by commas."""
+def listed(values: Sequence[str], option: str) -> list[str]:
+    """Return the names of an option that takes several, divided by commas; each value has one."""
+    for value in values:
+        if not value.strip(", "):
+            raise click.UsageError(
+                f"{option} {shlex.quote(value)}: no name in it; is it a variable that is not set?"
+            )
     return [name for value in values for name in value.split(",") if name]
 
 

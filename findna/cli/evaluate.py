@@ -140,7 +140,7 @@ def evaluate(genome: Path | None, suite: str, output: Path | None, **options: An
         compute = _options.compute(options)
         run = _options.filled(Run, options, compute=compute, only=options["sets"], folder=output)
         if suite == "variants":
-            tasks, draws = _options.listed(options["task"]), options["draws"] or 5
+            tasks, draws = _options.listed(options["task"], "--task"), options["draws"] or 5
             of_variants = _options.filled(VariantOptions, options, tasks=tasks, draws=draws)
             report = evaluate_variants(fasta, run, of_variants)
             text, table = variant_markdown(report), variant_rows(report["sets"])

@@ -77,7 +77,7 @@ def predict(genome: Path, regions: str | None, **given: Any) -> None:
             fasta,
             source,
             output,
-            tasks=_options.listed(given["task"]),
+            tasks=_options.listed(given["task"], "--task"),
             options=options,
             layout=layout,
             compute=_options.compute(given),

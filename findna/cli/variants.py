@@ -87,7 +87,8 @@ def variants(genome: Path, variants: str, **given: Any) -> None:
       findna variants genome.fa calls.vcf.gz --task promoter --window 300 -o effects.tsv
       findna variants genome.fa phased.vcf.gz --haplotype HG001 -o personal.vcf.gz
     """
-    wanted = [name for name in given["scores"].split(",") if name not in ("", "none")]
+    names = _options.listed([given["scores"]], "--scores")
+    wanted = [name for name in names if name != "none"]
     unknown = [name for name in wanted if name not in ("dist", "llr")]
     if unknown:
         raise click.UsageError(f"--scores: no score {unknown[0]}; use dist, llr, both, or none")
@@ -100,7 +101,7 @@ def variants(genome: Path, variants: str, **given: Any) -> None:
     output = _options.destination(given, FORMS)
     if given["no_version"]:
         output = replace(output, command="")
-    tasks, classes = _options.listed(given["task"]), given["class_name"]
+    tasks, classes = _options.listed(given["task"], "--task"), given["class_name"]
     scoring = _options.filled(Scoring, given, scores=wanted, tasks=tasks, classes=classes)
     opened = _options.opened_genome(genome, given["chrom_alias"])
     with opened as fasta, VcfSource(variants) as source:

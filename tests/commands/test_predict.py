@@ -861,3 +861,19 @@ def test_from_python(example, tasks, tmp_path):
         )
     assert [summary.counts[name] for name in ("rows", "predicted", "written")] == [96, 96, 96]
     assert len(summary.weights["task binary"]) == 64
+
+
+@pytest.mark.parametrize("name", ["", ",", " "])
+def test_an_option_without_a_name_is_wrong_usage(run, example, model_folder, tasks, name):
+    """As with a variable of the shell that is not set."""
+    regions = ["predict", example / "genome.fa", example / "regions.bed"]
+    variants = ["variants", example / "genome.fa", example / "variants.vcf", "-m", model_folder]
+    for words in (
+        [*regions, "-t", name],
+        [*regions, "-t", name, "--bed6"],
+        [*variants, "-t", name],
+        [*variants, "-t", tasks["binary"], "--scores", name],
+    ):
+        found = run(*words, code=2)
+        assert "no name in it" in found.stderr
+        assert not found.stdout
