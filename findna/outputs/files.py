@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from findna.errors import OutputError
@@ -48,15 +49,25 @@ def check_model_folder(folder: Path, force: bool) -> None:
 def replaced(path: Path) -> Iterator[Path]:
     """Give a temporary neighbour of ``path`` that takes its name when the block succeeds.
 
-    If the block fails the neighbour is removed, and what was there before stays.
+    No other run has this neighbour. If the block fails it is removed, and what was there before
+    stays.
     """
     target = path.resolve()  # a symbolic link keeps pointing at the new file
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary = _new_neighbour(target)
     try:
         yield temporary
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _new_neighbour(target: Path) -> Path:
+    """Make an empty file beside ``target`` under a name that no file had."""
+    while True:
+        path = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+        with suppress(FileExistsError):
+            path.touch(exist_ok=False)
+            return path
 
 
 def file_digest(path: Path) -> str:
