@@ -103,8 +103,8 @@ def predict(
         return run.facts("predict", task_weights(columns), recorded)
 
     sink = text_output(output.open_text, writer)
-    counts = run_rows("predict", run.rows(), run.calls, sink, output, facts)
-    output.index(max(genome.contigs.values(), default=0))
+    longest = max(genome.contigs.values())
+    counts = run_rows("predict", run.rows(), run.calls, sink, output, facts, longest)
     weights = {f"task {task.name}": task.digest for task in loaded}
     return Summary(counts, time.monotonic() - started, weights)
 

@@ -33,7 +33,7 @@ from findna.model.devices import Compute
 from findna.outputs.destination import Destination
 from findna.outputs.provenance import run_facts
 from findna.outputs.shards import Facts, Shard, write_note
-from findna.outputs.unfinished import OUTPUT, Counts, Unfinished, open_unfinished
+from findna.outputs.unfinished import Counts, Unfinished, open_unfinished
 
 logger = logging.getLogger(__name__)
 
@@ -162,6 +162,7 @@ def run_rows(
     output: Output[Row, Result],
     destination: Destination,
     facts: Callable[[], Facts],
+    longest: int = 0,
 ) -> Counts:
     """Compute rows and write them; go on from what is complete, and note what a shard is part of.
 
@@ -173,6 +174,8 @@ def run_rows(
         Computes rows; none is left out or moved.
     facts : callable
         Gives what decides the content of the output; called for an output in parts only.
+    longest : int
+        Length of the longest contig, bp, for an index.
 
     Returns
     -------
@@ -194,6 +197,7 @@ def run_rows(
             header_lines, total = counts["header_lines"], rows.total or 0
             span = first, last or 0
             write_note(destination.file, destination.shard, decides, span, total, header_lines)
+        destination.index(longest)
         if unfinished is not None:
             unfinished.discard()
     return counts | {"resumed": done}
@@ -209,12 +213,14 @@ def _write(
     if unfinished is None:
         with output.whole() as writer:
             return _fill(writer, results, True, advance)
+    if unfinished.is_published:
+        return unfinished.counts
     for stretch in unfinished.stretches(results, total):
         counts: Counts = {}
-        begin = not unfinished.files(OUTPUT)
-        with unfinished.part(counts) as folder, output.part(folder / OUTPUT) as writer:
+        begin = not unfinished.files
+        with unfinished.part(counts) as path, output.part(path) as writer:
             counts |= _fill(writer, stretch, begin, advance)
-    output.join(unfinished.files(OUTPUT))
+    output.join(unfinished.files)
     return unfinished.counts
 
 

@@ -292,12 +292,16 @@ def variants(
 
         rows = Rows(lambda: run.records(reader), total, lambda: repeat(1, total or 0), "records")
         sink = text_output(partial(open_vcf_output, output), writer)
-        counts = run_rows("variants", rows, run.effects, sink, output, facts)
+        longest = max(genome.contigs.values())
+        # an index that fails shall not take the vectors with it
+        first = output if vectors is None else replace(output, write_index=False)
+        counts = run_rows("variants", rows, run.effects, sink, first, facts, longest)
+    if vectors is not None:
+        output.index(longest)
     if vectors is not None and vectors.shard is not None:
         first, last = rows.span(vectors.shard)
         decides = {**facts(), "output": "embeddings"}
         write_note(vectors.file, vectors.shard, decides, (first, last or 0), total or 0, 0)
-    output.index(max(genome.contigs.values()))
     weights = {f"model {checkpoint.name}": checkpoint.digest} if checkpoint else {}
     weights |= {f"task {task.name}": task.digest for task in run.tasks}
     return VariantSummary(counts, time.monotonic() - started, weights, haplotypes=run.haplotypes)

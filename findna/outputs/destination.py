@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,8 +13,11 @@ from typing import Any, BinaryIO, cast
 
 from findna.errors import ConfigError, OutputError
 from findna.genome.bed import is_header
-from findna.outputs.files import check_output, replaced
+from findna.outputs.files import check_output, file_digest, replaced
 from findna.outputs.shards import Shard
+
+WHOLE, DIGEST = "whole", "whole.sha256"
+"""Names, among the parts, of the output before it has its own name, and of its digest."""
 
 _COMPRESSED = (".gz", ".bgz")  # endings of names that get BGZF
 
@@ -140,6 +144,20 @@ class Destination:
         return self.resume or self.shard is not None
 
     @property
+    def parts(self) -> Path:
+        """Folder of the complete parts of an output that is not finished."""
+        target = self.file.resolve()
+        return target.with_name(target.name + ".unfinished")
+
+    @property
+    def is_published(self) -> bool:
+        """True if the file is there as ``resume`` wrote it, and the run was killed after that."""
+        digest = self.parts / DIGEST
+        if not (self.resume and self.file.is_file() and digest.is_file()):
+            return False
+        return digest.read_bytes() == file_digest(self.file).encode()
+
+    @property
     def file(self) -> Path:
         """Path of an output that is known to be a file."""
         if self.path is None:
@@ -170,7 +188,8 @@ class Destination:
             if asked and self.is_live:
                 raise ConfigError(f"{option} needs a file: name one with -o")
         if not self.is_stdout and not (self.format.streams and self.is_device):
-            check_output(self.file, self.force, [path for path in inputs if path is not None])
+            force = self.force or self.is_published
+            check_output(self.file, force, [path for path in inputs if path is not None])
         if self.write_index and not self.format.index:
             raise ConfigError(
                 f"--write-index needs a format that has an index; {self.format.title} has none"
@@ -207,10 +226,19 @@ class Destination:
 
     @contextmanager
     def published(self) -> Iterator[Path]:
-        """Give the path to write a file to; it takes its name when the block succeeds."""
-        check_output(self.file, self.force)
-        with replaced(self.file) as temporary:
-            yield temporary
+        """Give the path to write a file to; it takes its name when the block succeeds.
+
+        With ``resume`` it lies among the parts, and its digest is noted before it takes its name.
+        """
+        check_output(self.file, self.force or self.is_published)
+        if not self.resume:
+            with replaced(self.file) as temporary:
+                yield temporary
+            return
+        whole = self.parts / WHOLE
+        yield whole
+        (self.parts / DIGEST).write_text(file_digest(whole))
+        os.replace(whole, self.file.resolve())
 
     def index(self, longest: int) -> None:
         """Make the index that was asked for: .tbi, or .csi of BCF and where .tbi is too small.

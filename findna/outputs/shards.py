@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +18,7 @@ Facts = Mapping[str, Any]
 
 FORMAT = 1
 _LARGEST_JSON = 1 << 26  # bytes
+_DIGEST = "journal_sha256"  # key; notes of before have none
 
 
 @dataclass(frozen=True)
@@ -105,8 +108,7 @@ def write_note(
 ) -> None:
     """Note what an output is a part of, beside it; see `Note`."""
     note = Note(facts, (shard.number, shard.count), rows, total, header_lines, file_digest(output))
-    with replaced(note_path(output)) as temporary:
-        temporary.write_text(json.dumps({"format": FORMAT, **asdict(note)}, indent=1) + "\n")
+    write_journal(note_path(output), asdict(note))
 
 
 def read_note(output: Path) -> Note:
@@ -125,19 +127,32 @@ def read_note(output: Path) -> Note:
     values = read_journal(path)
     try:
         (number, count), (first, last) = values["shard"], values["rows"]
-        note = Note(
-            dict(values["facts"]),
-            (int(number), int(count)),
-            (int(first), int(last)),
-            int(values["total"]),
-            int(values["header_lines"]),
-            str(values["sha256"]),
-        )
+        total, header_lines = values["total"], values["header_lines"]
+        if not all(map(is_count, (number, count, first, last, total, header_lines))):
+            raise ValueError("numbers are not counts")
+        if not (1 <= number <= count and first <= last <= total):
+            raise ValueError("rows are not those of a shard")
+        shard, rows = (number, count), (first, last)
+        note = Note({**values["facts"]}, shard, rows, total, header_lines, str(values["sha256"]))
     except (KeyError, TypeError, ValueError) as error:
         raise OutputError(f"{path}: not the note of a shard") from error
     if file_digest(output) != note.sha256:
         raise OutputError(f"{output}: is not what the run wrote (SHA-256 in {path.name}); redo it")
     return note
+
+
+def is_count(value: Any) -> bool:
+    """Return whether a value of a JSON file is a whole number, from 0 on."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def write_journal(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a JSON file about parts, with a digest of itself."""
+    values = {"format": FORMAT, **values}
+    with replaced(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        json.dump({**values, _DIGEST: _digest(values)}, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def read_journal(path: Path) -> dict[str, Any]:
@@ -146,7 +161,7 @@ def read_journal(path: Path) -> dict[str, Any]:
     Raises
     ------
     OutputError
-        It cannot be read, or is of another format.
+        It cannot be read, is of another format, or was changed.
     """
     try:
         if path.stat().st_size > _LARGEST_JSON:
@@ -154,9 +169,16 @@ def read_journal(path: Path) -> dict[str, Any]:
         values = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(values, dict) or values.get("format") != FORMAT:
             raise ValueError("another format")
+        digest = values.pop(_DIGEST, None)
+        if digest is not None and digest != _digest(values):
+            raise ValueError("it was changed")
     except (OSError, ValueError, RecursionError) as error:
         raise OutputError(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
     return values
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def difference(facts: Facts, other: Facts, prefix: str = "") -> list[str]:

@@ -7,32 +7,32 @@ being written when a run is killed is in no part, and is made again.
 from __future__ import annotations
 
 import fcntl
-import glob
 import json
 import os
-import shutil
+import re
 import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 from findna.errors import InterruptedRunError, OutputError
-from findna.outputs.destination import Destination
-from findna.outputs.files import replaced
-from findna.outputs.shards import FORMAT, Facts, difference, read_journal
+from findna.outputs.destination import DIGEST, WHOLE, Destination
+from findna.outputs.files import file_digest
+from findna.outputs.shards import Facts, difference, is_count, read_journal, write_journal
 
 Item = TypeVar("Item")
 
 Counts = dict[str, int]
 
-JOURNAL, OUTPUT = "journal.json", "output"
-"""Names of the journal, and of the main file in a part."""
+JOURNAL, LOCK, OUTPUT = "journal.json", "lock", "output"
+"""Names of the journal, of the file that a run at work has locked, and of the file in a part."""
 
-SUFFIX = ".unfinished"
+_PART = re.compile("[0-9]{8,}")
+_NEW_JOURNAL = re.compile(r"\.journal\.json\.[0-9a-f]+\.tmp")  # of a run that was killed
 
 SECONDS = 20.0
 """Of work that a killed run loses at most."""
@@ -51,22 +51,64 @@ def open_unfinished(output: Destination, facts: Facts) -> Iterator[Unfinished]:
     Raises
     ------
     OutputError
-        The parts belong to another run, or one is at work on them now.
+        The parts belong to another run, are not as they were written, or one is at work on them
+        now; or the folder is a link, or holds something else.
     """
-    target = output.file.resolve()
-    folder = target.with_name(target.name + SUFFIX)
+    folder = output.parts
+    shown = output.file.with_name(folder.name)
+    if folder.is_symlink():
+        raise OutputError(f"{shown}: is a symbolic link; parts are kept in a folder: remove it")
     folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("wb") as lock:
+    _check_own(folder, shown)
+    # never through a link
+    number = os.open(folder / LOCK, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    with open(number, "wb") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            shown = output.file.with_name(folder.name)
             raise OutputError(f"{shown}: another run is at work on it") from error
         yield Unfinished(folder, output, facts)
 
 
+def _check_own(folder: Path, shown: Path) -> None:
+    """Raise OutputError if a folder holds what no run has put there: it would be removed."""
+    has_journal = (folder / JOURNAL).is_file()
+    for path in folder.iterdir():
+        if not _is_own(path) or (path.is_dir() and not has_journal):
+            raise OutputError(
+                f"{shown}: holds {path.name}, which is no part of an unfinished output; "
+                "move the folder away, or name another output"
+            )
+
+
+def _is_own(path: Path) -> bool:
+    """Return whether a file, or folder, is what a run keeps of an unfinished output."""
+    if path.is_symlink():
+        return False
+    if path.is_dir():
+        files = list(path.iterdir())
+        return bool(_PART.fullmatch(path.name)) and files in ([], [path / OUTPUT])
+    known = (LOCK, JOURNAL, WHOLE, DIGEST)
+    return path.name in known or bool(_NEW_JOURNAL.fullmatch(path.name))
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, or the folder of a part."""
+    if path.is_dir():
+        (path / OUTPUT).unlink(missing_ok=True)
+        path.rmdir()
+    else:
+        path.unlink(missing_ok=True)
+
+
 class Unfinished:
-    """Complete parts of an output that is not finished; see `open_unfinished`."""
+    """Complete parts of an output that is not finished; see `open_unfinished`.
+
+    Attributes
+    ----------
+    is_published : bool
+        The output itself is complete: a run was killed before it removed the parts.
+    """
 
     def __init__(self, folder: Path, output: Destination, facts: Facts) -> None:
         self.folder = folder
@@ -76,33 +118,47 @@ class Unfinished:
         if shard is not None:
             self._facts["shard"] = f"{shard.number}/{shard.count}"
         self._parts: list[dict[str, Any]] = []
-        journal = folder / JOURNAL
-        if journal.exists():
-            values = read_journal(journal)
-            differing = difference(values.get("facts", {}), self._facts)
-            if not differing:
-                self._parts = values["parts"]
-            elif not output.force:
-                raise OutputError(
-                    f"{self._shown}: holds parts of another run: {'; '.join(differing[:3])}; "
-                    "--force throws them away, or name another output"
-                )
-        kept = {part["folder"] for part in self._parts}
+        self.is_published = False
+        if (folder / JOURNAL).exists():
+            self._open_journal(output)
+        kept = {LOCK, DIGEST, *(self._part(i).name for i in range(len(self._parts)))}
         # what was being written when a run was killed
         for path in folder.iterdir():
-            if path.is_dir() and path.name not in kept:
-                shutil.rmtree(path)
-        name = glob.escape(folder.name.removesuffix(SUFFIX))
-        for path in folder.parent.glob(f".{name}.*.tmp"):
-            path.unlink()
+            if path.name not in kept:
+                _remove(path)
         self._write_journal()
 
+    def _open_journal(self, output: Destination) -> None:
+        """Take over the complete parts, if they are those of this run and as they were written."""
+        try:
+            values = read_journal(self.folder / JOURNAL)
+            differing = difference(_mapping(values.get("facts")), self._facts)
+            if differing:
+                raise OutputError(
+                    f"{self._shown}: holds parts of another run: {'; '.join(differing[:3])}"
+                )
+            parts = values.get("parts")
+            if not isinstance(parts, list) or not all(map(_is_part, parts)):
+                raise OutputError(f"{self._shown}: its {JOURNAL} is no list of parts")
+            self.is_published = output.is_published
+            for i, part in enumerate(parts):
+                path = self._part(i) / OUTPUT
+                if not self.is_published and (
+                    not path.is_file() or file_digest(path) != part["sha256"]
+                ):
+                    raise OutputError(f"{self._shown}: part {i:08d} is not what the run wrote")
+            self._parts = parts
+        except OutputError as error:
+            self.is_published = False
+            if not output.force:
+                remedy = "--force throws the parts away, or name another output"
+                raise OutputError(f"{error}; {remedy}") from error
+
     def _write_journal(self) -> None:
-        values = {"format": FORMAT, "facts": self._facts, "parts": self._parts}
-        with replaced(self.folder / JOURNAL) as path, path.open("w", encoding="utf-8") as file:
-            json.dump(values, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
+        write_journal(self.folder / JOURNAL, {"facts": self._facts, "parts": self._parts})
+
+    def _part(self, number: int) -> Path:
+        return self.folder / f"{number:08d}"
 
     @property
     def counts(self) -> Counts:
@@ -112,26 +168,27 @@ class Unfinished:
             total.update(part["counts"])
         return dict(total)
 
-    def files(self, name: str) -> list[Path]:
-        """Return a file of every part, in the order of the rows."""
-        return [self.folder / part["folder"] / name for part in self._parts]
+    @property
+    def files(self) -> list[Path]:
+        """The file of every part, in the order of the rows."""
+        return [self._part(i) / OUTPUT for i in range(len(self._parts))]
 
     @contextmanager
     def part(self, counts: Counts) -> Iterator[Path]:
-        """Give a folder for the files of a part; the part is complete when the block succeeds.
+        """Give the path of the file of a part; the part is complete when the block succeeds.
 
         Parameters
         ----------
         counts : dict of str to int
             What the block counts, from 0 on, ``rows`` among it; added to `counts`.
         """
-        folder = self.folder / f"{len(self._parts):08d}"
+        folder = self._part(len(self._parts))
         folder.mkdir()
-        yield folder
-        for path in folder.iterdir():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-        self._parts.append({"folder": folder.name, "counts": counts})
+        path = folder / OUTPUT
+        yield path
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        self._parts.append({"counts": counts, "sha256": file_digest(path)})
         self._write_journal()
 
     def stretches(self, rows: Iterable[Item], total: int) -> Iterator[Iterator[Item]]:
@@ -168,7 +225,20 @@ class Unfinished:
 
     def discard(self) -> None:
         """Remove the parts: the output is complete."""
-        shutil.rmtree(self.folder)
+        for path in sorted(filter(_is_own, self.folder.iterdir())):  # the journal after the parts
+            _remove(path)
+        with suppress(OSError):  # somebody else put something there
+            self.folder.rmdir()
+
+
+def _mapping(value: Any) -> Facts:
+    return value if isinstance(value, dict) else {}
+
+
+def _is_part(value: Any) -> bool:
+    counts = value.get("counts") if isinstance(value, dict) else None
+    has_counts = isinstance(counts, dict) and all(map(is_count, counts.values()))
+    return has_counts and {"rows", "header_lines"} <= counts.keys() and "sha256" in value
 
 
 def _stretch(rows: Iterator[Item], stop: Callable[[], bool]) -> Iterator[Item]:

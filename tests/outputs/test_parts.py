@@ -15,12 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from findna.commands import rows
 from findna.errors import ConfigError
 from findna.genome.encoding import decode
 from findna.genome.fasta import Genome
 from findna.outputs import unfinished
 from findna.outputs.destination import Destination
-from findna.outputs.shards import Shard, difference
+from findna.outputs.shards import Shard, difference, write_journal
 from findna.outputs.unfinished import Unfinished, open_unfinished
 
 
@@ -276,6 +277,23 @@ def test_standard_input_is_kept_for_more_than_one_reading(command, run, example,
     assert contents(tmp_path / "merged.bed") == contents(tmp_path / "whole.bed")
 
 
+# names of what is being written
+
+
+def test_two_runs_beside_each_other_have_files_of_their_own(command, run, tmp_path, monkeypatch):
+    """Also where both have one process id, as in two containers."""
+    monkeypatch.setattr(os, "getpid", lambda: 7)
+    with Destination(tmp_path / "y.gz").published() as first:
+        first.write_text("first")
+        with Destination(tmp_path / "y.gz").published() as second:
+            second.write_text("second")
+        assert (tmp_path / "y.gz").read_text() == "second"
+        (tmp_path / "y.gz").unlink()
+        run(*command["bed"][0], "-o", tmp_path / "y", "--resume")
+    assert (tmp_path / "y.gz").read_text() == "first"
+    assert sorted(os.listdir(tmp_path)) == ["y", "y.gz"]
+
+
 # unfinished outputs
 
 
@@ -308,15 +326,15 @@ def test_resumed_is_uninterrupted(
     whole, parts = tmp_path / f"whole.{suffix}", tmp_path / f"parts.{suffix}"
     run(*words, "-o", whole)
     monkeypatch.setattr(unfinished, "SECONDS", 0)
-    ordinary, journals = unfinished.replaced, []
+    ordinary, journals = unfinished.write_journal, []
 
-    def die(path):
+    def die(path, values):
         journals.append(path)
         if len(journals) % 4 == 0:
             raise Stopped
-        return ordinary(path)
+        ordinary(path, values)
 
-    monkeypatch.setattr(unfinished, "replaced", die)
+    monkeypatch.setattr(unfinished, "write_journal", die)
     deaths = 0
     while not parts.exists():
         deaths += 1
@@ -357,8 +375,8 @@ def test_force_throws_them_away(command, run, tmp_path, monkeypatch):
     out = tmp_path / "o.bed"
     with open_unfinished(Destination(out), {"command": "another"}) as other:
         for stretch in other.stretches([1, 2], 2):
-            with other.part({"rows": 2}) as folder:
-                (folder / "output").write_text("".join(f"{x}\n" for x in stretch))
+            with other.part({"rows": 2}) as path:
+                path.write_text("".join(f"{x}\n" for x in stretch))
     assert (tmp_path / "o.bed.unfinished").is_dir()
     assert "parts of another run" in run(*words, "-o", out, "--resume", code=1).stderr
     run(*words, "-o", out, "--resume", "-f")
@@ -382,14 +400,184 @@ def test_two_runs_do_not_write_the_same_parts(tmp_path):
     assert "another run is at work on it" in found
 
 
-def test_a_broken_journal_is_one_line(command, run, tmp_path):
-    words, _ = command["bed"]
-    folder = tmp_path / "o.bed.unfinished"
-    folder.mkdir()
-    (folder / "journal.json").write_text("{")
-    found = run(*words, "-o", tmp_path / "o.bed", "--resume", code=1).stderr
-    assert "journal.json: cannot be read" in found
-    assert len(found.splitlines()) == 1
+@pytest.fixture
+def interrupt(monkeypatch, run, example, tmp_path_factory):
+    """Start a run on a few rows that dies with two complete parts; return its words."""
+    few = tmp_path_factory.mktemp("few") / "few.bed"
+    few.write_text("".join((example / "regions.bed").read_text().splitlines(True)[:6]))
+
+    def start(words, out):
+        words = [few if word == example / "regions.bed" else word for word in words]
+        words += ["-o", out, "--resume"]
+        ordinary, journals = unfinished.write_journal, []
+
+        def die(path, values):
+            journals.append(path)
+            if len(journals) == 4:
+                raise Stopped
+            ordinary(path, values)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(unfinished, "SECONDS", 0)
+            patch.setattr(unfinished, "write_journal", die)
+            with pytest.raises(AssertionError):
+                run(*words)
+        return words
+
+    return start
+
+
+def test_a_folder_of_somebody_else_is_left_alone(command, run, tmp_path):
+    words = [*command["bed"][0], "-o", tmp_path / "o.bed", "--resume"]
+    folder, target = tmp_path / "o.bed.unfinished", tmp_path / "target"
+
+    def refused():
+        for more in ([], ["--force"]):
+            found = run(*words, *more, code=1).stderr
+            assert "o.bed.unfinished: " in found
+            assert len(found.splitlines()) == 1
+        assert not (tmp_path / "o.bed").exists()
+
+    for name in ("notes/a.txt", "00000000/output", "20260101/photo.jpg", "a.txt"):
+        path = folder / name
+        path.parent.mkdir(parents=True)
+        path.write_text("mine")
+        refused()
+        assert path.read_text() == "mine"
+        folder.rename(target)
+        folder.symlink_to(target)
+        refused()
+        assert (target / name).read_text() == "mine"
+        assert [path.name for path in target.iterdir()] == [name.split("/")[0]]
+        folder.unlink()
+        shutil.rmtree(target)
+
+
+def test_links_among_the_parts_are_refused(command, run, tmp_path, interrupt):
+    out, mine = tmp_path / "o.bed", tmp_path / "mine"
+    words = interrupt(command["bed"][0], out)
+    mine.mkdir()
+    (mine / "output").write_text("mine")
+    for name in ("00000007", "lock", "journal.json", "whole"):
+        path = tmp_path / "o.bed.unfinished" / name
+        before = path.read_bytes() if path.exists() else None
+        path.unlink(missing_ok=True)
+        path.symlink_to(mine if name == "00000007" else mine / "output")
+        assert f"holds {name}" in run(*words, "-f", code=1).stderr
+        assert (mine / "output").read_text() == "mine"
+        path.unlink()
+        if before is not None:
+            path.write_bytes(before)
+    run(*words)
+    assert sorted(os.listdir(tmp_path)) == ["mine", "o.bed"]
+
+
+def change(key, value):
+    """Return a function that puts a value into the last part of a journal, or into the journal."""
+
+    def edit(values):
+        (values if key in values else values["parts"][-1])[key] = value
+
+    return edit
+
+
+JOURNALS = {
+    "empty": None,
+    "doubled": lambda values: values["parts"].append(values["parts"][0]),
+    "reversed": lambda values: values["parts"].reverse(),
+    "first lost": lambda values: values["parts"].pop(0),
+    "more rows": lambda values: values["parts"][0]["counts"].update(rows=3),
+    "negative": change("counts", {"rows": -1, "header_lines": 0}),
+    "text": change("counts", {"rows": "1", "header_lines": 0}),
+    "no counts": change("counts", None),
+    "no parts": change("parts", None),
+    "other parts": change("parts", [1, "x"]),
+    "no facts": change("facts", 3),
+    "digest": change("sha256", 3),
+}
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_a_changed_journal_is_refused(command, run, tmp_path, interrupt, sealed):
+    """``sealed``: by somebody who knows how its digest is made."""
+    out = tmp_path / "o.bed"
+    words = interrupt(command["bed"][0], out)
+    run(*words[:-3], "-o", tmp_path / "whole.bed")
+    journal = tmp_path / "o.bed.unfinished" / "journal.json"
+    before = journal.read_text()
+    for name, edit in JOURNALS.items():
+        values = json.loads(before)
+        if edit is not None:
+            edit(values)
+        if not sealed:
+            journal.write_text(json.dumps(values) if edit is not None else "")
+        elif edit is None or name in ("first lost", "more rows"):
+            continue
+        else:
+            del values["journal_sha256"]
+            write_journal(journal, values)
+        found = run(*words, code=1).stderr
+        assert "--force throws the parts away" in found, name
+        assert len(found.splitlines()) == 1
+        assert not out.exists()
+    run(*words, "-f")
+    assert contents(out) == contents(tmp_path / "whole.bed")
+    assert sorted(os.listdir(tmp_path)) == ["o.bed", "whole.bed"]
+
+
+@pytest.mark.parametrize("kind", ["h5", "bed"])
+def test_a_changed_part_is_refused(command, run, tmp_path, interrupt, kind):
+    words, _ = command[kind]
+    out = tmp_path / f"o.{kind}"
+    words = interrupt(words, out)
+    first, second = (tmp_path / f"o.{kind}.unfinished" / f"0000000{i}" / "output" for i in (0, 1))
+    kept, other = first.read_bytes(), second.read_bytes()
+    for data in (kept[:-1], other, kept + kept, b"", None):
+        if data is None:
+            first.unlink()
+        else:
+            first.write_bytes(data)
+        found = run(*words, code=1).stderr
+        assert "part 00000000 is not what the run wrote; --force" in found
+        assert len(found.splitlines()) == 1
+        assert not out.exists()
+    first.write_bytes(kept)
+    run(*words)
+    run(*words[:-3], "-o", tmp_path / f"whole.{kind}")
+    assert contents(out) == contents(tmp_path / f"whole.{kind}")
+
+
+@pytest.mark.parametrize("moment", ["write_note", "discard", "index"])
+def test_the_same_command_goes_on_after_its_output_is_there(
+    command, run, tmp_path, monkeypatch, moment, write
+):
+    words, suffix = command["vcf"]
+    out = tmp_path / f"o.{suffix}"
+    words = [*words, "-o", out, "--resume", "--shard", "1/1", "--write-index"]
+
+    def die(*_):
+        raise Stopped
+
+    place = {"write_note": rows, "discard": Unfinished, "index": Destination}[moment]
+    for more in ([], ["-f"]):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, moment, die)
+            with pytest.raises(AssertionError):
+                run(*words, *more)
+        made = contents(out)
+        assert out.with_name(f"{out.name}.unfinished").is_dir()
+        assert "holds parts of another run" in run(*words, "--window", 61, code=1).stderr
+        run(*words)
+        assert contents(out) == made
+        names = [out.name, f"{out.name}.shard.json", f"{out.name}.tbi"]
+        assert sorted(os.listdir(tmp_path)) == names
+    with monkeypatch.context() as patch:
+        patch.setattr(place, moment, die)
+        with pytest.raises(AssertionError):
+            run(*words, "-f")
+    out.write_text("of somebody else")
+    assert "exists; --force" in run(*words, code=1).stderr
+    assert out.read_text() == "of somebody else"
 
 
 @pytest.mark.slow
