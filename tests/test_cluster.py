@@ -37,8 +37,13 @@ def test_a_job_writes_one_file(example, model_folder, run, tmp_path, kind):
     if kind == "vcf":
         words[-1] = tmp_path / "job.h5"
     if kind == "h5":
+        mine = tmp_path / "job.h5.shards" / "mine"
+        mine.parent.mkdir()
+        mine.write_text("mine")
         done = torchrun(*words, "-o", tmp_path / f"job.{kind}")
         assert done.returncode == 0, done.stderr
+        assert [path.name for path in mine.parent.iterdir()] == ["mine"]
+        shutil.rmtree(mine.parent)
     else:
         done = together(tmp_path, *words, "-o", tmp_path / f"job.{kind}")
         assert done.codes == [0, 0], done.stderr
@@ -54,6 +59,9 @@ def test_a_job_refuses_what_cannot_be_shared(example, model_folder, run, monkeyp
     genome, out = example / "genome.fa", tmp_path / "o.h5"
     words = ["embed", genome, example / "regions.bed", "-m", model_folder]
     assert "needs a file" in run(*words, "-O", "tsv", code=2).stderr
+    (tmp_path / "o.h5.shards").symlink_to(tmp_path)
+    assert "is a symbolic link" in run(*words, "-o", out, code=1).stderr
+    (tmp_path / "o.h5.shards").unlink()
     assert "a shard of its own" in run(*words, "-o", out, "--shard", "1/2", code=2).stderr
     words[2] = "-"
     assert "standard input" in run(*words, "-o", out, input=b"chrA\t1\t9\n", code=2).stderr

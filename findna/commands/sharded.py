@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch.distributed
 
 from findna import console
 from findna.commands.merge import MergeSummary, merge
-from findna.errors import ConfigError
+from findna.errors import ConfigError, OutputError
 from findna.model.collective import PATIENCE, Job
 from findna.model.devices import Compute
 from findna.outputs.destination import Destination
@@ -61,6 +62,10 @@ def run_sharded(
         replace(final, shard=own).check()
     folders = [final.file.with_name(final.file.name + ".shards") for final in finals]
     for folder in folders:
+        if folder.is_symlink():
+            raise OutputError(
+                f"{folder}: is a symbolic link; shards are kept in a folder: remove it"
+            )
         folder.mkdir(exist_ok=True)
     if compute.device == torch.device("cuda"):
         compute = replace(compute, device=torch.device("cuda", job.local_rank))
@@ -82,7 +87,17 @@ def run_sharded(
         for final, folder in zip(finals, folders, strict=True):
             numbers = range(1, job.size + 1)
             summary = merge([folder / f"{i}.{final.file.name}" for i in numbers], final)
-            shutil.rmtree(folder)
+            _remove_shards(folder, final.file.name)
         return summary
     finally:
         torch.distributed.destroy_process_group()
+
+
+def _remove_shards(folder: Path, name: str) -> None:
+    """Remove shards and their notes, and the folder unless it holds something else."""
+    shard = re.compile(rf"[0-9]+\.{re.escape(name)}(\.shard\.json)?")
+    for path in folder.iterdir():
+        if shard.fullmatch(path.name) and path.is_file():
+            path.unlink()
+    with suppress(OSError):
+        folder.rmdir()

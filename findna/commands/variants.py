@@ -294,8 +294,8 @@ def variants(
         sink = text_output(partial(open_vcf_output, output), writer)
         longest = max(genome.contigs.values())
         # an index that fails shall not take the vectors with it
-        first = output if vectors is None else replace(output, write_index=False)
-        counts = run_rows("variants", rows, run.effects, sink, first, facts, longest)
+        records = output if vectors is None else replace(output, write_index=False)
+        counts = run_rows("variants", rows, run.effects, sink, records, facts, longest)
     if vectors is not None:
         output.index(longest)
     if vectors is not None and vectors.shard is not None:

@@ -236,9 +236,9 @@ def _mapping(value: Any) -> Facts:
 
 
 def _is_part(value: Any) -> bool:
-    counts = value.get("counts") if isinstance(value, dict) else None
-    has_counts = isinstance(counts, dict) and all(map(is_count, counts.values()))
-    return has_counts and {"rows", "header_lines"} <= counts.keys() and "sha256" in value
+    counts = _mapping(_mapping(value).get("counts"))
+    has_counts = all(map(is_count, counts.values())) and {"rows", "header_lines"} <= counts.keys()
+    return has_counts and "sha256" in value
 
 
 def _stretch(rows: Iterator[Item], stop: Callable[[], bool]) -> Iterator[Item]:
