@@ -68,19 +68,24 @@ class FindnaGroup(click.Group):
             return result
         except KeyboardInterrupt:
             code = _fail("interrupted", INTERRUPTED)
-        except BrokenPipeError:
-            # the reader has had enough, as in `| head`; stdout is replaced so that the
-            # interpreter's last flush does not complain either
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except BrokenPipeError:  # the reader has had enough, as in `| head`
+            _drop_stdout()
             code = 0
         except (FindnaError, OSError, MemoryError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and not _is_out_of_memory(error):
                 raise
             logging.getLogger("findna").debug("traceback", exc_info=True)
             code = _fail(_describe(error), getattr(error, "exit_code", 1))
+            if isinstance(error.__cause__, BrokenPipeError):
+                _drop_stdout()
             if isinstance(error, BrokenFileError):
                 os._exit(code)  # an ordinary exit would have HDF5 try again, and crash
         context.exit(code)
+
+
+def _drop_stdout() -> None:
+    """Send what waits to be written nowhere: the interpreter's last flush would complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -57,6 +57,11 @@ def replaced(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         os.replace(temporary, target)
+    except BrokenPipeError as error:  # a file that was asked for and is not there is a failure
+        raise OutputError(
+            f"{path}: not written, since the reader of another output ended (as `head` does); "
+            "write that output to a file"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 

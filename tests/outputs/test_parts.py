@@ -294,6 +294,26 @@ def test_two_runs_beside_each_other_have_files_of_their_own(command, run, tmp_pa
     assert sorted(os.listdir(tmp_path)) == ["y", "y.gz"]
 
 
+@pytest.mark.parametrize("kind", ["variants", "explain"])
+def test_a_file_that_is_not_written_since_a_pipe_ended_is_a_failure(
+    example, model_folder, tmp_path, kind
+):
+    """``findna variants --embeddings e.h5 | head``."""
+    genome, vcf = example / "genome.fa", example / "variants.vcf"
+    words = {
+        "variants": ["variants", genome, vcf, "--embeddings"],
+        "explain": ["explain", genome, "-r", "chrA:1-40", "--target", "mnm", "--track", "-", "-o"],
+    }[kind]
+    command = [sys.executable, "-m", "findna", *map(str, words), str(tmp_path / "e.h5")]
+    command += ["-m", str(model_folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        (line,) = process.stderr.read().decode().splitlines()
+    assert process.returncode == 1
+    assert f"{tmp_path / 'e.h5'}: not written" in line
+    assert not list(tmp_path.iterdir())
+
+
 # unfinished outputs
 
 
