@@ -60,10 +60,6 @@ class InterruptedRunError(FindnaError):
     exit_code = 130
 
 
-class BrokenFileError(OutputError):
-    """HDF5 could not write, as on a full disk; its library cannot close such a file either."""
-
-
 class MissingProgramError(FindnaError):
     """An external program that the command needs is not installed."""
 

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from findna import __version__
-from findna.errors import LONGEST_MESSAGE, BrokenFileError, FindnaError
+from findna.errors import LONGEST_MESSAGE, FindnaError
 
 COMMANDS = (
     *("embed", "predict", "scan", "variants", "explain", "merge"),
@@ -78,8 +78,6 @@ class FindnaGroup(click.Group):
             code = _fail(_describe(error), getattr(error, "exit_code", 1))
             if isinstance(error.__cause__, BrokenPipeError):
                 _drop_stdout()
-            if isinstance(error, BrokenFileError):
-                os._exit(code)  # an ordinary exit would have HDF5 try again, and crash
         context.exit(code)
 
 

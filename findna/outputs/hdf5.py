@@ -5,9 +5,9 @@ Rows are written, and read again, as a stream: at most one chunk of them is held
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import io
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from findna.errors import BrokenFileError
+from findna.errors import OutputError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -36,6 +36,54 @@ def _encode(item: Any, kind: str) -> None:
 
 def _row_bytes(dataset: h5py.Dataset) -> int:
     return int(dataset.dtype.itemsize * np.prod(dataset.shape[1:]))
+
+
+class _Disk(io.FileIO):
+    """A file that takes whatever HDF5 writes, and keeps the reason why it could not be written.
+
+    HDF5 crashes where a write fails, as on a full disk, at once or when it closes the file. What
+    is lost is held here, so that HDF5 can read it again until the file is closed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "w+b")
+        self._lost: list[tuple[int, bytes]] = []
+        self._error: OSError | None = None
+
+    def check(self) -> None:
+        """Raise OutputError if something could not be written."""
+        if self._error is not None:
+            raise OutputError(f"cannot write the output: {self._error.strerror}") from self._error
+
+    def write(self, data: Any) -> int:
+        """Write bytes."""
+        start, rest = self.tell(), bytes(data)
+        try:
+            while rest and self._error is None:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self._error = error
+        if rest:
+            self._lost.append((start, bytes(data)))
+        return len(data)
+
+    def readinto(self, buffer: Any) -> int:
+        """Read bytes; behind the end of the file there are zeros, as HDF5 expects."""
+        start, size = self.tell(), len(buffer)
+        there = super().read(size)
+        read = bytearray(there + bytes(size - len(there)))
+        for offset, data in self._lost:
+            first, last = max(start, offset), min(start + size, offset + len(data))
+            if first < last:
+                read[first - start : last - start] = data[first - offset : last - offset]
+        buffer[:] = read
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the size of the file."""
+        with suppress(OSError):  # a write has failed too, or does not miss the space
+            super().truncate(size)
+        return self.tell()
 
 
 class _Column:
@@ -94,7 +142,8 @@ class _RowFile:
         packed: tuple[str, int, str] | None = None,
     ) -> None:
         # "latest" would need a recent HDF5 to read; the earliest format is enough
-        self._file = h5py.File(path, "w", libver="earliest", track_order=False)
+        self._disk = _Disk(path)
+        self._file = h5py.File(self._disk, "w", libver="earliest", track_order=False)
         self._metadata = dict(metadata or {})
         self._growing: list[_Column] = []
         self.rows = 0
@@ -149,27 +198,27 @@ class _RowFile:
         self, row: Row, vectors: Mapping[str, Any], packed: npt.NDArray[Any] | None
     ) -> None:
         """Append one row; a vector that is not given is NaN, packed values are then none."""
-        with _writing():
-            for name, column in self._obs.items():
-                column.append(str(self.rows) if name == "_index" else row[name])
-            for name, column in self._vectors.items():
-                column.append(vectors.get(name, np.nan))
-            if self._packed is not None:
-                first = self._packed.shape[0]
-                last = first + (0 if packed is None else len(packed))
-                if last > first:
-                    self._packed.resize(last, axis=0)
-                    self._packed[first:] = packed
-                self._offsets.append(last)
+        for name, column in self._obs.items():
+            column.append(str(self.rows) if name == "_index" else row[name])
+        for name, column in self._vectors.items():
+            column.append(vectors.get(name, np.nan))
+        if self._packed is not None:
+            first = self._packed.shape[0]
+            last = first + (0 if packed is None else len(packed))
+            if last > first:
+                self._packed.resize(last, axis=0)
+                self._packed[first:] = packed
+            self._offsets.append(last)
+        self._disk.check()
         self.rows += 1
 
     def close(self) -> None:
         """Write what is waiting, and the metadata."""
-        with _writing():
+        with self._disk, self._file:
             for column in self._growing:
                 column.flush()
             _write_facts(self._file, self._metadata)
-            self._file.close()
+        self._disk.check()
 
     def __enter__(self) -> Self:
         return self
@@ -177,8 +226,9 @@ class _RowFile:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self.close()
-        elif not issubclass(kind, BrokenFileError):
-            self._file.close()
+        else:
+            with self._disk:
+                self._file.close()
 
 
 class EmbeddingWriter(_RowFile):
@@ -247,8 +297,8 @@ class EmbeddingWriter(_RowFile):
 
         Raises
         ------
-        BrokenFileError
-            There is no space left, or another reason why HDF5 cannot write.
+        OutputError
+            The file cannot be written, as on a full disk.
         """
         vectors = {name: pooled[kind] for name, kind in self._datasets.items()} if pooled else {}
         if bins is not None:
@@ -285,23 +335,10 @@ class EffectWriter(_RowFile):
 
         Raises
         ------
-        BrokenFileError
-            There is no space left, or another reason why HDF5 cannot write.
+        OutputError
+            The file cannot be written, as on a full disk.
         """
         self._append(row, {"X": value}, effects)
-
-
-@contextmanager
-def _writing() -> Iterator[None]:
-    """Turn HDF5's failure to write into a line."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        text = " ".join(str(error).split())
-        reason = re.search(r"error message = '([^']*)'", text)
-        raise BrokenFileError(
-            f"cannot write the output: {reason[1] if reason else text}"
-        ) from error
 
 
 def _write_facts(file: h5py.File, metadata: Mapping[str, Any]) -> None:
@@ -359,44 +396,48 @@ def assemble(parts: Sequence[Path], target: Path, metadata: Mapping[str, Any]) -
 
     Raises
     ------
-    BrokenFileError
-        There is no space left, or another reason why HDF5 cannot write.
+    OutputError
+        The file cannot be written, as on a full disk.
     """
-    with _writing(), h5py.File(target, "w", libver="earliest", track_order=False) as whole:
+    with _Disk(target) as disk, h5py.File(disk, "w", libver="earliest", track_order=False) as whole:
         for path in parts:
             with h5py.File(path, "r") as part:
-                if "obs" in whole:
-                    _append_group(part, whole)
-                else:
+                if "obs" not in whole:
                     _copy(part, whole)
+                _append_group(part, whole, disk)
         _write_facts(whole, metadata)
+    disk.check()
 
 
 def _copy(source: h5py.Group, target: h5py.Group) -> None:
-    """Copy all but ``uns/findna``."""
+    """Copy all but ``uns/findna``; datasets that grow with the rows without their rows."""
     target.attrs.update(source.attrs)
     for name, item in source.items():
-        if isinstance(item, h5py.Dataset):
+        if isinstance(item, h5py.Group):
+            if item.name != "/uns/findna":
+                _copy(item, target.create_group(name))
+        elif item.maxshape[0] is None:
+            empty = target.create_dataset_like(name, item, shape=(0, *item.shape[1:]))
+            empty.attrs.update(item.attrs)
+        else:
             source.copy(name, target)
-        elif item.name != "/uns/findna":
-            _copy(item, target.create_group(name))
 
 
-def _append_group(source: h5py.Group, target: h5py.Group) -> None:
+def _append_group(source: h5py.Group, target: h5py.Group, disk: _Disk) -> None:
     for name, item in target.items():
         if isinstance(item, h5py.Group):
-            _append_group(source[name], item)
+            _append_group(source[name], item, disk)
         elif item.maxshape[0] is None:
-            _append_rows(source[name], item)
+            _append_rows(source[name], item, disk)
 
 
-def _append_rows(source: h5py.Dataset, target: h5py.Dataset) -> None:
+def _append_rows(source: h5py.Dataset, target: h5py.Dataset, disk: _Disk) -> None:
     """Append all rows; rows are numbered on, and offsets moved by what was there before."""
     first, n = target.shape[0], source.shape[0]
     is_index, is_offsets = target.name == "/obs/_index", target.name.endswith("/offsets")
-    moved = target[-1] if is_offsets else 0
-    if is_offsets:  # of which a file has one more than rows
-        first -= 1
+    moved = 0
+    if is_offsets and first:  # a file has one more of them than rows
+        first, moved = first - 1, target[-1]
     target.resize(first + n, axis=0)
     step = max(BUFFER_BYTES // _row_bytes(source), 1)
     for start in range(0, n, step):
@@ -405,3 +446,4 @@ def _append_rows(source: h5py.Dataset, target: h5py.Dataset) -> None:
         if is_index:
             rows = [str(i) for i in range(first + start, first + stop)]
         target[first + start : first + stop] = rows + moved if moved else rows
+        disk.check()

@@ -1,11 +1,15 @@
 """What is written as HDF5 is what anndata and h5py read."""
 
+import os
+import resource
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import anndata
 import h5py
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -107,3 +111,52 @@ def test_more_rows_than_are_held(tmp_path):
     with h5py.File(tmp_path / "x.h5") as file:
         assert file["obs/i"][:].tolist() == list(range(n))
         assert file["X"][:, 1].tolist() == [-i for i in range(n)]
+
+
+@contextmanager
+def largest_file(size):
+    """As ``ulimit -f`` does; a full disk fails in the same way."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("size", [3_000, 40_000, 200_000])
+def test_a_full_disk_is_one_line(run, example, model_folder, write, tmp_path, size):
+    bed = write("b.bed", "".join(f"chrA\t{i}\t{i + 20}\n" for i in range(3_000)))
+    words = ["embed", example / "genome.fa", bed, "-m", model_folder, "-o", tmp_path / "x.h5"]
+    for more in ([], ["--resume"]):
+        with largest_file(size):
+            found = run(*words, *more, code=1)
+        assert found.stderr == "findna: cannot write the output: File too large\n"
+        assert sorted(os.listdir(tmp_path)) == ["b.bed", *(["x.h5.unfinished"] if more else [])]
+    run(*words, "--resume")
+    with h5py.File(tmp_path / "x.h5") as file:
+        assert file["obs/start"][:].tolist() == list(range(3_000))
+        assert np.isfinite(file["X"][:]).all()
+
+
+def test_a_full_disk_while_parts_are_joined(run, example, model_folder, tmp_path):
+    words = ["embed", example / "genome.fa", example / "regions.bed", "-m", model_folder]
+    parts = [tmp_path / f"{i}.h5" for i in (1, 2)]
+    for i, part in enumerate(parts, 1):
+        run(*words, "-o", part, "--shard", f"{i}/2")
+    names = sorted(os.listdir(tmp_path))
+    with largest_file(20_000):
+        found = run("merge", *parts, "-o", tmp_path / "x.h5", code=1)
+    assert found.stderr == "findna: cannot write the output: File too large\n"
+    assert sorted(os.listdir(tmp_path)) == names
+
+
+def test_a_full_disk_beside_the_output(run, example, model_folder, tasks, tmp_path):
+    genome = example / "genome.fa"
+    for words in (
+        ["variants", genome, example / "variants.vcf", "-m", model_folder, "--embeddings"],
+        ["explain", genome, "-r", "chrA:1-60", "-t", tasks["binary"], "-o"],
+    ):
+        with largest_file(3_000):
+            assert "File too large" in run(*words, tmp_path / "x.h5", code=1).stderr
+        assert not list(tmp_path.iterdir())
