@@ -10,7 +10,7 @@ from pathlib import Path
 from findna.errors import OutputError
 from findna.genome.text import open_input
 from findna.outputs.destination import Destination
-from findna.outputs.hdf5 import assemble, file_metadata, is_hdf5
+from findna.outputs.hdf5 import assemble, check_parts, file_metadata, is_hdf5
 from findna.outputs.shards import Note, difference, read_note
 from findna.variants.annotate import open_vcf_output
 
@@ -82,10 +82,11 @@ def merge(parts: Sequence[Path], output: Destination) -> MergeSummary:
         if not path.is_file():
             raise OutputError(f"{path}: no such file")
     noted = checked(parts)
-    if is_hdf5(parts[0]):
+    if any(map(is_hdf5, parts)):
         output = replace(output, form="h5")
         output.check(parts)
         paths = [path for path, _ in noted]
+        check_parts(paths)
         with output.published() as target:
             assemble(paths, target, file_metadata(paths[0]))
     else:

@@ -6,6 +6,7 @@ Rows are written, and read again, as a stream: at most one chunk of them is held
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,7 @@ FORMAT_VERSION = 1
 BUFFER_ROWS = 1024  # rows of a dataset that wait to be written, at most
 BUFFER_BYTES = 1 << 22
 _CHUNK_BYTES = 1 << 17  # of a chunk of vectors in the file, about
+_LARGEST_CHUNK = 1 << 26  # bytes, that are read
 _BASE_CHUNK = 1 << 16  # rows of per-base hidden states per chunk, at dim 1
 
 Row = Mapping[str, Any]
@@ -384,6 +386,85 @@ def file_metadata(path: Path) -> dict[str, Any]:
 def is_hdf5(path: Path) -> bool:
     """Return whether a file is HDF5, by its content."""
     return bool(h5py.is_hdf5(path))
+
+
+def check_parts(parts: Sequence[Path]) -> None:
+    """Raise OutputError unless files are made alike, as this module writes them, and complete.
+
+    Nothing outside a file is read: links, external storage and virtual datasets are refused. The
+    work, and the memory, does not depend on the number of rows.
+    """
+    layouts = []
+    for path in parts:
+        try:
+            with h5py.File(path, "r") as part:
+                layouts.append(_layout(part))
+        except (OSError, KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
+            reason = " ".join(str(error).strip("'\"").split())
+            raise OutputError(f"{path}: no part of an output of findna ({reason})") from error
+        for name in sorted(layouts[0].keys() | layouts[-1].keys()):
+            if layouts[0].get(name) != layouts[-1].get(name):
+                raise OutputError(f"{path}: {name} is not as in {parts[0]}")
+
+
+def _layout(part: h5py.File) -> dict[str, tuple[str, tuple[int, ...], bool]]:
+    """Return type, shape of a row, and whether it grows with the rows, of each dataset.
+
+    Raises
+    ------
+    ValueError, KeyError
+        The file is not as this module writes it.
+    """
+    datasets: dict[str, h5py.Dataset] = {}
+    seen, waiting = {part}, [part["/"]]
+    while waiting:
+        group = waiting.pop()
+        for key in group:
+            name = f"{group.name}/{key}".lstrip("/")
+            if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+                raise ValueError(f"{name} is a link")
+            item = group[key]
+            if item in seen:
+                raise ValueError(f"{name} has two names")
+            seen.add(item)
+            if isinstance(item, h5py.Group):
+                waiting.append(item)
+            else:
+                _check_stored(name, item)
+                datasets[name] = item
+    if "X" not in datasets or "obs/_index" not in datasets:
+        raise ValueError("no X or no obs in it")
+    rows = len(datasets["X"])
+    layout = {}
+    for name, item in datasets.items():
+        grows = bool(item.shape) and item.maxshape[0] is None
+        folder, _, last = name.rpartition("/")
+        if grows and folder.startswith("uns/"):
+            offsets = datasets[f"{folder}/offsets"]
+            expected = rows + 1 if last == "offsets" else int(offsets[-1])
+        else:
+            expected = rows
+        if grows and len(item) != expected:
+            raise ValueError(f"{name} has {len(item)} rows, not {expected}")
+        if not name.startswith("uns/findna/"):
+            layout[name] = str(item.dtype), item.shape[grows:], grows
+    return layout
+
+
+def _check_stored(name: str, item: h5py.Dataset) -> None:
+    """Raise ValueError unless a dataset is of a type that is written here, and all there."""
+    if item.is_virtual or item.external:
+        raise ValueError(f"{name} lies in another file")
+    if item.dtype.kind not in "biuf" and not h5py.check_string_dtype(item.dtype):
+        raise ValueError(f"{name} has type {item.dtype}")
+    complete = item.id.get_storage_size() >= item.nbytes
+    if item.chunks:
+        pairs = list(zip(item.shape, item.chunks, strict=True))
+        complete = item.id.get_num_chunks() == math.prod(-(-n // size) for n, size in pairs)
+        if math.prod(item.chunks) * item.dtype.itemsize > _LARGEST_CHUNK:
+            raise ValueError(f"{name} has chunks of {item.chunks}")
+    if not complete:
+        raise ValueError(f"{name} is not all there")
 
 
 def assemble(parts: Sequence[Path], target: Path, metadata: Mapping[str, Any]) -> None:

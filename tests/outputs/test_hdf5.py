@@ -1,5 +1,6 @@
 """What is written as HDF5 is what anndata and h5py read."""
 
+import json
 import os
 import resource
 import tempfile
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from findna.outputs.files import file_digest
 from findna.outputs.hdf5 import BUFFER_ROWS, EffectWriter, EmbeddingWriter
 
 COLUMNS = {"chrom": "str", "start": "int", "n_fraction": "float", "name": "str"}
@@ -160,3 +162,81 @@ def test_a_full_disk_beside_the_output(run, example, model_folder, tasks, tmp_pa
         with largest_file(3_000):
             assert "File too large" in run(*words, tmp_path / "x.h5", code=1).stderr
         assert not list(tmp_path.iterdir())
+
+
+def longer(dataset, n):
+    """Promise ``n`` rows more, without any content."""
+    dataset.resize(len(dataset) + n, axis=0)
+
+
+def replaced_by(name, make):
+    """Return a function that puts something else in the place of an item of a file."""
+
+    def craft(file):
+        if name in file:
+            del file[name]
+        make(file, name)
+
+    return craft
+
+
+CRAFTED = {
+    "external link": replaced_by("obs/name", lambda f, name: f.__setitem__(
+        name, h5py.ExternalLink("secret.h5", "X"))),
+    "soft link": replaced_by("obs/name", lambda f, name: f.__setitem__(name, h5py.SoftLink("/X"))),
+    "two names": replaced_by("obs/more", lambda f, name: f.__setitem__(name, f["obs"])),
+    "external storage": replaced_by("var/secret", lambda f, name: f.create_dataset(
+        name, (4,), "i1", external=[("secret.txt", 0, 4)])),
+    "virtual": replaced_by("obs/length", lambda f, name: f.create_virtual_dataset(
+        name, h5py.VirtualLayout((3,), "i8"))),
+    "type": replaced_by("obs/length", lambda f, name: f.create_dataset(
+        name, (3,), h5py.vlen_dtype(int), maxshape=(None,))),
+    "X longer": lambda f: longer(f["X"], 10**12),
+    "obs longer": lambda f: longer(f["obs/start"], 1),
+    "both longer": lambda f: [longer(f[name], 10**9) for name in ("X", "obs/start")],
+    "obs shorter": lambda f: f["obs/end"].resize(1, axis=0),
+    "no X": lambda f: f.__delitem__("X"),
+    "a column less": lambda f: f.__delitem__("obs/end"),
+    "a column more": lambda f: f.create_dataset("obs/more", (3,), "i8", maxshape=(None,)),
+    "wider": replaced_by("X", lambda f, name: f.create_dataset(
+        name, data=np.ones((3, 9), "f4"), maxshape=(None, 9))),
+    "huge metadata": lambda f: f.create_dataset("uns/findna/huge", (10**12,), "i1"),
+    "huge chunks": replaced_by("uns/per_base/values", lambda f, name: f.create_dataset(
+        name, (10, 24), "f2", maxshape=(None, 24), chunks=(10**7, 24), compression="gzip")),
+    "offsets": lambda f: f["uns/per_base/offsets"].__setitem__(-1, 10**12),
+    "a group": replaced_by("X", lambda f, name: f.create_group(name)),
+    "empty": lambda f: [f.__delitem__(name) for name in list(f)],
+    "text": None,
+}  # fmt: skip
+
+
+def test_merge_refuses_crafted_parts(run, example, model_folder, write, tmp_path, monkeypatch):
+    """Their notes are right: somebody wants them to be merged."""
+    monkeypatch.chdir(tmp_path)
+    with h5py.File("secret.h5", "w") as file:
+        file["X"] = np.arange(3)
+    write("secret.txt", "s3cret")
+    bed = write("b.bed", "".join(f"chrA\t{i}\t{i + 20}\tn\n" for i in range(6)))
+    words = ["embed", example / "genome.fa", bed, "-m", model_folder, "--per-base"]
+    for i in (1, 2):
+        run(*words, "-o", f"{i}.h5", "--shard", f"{i}/2")
+    for crafted in ("1.h5", "2.h5"):
+        before = Path(crafted).read_bytes()
+        note = Path(f"{crafted}.shard.json")
+        values = json.loads(note.read_text())
+        del values["journal_sha256"]
+        for name, craft in CRAFTED.items():
+            Path(crafted).write_bytes(before)
+            if craft is None:
+                Path(crafted).write_text("chrA\t1\t2\n")
+            else:
+                with h5py.File(crafted, "r+") as file:
+                    craft(file)
+            note.write_text(json.dumps({**values, "sha256": file_digest(Path(crafted))}))
+            found = run("merge", "1.h5", "2.h5", "-o", "m.h5", code=1).stderr
+            assert len(found.splitlines()) == 1, name
+            assert ".h5: " in found, name
+            assert not Path("m.h5").exists()
+        Path(crafted).write_bytes(before)
+        note.write_text(json.dumps({**values, "sha256": file_digest(Path(crafted))}))
+    run("merge", "1.h5", "2.h5", "-o", "m.h5")
