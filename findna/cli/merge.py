@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 
 import click
 
 from findna.cli import _options
-from findna.cli._options import PATH, option
+from findna.cli._options import PATH, flag, option
 
 
 @click.command(short_help="Shards of a run to one output.")
@@ -15,9 +17,10 @@ from findna.cli._options import PATH, option
 @option(
     "-o --output=FILE", "File to write; .gz is BGZF, .bcf BCF.  [default: standard output]", PATH
 )
+@flag("--write-index", "Also an index of sorted rows: .tbi of .bed.gz and .vcf.gz, .csi of .bcf.")
 @_options.force
 @_options.verbosity
-def merge(parts: tuple[Path, ...], output: Path | None, force: bool) -> None:
+def merge(parts: tuple[Path, ...], output: Path | None, force: bool, write_index: bool) -> None:
     """Join what runs with --shard I/N wrote to what one run would have written.
 
     PARTs may come in any order. Beside each lies its note (PART.shard.json); parts of different
@@ -33,6 +36,9 @@ def merge(parts: tuple[Path, ...], output: Path | None, force: bool) -> None:
     from findna.outputs.destination import Destination
 
     _options.begin()
-    form = "bcf" if output is not None and output.suffix == ".bcf" else "tsv"
-    summary = run(parts, Destination(output, form, force))
+    name = output.name if output is not None else ""
+    endings = {".bcf": "bcf", ".vcf.gz": "vcf", ".bed.gz": "bed"}
+    form = next((form for ending, form in endings.items() if name.endswith(ending)), "tsv")
+    command = shlex.join(["findna", *sys.argv[1:]])
+    summary = run(parts, Destination(output, form, force, write_index, command=command))
     _options.say(f"{summary.rows} rows of {summary.parts} parts merged" + _options.arrow(output))

@@ -88,7 +88,8 @@ def merge(parts: Sequence[Path], output: Destination) -> MergeSummary:
         paths = [path for path, _ in noted]
         check_parts(paths)
         with output.published() as target:
-            assemble(paths, target, file_metadata(paths[0]))
+            metadata = file_metadata(paths[0]) | {"command": output.command or None}
+            assemble(paths, target, metadata)
     else:
         with open_vcf_output(output) as file:
             for i, (path, note) in enumerate(noted):
@@ -96,4 +97,5 @@ def merge(parts: Sequence[Path], output: Destination) -> MergeSummary:
                     for _ in range(note.header_lines if i else 0):
                         part.readline()
                     shutil.copyfileobj(part, file, 1 << 20)
+        output.index(None)
     return MergeSummary(len(noted), noted[0][1].total)

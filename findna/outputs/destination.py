@@ -240,13 +240,13 @@ class Destination:
         (self.parts / DIGEST).write_text(file_digest(whole))
         os.replace(whole, self.file.resolve())
 
-    def index(self, longest: int) -> None:
+    def index(self, longest: int | None) -> None:
         """Make the index that was asked for: .tbi, or .csi of BCF and where .tbi is too small.
 
         Parameters
         ----------
-        longest : int
-            Length of the longest contig, bp.
+        longest : int, optional
+            Length of the longest contig, bp; None if it is not known.
 
         Raises
         ------
@@ -260,7 +260,8 @@ class Destination:
         options: dict[str, Any]
         if self.form in ("vcf", "bcf"):
             rows, remedy = "records", "sort it (bcftools sort) and index the result"
-            options = {"preset": "vcf", "csi": self.form == "bcf" or longest > 1 << 29}
+            too_long = longest is not None and longest > 1 << 29
+            options = {"preset": "vcf", "csi": self.form == "bcf" or too_long}
         else:  # not the preset "bed", which stumbles over track lines
             rows, remedy = "rows", "sort the input (sort -k1,1 -k2,2n) and run again"
             with pysam.BGZFile(str(self.file), "rb", None) as file:

@@ -255,6 +255,35 @@ def test_merge_streams_text(command, run, tmp_path):
     assert run("merge", tmp_path / "2.bed", tmp_path / "1.bed").stdout == whole
 
 
+@pytest.mark.parametrize("kind", ["vcf", "bcf", "bed"])
+def test_a_merged_file_gets_an_index(command, run, tmp_path, example, kind):
+    words, suffix = command["bed" if kind == "bed" else "vcf"]
+    if kind == "bed":
+        rows = sorted(
+            (line.split("\t") for line in (example / "regions.bed").read_text().splitlines()),
+            key=lambda row: (row[0], int(row[1])),
+        )
+        bed = tmp_path / "sorted.bed"
+        bed.write_text("".join("\t".join(row) + "\n" for row in rows))
+        words = [bed if word == example / "regions.bed" else word for word in words]
+    parts = [tmp_path / f"{i}.{suffix}" for i in (1, 2)]
+    for i, part in enumerate(parts, 1):
+        run(*words, "-o", part, "--shard", f"{i}/2")
+    out = tmp_path / ("m.bcf" if kind == "bcf" else f"m.{suffix}")
+    run("merge", *parts, "-o", out, "--write-index")
+    assert out.with_name(out.name + (".csi" if kind == "bcf" else ".tbi")).exists()
+    refused = run("merge", *parts, "-o", tmp_path / "m.tsv", "--write-index", code=2)
+    assert "--write-index needs" in refused.stderr
+    assert not (tmp_path / "m.tsv").exists()
+
+
+def test_a_merged_file_names_the_command_that_made_it(command, run, tmp_path):
+    run(*command["h5"][0], "-o", tmp_path / "1.h5", "--shard", "1/1")
+    run("merge", tmp_path / "1.h5", "-o", tmp_path / "m.h5")
+    with h5py.File(tmp_path / "m.h5") as file:
+        assert file["uns/findna/command"].asstr()[()].startswith("findna merge ")
+
+
 def test_both_need_a_file(command, run, example):
     for kind in ("bed", "vcf"):
         words, _ = command[kind]
