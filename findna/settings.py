@@ -55,7 +55,7 @@ def _coerce(name: str, value: Any, hint: Any) -> Any:
             pass
     if isinstance(value, hint) and isinstance(value, bool) == (hint is bool):
         return value
-    raise ConfigError(f"{name} must be of type {hint.__name__}, not {value!r}")
+    raise ConfigError(f"{name} must be of type {getattr(hint, '__name__', hint)}, not {value!r}")
 
 
 def from_dict(kind: type[ConfigT], values: Mapping[str, Any]) -> ConfigT:

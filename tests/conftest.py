@@ -104,6 +104,8 @@ def make_task(
     classes: tuple[str, ...] = ("no", "yes"),
     window: int = 0,
     seed: int = 0,
+    upstream: int | None = None,
+    stranded: bool = False,
 ) -> Path:
     """A task folder with a random head, standardised on random sequences so that rows differ."""
     checkpoint = load_checkpoint(str(model))
@@ -130,6 +132,8 @@ def make_task(
         encoder_digest=checkpoint.digest,
         features=features,
         temperature=0.7,
+        upstream=upstream,
+        stranded=stranded,
     )
     save_task(folder, config, head.requires_grad_(False), {}, "{digest}\n")
     return folder

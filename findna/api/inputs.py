@@ -19,7 +19,18 @@ AnyPath = str | PathLike[str]
 Result = TypeVar("Result")
 Row = TypeVar("Row")
 
-PLACEMENT = ("window", "flank", "anchor", "stranded", "split", "pad", "on_error", "whole")
+PLACEMENT = (
+    "window",
+    "flank",
+    "upstream",
+    "downstream",
+    "anchor",
+    "stranded",
+    "split",
+    "pad",
+    "on_error",
+    "whole",
+)
 """Options that decide which sequence is read of a row: fields of `RegionOptions`."""
 
 COMPUTE = ("device", "precision", "max_tokens")
@@ -76,11 +87,12 @@ def placement(given: Mapping[str, Any]) -> RegionOptions:
     """Return the region options that were given; raise ConfigError if they are impossible."""
     options = RegionOptions(**{name: given[name] for name in PLACEMENT if name in given})
     at_least("window", options.window, 1)
-    at_least("flank", options.flank, 0)
-    chosen("anchor", options.anchor, ANCHORS)
+    for name in ("flank", "upstream", "downstream"):
+        at_least(name, getattr(options, name), 0)
+    chosen("anchor", options.anchor, (None, *ANCHORS))
     chosen("on_error", options.on_error, ON_ERROR)
-    if options.split and (options.flank or options.window is not None):
-        raise ConfigError("--split cannot be combined with --flank or --window")
+    if options.conflict:
+        raise ConfigError(options.conflict)
     return options
 
 

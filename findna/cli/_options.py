@@ -26,6 +26,7 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 BP = click.IntRange(1, 1_000_000_000)
 """Values of an option in bp."""
+REACH = click.IntRange(0, BP.max)
 
 
 def option(names: str, text: str, kind: Any = None, **settings: Any) -> Decorator:
@@ -119,12 +120,23 @@ chrom_alias = option(
     "--chrom-alias=FILE", "Tab-separated: name in the input, name in the FASTA.", FILE
 )
 
+anchor = option(
+    "--anchor",
+    "Base that --window, --upstream and --downstream, or the windows of a task, are laid about; "
+    "with --window, start and end follow -s.  [default: center]",
+    ["center", "start", "end"],
+)
+
 placement_options = option_group(
     flag("-s --stranded", "Read regions on the minus strand as reverse complement."),
     flag("--split", "Join the blocks of BED12 rows."),
     option("--flank=N", "Add N bp on both sides.", (0, BP.max), default=0),
     option("--window=N", "Encode N bp around each region's anchor instead of the region.", BP),
-    choice("--anchor", "What --window is centred on; start and end follow -s.", "center start end"),
+    option(
+        "--upstream=N", "Encode the anchor's base and N bp before it, by the row's strand.", REACH
+    ),
+    option("--downstream=N", "... and N bp after it; as bedtools slop -s of one base.", REACH),
+    anchor,
     choice(
         "--out-of-bounds",
         "Sequence past the end of a contig: refuse it, or fill with N.",
@@ -251,9 +263,10 @@ def placement(given: Mapping[str, Any]) -> Any:
     """Return the region options that were given."""
     from findna.genome.regions import RegionOptions
 
-    if given["split"] and (given["flank"] or given["window"] is not None):
-        raise click.UsageError("--split cannot be combined with --flank or --window")
-    return filled(RegionOptions, given, pad=given["out_of_bounds"] == "pad")
+    options = filled(RegionOptions, given, pad=given["out_of_bounds"] == "pad")
+    if options.conflict:
+        raise click.UsageError(options.conflict)
+    return options
 
 
 def compute(given: Mapping[str, Any]) -> Any:
@@ -313,6 +326,11 @@ def say(message: str) -> None:
     """Write a line about a finished run to stderr, unless --quiet was given."""
     if not click.get_current_context().meta.get("findna.quiet") and sys.stderr is not None:
         click.echo(f"findna: {message}", err=True)
+
+
+def in_windows(summary: Any) -> str:
+    """Return which windows a task took of rows, for the last line of a run."""
+    return f", {summary.windows}" if summary.windows else ""
 
 
 def regions_done(n: int, rows: int, verb: str, fate: str) -> str:

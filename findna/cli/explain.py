@@ -48,12 +48,13 @@ def explain(genome: Path, regions: str | None, **given: Any) -> None:
     With a task, its log-odds are measured (in-silico saturation mutagenesis); with --target mnm,
     the log-likelihood of each base, masked, against the three others. The importance of a base is
     minus the mean change over the three: above 0, the base speaks for the class. Without REGIONS
-    (and without -r) every FASTA record is a region. docs/explain.md has the definitions.
+    (and without -r) every FASTA record is a region. Regions of 1 bp, or with --anchor alone all,
+    get the window that the task was trained on. docs/explain.md has the definitions.
 
     \b
     Examples:
       findna explain genome.fa -r chr21:33,000,001-33,000,300 --task promoter --plot logo.png
-      findna explain genome.fa tss.bed --window 300 --task promoter -o tss.h5 --track tss.bw
+      findna explain genome.fa tss.bed --task promoter -o tss.h5 --track tss.bw
       findna explain genome.fa motifs.bed --context 300 --task promoter --plot motifs.pdf
       findna explain genome.fa loci.bed --target mnm --both-strands > loci.bedgraph
     """
@@ -86,7 +87,7 @@ def explain(genome: Path, regions: str | None, **given: Any) -> None:
     _options.say(
         _options.regions_done(counts["explained"], counts["rows"], "explained", fate)
         + f": {counts['mutants']} replacements in {summary.seconds:.1f} s ({rate:.0f}/s), "
-        + f"{summary.quantity}, {summary.made_by}"
+        + f"{summary.quantity}{_options.in_windows(summary)}, {summary.made_by}"
     )
 
 

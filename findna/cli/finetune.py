@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import BP, EXISTING, PATH, choice, flag, option
+from findna.cli._options import BP, EXISTING, PATH, REACH, choice, flag, option
 from findna.cli._settings import GroupedCommand, needing_mode_full, setting_options
 from findna.tasks.recipe import FineTuneConfig
 
@@ -60,6 +60,19 @@ from findna.tasks.recipe import FineTuneConfig
     "Read N bp about the middle of each interval or sequence instead of the whole.",
     BP,
 )
+@option(
+    "--anchor",
+    "Base of an interval that --window, --upstream and --downstream are laid about; with --window, "
+    "start and end follow -s.  [default: center]",
+    ["center", "start", "end"],
+)
+@option(
+    "--upstream=N",
+    "Read the anchor's base and N bp before it, by the row's strand. Of sequences: where the point "
+    "that each is about lies.",
+    REACH,
+)
+@option("--downstream=N", "... and N bp after it. Of sequences: what follows the point.", REACH)
 @choice(
     "--on-overlap",
     "Sequences of --train that are also in --valid or --test, on either strand.",
@@ -82,7 +95,8 @@ def finetune(genome: Path | None, task: str, output: Path | None, **options: Any
     Examples:
       findna finetune --task promoter --train GUE/prom/prom_300_all
       findna finetune genome.fa --task peaks --train labelled.bed --test held_out.bed
-      findna finetune --task splice --train train.csv --valid dev.csv --mode full
+      findna finetune genome.fa --task tss --train tss.bed --upstream 249 --downstream 50 -s
+      findna finetune --task splice --train train.csv --upstream 200 --mode full
       findna finetune --task strength --train mpra.csv --kind regression --label-column log2fc
     """
     import re
@@ -104,8 +118,10 @@ def finetune(genome: Path | None, task: str, output: Path | None, **options: Any
     names = options["class_names"]
     names = names.split(",") if names else None
     how = _options.filled(FineTuneOptions, options, class_names=names, config=config)
+    reading = _options.filled(SplitOptions, options)
+    if reading.region.conflict:
+        raise click.UsageError(reading.region.conflict)
     with _options.opened_genome(genome, options["chrom_alias"]) as fasta:
-        reading = _options.filled(SplitOptions, options)
         splits = read_splits(options["train"], options["valid"], options["test"], fasta, reading)
     summary = train_task(
         splits,

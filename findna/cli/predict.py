@@ -47,12 +47,14 @@ def predict(genome: Path, regions: str | None, **given: Any) -> None:
     names it), of the label where there are more. REGIONS may be plain, gzip or BGZF; a pipe (-)
     is answered while it is read. Without REGIONS (and without -r) every FASTA record is a row.
 
+    Points, which are rows of 1 bp, get the window that the task was trained on, laid by strand
+    where that matters; with --anchor alone every row does. Other rows are read as they are.
+
     \b
     Examples:
       findna predict genome.fa peaks.bed --task promoter > peaks.promoter.bed
-      bedtools slop -i tss.bed -g genome.fa.fai -l 249 -r 50 -s |
-        findna predict -s --task promoter genome.fa - | bedtools intersect -a - -b peaks.bed
-      findna predict genome.fa tss.bed --task promoter --window 300 --bed6 -o tss.bed.gz
+      findna predict genome.fa tss.bed --task promoter | bedtools intersect -a - -b peaks.bed
+      findna predict genome.fa genes.bed --task promoter --anchor start --bed6 -o genes.bed.gz
       findna predict genes.fa --task promoter,splice --all-classes
     """
     options = _options.placement(given)
@@ -87,5 +89,6 @@ def predict(genome: Path, regions: str | None, **given: Any) -> None:
     _options.say(
         _options.regions_done(counts["predicted"], counts["rows"], "predicted", fate)
         + (f", {counts['written']} written" if layout.min_probability is not None else "")
+        + _options.in_windows(summary)
         + f" in {summary.seconds:.1f} s, {summary.made_by}"
     )

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import BP, PATH, choice, flag, option
+from findna.cli._options import BP, PATH, REACH, choice, flag, option
 
 
 @click.command(short_help="A task's probability along the genome, as a track.")
@@ -33,6 +33,8 @@ from findna.cli._options import BP, PATH, choice, flag, option
 @option(
     "--window=N", "Length of a window, bp.  [default: that of the task's training sequences]", BP
 )
+@option("--upstream=N", "With --downstream M: windows of N + 1 + M bp.", REACH)
+@option("--downstream=N", "See --upstream.", REACH)
 @option("--step=N", "From one window to the next, bp.  [default: a sixth of the window]", BP)
 @choice("--strand", "Read windows as they are, or as their reverse complement.", "+ -")
 @option(
@@ -56,7 +58,8 @@ def scan(genome: Path, task: str, regions: str | None, **given: Any) -> None:
 
     Windows slide over every contig, or over the regions that are given; the value of a base is
     the mean over the windows that cover it. The track is sorted and does not overlap; bases
-    without a value (mostly N) are gaps. Text comes out while it is computed.
+    without a value (mostly N) are gaps. Text comes out while it is computed. Windows that hold a
+    start of transcription where promoter expects it have their middle 100 bp upstream of it.
 
     \b
     Examples:
@@ -69,7 +72,11 @@ def scan(genome: Path, task: str, regions: str | None, **given: Any) -> None:
     from findna.commands.scan import scan as run
 
     output = _options.destination(given, FORMS)
-    window, step = given["window"] or 0, given["step"] or 0
+    reach = [given[name] for name in ("upstream", "downstream") if given[name] is not None]
+    if reach and given["window"]:
+        raise click.UsageError("--upstream and --downstream cannot be combined with --window")
+    window = 1 + sum(reach) if reach else given["window"] or 0
+    step = given["step"] or 0
     opened = _options.genome_and_rows(genome, regions, given, name="--regions")
     with opened as (fasta, source):
         summary = run(

@@ -34,6 +34,7 @@ from findna.outputs.logos import MOST_BASES, Draw, is_book, need_logos, open_log
 from findna.outputs.provenance import genome_facts, obs_columns, obs_row, origin
 from findna.outputs.results import Effects
 from findna.outputs.tracks import Segment, joined, write_track
+from findna.tasks.placement import TaskWindows
 from findna.tasks.task import Task, load_task
 from findna.variants.mutagenesis import Stretch, masked_effects, task_effects
 
@@ -172,11 +173,13 @@ class ExplainRun(RegionRun):
         outputs: ExplainOutputs = ExplainOutputs(),
     ) -> None:
         utf8 = outputs.effects is not None
-        super().__init__(genome, source, question.limit(options), compute, utf8=utf8)
+        self.task = None if question.task is None else load_task(question.task)
+        asked = [self.task] if self.task and question.context is None else []
+        self.windows = TaskWindows(asked, question.limit(options))
+        super().__init__(genome, source, self.windows.options, compute, utf8=utf8)
         self.question = question
         self.n_explained = self.survey.rows - self.survey.bad
         outputs.check_plot(self.n_explained)
-        self.task = None if question.task is None else load_task(question.task)
         if self.task is None:
             self.checkpoint = load_checkpoint(question.model)
             self.quantity = "mean log-likelihood"
@@ -242,12 +245,12 @@ class ExplainRun(RegionRun):
         """Yield the rows; warn once of one that is not as long as what the task was trained on."""
         context, pad = self.question.context, self.options.pad
         trained = self.task.config.window if self.task else 0
-        for row in self.placed():
+        for row in self.windows.watch(self.placed()):
             stretch = read_stretch(self.genome, row.region, context, pad) if row.region else None
             if trained and stretch is not None and len(stretch.tokens) != trained:
                 logger.warning(
-                    "line %d is read as %d bp; %s was trained on %d bp: --context %d reads that "
-                    "much around each region",
+                    "line %d is read as %d bp; %s was trained on %d bp: --anchor center lays its "
+                    "windows about each region's middle, --context %d replaces the region alone",
                     *(row.row.number, len(stretch.tokens)),
                     *(f"{self.weights} {self.digest[:12]}", trained, trained),
                 )
@@ -312,7 +315,8 @@ def explain(
             write_track(outputs.track, joined(track.segments()), genome.contigs, headers)
     if outputs.track is not None:
         outputs.track.index(max(genome.contigs.values(), default=0))
-    return Summary(counts, time.monotonic() - started, {run.weights: run.digest}, run.quantity)
+    seconds, weights = time.monotonic() - started, {run.weights: run.digest}
+    return Summary(counts, seconds, weights, run.quantity, str(run.windows))
 
 
 def read_stretch(
@@ -356,13 +360,14 @@ def _write_effects(
     writer: EffectWriter, options: RegionOptions, row: ExplainedRow, effects: Effects | None
 ) -> None:
     """Write one row to HDF5; without effects they are NaN, or the row is left out."""
+    stranded = options.of(row.placed.interval).stranded
     if row.stretch is None or effects is None:
         if options.on_error != "skip":
-            writer.write({**obs_row(row.placed, options.stranded, 0, 0), "sequence": ""})
+            writer.write({**obs_row(row.placed, stranded, 0, 0), "sequence": ""})
         return
     bases = row.stretch.bases
     n_unknown = len(bases) - len(row.stretch.known)
-    obs = obs_row(row.placed, options.stranded, len(bases), n_unknown)
+    obs = obs_row(row.placed, stranded, len(bases), n_unknown)
     writer.write({**obs, "sequence": decode(bases)}, effects.value, effects.changes)
 
 

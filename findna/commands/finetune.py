@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,20 @@ import numpy as np
 
 from findna.errors import ConfigError, LabelError
 from findna.genome.fasta import Genome
+from findna.genome.regions import RegionOptions
+from findna.genome.text import display_name
 from findna.labelled.files import find_splits
 from findna.labelled.lengths import length_warning
 from findna.labelled.metrics import bootstrap, expected_calibration_error, measure, reliability
-from findna.labelled.sets import CLASSES, REGRESSION, LabelledSet, check_trainable, read_labelled
+from findna.labelled.rows import RowOptions
+from findna.labelled.sets import (
+    CLASSES,
+    REGRESSION,
+    LabelledSet,
+    check_trainable,
+    labelled_set,
+    read_rows,
+)
 from findna.labelled.splits import hold_out, overlap
 from findna.model.checkpoint import SHIPPED, Model, digest_of, load_checkpoint
 from findna.model.devices import Compute, describe
@@ -38,20 +47,35 @@ VALID_FRACTION = 0.2
 
 @dataclass(frozen=True)
 class Splits:
-    """Labelled sequences of a run; ``valid_from`` is the origin of the validation set."""
+    """Labelled sequences of a run.
+
+    Parameters
+    ----------
+    valid_from : str
+        Origin of the validation set.
+    upstream : int, optional
+        bp of a sequence before the point that it is about; None if that is its middle.
+    stranded : bool
+        Sequences are in the direction of a strand.
+    """
 
     train: LabelledSet
     valid: LabelledSet
     test: LabelledSet | None
     valid_from: str
+    upstream: int | None = None
+    stranded: bool = False
 
 
 @dataclass(frozen=True)
 class SplitOptions:
-    """Options of reading the sets of a run: those of `read_labelled`, and two more.
+    """Options of reading the sets of a run: those of `read_labelled`, and a few more.
 
     Parameters
     ----------
+    anchor, upstream, downstream
+        As of `RegionOptions`, for intervals. Of sequences ``upstream`` says where the point lies
+        that each is about.
     on_overlap : {"stop", "drop", "keep"}
         Treatment of training sequences that also occur in another set, on either strand.
     seed : int
@@ -62,8 +86,32 @@ class SplitOptions:
     label_column: str | None = None
     stranded: bool = True
     window: int | None = None
+    anchor: str | None = None
+    upstream: int | None = None
+    downstream: int | None = None
     on_overlap: str = "stop"
     seed: int = 0
+
+    @property
+    def region(self) -> RegionOptions:
+        """Options that decide the sequence of intervals."""
+        return RegionOptions(
+            self.stranded,
+            window=self.window,
+            anchor=self.anchor,
+            upstream=self.upstream,
+            downstream=self.downstream,
+        )
+
+    def point(self, of_intervals: bool) -> tuple[int | None, bool]:
+        """Return ``upstream`` and ``stranded`` of `Splits`."""
+        region = self.region
+        if region.reach is not None:
+            return region.reach[0], self.stranded or not of_intervals
+        if not of_intervals:
+            return None, False
+        about_end = self.window is not None and self.anchor in ("start", "end")
+        return (self.window or 0) // 2 if about_end and self.stranded else None, self.stranded
 
 
 @dataclass(frozen=True)
@@ -117,25 +165,25 @@ def read_splits(
         if "train" not in files:
             raise LabelError(f"{train}: holds {', '.join(files)} but no train split; name files")
         train, valid, test = files["train"], valid or files.get("dev"), test or files.get("test")
-    read = partial(
-        read_labelled,
-        genome=genome,
-        label_column=options.label_column,
-        stranded=options.stranded,
-        window=options.window,
-    )
-    data = read(train, kind=options.kind)
+    how = RowOptions(options.label_column, options.region)
+
+    def read(path: Path, kind: str, classes: Sequence[str] | None = None) -> LabelledSet:
+        raw, kind = read_rows(path, genome, how, kind=kind, classes=classes)
+        return labelled_set(raw, display_name(path), kind, classes)
+
+    data = read(train, options.kind)
     check_trainable(data)
     others: dict[str, LabelledSet] = {}
     for name, path in (("test", test), ("valid", valid)):
         if path is not None:
-            others[name] = read(path, kind=data.kind, classes=data.classes)
+            others[name] = read(path, data.kind, data.classes)
             data = _drop_overlap(name, data, others[name], options.on_overlap)
     if "test" in others and "valid" in others:
         others["valid"] = _drop_overlap("test", others["valid"], others["test"], options.on_overlap)
     check_trainable(data)
+    point = options.point(data.contigs is not None)
     if "valid" in others:
-        return Splits(data, others["valid"], others.get("test"), "its own file")
+        return Splits(data, others["valid"], others.get("test"), "its own file", *point)
     rows, held = hold_out(data, VALID_FRACTION, options.seed)
     by_contig = data.contigs is not None and not (
         {data.contigs[i] for i in rows} & {data.contigs[i] for i in held}
@@ -147,7 +195,7 @@ def read_splits(
     if not by_contig:
         train_set = _drop_overlap("validation", train_set, valid_set, "drop")
     check_trainable(train_set)
-    return Splits(train_set, valid_set, others.get("test"), share)
+    return Splits(train_set, valid_set, others.get("test"), share, *point)
 
 
 def _describe_set(data: LabelledSet) -> dict[str, Any]:
@@ -253,6 +301,8 @@ def finetune(
         encoder_digest=digest_of(network.encoder.config, network.state_dict()),
         features=probe.features,
         temperature=temperature,
+        upstream=splits.upstream,
+        stranded=splits.stranded,
     )
     data = {name: _describe_set(each) for name, each in [("train", train), *measured_sets.items()]}
     data["valid"]["source"] = splits.valid_from

@@ -19,6 +19,7 @@ from findna.outputs.provenance import task_weights
 from findna.outputs.results import Call
 from findna.outputs.shards import Facts
 from findna.outputs.tables import PredictionFormat, PredictionWriter
+from findna.tasks.placement import TaskWindows
 from findna.tasks.reading import TaskReader
 from findna.tasks.task import Task, load_tasks
 
@@ -38,12 +39,14 @@ class PredictRun(RegionRun):
         options: RegionOptions,
         compute: Compute,
     ) -> None:
-        super().__init__(genome, source, options, compute, streams=True)
+        self.windows = TaskWindows(tasks, options)
+        super().__init__(genome, source, self.windows.options, compute, streams=True)
+        self.windows.check_points(self.survey.points)
         self.reader = TaskReader(tasks, compute)
 
     def calls(self, rows: Iterator[Placed]) -> Iterator[tuple[Placed, list[Call] | None]]:
         """Yield each row with the call of every task; without a region it has none."""
-        watched = _watch_lengths(rows, self.reader.tasks)
+        watched = _watch_lengths(self.windows.watch(rows), self.reader.tasks)
         return self.reader.calls(((row, row.region) for row in watched), self.genome)
 
 
@@ -90,7 +93,7 @@ def predict(
 
     def facts() -> Facts:
         recorded = {
-            **options.facts(),
+            **run.options.facts(),
             "on_error": options.on_error,
             "form": output.form,
             "bed6": layout.bed6,
@@ -106,7 +109,7 @@ def predict(
     longest = max(genome.contigs.values())
     counts = run_rows("predict", run.rows(), run.calls, sink, output, facts, longest)
     weights = {f"task {task.name}": task.digest for task in loaded}
-    return Summary(counts, time.monotonic() - started, weights)
+    return Summary(counts, time.monotonic() - started, weights, windows=str(run.windows))
 
 
 def _check_tasks(tasks: Sequence[Task], layout: PredictionFormat) -> None:
@@ -127,8 +130,8 @@ def _watch_lengths(rows: Iterator[Placed], tasks: Sequence[Task]) -> Iterator[Pl
         for name in [name for name, window in waiting.items() if length not in (0, window)]:
             window = waiting.pop(name)
             logger.warning(
-                "line %d is %d bp; task %s was trained on %d bp: --window %d reads that much "
-                "around the middle of each region",
-                *(row.row.number, length, name, window, window),
+                "line %d is %d bp; task %s was trained on %d bp: --anchor center lays its windows "
+                "about the middle of each region",
+                *(row.row.number, length, name, window),
             )
         yield row

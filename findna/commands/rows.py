@@ -11,7 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from shutil import copyfileobj
@@ -55,12 +55,15 @@ class Summary:
         Digest of each model and task by what it is called: ``task promoter``.
     quantity : str
         Name of what was measured, if the weights have several.
+    windows : str
+        The windows of the task that were taken of rows, in words; empty if there were none.
     """
 
     counts: Mapping[str, int]
     seconds: float
     weights: Mapping[str, str]
     quantity: str = ""
+    windows: str = ""
 
     @property
     def made_by(self) -> str:
@@ -299,6 +302,8 @@ class RegionRun:
         if not (streams and source.is_stream):
             self.survey = survey(source, genome, options, utf8)
             self.n_rows = self.survey.rows
+            if not self.survey.points:
+                self.options = replace(options, points=None)
             n_contigs = len(self.survey.contigs)
             logger.info("%d rows, %d bp in %d contigs", self.n_rows, self.survey.bases, n_contigs)
 

@@ -346,4 +346,4 @@ def scan(
     output.index(max(genome.contigs.values(), default=0))
     seconds = time.monotonic() - started
     weights = {f"task {run.task.name}": run.task.digest}
-    return ScanSummary(run.counts, seconds, weights, run.class_name, run.options)
+    return ScanSummary(run.counts, seconds, weights, run.class_name, options=run.options)

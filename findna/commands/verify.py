@@ -54,12 +54,14 @@ class _Options:
             self.kinds, self._get("bins", int), stored.per_base, self._get("both_strands", bool)
         )
         self.regions = RegionOptions(
-            self._get("stranded", bool),
-            self._get("split", bool),
-            self._get("flank", int),
-            self._get("window", int) if "window" in self._stored else None,
-            self._get("anchor", str, ANCHORS),
-            self._get("out_of_bounds", str, ("error", "pad")) == "pad",
+            stranded=self._get("stranded", bool),
+            split=self._get("split", bool),
+            flank=self._get("flank", int),
+            window=self._get("window", int) if "window" in self._stored else None,
+            anchor=self._get("anchor", str, ANCHORS),
+            upstream=self._get("upstream", int) if "upstream" in self._stored else None,
+            downstream=self._get("downstream", int) if "downstream" in self._stored else None,
+            pad=self._get("out_of_bounds", str, ("error", "pad")) == "pad",
             whole=self._get("whole", bool),
         )
         self.precision: str = self._get("precision", str, PRECISIONS)

@@ -41,8 +41,12 @@ class RegionOptions:
         Read rows on the minus strand as their reverse complement.
     split : bool
         Join the blocks of BED12 rows.
-    flank, window, anchor
+    flank, window
         See `findna.genome.windows.resize`.
+    anchor : {"center", "start", "end"}, optional
+        See there; None is the center, unless a task is read: it has windows of its own.
+    upstream, downstream : int, optional
+        bp before and after the anchor's base; where one is given, the other is 0 by default.
     pad : bool
         Fill what lies past the end of a contig with N instead of refusing it.
     on_error : {"stop", "skip", "null"}
@@ -51,23 +55,74 @@ class RegionOptions:
         Regions longer than this (bp) cannot be read.
     whole : bool
         Encode regions longer than the model's training length in one piece, not in tiles.
+    points : RegionOptions, optional
+        Options of rows of 1 bp, where they are others.
     """
 
     stranded: bool = False
     split: bool = False
     flank: int = 0
     window: int | None = None
-    anchor: str = "center"
+    anchor: str | None = None
+    upstream: int | None = None
+    downstream: int | None = None
     pad: bool = False
     on_error: str = "stop"
     longest: int | None = None
     whole: bool = False
+    points: RegionOptions | None = None
 
-    def facts(self) -> dict[str, bool | int | str | None]:
+    @property
+    def reach(self) -> tuple[int, int] | None:
+        """Lengths before and after the anchor's base, bp, if they were given."""
+        if self.upstream is None and self.downstream is None:
+            return None
+        return self.upstream or 0, self.downstream or 0
+
+    @property
+    def resizes(self) -> bool:
+        """True if something else than the row itself is read."""
+        return bool(self.flank) or self.window is not None or self.reach is not None
+
+    @property
+    def conflict(self) -> str:
+        """Why the options exclude each other; empty if they do not."""
+        if self.reach is not None and (self.flank or self.window is not None):
+            return "--upstream and --downstream cannot be combined with --flank or --window"
+        if self.split and self.resizes:
+            return "--split cannot be combined with --flank, --window, --upstream or --downstream"
+        return ""
+
+    def resized(self, interval: Interval) -> tuple[int, int]:
+        """Return the start and end of what is read of an interval; may overhang its contig."""
+        anchor = self.anchor or "center"
+        return resize(interval, self.flank, self.window, anchor, self.stranded, self.reach)
+
+    def of(self, interval: Interval) -> RegionOptions:
+        """Return the options of a row."""
+        return self.points or self if is_point(interval) else self
+
+    def facts(self) -> dict[str, Any]:
         """Return what decides which sequence is read, as outputs record it."""
-        names = ("stranded", "split", "flank", "window", "anchor", "whole")
-        facts = {name: getattr(self, name) for name in names}
-        return facts | {"out_of_bounds": "pad" if self.pad else "error"}
+        facts: dict[str, Any] = {
+            "stranded": self.stranded,
+            "split": self.split,
+            "flank": self.flank,
+            "window": self.window,
+            "anchor": self.anchor or "center",
+            "whole": self.whole,
+            "out_of_bounds": "pad" if self.pad else "error",
+        }
+        if self.reach is not None:
+            facts["upstream"], facts["downstream"] = self.reach
+        if self.points is not None:
+            facts["points"] = self.points.facts()
+        return facts
+
+
+def is_point(interval: Interval) -> bool:
+    """Return whether an interval is one base."""
+    return interval.end - interval.start == 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +148,11 @@ class Placed:
 def place(row: BedRow, genome: Genome, options: RegionOptions) -> Placed:
     """Find the sequence of a row."""
     interval = row.interval
+    options = options.of(interval)
     chrom = genome.resolve(interval.chrom) or ""
     refusal = problem(interval, genome, options.pad)
-    if refusal is None and (options.flank or options.window is not None):
-        start, end = resize(
-            interval, options.flank, options.window, options.anchor, options.stranded
-        )
+    if refusal is None and options.resizes:
+        start, end = options.resized(interval)
         interval = Interval(interval.chrom, start, end, strand=interval.strand)
         refusal = problem(interval, genome, options.pad)
         if refusal and not options.pad:
@@ -335,7 +389,8 @@ class Survey:
 
     Parameters
     ----------
-    rows, columns, bases, bad : int
+    rows, columns, bases, bad, points : int
+        ``points`` are rows of 1 bp.
     contigs : dict
         Names of those that are read, in the order of the rows.
     """
@@ -344,6 +399,7 @@ class Survey:
     columns: int = 3
     bases: int = 0
     bad: int = 0
+    points: int = 0
     contigs: dict[str, None] = field(default_factory=dict)
 
 
@@ -376,6 +432,7 @@ def survey(
         surveyed.rows += 1
         surveyed.columns = len(row.columns)
         placed = place(row, genome, options)
+        surveyed.points += is_point(row.interval)
         if placed.region is not None:
             surveyed.bases += len(placed.region)
             surveyed.contigs[placed.region.chrom] = None

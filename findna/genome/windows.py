@@ -67,6 +67,7 @@ def resize(
     window: int | None = None,
     anchor: str = "center",
     stranded: bool = False,
+    reach: tuple[int, int] | None = None,
 ) -> tuple[int, int]:
     """Return the start and end of what is encoded for an interval; may overhang the contig.
 
@@ -82,7 +83,20 @@ def resize(
     stranded : bool
         First and last follow the strand. An even window then has one base more before the anchor
         than after it, in reading direction.
+    reach : tuple of int, optional
+        bp before and after the base of ``anchor``, which lies between them, in the direction of
+        the interval's strand, in place of ``flank`` and ``window``. Of two bases in the middle
+        of the interval it is the first in that direction.
     """
+    if reach is not None:
+        reverse = interval.strand == "-"
+        first, last = interval.start, interval.end - 1
+        if reverse:
+            first, last = last, first
+        middle = (first + last + reverse) // 2
+        base = {"start": first, "center": middle, "end": last}[anchor]
+        before, after = reversed(reach) if reverse else reach
+        return base - before, base + after + 1
     start, end = interval.start - flank, interval.end + flank
     if window is None:
         return start, end

@@ -80,7 +80,7 @@ def read_file(
 ) -> RawRows:
     """Read the rows of a table, BED or FASTA file, or of standard input.
 
-    Intervals are cut to ``options.window`` about their middle; sequences are not.
+    Intervals are cut as ``options.region`` says; sequences are not.
 
     Parameters
     ----------

@@ -11,7 +11,6 @@ from findna.genome.bed import BedRow, column_names, is_header, parse_row
 from findna.genome.encoding import reverse_complement
 from findna.genome.fasta import Genome
 from findna.genome.regions import Placed, RegionOptions, place, ragged
-from findna.genome.windows import resize
 from findna.labelled.rows import Lines, RawRow, RawRows, RowOptions, stop
 from findna.labelled.tables import label_columns
 
@@ -71,12 +70,12 @@ def _bed_columns(names: Sequence[str], label_column: str | None, place: str) -> 
 
 def cut(raw: RawRows, name: str, genome: Genome, options: RowOptions) -> None:
     """Read sequence and contig of every row's interval; rows that have none are left out."""
-    window = options.window
+    window = options.region.window
     placed = []
     for row in raw.rows:
         assert row.interval is not None
-        bed = row.interval if window is None else _resized(row.interval, window)
-        placed.append((row, place(bed, genome, RegionOptions(options.stranded))))
+        bed = _resized(row.interval, options.region)
+        placed.append((row, place(bed, genome, RegionOptions(options.region.stranded))))
     bad = [(row, result) for row, result in placed if result.region is None]
     if bad and options.on_problem is stop:  # then said of all at once
         smaller = f", or give a smaller --window than {window}" if window else ""
@@ -96,8 +95,8 @@ def cut(raw: RawRows, name: str, genome: Genome, options: RowOptions) -> None:
     raw.rows = [row for row, _ in readable]
 
 
-def _resized(row: BedRow, window: int) -> BedRow:
-    start, end = resize(row.interval, window=window)
+def _resized(row: BedRow, region: RegionOptions) -> BedRow:
+    start, end = region.resized(row.interval)
     return replace(row, interval=replace(row.interval, start=start, end=end))
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from findna.errors import FindnaError, LabelError
 from findna.genome.bed import BedRow
 from findna.genome.encoding import Tokens, encode
+from findna.genome.regions import RegionOptions
 
 Lines = Iterator[tuple[int, str]]
 
@@ -28,6 +29,7 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 IUPAC = b"ACGTUNRYSWKMBDHVacgtunryswkmbdhv"
 _LONGEST_SHOWN = 40  # letters of a value in a message
 _MOST_SHOWN = 8  # names in a message
+_BY_STRAND = RegionOptions(stranded=True)
 
 
 @dataclass(slots=True)
@@ -61,12 +63,13 @@ def stop(status: str, error: FindnaError) -> None:
 class RowOptions:
     """Options of reading a set, as in `findna.labelled.sets.read_labelled`.
 
-    ``on_problem`` gets each row that cannot be read; by default the first one is raised.
+    ``region`` decides what is read of intervals, and its window what of sequences; its ``upstream``
+    says where the point lies that a sequence is about. ``on_problem`` gets each row that cannot be
+    read; by default the first one is raised.
     """
 
     label_column: str | None = None
-    stranded: bool = True
-    window: int | None = None
+    region: RegionOptions = _BY_STRAND
     on_problem: OnProblem = stop
 
 

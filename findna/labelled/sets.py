@@ -21,6 +21,7 @@ import numpy.typing as npt
 from findna.errors import LabelError
 from findna.genome.encoding import Tokens
 from findna.genome.fasta import Genome
+from findna.genome.regions import RegionOptions
 from findna.genome.text import display_name
 from findna.labelled.files import find_splits, read_file, read_folder
 from findna.labelled.rows import (
@@ -140,7 +141,7 @@ def read_labelled(
     RegionError
         A file is not text, or a line is not BED.
     """
-    options = RowOptions(label_column, stranded, window)
+    options = RowOptions(label_column, RegionOptions(stranded, window=window))
     raw, kind = read_rows(path, genome, options, kind=kind, classes=classes)
     return labelled_set(raw, display_name(path), kind, classes)
 
@@ -170,15 +171,24 @@ def read_rows(
                 f"{name}: a folder names its classes by files or folders; leave out --label-column "
                 "and --kind, or give one file"
             )
-        return _middles(read_folder(path, genome, options), name, options), CLASSES
+        return _cut(read_folder(path, genome, options), name, options), CLASSES
     targets = tuple(classes or ()) if kind in (MULTILABEL, REGRESSION) else ()
     raw = read_file(path, genome, options, targets=targets, cut_names=kind != MULTILABEL)
-    return _middles(raw, name, options), kind
+    return _cut(raw, name, options), kind
 
 
-def _middles(raw: RawRows, name: str, options: RowOptions) -> RawRows:
-    """Return the rows with sequences cut to one length, without those that are shorter."""
-    window = options.window
+def _cut(raw: RawRows, name: str, options: RowOptions) -> RawRows:
+    """Return the rows with sequences cut to one length, without those that are shorter.
+
+    Intervals have been cut. Sequences about a point must have the length that it asks for.
+    """
+    window = options.region.window
+    if raw.rows and raw.rows[0].interval is not None:
+        return raw
+    if options.region.reach is not None:
+        _check_reach(raw, name, options.region)
+    if options.region.anchor is not None:
+        raise LabelError(f"{name}: holds sequences; --anchor is for intervals: leave it out")
     if window is None:
         return raw
     short = [row for row in raw.rows if len(row.sequence) < window]
@@ -196,6 +206,22 @@ def _middles(raw: RawRows, name: str, options: RowOptions) -> RawRows:
         start = (len(row.sequence) - window) // 2
         row.sequence = row.sequence[start : start + window]
     return raw
+
+
+def _check_reach(raw: RawRows, name: str, region: RegionOptions) -> None:
+    """Raise LabelError unless all sequences have one length, which the point in them allows."""
+    before, after = region.reach or (0, 0)
+    lengths = [len(row.sequence) for row in raw.rows] or [0]
+    shortest, longest = min(lengths), max(lengths)
+    fits, wanted = shortest == longest > before, f"of one length above {before} bp"
+    if region.downstream is not None:
+        wanted = f"of {before + 1 + after} bp"
+        fits = shortest == longest == before + 1 + after
+    if not fits:
+        raise LabelError(
+            f"{name}: sequences of {shortest} to {longest} bp; with --upstream and --downstream, "
+            f"which say where the point of each lies, give sequences {wanted}"
+        )
 
 
 def labelled_set(

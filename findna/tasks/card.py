@@ -62,6 +62,17 @@ def _calibration(calibration: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _use(config: TaskConfig) -> str:
+    """Return which windows a command takes of regions, unless training had several lengths."""
+    if not config.window:
+        return ""
+    by_strand = ", by its strand" if config.stranded else ""
+    return (
+        f": {config.windows} each region of 1 bp{by_strand}; longer regions are read as they are, "
+        "or `--anchor center`, `start` or `end` lays windows about a base of each"
+    )
+
+
 def task_card(name: str, config: TaskConfig, record: Mapping[str, Any]) -> str:
     """Return the text of a task folder's README.md; ``{digest}`` is left to be filled in."""
     training = record["training"]
@@ -84,7 +95,7 @@ def task_card(name: str, config: TaskConfig, record: Mapping[str, Any]) -> str:
         f"A task of findna {__version__}: tells {outputs} {', '.join(config.classes)} "
         f"from {window}.",
         "",
-        f"- Use: `findna predict GENOME REGIONS --task {name}`.",
+        f"- Use: `findna predict GENOME REGIONS --task {name}`{_use(config)}.",
         f"- Training: {trained}; the head reads {training['features']}; {training['seconds']:.0f} "
         f"s on {training['hardware']}, seed {training['seed']}.",
         "- Task: sha256 `{digest}`",

@@ -42,6 +42,7 @@ TASK, HEAD, CARD, ENCODER = "task.json", "head.safetensors", "README.md", "encod
 SHIPPED = Path(__file__).parents[1] / "shipped" / "tasks"
 MODES = ("probe", "full")
 _MOST_CLASSES = 10_000
+_GEOMETRY = ("upstream", "stranded")  # decides which sequence is read, not what is made of it
 
 
 def is_class_name(name: str) -> bool:
@@ -59,6 +60,11 @@ class TaskConfig:
         Names of classes, labels or targets. Of two classes the second is the positive one.
     window : int
         Length of every training sequence, bp; 0 where they differed.
+    upstream : int, optional
+        bp of the window before the point that a training sequence was about; None if that is its
+        middle.
+    stranded : bool
+        The windows of points are laid and read by the strand of a row.
     encoder, encoder_digest : str
         The model that reads the sequence; with mode ``full`` it lies in the task's folder.
     temperature : float
@@ -73,6 +79,8 @@ class TaskConfig:
     encoder_digest: str
     features: Features = field(default_factory=Features)
     temperature: float = 1.0
+    upstream: int | None = None
+    stranded: bool = False
 
     def __post_init__(self) -> None:
         check(
@@ -89,6 +97,10 @@ class TaskConfig:
             "a class name is empty, not printable or holds a comma",
         )
         check(0 <= self.window < 2**31, f"impossible window {self.window!r}")
+        check(
+            self.upstream is None or 0 <= self.upstream < self.window,
+            f"impossible upstream {self.upstream!r} of a window of {self.window!r}",
+        )
         features = self.features
         check(
             set(features.pools) <= set(POOLS)
@@ -104,6 +116,12 @@ class TaskConfig:
     def positive(self) -> str | None:
         """The class whose probability is reported, if there are two."""
         return self.classes[1] if self.kind == CLASSES and len(self.classes) == 2 else None
+
+    @property
+    def windows(self) -> str:
+        """The windows that the task was trained on, in words; what they are about may follow."""
+        place = "centred on" if self.upstream is None else f"{self.upstream} upstream of"
+        return f"windows of {self.window} bp, {place}"
 
     def output(self, name: str | None = None) -> int:
         """Return the index of the class that is named, or of the only output to report.
@@ -193,7 +211,7 @@ class Task:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over what decides the output: configuration and head."""
+        """SHA-256 over what decides the output for a sequence: configuration and head."""
         return _digest(self.config, self.head)
 
     def __str__(self) -> str:
@@ -218,7 +236,8 @@ class Task:
 
 
 def _digest(config: TaskConfig, head: TaskHead) -> str:
-    sha = hashlib.sha256(json.dumps(asdict(config), sort_keys=True).encode())
+    settings = {name: value for name, value in asdict(config).items() if name not in _GEOMETRY}
+    sha = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for name, tensor in sorted(head.state_dict().items()):
         sha.update(f"{name}:{tuple(tensor.shape)}".encode())
         sha.update(tensor.float().numpy().tobytes())

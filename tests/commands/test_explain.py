@@ -21,7 +21,7 @@ from findna.model.devices import Compute
 from findna.tasks.reading import TaskReader
 from findna.tasks.task import load_task
 from findna.variants.mutagenesis import Stretch, masked_effects, task_effects
-from tests.conftest import random_sequence
+from tests.conftest import make_task, random_sequence
 
 CPU = Compute(torch.device("cpu"))
 LETTERS = "ACGT"
@@ -477,3 +477,20 @@ def test_real_promoter(run, shared_data, tmp_path):
     assert data.X[0, 0] == pytest.approx(expected[0], abs=1e-3)
     assert changes[base, to] == pytest.approx(expected[1] - expected[0], abs=1e-3)
     assert abs(changes[base, to]) > 0.05
+
+
+def test_points_get_the_window_of_the_task(run, example, model_folder, write, tmp_path):
+    settings = {"window": 30, "upstream": 20, "stranded": True}
+    task = make_task(tmp_path / "tss", model_folder, **settings)
+    fasta = example / "genome.fa"
+    bed = write("p.bed", "chrA\t500\t501\ta\t0\t-\n")
+    own = run("explain", fasta, bed, "-t", task)
+    rows = write("r.bed", "chrA\t491\t521\ta\t0\t-\n")
+    assert own.stdout == run("explain", fasta, rows, "-s", "-t", task).stdout
+    assert "windows of 30 bp, 20 upstream of each point" in own.stderr
+    assert "trained on" not in own.stderr
+    longer = write("l.bed", "chrA\t400\t501\ta\t0\t-\n")
+    assert run("explain", fasta, longer, "-t", task, "--anchor", "start").stdout == own.stdout
+    context = run("explain", fasta, bed, "-t", task, "--context", 30)
+    assert len(context.stdout.splitlines()) == 1
+    assert "upstream" not in context.stderr

@@ -19,6 +19,7 @@ from findna.commands.finetune import FineTuneOptions, SplitOptions, Splits, fine
 from findna.errors import CheckpointError, ConfigError, LabelError
 from findna.genome.batching import Sequences, batches
 from findna.genome.encoding import decode, encode, reverse_complement
+from findna.genome.fasta import Genome
 from findna.genome.windows import Region
 from findna.labelled.metrics import expected_calibration_error, measure
 from findna.labelled.sets import LabelledSet
@@ -1042,3 +1043,48 @@ def test_a_task_changed_by_hand_is_told(command, run, home):
     tensors["linear.bias"] += 1
     save_file(tensors, path)
     assert "it was changed after training" in run("tasks", "info", "a").stderr
+
+
+def test_a_task_keeps_where_its_windows_lie(run, example, model_folder, tmp_path, write):
+    """Of intervals from what was cut, of sequences from what was said; points are read alike."""
+    fasta = example / "genome.fa"
+    points = [("chrA", 300 + 97 * i, "+-"[i % 2]) for i in range(60)]
+    names = [f"{'ab'[i // 2 % 2]}\t0\t{strand}" for i, (_, _, strand) in enumerate(points)]
+    bed = write("p.bed", "".join(
+        f"{chrom}\t{start}\t{start + 1}\t{name}\n"
+        for (chrom, start, _), name in zip(points, names, strict=True)
+    ))  # fmt: skip
+    train = ["finetune", fasta, "-t", "x", "--train", bed, "-m", model_folder]
+
+    def kept(*options, words=train):
+        run(*words, "-o", tmp_path / "x", "--force", *options)
+        settings = json.loads((tmp_path / "x" / "task.json").read_text())["task"]
+        return settings["window"], settings["upstream"], settings["stranded"]
+
+    assert kept("-s", "--upstream", 40, "--downstream", 19) == (60, 40, True)
+    assert (
+        "windows of 60 bp, 40 upstream of each region of 1 bp, by its strand"
+        in (tmp_path / "x" / "README.md").read_text()
+    )
+    said = run("predict", fasta, bed, "-t", tmp_path / "x").stderr
+    assert "windows of 60 bp, 40 upstream of each point" in said
+    assert kept("--window", 60) == (60, None, False)
+    assert kept("-s", "--window", 60, "--anchor", "start") == (60, 30, True)
+
+    rows = ["sequence,label"]
+    with Genome(fasta) as genome:
+        for (chrom, start, _), name in zip(points, names, strict=True):
+            rows.append(f"{decode(genome.fetch(chrom, start - 40, start + 20))},{name[0]}")
+    table = write("t.csv", "\n".join(rows) + "\n")
+    words = ["finetune", "-t", "x", "--train", table, "-m", model_folder]
+    assert kept(words=words) == (60, None, False)
+    assert kept("--upstream", 40, words=words) == (60, 40, True)
+    assert kept("--upstream", 40, "--downstream", 19, words=words) == (60, 40, True)
+    for options, reason in (
+        (["--upstream", 60], "give sequences of one length above 60 bp"),
+        (["--upstream", 40, "--downstream", 20], "give sequences of 61 bp"),
+        (["--anchor", "end"], "--anchor is for intervals"),
+    ):
+        assert reason in run(*words, "-o", tmp_path / "y", *options, code=1).stderr
+    error = run(*words, "--upstream", 4, "--window", 9, code=2).stderr
+    assert "cannot be combined" in error

@@ -343,10 +343,115 @@ def test_a_length_the_task_was_not_trained_on(run, example, model_folder, write,
     bed = write("r.bed", "chrA\t0\t100\nchrA\t500\t520\nchrA\t500\t530\n")
     words = ["predict", example / "genome.fa", bed, "-t", task]
     warning = run(*words).stderr
-    assert "line 2 is 20 bp; task t was trained on 100 bp: --window 100" in warning
+    assert "line 2 is 20 bp; task t was trained on 100 bp: --anchor center lays" in warning
     assert warning.count("trained on") == 1
     assert "trained on" not in run(*words[:2], write("s.bed", "chrA\t0\t100\n"), "-t", task).stderr
     assert run(*words, "-q").stderr == ""
+
+
+# the windows of a task
+
+POINTS = "chrA\t500\t501\ta\t0\t+\nchrA\t700\t701\tb\t0\t-\nchrA\t90\t91\tc\t0\t+\n"
+FORWARD = Features(("mean",), 2, 0, False)
+
+
+@pytest.fixture
+def by_strand(model_folder, tmp_path):
+    """A task of windows of 90 bp by strand, 60 before the point, that reads one direction."""
+    settings = {"window": 90, "upstream": 60, "stranded": True}
+    return make_task(tmp_path / "tss", model_folder, FORWARD, **settings)
+
+
+def calls(output):
+    return [line.rsplit("\t", 2)[1:] for line in output.decode().splitlines()]
+
+
+def test_points_get_the_windows_of_the_task(predict, run, example, write, by_strand):
+    bed, fasta = write("p.bed", POINTS), example / "genome.fa"
+    slopped = BedTool(str(bed)).slop(g={"chrA": (0, 60_000)}, l=60, r=29, s=True)
+    wanted = calls(predict(write("s.bed", str(slopped)), by_strand, "-s"))
+    assert len({tuple(call) for call in wanted}) == 3
+    result = run("predict", fasta, bed, "-t", by_strand)
+    assert calls(result.stdout_bytes) == wanted
+    assert result.stdout_bytes.decode().startswith("chrA\t500\t501\ta\t0\t+\t")
+    assert "regions predicted, windows of 90 bp, 60 upstream of each point in" in result.stderr
+    assert "trained on" not in result.stderr
+    for options in (["-s"], ["--upstream", 60, "--downstream", 29], ["--anchor", "end"]):
+        assert calls(predict(bed, by_strand, *options)) == wanted
+    assert calls(predict("-", by_strand, input=POINTS.encode())) == wanted
+
+
+def test_an_anchor_lays_the_windows_of_the_task_about_every_row(predict, run, write, by_strand):
+    wanted = calls(predict(write("p.bed", POINTS), by_strand))
+    longer = POINTS.replace("\t501", "\t620").replace("\t700", "\t620").replace("\t91", "\t99")
+    bed = write("l.bed", longer)
+    assert calls(predict(bed, by_strand, "--anchor", "start")) == wanted
+    assert calls(predict(bed, by_strand, "--anchor", "start", "--upstream", 60, "--downstream", 29)
+                 ) == wanted  # fmt: skip
+    as_they_are = calls(predict(bed, by_strand))
+    assert all(a != b for a, b in zip(as_they_are, wanted, strict=True))
+
+
+def test_a_centred_task_takes_the_middle_and_needs_no_strand(
+    predict, run, example, write, model_folder, tmp_path
+):
+    task = make_task(tmp_path / "t", model_folder, FORWARD, window=90)
+    bed = write("p.bed", "".join(line[:12] + "\n" for line in POINTS.splitlines()[:2]))
+    result = run("predict", example / "genome.fa", bed, "-t", task)
+    assert calls(result.stdout_bytes) == calls(predict(bed, task, "--window", 90))
+    assert "windows of 90 bp, centred on each point" in result.stderr
+    assert "strand" not in result.stderr
+
+
+def test_points_without_a_strand_are_read_forward_and_said_once(run, example, write, by_strand):
+    bed = write("p.bed", "chrA\t500\t501\nchrA\t700\t701\n")
+    warning = run("predict", example / "genome.fa", bed, "-t", by_strand).stderr
+    assert warning.count("has no strand") == 1
+    assert "line 1 has no strand, by which task tss reads" in warning
+    rows = write("r.bed", "chrA\t500\t590\n")
+    assert "strand" not in run("predict", example / "genome.fa", rows, "-t", by_strand).stderr
+
+
+def test_points_near_an_end_leave_the_contig(run, example, write, by_strand):
+    bed = write("p.bed", "chrA\t10\t11\ta\t0\t+\n")
+    words = ["predict", example / "genome.fa", bed, "-t", by_strand]
+    assert "its window -50-40 leaves chrA" in run(*words, code=1).stderr
+    assert "1 of 1" in run(*words, "--out-of-bounds", "pad").stderr
+
+
+def test_tasks_of_other_windows_refuse_points(run, predict, example, write, by_strand, tasks):
+    other = make_task(by_strand.parent / "wide", load_task(str(by_strand)).encoder, window=120)
+    bed = write("p.bed", "chrA\t100\t200\n" + "chrA\t500\t501\n")
+    words = ["predict", example / "genome.fa", "-t", f"{by_strand},{other}"]
+    error = run(*words, bed, code=2).stderr
+    assert "1 of the regions have 1 bp: the tasks read different windows" in error
+    assert "tss: windows of 90 bp, 60 upstream of a point" in error
+    error = run(*words, "-", input=bed.read_bytes(), code=2).stderr
+    assert "line 2 has 1 bp: the tasks read different windows" in error
+    assert "--anchor start: the tasks" in run(*words, bed, "--anchor", "start", code=2).stderr
+    run(*words, bed, "--window", 100)
+    run(*words, write("r.bed", "chrA\t100\t200\n"))
+    # a task of sequences of several lengths has no windows of its own
+    both = run("predict", example / "genome.fa", bed, "-t", f"{by_strand},{tasks['binary']}")
+    assert "60 upstream" in both.stderr
+
+
+@pytest.mark.parametrize("others", [["--window", 9], ["--flank", 9], ["--split"]])
+def test_upstream_excludes_other_ways_to_say_what_is_read(run, example, tasks, others):
+    words = ["predict", example / "genome.fa", "-t", tasks["binary"], "--downstream", 5]
+    assert "cannot be combined" in run(*words, *others, code=2).stderr
+
+
+def test_a_resumed_run_of_points_has_the_same_windows(predict, run, example, write, by_strand):
+    bed = write("p.bed", POINTS)
+    wanted = predict(bed, by_strand)
+    parts = []
+    for i in (1, 2):
+        parts.append(bed.parent / f"part{i}.bed")
+        predict(bed, by_strand, "--shard", f"{i}/2", "-o", parts[-1])
+    out = bed.parent / "all.bed"
+    run("merge", *parts, "-o", out)
+    assert out.read_bytes() == wanted
 
 
 # rows that cannot be read

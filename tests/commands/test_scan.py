@@ -438,3 +438,11 @@ def test_from_python(fasta, tasks, tmp_path):
     assert summary.options.step == 10
     assert summary.counts["windows"] == 37 + 29 + 16 + 1
     assert [len(digest) for digest in summary.weights.values()] == [64]
+
+
+def test_upstream_and_downstream_say_how_long_a_window_is(run, example, model_folder, tmp_path):
+    task = make_task(tmp_path / "t", model_folder, window=60)
+    words = ["scan", example / "genome.fa", "-t", task, "-r", "chrA:1-400"]
+    wanted = run(*words, "--window", 50).stdout
+    assert run(*words, "--upstream", 40, "--downstream", 9).stdout == wanted
+    assert "combined" in run(*words, "--upstream", 40, "--window", 50, code=2).stderr

@@ -98,3 +98,20 @@ def test_slices_of_a_region_are_those_of_its_bases(gaps, reverse, data):
         assert found[::-1] == bases[::-1][start:end]
     else:
         assert found == bases[start:end]
+
+
+@pytest.mark.parametrize(
+    ("strand", "anchor", "expected"),
+    [
+        ("+", "start", (51, 151)),  # of 100-110
+        ("-", "start", (59, 159)),
+        ("+", "end", (60, 160)),
+        ("-", "end", (50, 150)),
+        ("+", "center", (55, 155)),  # about 104, the first of two in the middle
+        ("-", "center", (55, 155)),  # about 105
+        (".", "start", (51, 151)),
+    ],
+)
+def test_upstream_and_downstream_follow_the_strand(strand, anchor, expected):
+    interval = Interval("c", 100, 110, strand=strand)
+    assert resize(interval, anchor=anchor, reach=(49, 50)) == expected

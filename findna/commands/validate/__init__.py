@@ -38,10 +38,16 @@ _OPTIONS = {
     "flank": "--flank",
     "window": "--window",
     "anchor": "--anchor",
+    "upstream": "--upstream",
+    "downstream": "--downstream",
     "pad": "--out-of-bounds",
 }
 
-_COUNT = {REGIONS: set(_OPTIONS), VARIANTS: {"window"}, LABELLED: {"stranded", "window"}}
+_COUNT = {
+    REGIONS: set(_OPTIONS),
+    VARIANTS: {"window"},
+    LABELLED: {"stranded", "window", "anchor", "upstream", "downstream"},
+}
 """Options that decide what is read of each kind."""
 
 
@@ -96,8 +102,8 @@ def validate(
         BED, VCF or BCF, or a labelled set; ``-`` is standard input. None: every record of the
         FASTA is a region.
     options : RegionOptions
-        Sequence to read of a row. Of variants only ``window`` counts, of labelled intervals
-        ``stranded`` and ``window``.
+        Sequence to read of a row. Of variants only ``window`` counts, of labelled sets what
+        ``findna finetune`` has.
     labelled : bool
         The set has labels, whatever it looks like.
     kind, label_column

@@ -19,12 +19,12 @@ def check_labelled(
 ) -> Report:
     """Read a labelled set, held whole as in training, and return the report.
 
-    Of ``options``, ``stranded`` and ``window`` count.
+    Of ``options``, what ``findna finetune`` has counts.
     """
     report = source.report
     report.kind = LABELLED
     try:
-        how = RowOptions(label_column, options.stranded, options.window, source.problem)
+        how = RowOptions(label_column, options, source.problem)
         raw, kind = read_rows(source.path, source.genome, how, kind=kind)
         data = labelled_set(raw, source.name, kind, on_problem=source.problem)
     except FindnaError as error:
