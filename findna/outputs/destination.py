@@ -146,7 +146,7 @@ class Destination:
     @property
     def parts(self) -> Path:
         """Folder of the complete parts of an output that is not finished."""
-        target = self.file.resolve()
+        target = Path(os.path.realpath(self.file))
         return target.with_name(target.name + ".unfinished")
 
     @property
@@ -238,7 +238,7 @@ class Destination:
         whole = self.parts / WHOLE
         yield whole
         (self.parts / DIGEST).write_text(file_digest(whole))
-        os.replace(whole, self.file.resolve())
+        os.replace(whole, os.path.realpath(self.file))
 
     def index(self, longest: int | None) -> None:
         """Make the index that was asked for: .tbi, or .csi of BCF and where .tbi is too small.
