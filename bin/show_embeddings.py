@@ -15,9 +15,9 @@ with h5py.File(path) as file:
 
 console = Console()
 console.print(f"\n{path}: X is {vectors.shape[0]} regions x {vectors.shape[1]} values")
-table = Table("chrom", "start", "end", "name", "strand", "length", "X[:, :3]", title="first rows")
+table = Table("chrom", "start", "end", "name", "strand", "length", "X[:, :2]", title="first rows")
 for i in range(4):
-    values = " ".join(f"{value:.2f}" for value in vectors[i, :3])
+    values = " ".join(f"{value:.2f}" for value in vectors[i, :2])
     row = (chroms[i], starts[i], ends[i], names[i], strands[i], lengths[i], values)
     table.add_row(*map(str, row))
 console.print(table)
