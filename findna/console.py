@@ -8,13 +8,16 @@ from typing import Any
 
 from tqdm import tqdm
 
+from findna.errors import printable
+
 
 class _BarSafeHandler(logging.Handler):
     """Handler of messages that do not tear a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if sys.stderr is not None:
-            tqdm.write(f"findna: {self.format(record)}", file=sys.stderr)
+            text = printable(self.format(record), keep="\n")  # of a traceback
+            tqdm.write(f"findna: {text}", file=sys.stderr)
 
 
 def set_up(quiet: bool = False, verbosity: int = 0) -> None:
