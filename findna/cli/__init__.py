@@ -62,7 +62,14 @@ class FindnaGroup(click.Group):
         return command
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
-        """Parse the command line."""
+        """Parse the command line; names and texts that are not UTF-8 are refused."""
+        for word in args:
+            try:
+                word.encode()
+            except UnicodeEncodeError as error:
+                raise click.UsageError(
+                    f"{word!a} is not UTF-8: rename the file, or write the text in UTF-8"
+                ) from error
         with _errors_as_lines(context):  # --help and --version print here
             return super().parse_args(context, args)
 

@@ -97,6 +97,26 @@ def test_quiet_says_nothing(run, example, model_folder, tmp_path):
     assert result.output == ""
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("embed", "genome.fa", "regions.bed", "-o", "caf\udce9.h5"),
+        ("embed", "genome.fa", "caf\udce9.bed", "-o", "out.h5"),
+        ("explain", "genome.fa", "regions.bed", "-o", "caf\udce9.h5"),
+        ("scan", "genome.fa", "--task", "promoter", "-o", "caf\udce9.bw"),
+        ("variants", "genome.fa", "variants.vcf", "-o", "caf\udce9.bcf"),
+        ("variants", "genome.fa", "variants.vcf", "--embeddings", "caf\udce9.h5"),
+        ("finetune", "--task", "t", "--train", "caf\udce9.csv"),
+        ("finetune", "--task", "t", "--train", "a.csv", "--note", "caf\udce9"),
+        ("pretrain", "genome.fa", "-o", "caf\udce9"),
+        ("models", "info", "caf\udce9"),
+    ],
+)
+def test_names_and_texts_that_are_not_utf8_are_refused(run, words):
+    assert r"'caf\udce9" in (text := run(*words, code=2).stderr)
+    assert "is not UTF-8" in text
+
+
 def shell(command, folder):
     words = f"'{sys.executable}' -m findna {command}"
     return subprocess.run(words, shell=True, capture_output=True, text=True, cwd=folder)
