@@ -8,7 +8,15 @@ from typing import Any
 
 from tqdm import tqdm
 
-from findna.errors import printable
+
+def printable(text: str, keep: str = "") -> str:
+    """Return a text with ``?`` for each letter that a terminal would obey or cannot show.
+
+    Names and cards come from files; ``keep`` holds control letters that may stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() or letter in keep else "?" for letter in text)
 
 
 class _BarSafeHandler(logging.Handler):

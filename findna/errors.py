@@ -7,16 +7,6 @@ with ``exit_code``; a programmer's mistake raises a built-in exception instead.
 LONGEST_MESSAGE = 2_000
 
 
-def printable(text: str, keep: str = "") -> str:
-    """Return a text with ``?`` for each letter that a terminal would obey or cannot show.
-
-    Names and cards come from files; ``keep`` holds control letters that may stay.
-    """
-    if text.isprintable():
-        return text
-    return "".join(letter if letter.isprintable() or letter in keep else "?" for letter in text)
-
-
 class FindnaError(Exception):
     """Something the user can fix."""
 

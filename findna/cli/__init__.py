@@ -14,7 +14,8 @@ from typing import Any
 import click
 
 from findna import __version__
-from findna.errors import LONGEST_MESSAGE, FindnaError, printable
+from findna.console import printable
+from findna.errors import LONGEST_MESSAGE, FindnaError
 
 COMMANDS = (
     *("embed", "predict", "scan", "variants", "explain", "merge"),

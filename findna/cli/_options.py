@@ -17,7 +17,7 @@ import click
 
 from findna import console
 from findna.cli import on_interrupt
-from findna.errors import printable
+from findna.console import printable
 
 Decorator = Callable[[Any], Any]
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from findna.errors import OutputError, printable
+from findna.console import printable
+from findna.errors import OutputError
 
 if TYPE_CHECKING:
     from findna.commands.checks import Check

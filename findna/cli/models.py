@@ -10,7 +10,7 @@ import click
 from findna.cli import _options
 from findna.cli._options import EXISTING, FILE, PATH, flag, option
 from findna.cli._output import is_terminal, print_card, print_table, print_text
-from findna.errors import printable
+from findna.console import printable
 
 
 @click.group()

@@ -10,7 +10,7 @@ import click
 from findna.cli import _options
 from findna.cli._options import flag
 from findna.cli._output import print_card, print_table, print_text
-from findna.errors import printable
+from findna.console import printable
 
 
 @click.group()
@@ -79,11 +79,4 @@ def info(task: str, as_json: bool) -> None:
     if as_json:
         print_text(json.dumps(read_task(folder)[1], indent=2))
         return
-    loaded = load_task(task)
-    print_card(folder / CARD, loaded.name)
-    if loaded.record.get("digest") != loaded.digest:
-        click.echo(
-            f"findna: the task is {loaded.digest[:12]}, task.json says "
-            f"{str(loaded.record.get('digest'))[:12]}: it was changed after training",
-            err=True,
-        )
+    print_card(folder / CARD, load_task(task).name)

@@ -12,7 +12,7 @@ import click
 from findna.cli import _options
 from findna.cli._options import PATH, choice, flag, option
 from findna.cli._output import is_terminal, print_text
-from findna.errors import printable
+from findna.console import printable
 
 if TYPE_CHECKING:
     from findna.commands.validate import Report
