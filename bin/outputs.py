@@ -277,6 +277,7 @@ VOLATILE = {
 _SCRUBBED = (
     (re.compile(r"^##findnaCommand=.*\n", re.M), ""),
     (re.compile(r"\bfindna \d+\.\d+\.\d+\S*"), "findna VERSION"),
+    (re.compile(r"^findna: .* left(,.*)?\n", re.M), ""),  # progress of a long run
     (re.compile(r"\d+(\.\d+)?(?= (s|min|h)\b)|\d+(?=/s\b)"), "T"),
     (re.compile(r"^tokens_per_second\t.*", re.M), ""),
     (re.compile(r"^(estimate\t\w+)\t[^\t\n]*", re.M), r"\1"),

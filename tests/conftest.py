@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import signal
@@ -14,6 +15,7 @@ import torch
 from click.testing import CliRunner, Result
 from hypothesis import settings
 
+from findna import console
 from findna.cli import main
 from findna.genome.encoding import encode
 from findna.genome.fasta import Genome
@@ -169,6 +171,7 @@ def tasks(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
 def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Result]]:
     """``run("embed", path, "-o", out)``: the command line, checked for tracebacks."""
     n_threads = torch.get_num_threads()
+    monkeypatch.setattr(console, "SECONDS", math.inf)  # a slow machine has no more to say
 
     def invoke(*arguments: object, input: bytes | None = None, code: int = 0) -> Result:
         words = [str(argument) for argument in arguments]

@@ -7,11 +7,14 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from findna import __version__
+from findna.console import printable
 from findna.errors import LONGEST_MESSAGE, FindnaError
 
 COMMANDS = (
@@ -59,26 +62,46 @@ class FindnaGroup(click.Group):
         command: click.Command = getattr(module, name)
         return command
 
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        """Parse the command line; names and texts that are not UTF-8 are refused."""
+        for word in args:
+            try:
+                word.encode()
+            except UnicodeEncodeError as error:
+                raise click.UsageError(
+                    f"{word!a} is not UTF-8: rename the file, or write the text in UTF-8"
+                ) from error
+        with _errors_as_lines(context):  # --help and --version print here
+            return super().parse_args(context, args)
+
     def invoke(self, context: click.Context) -> Any:
-        """Run a command; the one place where errors become a line and an exit code."""
-        try:
-            result = super().invoke(context)
-            if sys.stdout is not None:
-                sys.stdout.flush()
-            return result
-        except KeyboardInterrupt:
-            code = _fail("interrupted", INTERRUPTED)
-        except BrokenPipeError:  # the reader has had enough, as in `| head`
+        """Run a command."""
+        with _errors_as_lines(context):
+            return super().invoke(context)
+
+
+@contextmanager
+def _errors_as_lines(context: click.Context) -> Iterator[None]:
+    """Turn errors into a line and an exit code; the one place that does."""
+    try:
+        yield
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        code = _fail("interrupted", INTERRUPTED)
+    except BrokenPipeError:  # the reader has had enough, as in `| head`
+        _drop_stdout()
+        code = 0
+    except (FindnaError, OSError, MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not _is_out_of_memory(error):
+            raise
+        logging.getLogger("findna").debug("traceback", exc_info=True)
+        code = _fail(_describe(error), getattr(error, "exit_code", 1))
+        if isinstance(error.__cause__, BrokenPipeError):
             _drop_stdout()
-            code = 0
-        except (FindnaError, OSError, MemoryError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and not _is_out_of_memory(error):
-                raise
-            logging.getLogger("findna").debug("traceback", exc_info=True)
-            code = _fail(_describe(error), getattr(error, "exit_code", 1))
-            if isinstance(error.__cause__, BrokenPipeError):
-                _drop_stdout()
-        context.exit(code)
+    else:
+        return
+    context.exit(code)
 
 
 def _drop_stdout() -> None:
@@ -99,7 +122,7 @@ def _describe(error: BaseException) -> str:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     else:
         text = " ".join(str(error).split()) or type(error).__name__
-    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    text = printable(text)
     return text if len(text) <= LONGEST_MESSAGE + 3 else text[:LONGEST_MESSAGE] + "..."
 
 

@@ -17,6 +17,7 @@ import click
 
 from findna import console
 from findna.cli import on_interrupt
+from findna.console import printable
 
 Decorator = Callable[[Any], Any]
 
@@ -27,6 +28,19 @@ FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 BP = click.IntRange(1, 1_000_000_000)
 """Values of an option in bp."""
 REACH = click.IntRange(0, BP.max)
+
+
+class _Share(click.FloatRange):
+    """A number from 0 to 1; NaN, which compares with nothing, is none."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        number = super().convert(value, param, ctx)
+        if number != number:
+            self.fail(f"{value} is not a number.", param, ctx)
+        return number
+
+
+SHARE = _Share(0, 1)
 
 
 def option(names: str, text: str, kind: Any = None, **settings: Any) -> Decorator:
@@ -325,7 +339,7 @@ def for_job(run: Callable[..., Any], rows: str | None) -> Callable[..., Any]:
 def say(message: str) -> None:
     """Write a line about a finished run to stderr, unless --quiet was given."""
     if not click.get_current_context().meta.get("findna.quiet") and sys.stderr is not None:
-        click.echo(f"findna: {message}", err=True)
+        click.echo(f"findna: {printable(message)}", err=True)
 
 
 def in_windows(summary: Any) -> str:

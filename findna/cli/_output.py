@@ -12,23 +12,39 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from findna.console import printable
+from findna.errors import OutputError
+
 if TYPE_CHECKING:
     from findna.commands.checks import Check
 
 
+def is_terminal() -> bool:
+    """Return whether standard output is a terminal; raise OutputError if it is closed."""
+    if sys.stdout is None:
+        raise OutputError("standard output is closed; nothing can be shown")
+    return sys.stdout.isatty()
+
+
+def print_text(text: str) -> None:
+    """Print a text that may come from a file; nothing in it can command a terminal."""
+    is_terminal()  # and not closed
+    click.echo(printable(text, keep="\n\t"))
+
+
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows to standard output; in a pipe the header begins with ``#``."""
-    if not sys.stdout.isatty():
-        click.echo("#" + "\t".join(header))
+    if not is_terminal():
+        print_text("#" + "\t".join(header))
         for row in rows:
-            click.echo("\t".join(row))
+            print_text("\t".join(map(printable, row)))
         return
     from rich.console import Console
     from rich.table import Table
 
     table = Table(*(name.replace("_", " ") for name in header))
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(printable, row))
     Console().print(table)
 
 
@@ -37,18 +53,19 @@ def print_card(card: Path, name: str) -> None:
     text = f"# {name}\n\nThis folder has no card."
     if card.is_file():
         text = card.read_text("utf-8", "replace")
-    if not sys.stdout.isatty():
-        click.echo(text.rstrip())
+    if not is_terminal():
+        print_text(text.rstrip())
         return
     from rich.console import Console
     from rich.markdown import Markdown
 
-    Console().print(Markdown(text))
+    Console().print(Markdown(printable(text, keep="\n\t")))
 
 
 def print_checks(about: Mapping[str, Any], checks: Iterable[Check], as_json: bool) -> None:
     """Print each check as it comes, or all as one JSON object; exit with 1 if one failed."""
     rows, passed = [], True
+    is_terminal()  # and not closed
     for check in checks:
         passed = passed and check.passed is not False
         measured = check.measured
@@ -58,9 +75,8 @@ def print_checks(about: Mapping[str, Any], checks: Iterable[Check], as_json: boo
             numbers = (
                 f"{measured:.1e} (at most {check.tolerance:.0e})  " if measured is not None else ""
             )
-            click.echo(
-                f"{click.style(f'{word:6}', fg=colour)}  {check.name:12}  {numbers}{check.said}"
-            )
+            said = printable(f"{check.name:12}  {numbers}{check.said}")
+            click.echo(f"{click.style(f'{word:6}', fg=colour)}  {said}")
         if measured is not None and not math.isfinite(measured):
             measured = None  # JSON has no such number
         rows.append({**asdict(check), "measured": measured})

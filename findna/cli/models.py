@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import click
 
 from findna.cli import _options
 from findna.cli._options import EXISTING, FILE, PATH, flag, option
-from findna.cli._output import print_card, print_table
+from findna.cli._output import is_terminal, print_card, print_table, print_text
+from findna.console import printable
 
 
 @click.group()
@@ -63,20 +63,20 @@ def info(model: str, as_json: bool) -> None:
 
     checkpoint = load_checkpoint(model)
     if as_json:
-        click.echo(json.dumps(read_config(checkpoint.folder), indent=2))
+        print_text(json.dumps(read_config(checkpoint.folder), indent=2))
         return
     print_card(checkpoint.folder / CARD, checkpoint.name)
     if (checkpoint.folder / METRICS).is_file():
         history = read_history(checkpoint.folder)
-        click.echo(f"\n## Training\n\n{history.verdict}\n")
-        print_table(*curve_rows(history, with_curve=sys.stdout.isatty()))
+        print_text(f"\n## Training\n\n{history.verdict}\n")
+        print_table(*curve_rows(history, with_curve=is_terminal()))
     stated = read_config(checkpoint.folder).get("digest")
     if stated != checkpoint.digest:
-        click.echo(
+        warning = (
             f"findna: the weights are {checkpoint.digest[:12]}, config.json says "
-            f"{str(stated)[:12]}: they were changed after training",
-            err=True,
+            f"{str(stated)[:12]}: they were changed after training"
         )
+        click.echo(printable(warning), err=True)
 
 
 @models.command()

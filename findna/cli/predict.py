@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import PATH, flag, option
+from findna.cli._options import PATH, SHARE, flag, option
 
 
 @click.command(short_help="Label and probability per region.")
@@ -30,11 +30,7 @@ from findna.cli._options import PATH, flag, option
 @flag("--bed6", "Six columns for browsers: name is the label, score 1000 times the probability.")
 @flag("--header", "Repeat header lines of REGIONS, and name the new columns and the weights.")
 @flag("--all-classes", "Also the probability of every class.")
-@option(
-    "--min-prob=P",
-    "Only rows where a task gives at least this probability.",
-    click.FloatRange(0, 1),
-)
+@option("--min-prob=P", "Only rows where a task gives at least this probability.", SHARE)
 @flag("--write-index", "Also a tabix index of -o NAME.bed.gz (sorted rows).")
 @_options.region_options
 @_options.part_options

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import BP, PATH, REACH, choice, flag, option
+from findna.cli._options import BP, PATH, REACH, SHARE, choice, flag, option
 
 
 @click.command(short_help="A task's probability along the genome, as a track.")
@@ -37,12 +37,7 @@ from findna.cli._options import BP, PATH, REACH, choice, flag, option
 @option("--downstream=N", "See --upstream.", REACH)
 @option("--step=N", "From one window to the next, bp.  [default: a sixth of the window]", BP)
 @choice("--strand", "Read windows as they are, or as their reverse complement.", "+ -")
-@option(
-    "--max-n=SHARE",
-    "Windows with more N than this have no value.",
-    click.FloatRange(0, 1),
-    default=0.5,
-)
+@option("--max-n=SHARE", "Windows with more N than this have no value.", SHARE, default=0.5)
 @option(
     "--on-error",
     "Regions that cannot be read: stop before any work, or leave a gap (skip and null).",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from findna.cli import _options
-from findna.cli._output import print_checks
+from findna.cli._output import print_checks, print_text
 
 
 @click.command(short_help="Does findna compute here what it should?")
@@ -30,6 +30,6 @@ def selftest(device: str, as_json: bool) -> None:
     _options.begin()
     about = {"versions": versions(), "device": describe(resolve_device(device))}
     if not as_json:
-        click.echo(", ".join(f"{name} {number}" for name, number in versions().items()))
-        click.echo(f"device: {about['device']}")
+        print_text(", ".join(f"{name} {number}" for name, number in versions().items()))
+        print_text(f"device: {about['device']}")
     print_checks(about, run(device), as_json)

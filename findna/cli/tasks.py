@@ -9,7 +9,8 @@ import click
 
 from findna.cli import _options
 from findna.cli._options import flag
-from findna.cli._output import print_card, print_table
+from findna.cli._output import print_card, print_table, print_text
+from findna.console import printable
 
 
 @click.group()
@@ -38,7 +39,7 @@ def list_tasks() -> None:
         try:
             config, record = read_task(folder)
         except CheckpointError as error:  # the others can be used all the same
-            click.echo(f"findna: {name} left out: {error}", err=True)
+            click.echo(printable(f"findna: {name} left out: {error}"), err=True)
             continue
         rows.append(
             (
@@ -76,13 +77,6 @@ def info(task: str, as_json: bool) -> None:
 
     folder = find_task(task)
     if as_json:
-        click.echo(json.dumps(read_task(folder)[1], indent=2))
+        print_text(json.dumps(read_task(folder)[1], indent=2))
         return
-    loaded = load_task(task)
-    print_card(folder / CARD, loaded.name)
-    if loaded.record.get("digest") != loaded.digest:
-        click.echo(
-            f"findna: the task is {loaded.digest[:12]}, task.json says "
-            f"{str(loaded.record.get('digest'))[:12]}: it was changed after training",
-            err=True,
-        )
+    print_card(folder / CARD, load_task(task).name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,6 +11,8 @@ import click
 
 from findna.cli import _options
 from findna.cli._options import PATH, choice, flag, option
+from findna.cli._output import is_terminal, print_text
+from findna.console import printable
 
 if TYPE_CHECKING:
     from findna.commands.validate import Report
@@ -70,12 +71,12 @@ def validate(genome: Path, data: Path | None, labelled: bool, as_json: bool, **g
             device=given["device"],
         )
     if as_json:
-        click.echo(json.dumps(report.facts()))
-    elif sys.stdout.isatty():
+        print_text(json.dumps(report.facts()))
+    elif is_terminal():
         print_report(report)
     else:
         for line in _lines(report):
-            click.echo("\t".join(field or "." for field in line[:4]))
+            print_text("\t".join(printable(field) or "." for field in line[:4]))
     if report.stops:
         click.get_current_context().exit(1)
 
@@ -178,18 +179,18 @@ def print_report(report: Report) -> None:
     *lines, verdict = _lines(report)
     for line in lines:
         if line.section == "file":
-            console.print(Text(f"{line.name:9} {line.value}"))
+            console.print(Text(printable(f"{line.name:9} {line.value}")))
             continue
         if line.section != section:
             table.add_row()
             name = ""
         left = line.section if line.section != section else ""
-        shown = line.name if line.name != name else ""
-        bar = "\u2588" * max(round(_BAR * line.share), 1) if line.share else line.text
+        shown = printable(line.name) if line.name != name else ""
+        bar = "\u2588" * max(round(_BAR * line.share), 1) if line.share else printable(line.text)
         table.add_row(left, Text(shown), line.value, Text(bar))
         if line.share and line.text:
-            table.add_row("", "", "", Text(line.text))
+            table.add_row("", "", "", Text(printable(line.text)))
         section, name = line.section, line.name
     console.print(table)
     console.print()
-    console.print(Text(verdict.text, style="bold red" if report.stops else "bold green"))
+    console.print(Text(printable(verdict.text), style="bold red" if report.stops else "bold green"))

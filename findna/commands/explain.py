@@ -289,7 +289,8 @@ def explain(
     counts = {"rows": run.survey.rows, "explained": run.n_explained, "mutants": 0}
     track = _Track()
     with ExitStack() as stack:
-        bar = stack.enter_context(progress(run.n_windows, "mutants", "explain"))
+        shown = outputs.track is not None and outputs.track.is_stdout
+        bar = stack.enter_context(progress(run.n_windows, "mutants", "explain", beside_rows=shown))
         writers: list[Write] = []
         if outputs.effects is not None:
             metadata = run.metadata(outputs.effects.command)

@@ -31,14 +31,20 @@ from findna.labelled.sets import (
 from findna.labelled.splits import hold_out, overlap
 from findna.model.checkpoint import SHIPPED, Model, digest_of, load_checkpoint
 from findna.model.devices import Compute, describe
-from findna.outputs.files import check_model_folder
+from findna.outputs.claims import claimed
 from findna.tasks.calibration import fit_temperature
 from findna.tasks.card import task_card
 from findna.tasks.features import Features, FeatureTable, Matrix
 from findna.tasks.full import fine_tune
 from findna.tasks.probe import Labels, Problem, Rows, fit_probe, search_space
 from findna.tasks.recipe import FineTuneConfig
-from findna.tasks.task import TaskConfig, is_class_name, save_task, to_probabilities
+from findna.tasks.task import (
+    TaskConfig,
+    check_task_folder,
+    is_class_name,
+    save_task,
+    to_probabilities,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -255,8 +261,21 @@ def finetune(
     FindnaError
         The data or the model cannot be used, or the folder not written.
     """
+    with claimed(folder):
+        check_task_folder(folder, force)
+        return _train(splits, folder, options, model, compute, {"note": note, "licence": licence})
+
+
+def _train(
+    splits: Splits,
+    folder: Path,
+    options: FineTuneOptions,
+    model: str,
+    compute: Compute,
+    texts: Mapping[str, str],
+) -> FineTuneSummary:
+    """Train a task in a folder of its own; ``texts`` are kept in the record."""
     started = time.monotonic()
-    check_model_folder(folder, force)
     train, valid, test = splits.train, splits.valid, splits.test
     classes = tuple(options.class_names or train.classes)
     _check_class_names(classes, train.classes)
@@ -317,8 +336,7 @@ def finetune(
         "metrics": metrics,
         "calibration": calibration,
         "training": training,
-        "note": note,
-        "licence": licence,
+        **texts,
     }
     card = task_card(folder.resolve().name, settings, record)
     stored = network if options.mode == "full" else None

@@ -20,6 +20,7 @@ from findna.labelled.sets import read_labelled
 from findna.model import collective
 from findna.model.checkpoint import CONFIG
 from findna.model.devices import describe, keep_freed_memory, resolve_device
+from findna.outputs.claims import claimed
 from findna.outputs.files import check_model_folder, check_output, file_digest
 from findna.pretraining.corpus import Corpus
 from findna.pretraining.curves import need_curves, write_report
@@ -89,7 +90,7 @@ class TrainingRun:
         return self.folder / STATE
 
     def prepare_folder(self) -> None:
-        """Make the folder, or clear it of what a killed run left.
+        """Clear the folder of what a killed run left.
 
         Raises
         ------
@@ -103,7 +104,7 @@ class TrainingRun:
         begun = self.resume and (self.state.exists() or self._has_only_leftovers())
         check_model_folder(self.folder, self.force or begun)
         if begun:
-            for pattern in (f"{_SEQUENCE}*", ".*.tmp"):  # of a killed run
+            for pattern in (f"{_SEQUENCE}*", ".*.tmp"):
                 for path in self.folder.glob(pattern):
                     path.unlink(missing_ok=True)
 
@@ -145,12 +146,10 @@ def pretrain_genome(
         return _train_beside_first(run, config, torch_device)
     if run.report is not None:
         need_curves(run.report)
-    new = not run.folder.exists()
-    run.prepare_folder()
-    with Genome(data.fasta) as genome:
+    with claimed(run.folder), Genome(data.fasta) as genome:
+        run.prepare_folder()
         include, exclude = _intervals(data, genome)
         probe, probe_facts = _probe(data.probe, genome)
-        run.folder.mkdir(parents=True, exist_ok=True)
         if not run.resume:
             run.state.unlink(missing_ok=True)  # of the run that --force replaces
         logger.info("reading %s", data.fasta)
@@ -195,8 +194,6 @@ def pretrain_genome(
             return digest
         finally:
             tokens.unlink(missing_ok=True)
-            if new and not any(run.folder.iterdir()):
-                run.folder.rmdir()
 
 
 def _train_beside_first(run: TrainingRun, config: PretrainConfig, device: torch.device) -> str:

@@ -193,7 +193,7 @@ def run_rows(
         if destination.resume:
             unfinished = stack.enter_context(open_unfinished(destination, decides))
         done = unfinished.counts["rows"] if unfinished else 0
-        bar = stack.enter_context(progress(n_rows, rows.unit, name, done))
+        bar = stack.enter_context(progress(n_rows, rows.unit, name, done, destination.is_stdout))
         results = stage(islice(rows.read(), first + done, last))
         counts = _write(results, output, unfinished, n_rows or 0, bar.update)
         if destination.shard is not None:

@@ -340,7 +340,7 @@ def scan(
     started = time.monotonic()
     check_track(output, [genome.path, regions.path if regions else None], header)
     run = ScanRun(genome, task, class_name, regions, options, compute)
-    with progress(run.counts["bases"], "bp", "scan") as bar:
+    with progress(run.counts["bases"], "bp", "scan", beside_rows=output.is_stdout) as bar:
         headers = run.headers if header else []
         write_track(output, run.track(bar.update), genome.contigs, headers)
     output.index(max(genome.contigs.values(), default=0))

@@ -56,7 +56,7 @@ def _label_form(first: str, label_column: str | None) -> tuple[str, Callable[[st
     """
     n_fields = first.count("|") + 1
     number = 0
-    if label_column is not None and label_column.isascii() and label_column.isdigit():
+    if label_column is not None and re.fullmatch("[0-9]{1,9}", label_column):
         number = int(label_column)
     key = "label|class" if label_column is None else re.escape(label_column)
     pattern = re.compile(rf"(?:^|[\s|])(?:{key})=([^\s|]*)", re.IGNORECASE)

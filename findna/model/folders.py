@@ -27,7 +27,7 @@ Settings = TypeVar("Settings")
 def write_text(path: Path, text: str) -> None:
     """Replace a text file in one step."""
     with replaced(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from findna.errors import OutputError
+from findna.outputs.claims import LOCK
 
 MISSING = "."
 
@@ -41,7 +42,7 @@ def check_model_folder(folder: Path, force: bool) -> None:
     """Raise OutputError if writing a model to ``folder`` would mix with what is in it."""
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder}: exists and is not a folder")
-    if not force and folder.is_dir() and any(folder.iterdir()):
+    if not force and folder.is_dir() and any(path.name != LOCK for path in folder.iterdir()):
         raise OutputError(f"{folder}: is not empty; --force writes the model into it all the same")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,12 +38,12 @@ class Shard:
         ConfigError
             It is not two numbers with 1 <= I <= N.
         """
-        number, _, count = text.partition("/")
-        if not (number.isascii() and number.isdigit() and count.isascii() and count.isdigit()):
+        if not re.fullmatch(r"[0-9]{1,9}/[0-9]{1,9}", text):
             raise ConfigError(f"--shard {text}: give I/N, as in --shard 2/8")
-        if not 1 <= int(number) <= int(count):
+        number, count = map(int, text.split("/"))
+        if not 1 <= number <= count:
             raise ConfigError(f"--shard {text}: I counts from 1 to N")
-        return cls(int(number), int(count))
+        return cls(number, count)
 
     def rows(self, sizes: Iterable[int], total: int) -> tuple[int, int]:
         """Return the first row and the one after the last; shards are about equal in size.

@@ -117,8 +117,9 @@ class History:
         failed = self.ended
         if failed is not None:
             return f"{failed['verdict']} at step {failed['step']:,}: {failed.get('reason', '')}"
-        steps = self.settings.get("recipe", {}).get("steps", self.step)
-        of = f" of {steps:,}" if steps != self.step else ""
+        recipe = self.settings.get("recipe")
+        steps = recipe.get("steps") if isinstance(recipe, Mapping) else None
+        of = f" of {steps:,}" if isinstance(steps, int) and steps != self.step else ""
         return f"healthy at step {self.step:,}{of}"
 
 
@@ -151,10 +152,11 @@ def _record(line: str) -> dict[str, Any] | None:
     try:
         record = json.loads(line)
         for name, value in record.items():
-            if not isinstance(value, int | float | str | None):
+            kind = str if name in ("verdict", "reason", "remedy") else int | float
+            if value is not None and not isinstance(value, kind):
                 return None
-            if name not in ("verdict", "reason", "remedy") and value is not None:
-                float(value)
+            if isinstance(value, int | float) and abs(value) > _LARGEST:
+                return None
         return dict(record) if 0 <= int(record["step"]) <= 2**62 else None
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
@@ -166,6 +168,7 @@ def _settings(folder: Path) -> Mapping[str, Any]:
     return training if isinstance(training, Mapping) else {}
 
 
+_LARGEST = 1e100  # of a figure: sums of larger ones overflow
 _BARS = "▁▂▃▄▅▆▇█"
 
 

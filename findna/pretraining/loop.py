@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import math
 import os
 import time
 from collections.abc import Mapping
@@ -212,10 +211,9 @@ def pretrain(
             if keep and guard.sound:
                 state.save(path)
                 export(state, folder, record)
-            bar.set_postfix(
-                {name: f"{values[name]:.3f}" for name in ("mnm", "contrast")}
-                | {"accuracy": f"{record.get('accuracy', math.nan):.3f}", "bp/s": f"{rate:.0f}"}
-            )
+            measures = {"mnm": values["mnm"], "accuracy": record.get("accuracy")}
+            shown_values = {k: f"{v:.3f}" for k, v in measures.items() if v is not None}
+            bar.set_postfix(shown_values)
     if not first:
         return ""
     if "accuracy" not in record:  # resumed after its last step

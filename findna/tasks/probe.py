@@ -12,7 +12,7 @@ would often choose the wrong one.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any
@@ -23,6 +23,7 @@ import torch
 from sklearn.dummy import DummyClassifier
 from sklearn.preprocessing import StandardScaler
 
+from findna.console import progress
 from findna.labelled.metrics import PRIMARY, bootstrap_difference, measure
 from findna.labelled.sets import MULTILABEL, REGRESSION
 from findna.model.heads import TaskHead
@@ -185,10 +186,13 @@ class _Search:
         """Return the candidate whose ridge regression scores highest; the first of equals."""
         problem = self.problem
         targets = _targets(problem.labels[problem.train], problem.kind, problem.n_outputs)
-        probes = []
-        for features in candidates:
-            probes.append(self._fit(features, targets, REGRESSION, _SEARCH_PENALTIES))
-            logger.info("probe: %s: %.4f", features, probes[-1].valid_score)
+        candidates, probes = list(candidates), []
+        n_fits = len(candidates) * len(_SEARCH_PENALTIES)
+        with progress(n_fits, "fits", "choose features") as bar:
+            for features in candidates:
+                probe = self._fit(features, targets, REGRESSION, _SEARCH_PENALTIES, bar.update)
+                logger.info("probe: %s: %.4f", features, probe.valid_score)
+                probes.append(probe)
         return max(probes, key=attrgetter("valid_score"))
 
     def surely_better(self, probe: Probe, other: Probe) -> bool:
@@ -209,16 +213,26 @@ class _Search:
         """Return the head whose regularisation scores highest."""
         kind = self.problem.kind
         labels = self.problem.labels[self.problem.train]
-        best = self._fit(
-            features, labels, kind, _RIDGE_PENALTIES if kind == REGRESSION else strengths
-        )
+        regularisations = _RIDGE_PENALTIES if kind == REGRESSION else strengths
+        rows = np.concatenate((self.problem.train, self.problem.valid))
+        self.table.vectors(features.readout, rows)  # encoded before the fits are counted
+        with progress(len(regularisations), "fits", "fit the head") as bar:
+            best = self._fit(features, labels, kind, regularisations, bar.update)
         logger.info("probe: %s, C %g: %.4f", features, best.strength, best.valid_score)
         return best
 
     def _fit(
-        self, features: Features, targets: Labels, kind: str, regularisations: tuple[float, ...]
+        self,
+        features: Features,
+        targets: Labels,
+        kind: str,
+        regularisations: tuple[float, ...],
+        fitted: Callable[[], object],
     ) -> Probe:
-        """Return the best probe by logistic regression (by C), or ridge regression (by penalty)."""
+        """Return the best probe by logistic regression (by C), or ridge regression (by penalty).
+
+        ``fitted`` is called after each fit.
+        """
         problem = self.problem
         scaler = StandardScaler(copy=False)
         x = scaler.fit_transform(self.table.matrix(features, problem.train))
@@ -239,6 +253,7 @@ class _Search:
             valid_score = score(problem.labels[problem.valid], logits, problem.kind)
             strength = 1 / regularisation if kind == REGRESSION else regularisation
             probes.append(Probe(features, head, strength, valid_score))
+            fitted()
         return max(probes, key=attrgetter("valid_score"))  # the first of equals
 
 

@@ -34,11 +34,13 @@ from findna.model.folders import (
     write_text,
 )
 from findna.model.heads import TaskHead
+from findna.outputs.files import check_model_folder
 from findna.outputs.results import Call, TaskColumns
 from findna.settings import check
 from findna.tasks.features import MOST_BINS, POOLS, Features, Matrix
 
 TASK, HEAD, CARD, ENCODER = "task.json", "head.safetensors", "README.md", "encoder"
+_UNFINISHED = ".unfinished"  # a folder of files to publish
 SHIPPED = Path(__file__).parents[1] / "shipped" / "tasks"
 MODES = ("probe", "full")
 _MOST_CLASSES = 10_000
@@ -271,21 +273,41 @@ def save_task(
         "digest": digest,
         **record,
     }
-    fresh = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
+    complete = folder / _UNFINISHED
+    shutil.rmtree(complete, ignore_errors=True)
+    complete.mkdir(parents=True)
     try:
         if encoder is not None:
             training = {**record, "note": f"Encoder of a task, trained from {config.encoder}."}
             title = f"# Encoder of the task {folder.resolve().name}\n\n{{digest}}\n"
-            save_checkpoint(folder / ENCODER, encoder, training, title, dtype=torch.float16)
-        save_tensors(folder / HEAD, head.state_dict(), {"format": "pt"})
-        write_text(folder / TASK, json.dumps(values, indent=2) + "\n")
-        write_text(folder / CARD, card.replace("{digest}", digest))
+            save_checkpoint(complete / ENCODER, encoder, training, title, dtype=torch.float16)
+        save_tensors(complete / HEAD, head.state_dict(), {"format": "pt"})
+        write_text(complete / CARD, card.replace("{digest}", digest))
+        write_text(complete / TASK, json.dumps(values, indent=2) + "\n")
     except BaseException:
-        if fresh:
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(complete, ignore_errors=True)
         raise
+    _publish(complete, folder)
     return digest
+
+
+def _publish(complete: Path, folder: Path) -> None:
+    """Move the files of a task into its folder, which is no task until the last has come."""
+    (folder / TASK).unlink(missing_ok=True)
+    files = [path.relative_to(complete) for path in complete.rglob("*") if path.is_file()]
+    for file in sorted(files, key=lambda file: file.name == TASK):
+        (folder / file).parent.mkdir(exist_ok=True)
+        os.replace(complete / file, folder / file)
+    shutil.rmtree(complete)
+
+
+def check_task_folder(folder: Path, force: bool) -> None:
+    """Raise OutputError if writing a task to ``folder`` would mix with what is in it.
+
+    What a killed run has left of a task is no obstacle.
+    """
+    left = (folder / _UNFINISHED).is_dir() and not (folder / TASK).exists()
+    check_model_folder(folder, force or left)
 
 
 def tasks_home() -> Path:
@@ -326,6 +348,8 @@ def find_task(task: str) -> Path:
     for name in (TASK, HEAD):
         if not (path / name).is_file():
             hint = "; it is a model folder: findna embed uses it" * (path / "config.json").is_file()
+            if (path / _UNFINISHED).is_dir():
+                hint = ": findna finetune was stopped as it wrote it; run that again"
             raise CheckpointError(f"{path}: not a task folder: it holds no {name}{hint}")
     return path
 
@@ -341,7 +365,7 @@ def load_task(task: str | Task) -> Task:
     Raises
     ------
     CheckpointError
-        The task is missing or malformed.
+        The task is missing or malformed, or its files are not those of one run.
     """
     if isinstance(task, Task):
         return task
@@ -366,7 +390,15 @@ def load_task(task: str | Task) -> Task:
         raise CheckpointError(f"{path}: holds a scale that is not above 0")
     head = TaskHead(n_features, n_outputs)
     head.load_state_dict(tensors)
-    return Task(folder.resolve().name, folder, config, head.requires_grad_(False).eval(), record)
+    name = folder.resolve().name
+    loaded = Task(name, folder, config, head.requires_grad_(False).eval(), record)
+    if record.get("digest") != loaded.digest:
+        raise CheckpointError(
+            f"{folder}: {TASK} and {HEAD} are not what one run wrote (they are "
+            f"{loaded.digest[:12]}, {TASK} says {str(record.get('digest'))[:12]}); train the task "
+            "again (findna finetune)"
+        )
+    return loaded
 
 
 def load_tasks(names: Sequence[str | Task]) -> list[Task]:

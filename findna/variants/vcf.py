@@ -31,6 +31,7 @@ _COLUMNS = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
 _FIRST_SAMPLE = 9  # its column, from 0
 _MOST_NAMES = 3  # samples that a message names
 _MOST_DIGITS = 12  # of a position
+_ALLELE = re.compile("[0-9]{1,9}")
 _MOST_ALLELES = (1 << 16) - 1  # of a record; what BCF can count
 _LONGEST_LINE = 1 << 30  # bytes; a million genotypes are some 50 MB
 
@@ -129,7 +130,7 @@ def _genotype(record: VcfRecord, column: int, location: str, sample: str) -> Gen
     call = values.get("GT", MISSING)
     unprefixed = call.lstrip("/|")  # VCF 4.4 may begin with either
     alleles = unprefixed.replace("/", "|").split("|")
-    numbers = [-1 if a == MISSING else int(a) if a.isdecimal() else -2 for a in alleles]
+    numbers = [-1 if a == MISSING else int(a) if _ALLELE.fullmatch(a) else -2 for a in alleles]
     if not all(-1 <= number <= len(record.alts) for number in numbers):
         raise VariantError(
             f"{location}: GT of {sample} is {call[:40]!r}, with {len(record.alts)} alternate "

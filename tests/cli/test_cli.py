@@ -1,5 +1,7 @@
 """What holds for every command, and what importing findna may load."""
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -93,3 +95,82 @@ def test_quiet_says_nothing(run, example, model_folder, tmp_path):
     result = run("embed", example / "genome.fa", example / "regions.bed", "-m", model_folder,
                  "-o", tmp_path / "o.h5", "-q")  # fmt: skip
     assert result.output == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("embed", "genome.fa", "regions.bed", "-o", "caf\udce9.h5"),
+        ("embed", "genome.fa", "caf\udce9.bed", "-o", "out.h5"),
+        ("explain", "genome.fa", "regions.bed", "-o", "caf\udce9.h5"),
+        ("scan", "genome.fa", "--task", "promoter", "-o", "caf\udce9.bw"),
+        ("variants", "genome.fa", "variants.vcf", "-o", "caf\udce9.bcf"),
+        ("variants", "genome.fa", "variants.vcf", "--embeddings", "caf\udce9.h5"),
+        ("finetune", "--task", "t", "--train", "caf\udce9.csv"),
+        ("finetune", "--task", "t", "--train", "a.csv", "--note", "caf\udce9"),
+        ("pretrain", "genome.fa", "-o", "caf\udce9"),
+        ("models", "info", "caf\udce9"),
+    ],
+)
+def test_names_and_texts_that_are_not_utf8_are_refused(run, words):
+    assert r"'caf\udce9" in (text := run(*words, code=2).stderr)
+    assert "is not UTF-8" in text
+
+
+def shell(command, folder):
+    words = f"'{sys.executable}' -m findna {command}"
+    return subprocess.run(words, shell=True, capture_output=True, text=True, cwd=folder)
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("tasks list >&-", "standard output is closed; nothing can be shown"),
+        ("models info tiny --json >&-", "standard output is closed; nothing can be shown"),
+        ("--help >/dev/full", "No space left on device"),
+    ],
+)
+def test_standard_output_that_takes_nothing_is_one_line(command, said, tmp_path):
+    done = shell(command, tmp_path)
+    assert (done.returncode, done.stderr) == (1, f"findna: {said}\n")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("predict", "genome.fa", "--task", "promoter", "--min-prob", "nan"),
+        ("scan", "genome.fa", "--task", "promoter", "--max-n", "nan"),
+        ("embed", "genome.fa", "-o", "out.h5", "--shard", f"{'9' * 5000}/{'9' * 5000}"),
+        ("embed", "genome.fa", "-o", "out.h5", "--window", "9" * 5000),
+    ],
+)
+def test_numbers_that_are_none_are_wrong_usage(run, words):
+    run(*words, code=2)
+
+
+@pytest.mark.parametrize("recipe", [5, {"steps": "x"}, {"steps": 1e300}, [], None])
+def test_info_of_a_model_with_another_record(run, model_folder, tmp_path, recipe):
+    folder = shutil.copytree(model_folder, tmp_path / "m")
+    config = json.loads((folder / "config.json").read_text())
+    config["training"] = {"recipe": recipe, "tokens_seen": "x"}
+    (folder / "config.json").write_text(json.dumps(config))
+    log = '{"step": 1, "mnm": 1e308}\n{"step": 2, "mnm": -1e308}\n{"step": 3, "mnm": 1}\n'
+    (folder / "metrics.jsonl").write_text(log)
+    assert "healthy at step 3\n" in run("models", "info", folder).stdout
+
+
+def test_names_from_files_do_not_command_a_terminal(run, model_folder, tasks, tmp_path):
+    evil = "\x1b]0;evil\x07\x1b[2J\x9b"
+    (tmp_path / "a.fa").write_text(f">chr{evil}\n{'ACGT' * 10}\n")
+    (tmp_path / "a.bed").write_text(f"chrX{evil}\t0\t10\n")
+    folder = shutil.copytree(model_folder, tmp_path / "m")
+    (folder / "README.md").write_text(f"# {evil}\n")
+    task = shutil.copytree(tasks["binary"], tmp_path / "t")
+    (task / "README.md").write_text(f"# {evil}\n")
+    for result in (
+        run("validate", tmp_path / "a.fa", tmp_path / "a.bed", "--no-estimate", code=1),
+        run("validate", tmp_path / "a.fa", "--no-estimate"),
+        run("models", "info", folder),
+        run("tasks", "info", task),
+    ):
+        assert not {"\x1b", "\x07", "\x9b"} & set(result.output)

@@ -3,9 +3,11 @@
 import copy
 import json
 import logging
+import os
 import random
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,6 +30,7 @@ from findna.model.devices import Compute
 from findna.model.heads import TaskHead
 from findna.model.inference import region_vectors
 from findna.model.pooling import Pooling
+from findna.outputs.claims import claimed
 from findna.tasks import full
 from findna.tasks import probe as probes
 from findna.tasks import task as tasks_module
@@ -598,7 +601,8 @@ def test_digests_name_what_decides_the_output(folders, mode, tmp_path):
     tensors = load_file(copied / "head.safetensors")
     tensors["linear.bias"][0] += 0.5
     save_file(tensors, copied / "head.safetensors")
-    assert load_task(str(copied)).digest != summary.digest
+    with pytest.raises(CheckpointError, match="are not what one run wrote"):
+        load_task(str(copied))
 
 
 @pytest.mark.parametrize("mode", ["probe", "full"])
@@ -1036,13 +1040,48 @@ def test_a_broken_task_does_not_hide_the_others(command, run, home):
     assert "bad left out" in result.stderr
 
 
-def test_a_task_changed_by_hand_is_told(command, run, home):
+def test_files_of_two_runs_are_no_task(command, run, home, example):
     command("-t", "a")
     path = home / "tasks" / "a" / "head.safetensors"
     tensors = load_file(path)
-    tensors["linear.bias"] += 1
+    tensors["linear.bias"] += 1  # of another run
     save_file(tensors, path)
-    assert "it was changed after training" in run("tasks", "info", "a").stderr
+    for words in (["predict", example / "genome.fa", "-t"], ["tasks", "info"]):
+        error = run(*words, "a", code=1).stderr
+        assert "a: task.json and head.safetensors are not what one run wrote" in error
+        assert "train the task again (findna finetune)" in error
+
+
+def test_a_run_killed_as_it_replaces_a_task(command, run, home, example, monkeypatch):
+    command("-t", "a")
+    folder = home / "tasks" / "a"
+    replace_file = os.replace
+
+    def stop(source, target):
+        replace_file(source, target)
+        if Path(target) == folder / "head.safetensors":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", stop)
+        command("-t", "a", "--force", code=130)
+    error = run("predict", example / "genome.fa", "-t", folder, code=1).stderr
+    assert "holds no task.json: findna finetune was stopped as it wrote it; run that again" in error
+    command("-t", "a")
+    names = ["README.md", "head.safetensors", "task.json"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    run("predict", example / "genome.fa", "-t", "a")
+
+
+def test_two_runs_in_one_folder(command, home):
+    folder = home / "tasks" / "a"
+    with claimed(folder):
+        error = command("-t", "a", code=1).stderr
+    assert error.endswith(f"{folder}: another run is at work in it; wait or name another\n")
+    folder.mkdir(parents=True)
+    (folder / ".lock").touch()  # of a run that was killed
+    command("-t", "a")
+    assert not (folder / ".lock").exists()
 
 
 def test_a_task_keeps_where_its_windows_lie(run, example, model_folder, tmp_path, write):

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from findna.errors import ConfigError
 from findna.model.checkpoint import load_checkpoint
 from findna.model.config import SIZES, EncoderConfig
+from findna.outputs.claims import claimed
 from findna.pretraining import loop
 from findna.pretraining.corpus import Windows
 from findna.pretraining.distillation import SelfDistillation
@@ -185,6 +186,15 @@ def test_resume_of_what_was_killed_before_its_first_checkpoint(pretrain, tmp_pat
     assert load_checkpoint(str(folder)).digest == load_checkpoint(str(tmp_path / "whole")).digest
     assert metrics(folder) == metrics(tmp_path / "whole")
     assert not list(folder.glob(".*"))
+
+
+def test_two_runs_in_one_folder(pretrain, tmp_path):
+    pretrain(tmp_path / "m", "--steps", 4)
+    with claimed(tmp_path / "m"):
+        error = pretrain(tmp_path / "m", "--steps", 4, "--resume", code=1).stderr
+        assert "m: another run is at work in it" in error
+    pretrain(tmp_path / "m", "--steps", 4, "--resume")
+    assert not list((tmp_path / "m").glob(".*"))
 
 
 def test_resume_wants_the_same_data(pretrain, run, tmp_path, write):
