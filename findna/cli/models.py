@@ -110,7 +110,8 @@ def import_model(published: Path, output: Path, teacher: bool, force: bool) -> N
     """Convert PUBLISHED, a checkpoint of the FinDNA paper's code (.pt), to a model folder.
 
     Only tensors are read from the pickle. Sizes follow from the tensors; the published training
-    length (1,000 bp) and number of CLS positions (10) are not stored in it and are assumed.
+    length (1,000 bp) and number of CLS positions (10, which only embed --cls appends) are not
+    stored in it and are assumed.
     """
     from findna.model.published import convert
 

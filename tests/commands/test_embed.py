@@ -468,7 +468,8 @@ def test_a_model_without_cls_positions(run, example, tmp_path):
     config = dataclasses.replace(TINY, n_cls=0)
     save_checkpoint(tmp_path / "m", make_model(config), {}, "")
     words = ["embed", example / "genome.fa", "-m", tmp_path / "m", "-o", tmp_path / "o.h5"]
-    assert "has no CLS positions" in run(*words, "--pool", "cls", code=2).stderr
+    assert "appends no CLS positions" in run(*words, "--pool", "cls", code=2).stderr
+    assert "trained without CLS positions" in run(*words, "--cls", code=2).stderr
     run(*words, "-r", "chrA:1-10")
 
 
