@@ -92,7 +92,7 @@ class EmbedRun(RegionRun):
         """Return the arguments of an `EmbeddingWriter` other than its file and metadata."""
         return {
             "dim": self.checkpoint.config.dim,
-            "columns": obs_columns(self.survey.columns),
+            "columns": obs_columns(self.survey.columns, self.survey.numeric_score),
             "kinds": self.pooling.kinds,
             "bins": self.pooling.bins,
             "per_base": self.pooling.per_base,

@@ -293,9 +293,10 @@ def explain(
         writers: list[Write] = []
         if outputs.effects is not None:
             metadata = run.metadata(outputs.effects.command)
+            columns = obs_columns(run.survey.columns, run.survey.numeric_score)
             writer = EffectWriter(
                 stack.enter_context(outputs.effects.published()),
-                columns={**obs_columns(run.survey.columns), "sequence": "str"},
+                columns={**columns, "sequence": "str"},
                 value=run.quantity,
                 metadata=metadata,
             )

@@ -245,7 +245,7 @@ def test_rows_come_out_as_they_went_in(explain, tasks):
     bed = "c\t5\t30\tfirst\t7\t+\nx\t1\t9\tlost\t0\t.\nb\t0\t8\tshort\t1\t-\n"
     data = explain(bed, "-t", tasks["binary"], "--on-error", "null")
     assert data.obs["name"].tolist() == ["first", "lost", "short"]
-    assert data.obs["score"].tolist() == ["7", "0", "1"]
+    assert data.obs["score"].tolist() == [7, 0, 1]
     assert data.obs["status"].tolist() == ["ok", "unknown_contig", "ok"]
     assert data.obs["length"].tolist() == [25, 0, 8]
     assert np.isnan(data.X[1]).all()
