@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from findna.cli import _options
-from findna.cli._options import EXISTING, FILE, PATH, flag, option
+from findna.cli._options import FILE, PATH, flag, option
 from findna.cli._output import print_card, print_table
 
 
@@ -80,22 +80,26 @@ def info(model: str, as_json: bool) -> None:
 
 
 @models.command()
-@click.argument("run", metavar="MODEL|METRICS", type=EXISTING)
+@click.argument("run", metavar="MODEL|METRICS")
 @option("-o --output=FILE", ".html, .pdf, .png or .svg.", PATH, required=True)
 @_options.force
 @_options.verbosity
-def report(run: Path, output: Path, force: bool) -> None:
-    """Draw the curves of a training: of a model folder, or of a metrics.jsonl.
+def report(run: str, output: Path, force: bool) -> None:
+    """Draw the curves of a training: of a model, shipped or a folder, or of a metrics.jsonl.
 
     It may be under way or have failed. Needs findna[plot].
     """
+    from findna.model.checkpoint import find_model, shipped_models
     from findna.outputs.files import check_output
     from findna.pretraining.curves import need_curves, write_report
     from findna.pretraining.history import read_history
 
     need_curves(output)
-    history = read_history(run)
-    check_output(output, force, [run])
+    path = Path(run)
+    if run in shipped_models() or not path.exists():
+        path = find_model(run)
+    history = read_history(path)
+    check_output(output, force, [path])
     write_report(history, output)
     _options.say(f"{history.verdict} -> {output}")
 
