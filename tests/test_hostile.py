@@ -150,7 +150,7 @@ def test_contig_names_that_are_paths(run, write, model_folder, tmp_path):
     fasta = write("g.fa", b">../../evil\nACGTACGTAC\n>/etc/passwd\nACGTAC\n")
     run("embed", fasta, "-m", model_folder, "-o", tmp_path / "o.h5")
     with h5py.File(tmp_path / "o.h5") as file:
-        assert file["obs/chrom"].asstr()[:].tolist() == ["../../evil", "/etc/passwd"]
+        assert file["obs/chrom/categories"].asstr()[:].tolist() == ["../../evil", "/etc/passwd"]
     assert not (tmp_path.parent.parent / "evil").exists()
     assert {path.name for path in tmp_path.iterdir()} == {"g.fa", "g.fa.fai", "o.h5"}
 

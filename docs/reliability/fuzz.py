@@ -273,8 +273,9 @@ def check_hdf5(folder: Path, placed: list, lines: list[bytes], n_columns: int) -
     """Rows through the HDF5 writer and back."""
     path = folder / "out.h5"
     names = column_names(n_columns)
+    columns = obs_columns(n_columns, numeric_score=False)
     with EmbeddingWriter(
-        path, dim=2, columns=obs_columns(n_columns), kinds=("mean", "max"), metadata={"a": "b"}
+        path, dim=2, columns=columns, kinds=("mean", "max"), metadata={"a": "b"}
     ) as writer:
         for i, item in enumerate(placed):
             vectors = {"mean": np.full(2, i, np.float32), "max": np.full(2, -i, np.float32)}
@@ -283,7 +284,10 @@ def check_hdf5(folder: Path, placed: list, lines: list[bytes], n_columns: int) -
         demand(file["X"].shape == (len(lines), 2), "rows of X")
         for i, name in enumerate(names):
             column = file[f"obs/{name}"]
-            values = column[:].tolist()
+            if isinstance(column, h5py.Group):
+                values = column["categories"][:][column["codes"][:]].tolist()
+            else:
+                values = column[:].tolist()
             for value, line in zip(values, lines, strict=True):
                 expected: object = line.split(b"\t")[i]
                 if name in ("start", "end"):
@@ -710,7 +714,8 @@ def run_command(place: Workplace, folder: Path, rng: Random) -> None:
         with h5py.File(out) as file:
             n = len(file["X"])
             demand(
-                n == len(file["obs/chrom"]) == len(file["obs/status"]), "columns of other length"
+                n == len(file["obs/chrom/codes"]) == len(file["obs/status"]),
+                "columns of other length",
             )
             demand(n == len(bed_lines(agreed(content))) or on_error == "skip", "rows lost")
 

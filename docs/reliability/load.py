@@ -73,7 +73,8 @@ def check(path: Path, n: int) -> None:
             expected = [row(i) for i in range(first, min(first + AT_A_TIME, n))]
             chroms, starts, ends, names = zip(*expected, strict=True)
             obs = {name: file[f"obs/{name}"] for name in ("chrom", "start", "end", "name")}
-            assert obs["chrom"].asstr()[part].tolist() == list(chroms)
+            words = obs["chrom"]["categories"].asstr()[:]
+            assert words[obs["chrom"]["codes"][part]].tolist() == list(chroms)
             assert obs["start"][part].tolist() == list(starts)
             assert obs["end"][part].tolist() == list(ends)
             assert obs["name"].asstr()[part].tolist() == list(names)

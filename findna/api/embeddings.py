@@ -15,12 +15,13 @@ from findna.api import inputs
 from findna.api.inputs import AnyPath
 from findna.api.loaded import LoadedModel, compute_of, model_of, pooling_of
 from findna.commands.embed import EmbedRun
+from findna.genome.bed import score_value
 from findna.genome.fasta import Genome
 from findna.genome.regions import Placed
 from findna.model.pooling import Pooling
 from findna.outputs.destination import Destination
 from findna.outputs.hdf5 import FORMAT_VERSION, EmbeddingWriter
-from findna.outputs.provenance import obs_columns, obs_row
+from findna.outputs.provenance import CATEGORIES, obs_columns, obs_row
 from findna.outputs.results import RegionVectors
 
 _OPTIONS = (*inputs.PLACEMENT, *inputs.COMPUTE)
@@ -91,10 +92,12 @@ class Embeddings:
         """
         anndata = inputs.need("anndata", "to_anndata", "findna[anndata]")
         pandas = inputs.need("pandas", "to_anndata", "findna[anndata]")
-        rows = [str(i) for i in range(len(self))]
+        obs = pandas.DataFrame(self.obs, index=[str(i) for i in range(len(self))])
+        for name in CATEGORIES:
+            obs[name] = pandas.Categorical(obs[name], obs[name].unique())
         return anndata.AnnData(
             self.X,
-            obs=pandas.DataFrame(self.obs, index=rows),
+            obs=obs,
             var=pandas.DataFrame(index=self._names),
             obsm=dict(self.obsm),
             uns=dict(self.uns),
@@ -120,12 +123,13 @@ class Embeddings:
         matrices = {"X": self.X, **{k: m for k, m in self.obsm.items() if k != "bins"}}
         facts = {k: v for k, v in self.uns["findna"].items() if k != "format_version"}
         kinds = {"i": "int", "f": "float"}
+        columns = {name: kinds.get(x.dtype.kind, "str") for name, x in self.obs.items()}
         with (
             destination.published() as file,
             EmbeddingWriter(
                 file,
                 dim=self.X.shape[1],
-                columns={name: kinds.get(x.dtype.kind, "str") for name, x in self.obs.items()},
+                columns=columns | dict.fromkeys(CATEGORIES, "category"),
                 kinds=list(matrices),
                 bins=0 if bins is None else bins.shape[1],
                 per_base=per_base is not None,
@@ -275,7 +279,8 @@ def _prepare(
 def _collect(run: EmbedRun, dtype: str) -> Embeddings:
     """Return the vectors of all rows: NaN, and no bases, of those that could not be read."""
     dim = run.checkpoint.config.dim
-    pooling, n_rows, kinds = run.pooling, run.survey.rows, obs_columns(run.survey.columns)
+    pooling, n_rows = run.pooling, run.survey.rows
+    kinds = obs_columns(run.survey.columns, run.survey.numeric_score)
     matrices = {kind: np.full((n_rows, dim), np.nan, dtype) for kind in pooling.kinds}
     if pooling.bins:
         matrices["bins"] = np.full((n_rows, pooling.bins, dim), np.nan, dtype)
@@ -294,8 +299,10 @@ def _collect(run: EmbedRun, dtype: str) -> Embeddings:
             if vectors.per_base is not None:
                 bases.append(vectors.per_base)
         n += 1
-    dtypes = {"int": np.int64, "float": np.float64, "str": object}
-    obs = {name: np.array(column, dtypes[kinds[name]]) for name, column in columns.items()}
+    dtypes = {"int": np.int64, "float": np.float64, "number": np.float64}
+    if kinds.get("score") == "number":
+        columns["score"] = [score_value(text) for text in columns["score"]]
+    obs = {name: np.array(x, dtypes.get(kinds[name], object)) for name, x in columns.items()}
     obsm = {kind: matrix[:n] for kind, matrix in matrices.items()}
     uns = {"findna": _without_none({"format_version": FORMAT_VERSION, **run.metadata(None)})}
     if pooling.per_base:

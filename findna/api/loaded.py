@@ -100,7 +100,10 @@ class LoadedModel:
         """
         pooling = pooling_of(pool, both_strands=both_strands)
         if pool == "cls" and self.checkpoint.config.n_cls == 0:
-            raise ConfigError(f"model {self.name} has no CLS positions; choose another --pool")
+            raise ConfigError(
+                f"model {self.name} appends no CLS positions; choose another pool, or load a "
+                "published model with cls=True"
+            )
         vectors = [region.pooled[pool] for region in self._read(_tokens(sequences), pooling)]
         return np.stack(vectors) if vectors else np.empty((0, self.dim), np.float32)
 
@@ -221,13 +224,15 @@ class LoadedTask:
         return Predictions([call.label for call in calls], values)
 
 
-def load_model(model: AnyPath = "tiny", **options: Any) -> LoadedModel:
+def load_model(model: AnyPath = "tiny", *, cls: bool = False, **options: Any) -> LoadedModel:
     """Return a model, loaded once to read many sequences.
 
     Parameters
     ----------
     model : str or path
         Name of a shipped model, or a model folder.
+    cls : bool
+        Append the CLS positions of pretraining where the model is an imported one.
     **options
         ``device`` ("auto", "cpu", "cuda", "cuda:1", "mps"), ``precision`` ("fp32", "bf16") and
         ``max_tokens`` (nucleotides per batch).
@@ -247,7 +252,7 @@ def load_model(model: AnyPath = "tiny", **options: Any) -> LoadedModel:
     """
     inputs.check_options("load_model", options, inputs.COMPUTE)
     compute = compute_of(options)
-    return LoadedModel(load_checkpoint(str(model)), compute)
+    return LoadedModel(load_checkpoint(str(model), cls), compute)
 
 
 def load_task(task: AnyPath, **options: Any) -> LoadedTask:

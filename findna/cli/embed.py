@@ -31,6 +31,7 @@ from findna.cli._options import PATH, choice, flag, option
 )
 @option("--bins=N", "Also the means of N equal bins, in reading direction.", (0, 10000), default=0)
 @flag("--per-base", "Also one vector per base (float16).")
+@flag("--cls", "Append the CLS positions of pretraining where the model is an imported one.")
 @flag(
     "--both-strands", "Average with the reverse complement; then both strands give the same vector."
 )
@@ -59,6 +60,7 @@ def embed(genome: Path, regions: str | None, **given: Any) -> None:
 
     from findna.commands.embed import FORMS
     from findna.commands.embed import embed as run
+    from findna.model.checkpoint import load_checkpoint
     from findna.model.pooling import Pooling
 
     output = _options.destination(given, FORMS)
@@ -67,7 +69,7 @@ def embed(genome: Path, regions: str | None, **given: Any) -> None:
             fasta,
             source,
             output,
-            model=given["model"],
+            model=load_checkpoint(given["model"], cls=True) if given["cls"] else given["model"],
             options=options,
             pooling=_options.filled(Pooling, given, kinds=tuple(dict.fromkeys(given["kinds"]))),
             dtype=given["dtype"],

@@ -30,7 +30,9 @@ from findna.cli._options import BP, PATH, flag, option
     "  [default: -, unless -o or --plot is given]",
     PATH,
 )
-@option("--plot=FILE", "Draw it: .png or .svg of one region, .pdf with a page for each.", PATH)
+@option(
+    "--plot=FILE", "Draw it: .png or .svg, a file for each region; .pdf with a page for each.", PATH
+)
 @_options.region_options
 @option(
     "--context=N",

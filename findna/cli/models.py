@@ -80,22 +80,26 @@ def info(model: str, as_json: bool) -> None:
 
 
 @models.command()
-@click.argument("run", metavar="MODEL|METRICS", type=EXISTING)
+@click.argument("run", metavar="MODEL|METRICS")
 @option("-o --output=FILE", ".html, .pdf, .png or .svg.", PATH, required=True)
 @_options.force
 @_options.verbosity
-def report(run: Path, output: Path, force: bool) -> None:
-    """Draw the curves of a training: of a model folder, or of a metrics.jsonl.
+def report(run: str, output: Path, force: bool) -> None:
+    """Draw the curves of a training: of a model, shipped or a folder, or of a metrics.jsonl.
 
     It may be under way or have failed. Needs findna[plot].
     """
+    from findna.model.checkpoint import find_model, shipped_models
     from findna.outputs.files import check_output
     from findna.pretraining.curves import need_curves, write_report
     from findna.pretraining.history import read_history
 
     need_curves(output)
-    history = read_history(run)
-    check_output(output, force, [run])
+    path = Path(run)
+    if run in shipped_models() or not path.exists():
+        path = find_model(run)
+    history = read_history(path)
+    check_output(output, force, [path])
     write_report(history, output)
     _options.say(f"{history.verdict} -> {output}")
 
@@ -110,7 +114,8 @@ def import_model(published: Path, output: Path, teacher: bool, force: bool) -> N
     """Convert PUBLISHED, a checkpoint of the FinDNA paper's code (.pt), to a model folder.
 
     Only tensors are read from the pickle. Sizes follow from the tensors; the published training
-    length (1,000 bp) and number of CLS positions (10) are not stored in it and are assumed.
+    length (1,000 bp) and number of CLS positions (10, which only embed --cls appends) are not
+    stored in it and are assumed.
     """
     from findna.model.published import convert
 

@@ -51,7 +51,10 @@ class EmbedRun(RegionRun):
     ) -> None:
         # what is cheap to check comes first
         if "cls" in pooling.kinds and encoder_config(model).n_cls == 0:
-            raise ConfigError(f"model {model} has no CLS positions; choose another --pool")
+            raise ConfigError(
+                f"model {model} appends no CLS positions; choose another --pool, or add --cls to a "
+                "published model"
+            )
         super().__init__(genome, source, options, compute, utf8=for_hdf5)
         if for_hdf5 and self.survey.columns > _MOST_COLUMNS:
             raise RegionError(
@@ -73,6 +76,7 @@ class EmbedRun(RegionRun):
             "bins": self.pooling.bins,
             "both_strands": self.pooling.both_strands,
             **self.options.facts(),
+            "n_cls": self.checkpoint.config.n_cls,
             "precision": self.compute.precision,
         }
 
@@ -88,7 +92,7 @@ class EmbedRun(RegionRun):
         """Return the arguments of an `EmbeddingWriter` other than its file and metadata."""
         return {
             "dim": self.checkpoint.config.dim,
-            "columns": obs_columns(self.survey.columns),
+            "columns": obs_columns(self.survey.columns, self.survey.numeric_score),
             "kinds": self.pooling.kinds,
             "bins": self.pooling.bins,
             "per_base": self.pooling.per_base,

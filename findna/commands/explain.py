@@ -30,7 +30,15 @@ from findna.model.devices import Compute
 from findna.outputs.destination import Destination
 from findna.outputs.files import check_output
 from findna.outputs.hdf5 import EffectWriter
-from findna.outputs.logos import MOST_BASES, Draw, is_book, need_logos, open_logos
+from findna.outputs.logos import (
+    MOST_BASES,
+    Draw,
+    Picture,
+    need_logos,
+    open_logos,
+    picture_paths,
+    probability_of,
+)
 from findna.outputs.provenance import genome_facts, obs_columns, obs_row, origin
 from findna.outputs.results import Effects
 from findna.outputs.tracks import Segment, joined, write_track
@@ -86,16 +94,13 @@ class ExplainOutputs:
             need_logos(self.plot)
 
     def check_plot(self, n_regions: int) -> None:
-        """Raise unless pictures can hold so many regions."""
+        """Raise unless pictures of so many regions can be written."""
         if self.plot is None:
             return
         if n_regions == 0:
             raise ConfigError("--plot: there is no region to draw")
-        if n_regions > 1 and not is_book(self.plot):
-            raise ConfigError(
-                f"--plot {self.plot}: one picture, but there are {n_regions} regions; name a .pdf, "
-                "which gets a page for each"
-            )
+        for path in picture_paths(self.plot, n_regions):
+            check_output(path, self.force)
 
 
 @dataclass(frozen=True)
@@ -294,16 +299,17 @@ def explain(
         writers: list[Write] = []
         if outputs.effects is not None:
             metadata = run.metadata(outputs.effects.command)
+            columns = obs_columns(run.survey.columns, run.survey.numeric_score)
             writer = EffectWriter(
                 stack.enter_context(outputs.effects.published()),
-                columns={**obs_columns(run.survey.columns), "sequence": "str"},
+                columns={**columns, "sequence": "str"},
                 value=run.quantity,
                 metadata=metadata,
             )
             writers.append(partial(_write_effects, stack.enter_context(writer), run.options))
         if outputs.plot is not None:
-            logos = open_logos(outputs.plot, run.quantity, outputs.force)
-            writers.append(partial(_draw, stack.enter_context(logos), run.quantity))
+            logos = open_logos(outputs.plot, run.n_explained, outputs.force)
+            writers.append(partial(_draw, stack.enter_context(logos), run))
         if outputs.track is not None:
             writers.append(track.write)
         for row, effects in run.effects(bar.update):
@@ -372,9 +378,10 @@ def _write_effects(
     writer.write({**obs, "sequence": decode(bases)}, effects.value, effects.changes)
 
 
-def _draw(draw: Draw, quantity: str, row: ExplainedRow, effects: Effects | None) -> None:
+def _draw(draw: Draw, run: ExplainRun, row: ExplainedRow, effects: Effects | None) -> None:
     """Draw one row, if it has effects and is not too long."""
-    if row.stretch is None or effects is None:
+    region = row.placed.region
+    if row.stretch is None or region is None or effects is None:
         return
     letters = decode(row.stretch.bases)
     if len(letters) > MOST_BASES:
@@ -383,17 +390,30 @@ def _draw(draw: Draw, quantity: str, row: ExplainedRow, effects: Effects | None)
             *(row.placed.row.number, len(letters), MOST_BASES),
         )
         return
-    title = f"{_title(row.placed)}, {quantity} {effects.value:.3g}"
-    draw(title, letters, effects.changes, effects.importance)
+    has_probability = run.task is not None and run.task.config.kind != REGRESSION
+    value = f"{run.quantity} {effects.value:.3g}"
+    if has_probability:
+        value += f", probability {probability_of(effects.value):.3g}"
+    draw(
+        Picture(
+            f"{_title(row.placed)}\n{run.weights} {run.digest[:12]}: {value}",
+            letters,
+            positions(region) + 1,
+            f"{region.chrom}{', minus strand' * region.reverse} (1-based)",
+            effects,
+            run.quantity,
+            has_probability,
+        )
+    )
 
 
 def _title(item: Placed) -> str:
-    """Return the name of a row, if it has one, and its place on the genome."""
+    """Return the name of a row, if it has one, and its place on the genome, 1-based."""
     region, columns = item.region, item.row.columns
     assert region is not None
     name = f"{columns[3]} " if len(columns) > 3 and columns[3] != "." else ""
     strand = " (-)" if region.reverse else ""
-    return f"{name}{region.chrom}:{region.parts[0][0]}-{region.parts[-1][1]}{strand}"
+    return f"{name}{region.chrom}:{region.parts[0][0] + 1:,}-{region.parts[-1][1]:,}{strand}"
 
 
 class _Track:

@@ -356,7 +356,7 @@ class _VariantRows:
 
 
 _VECTOR_COLUMNS = dict.fromkeys(("chrom", "pos", "id", "ref", "alt", "class"), "str")
-_VECTOR_COLUMNS["pos"] = "int"
+_VECTOR_COLUMNS |= {"chrom": "category", "pos": "int"}
 """Columns of ``obs`` in a file of vectors: a row per allele."""
 
 

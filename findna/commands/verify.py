@@ -65,6 +65,7 @@ class _Options:
             whole=self._get("whole", bool),
         )
         self.precision: str = self._get("precision", str, PRECISIONS)
+        self.n_cls: int | None = self._get("n_cls", int) if "n_cls" in self._stored else None
         expected = {"X", *(f"obsm/{kind}" for kind in self.kinds[1:])}
         expected |= {"obsm/bins"} if self.pooling.bins else set()
         if expected != set(stored.datasets):
@@ -133,8 +134,11 @@ def verify(
         checkpoint = _checkpoint(stored, model)
         yield _weights(stored, checkpoint)
         yield _contigs(stored, genome)
-        if checkpoint.config.dim != stored.dim or (
-            "cls" in options.kinds and checkpoint.config.n_cls == 0
+        encoder = checkpoint.model.encoder
+        if options.n_cls is not None:
+            encoder = encoder.with_cls(options.n_cls)
+        if encoder.config.dim != stored.dim or (
+            "cls" in options.kinds and encoder.config.n_cls == 0
         ):
             yield Check("rows", False, f"model {checkpoint.name} cannot have made such vectors")
             return
@@ -147,8 +151,7 @@ def verify(
                 placed = place(bed, genome, options.regions)
                 yield (row, placed), placed.region
 
-        encoder, pooling = checkpoint.model.encoder, options.pooling
-        whole = options.regions.whole
+        pooling, whole = options.pooling, options.regions.whole
         computed = region_vectors(stored_rows(), genome, encoder, pooling, compute, whole=whole)
         comparison = _Comparison(options)
         with progress(n, "rows", "verify") as bar:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ COLUMNS = (
 """Names of the standard columns; extra ones are called ``col13`` and so on."""
 
 _DIGITS = re.compile("[0-9]{1,13}")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _HEADERS = ("#", "track ", "track\t", "browser ", "browser\t")
 _LARGEST = 2**40  # bp; beyond any contig, so a position is refused before arithmetic meets it
 _MOST_PADDING = 2_000_000_000  # bp; more than --flank and --window can ask for
@@ -62,6 +64,14 @@ class BedRow:
         ]
         edges = [interval.start, *(edge for block in blocks for edge in block), interval.end]
         return blocks if edges == sorted(edges) and all(s > 0 for s in sizes) else None
+
+
+def score_value(text: str) -> float | None:
+    """Return the number in a score column; NaN for a dot, None for any other text."""
+    if text == ".":
+        return math.nan
+    value = float(text) if _NUMBER.fullmatch(text) else math.inf
+    return value if math.isfinite(value) else None
 
 
 def column_names(n: int) -> tuple[str, ...]:

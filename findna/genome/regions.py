@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from findna.errors import RegionError
-from findna.genome.bed import COLUMNS, BedRow, parse_row, problem, read_bed
+from findna.genome.bed import COLUMNS, BedRow, parse_row, problem, read_bed, score_value
 from findna.genome.fasta import Genome
 from findna.genome.intervals import Interval, parse_region
 from findna.genome.text import display_name, is_pipe, open_raw
@@ -393,6 +393,8 @@ class Survey:
         ``points`` are rows of 1 bp.
     contigs : dict
         Names of those that are read, in the order of the rows.
+    numeric_score : bool
+        Every row's score is a number or a dot.
     """
 
     rows: int = 0
@@ -401,6 +403,7 @@ class Survey:
     bad: int = 0
     points: int = 0
     contigs: dict[str, None] = field(default_factory=dict)
+    numeric_score: bool = True
 
 
 def survey(
@@ -431,6 +434,8 @@ def survey(
             )
         surveyed.rows += 1
         surveyed.columns = len(row.columns)
+        if surveyed.numeric_score and surveyed.columns > 4:
+            surveyed.numeric_score = score_value(row.columns[4]) is not None
         placed = place(row, genome, options)
         surveyed.points += is_point(row.interval)
         if placed.region is not None:

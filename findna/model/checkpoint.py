@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from findna import __version__
-from findna.errors import CheckpointError
+from findna.errors import CheckpointError, ConfigError
 from findna.model.config import EncoderConfig
 from findna.model.encoder import Encoder
 from findna.model.folders import (
@@ -164,13 +164,17 @@ def training_length(model: str | Checkpoint) -> int:
     return encoder_config(model).max_length
 
 
-def load_checkpoint(model: str | Checkpoint) -> Checkpoint:
+def load_checkpoint(model: str | Checkpoint, cls: bool = False) -> Checkpoint:
     """Load a model by name or folder onto the CPU, in eval mode; one that is loaded stays as it is.
+
+    With ``cls`` an imported model appends the CLS positions of its training; others always do.
 
     Raises
     ------
     CheckpointError
         The model is missing or malformed, or its weights do not fit its sizes.
+    ConfigError
+        There are no CLS positions to append.
     """
     if isinstance(model, Checkpoint):
         return model
@@ -194,6 +198,10 @@ def load_checkpoint(model: str | Checkpoint) -> Checkpoint:
     name = model if folder.parent == SHIPPED else folder.resolve().name
     training = values.get("training")
     training = training if isinstance(training, dict) else {}
+    if cls:
+        network.encoder = network.encoder.with_cls(training.get("n_cls", config.n_cls))
+        if network.encoder.config.n_cls == 0:
+            raise ConfigError(f"model {model} was trained without CLS positions; leave out --cls")
     return Checkpoint(name, folder, digest_of(config, weights), network, training)
 
 

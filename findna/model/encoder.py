@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,8 +42,21 @@ class Encoder(nn.Module):
         """
         if not n_layers:
             return self
+        return self._with(readout=n_layers)
+
+    def with_cls(self, n_cls: int) -> Encoder:
+        """Return the encoder with so many CLS positions after each window, and the same weights.
+
+        Raises
+        ------
+        ConfigError
+            The number is impossible.
+        """
+        return self._with(n_cls=n_cls)
+
+    def _with(self, **sizes: Any) -> Encoder:
         other = copy.copy(self)
-        other.config = replace(self.config, readout=n_layers)
+        other.config = replace(self.config, **sizes)
         return other
 
     def forward(self, inputs: Tensor, windows: Tensor | Rotation, n_layers: int = 0) -> Tensor:

@@ -18,6 +18,9 @@ from findna.model.checkpoint import Model, save_checkpoint
 from findna.model.config import EncoderConfig
 from findna.outputs.files import check_model_folder
 
+N_CLS = 10
+"""CLS positions of the published pretraining; the authors' downstream code appends none."""
+
 _PUBLISHED_KEY = re.compile(
     r"encoder\.SwanDNA_blocks\.(\d+)\.SwanDNA_blocks\.(\d+)\.column_transform\.(fc[12])\.(weight|bias)"
 )
@@ -54,6 +57,7 @@ def _import_weights(state: Mapping[str, Tensor]) -> tuple[EncoderConfig, dict[st
         n_blocks=n_blocks,
         layers_per_block=n_layers,
         norm="none",
+        n_cls=0,
     )
     with torch.device("meta"):
         expected = Model(config).state_dict()
@@ -119,7 +123,8 @@ def convert(published: Path, folder: Path, which: str = "Teacher", force: bool =
     check_model_folder(folder, force)
     model = import_published(published, which)
     card = _CARD.format(file=published.name, which=which.lower(), digest="{digest}")
-    return save_checkpoint(folder, model, {"imported_from": published.name, "network": which}, card)
+    training = {"imported_from": published.name, "network": which, "n_cls": N_CLS}
+    return save_checkpoint(folder, model, training, card)
 
 
 _CARD = """# {file}, {which}
@@ -128,7 +133,8 @@ Weights of the paper "Self-Distillation Improves DNA Sequence Inference" (Yu et 
 arXiv:2405.08538), converted by `findna models import`.
 
 - Weights: sha256 `{digest}`
-- Pretrained by its authors on windows of 1,000 bp of the human reference genome (hg38); the number
-  of CLS positions (10) and the training length are those of their recipe, not stored in the file.
+- Pretrained by its authors on windows of 1,000 bp of the human reference genome (hg38), with 10 CLS
+  positions after each; both numbers are those of their recipe, not stored in the file.
+- It appends no CLS positions, as in the authors' downstream code; `findna embed --cls` does.
 - Licence: that of the source; findna grants none for it.
 """

@@ -17,11 +17,15 @@ import numpy as np
 import numpy.typing as npt
 
 from findna.errors import OutputError
+from findna.genome.bed import score_value
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+READABLE_VERSIONS = (1, 2)
+"""In version 1 every column of ``obs`` that is no position is text."""
+
 BUFFER_ROWS = 1024  # rows of a dataset that wait to be written, at most
 BUFFER_BYTES = 1 << 22
 _CHUNK_BYTES = 1 << 17  # of a chunk of vectors in the file, about
@@ -152,11 +156,20 @@ class _RowFile:
         _encode(self._file, "anndata")
         for name in ("obsm", "varm", "obsp", "varp", "layers", "uns"):
             _encode(self._file.create_group(name), "dict")
-        dtypes = {"int": np.int64, "float": np.float64, "str": h5py.string_dtype()}
-        self._obs = {
-            name: self._column(f"obs/{name}", (), dtypes[kind], BUFFER_ROWS)
-            for name, kind in {"_index": "str", **columns}.items()
-        }
+        dtypes = {"int": np.int64, "float": np.float64, "number": np.float64}
+        dtypes |= {"str": h5py.string_dtype(), "category": np.int32}
+        self._obs = {}
+        self._numbers = {name for name, kind in columns.items() if kind == "number"}
+        self._categories: dict[str, dict[str, int]] = {}  # by column: words in order of appearance
+        for name, kind in {"_index": "str", **columns}.items():
+            place = f"obs/{name}"
+            if kind == "category":
+                self._categories[name] = {}
+                group = self._file.create_group(place)
+                _encode(group, "categorical")
+                group.attrs["ordered"] = False
+                place += "/codes"
+            self._obs[name] = self._column(place, (), dtypes[kind], BUFFER_ROWS)
         write_metadata(self._file.create_group("var"), "_index", names)
         for name, order in (("obs", list(columns)), ("var", [])):
             _encode(self._file[name], "dataframe")
@@ -201,7 +214,13 @@ class _RowFile:
     ) -> None:
         """Append one row; a vector that is not given is NaN, packed values are then none."""
         for name, column in self._obs.items():
-            column.append(str(self.rows) if name == "_index" else row[name])
+            value = str(self.rows) if name == "_index" else row[name]
+            if name in self._categories:
+                words = self._categories[name]
+                value = words.setdefault(value, len(words))
+            elif name in self._numbers:
+                value = score_value(value)
+            column.append(value)
         for name, column in self._vectors.items():
             column.append(vectors.get(name, np.nan))
         if self._packed is not None:
@@ -219,6 +238,8 @@ class _RowFile:
         with self._disk, self._file:
             for column in self._growing:
                 column.flush()
+            for name, words in self._categories.items():
+                write_metadata(self._file[f"obs/{name}"], "categories", list(words))
             _write_facts(self._file, self._metadata)
         self._disk.check()
 
@@ -243,7 +264,8 @@ class EmbeddingWriter(_RowFile):
     dim : int
         Length of a vector.
     columns : dict of str to str
-        Names of the ``obs`` columns, each ``"int"``, ``"float"`` or ``"str"``.
+        Names of the ``obs`` columns, each ``"int"``, ``"float"``, ``"number"`` (text of one, or a
+        dot), ``"str"`` or ``"category"`` (few different words).
     kinds : sequence of str
         Poolings; the first is ``X``, the others are in ``obsm``.
     bins : int
@@ -343,8 +365,10 @@ class EffectWriter(_RowFile):
         self._append(row, {"X": value}, effects)
 
 
-def _write_facts(file: h5py.File, metadata: Mapping[str, Any]) -> None:
-    write_metadata(file["uns"], "findna", {"format_version": FORMAT_VERSION, **metadata})
+def _write_facts(
+    file: h5py.File, metadata: Mapping[str, Any], version: int = FORMAT_VERSION
+) -> None:
+    write_metadata(file["uns"], "findna", {"format_version": version, **metadata})
 
 
 def write_metadata(parent: h5py.Group, name: str, value: Any) -> None:
@@ -446,7 +470,12 @@ def _layout(part: h5py.File) -> dict[str, tuple[str, tuple[int, ...], bool]]:
             expected = rows
         if grows and len(item) != expected:
             raise ValueError(f"{name} has {len(item)} rows, not {expected}")
-        if not name.startswith("uns/findna/"):
+        if last == "categories":
+            if item.ndim != 1 or not h5py.check_string_dtype(item.dtype) or len(item) > rows:
+                raise ValueError(f"{name} is not a word for some of the rows")
+            if datasets[f"{folder}/codes"].dtype.kind != "i":
+                raise ValueError(f"{folder}/codes are not whole numbers")
+        elif not name.startswith("uns/findna/"):
             layout[name] = str(item.dtype), item.shape[grows:], grows
     return layout
 
@@ -480,13 +509,15 @@ def assemble(parts: Sequence[Path], target: Path, metadata: Mapping[str, Any]) -
     OutputError
         The file cannot be written, as on a full disk.
     """
+    version = FORMAT_VERSION
     with _Disk(target) as disk, h5py.File(disk, "w", libver="earliest", track_order=False) as whole:
         for path in parts:
             with h5py.File(path, "r") as part:
                 if "obs" not in whole:
+                    version = int(part["uns/findna/format_version"][()])
                     _copy(part, whole)
                 _append_group(part, whole, disk)
-        _write_facts(whole, metadata)
+        _write_facts(whole, metadata, version)
     disk.check()
 
 
@@ -506,14 +537,35 @@ def _copy(source: h5py.Group, target: h5py.Group) -> None:
 
 def _append_group(source: h5py.Group, target: h5py.Group, disk: _Disk) -> None:
     for name, item in target.items():
-        if isinstance(item, h5py.Group):
+        if isinstance(item, h5py.Group) and "categories" in item:
+            _append_categories(source[name], item, disk)
+        elif isinstance(item, h5py.Group):
             _append_group(source[name], item, disk)
         elif item.maxshape[0] is None:
             _append_rows(source[name], item, disk)
 
 
-def _append_rows(source: h5py.Dataset, target: h5py.Dataset, disk: _Disk) -> None:
-    """Append all rows; rows are numbered on, and offsets moved by what was there before."""
+def _append_categories(source: h5py.Group, target: h5py.Group, disk: _Disk) -> None:
+    """Append all rows of a column of words; new words follow those that were there before."""
+    before = target["categories"].asstr()[:].tolist()
+    words = {word: i for i, word in enumerate(before)}
+    codes = [words.setdefault(word, len(words)) for word in source["categories"].asstr()[:]]
+    _append_rows(source["codes"], target["codes"], disk, np.array(codes, np.int32))
+    if len(words) > len(before):
+        del target["categories"]
+        write_metadata(target, "categories", list(words))
+
+
+def _append_rows(
+    source: h5py.Dataset,
+    target: h5py.Dataset,
+    disk: _Disk,
+    codes: npt.NDArray[np.int32] | None = None,
+) -> None:
+    """Append all rows; rows are numbered on, and offsets moved by what was there before.
+
+    ``codes`` are those of the target, by those of the source.
+    """
     first, n = target.shape[0], source.shape[0]
     is_index, is_offsets = target.name == "/obs/_index", target.name.endswith("/offsets")
     moved = 0
@@ -526,5 +578,9 @@ def _append_rows(source: h5py.Dataset, target: h5py.Dataset, disk: _Disk) -> Non
         rows = source[start:stop]
         if is_index:
             rows = [str(i) for i in range(first + start, first + stop)]
+        elif codes is not None:
+            if not 0 <= rows.min() <= rows.max() < len(codes):
+                raise OutputError(f"{source.file.filename}: {source.name} names no category")
+            rows = codes[rows]
         target[first + start : first + stop] = rows + moved if moved else rows
         disk.check()

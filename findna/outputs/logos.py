@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from warnings import catch_warnings, filterwarnings
@@ -13,10 +15,7 @@ import numpy.typing as npt
 
 from findna.errors import ConfigError, MissingProgramError
 from findna.outputs.destination import Destination
-
-Changes = npt.NDArray[np.float32]
-Draw = Callable[[str, str, Changes, Changes], None]
-"""Draws a region from a title, bases, changes and importance; see `draw_figure`."""
+from findna.outputs.results import Effects
 
 SUFFIXES = (".pdf", ".png", ".svg")
 
@@ -25,12 +24,54 @@ MOST_BASES = 2_000
 
 _BASES_PER_LINE = 100
 _WIDTH, _LINE_HEIGHT = 14.0, 2.4  # inches
+_LEAST_DISTANCE = 7  # bases between the labels of two positions
 _LETTERS = "ACGT"
 
 
-def is_book(path: Path) -> bool:
-    """Return whether a file can hold several pictures: a page for each."""
-    return path.suffix.lower() == ".pdf"
+@dataclass(frozen=True)
+class Picture:
+    """Effects on one region, to be drawn.
+
+    Parameters
+    ----------
+    title : str
+    letters : str
+        Bases of the region in reading direction.
+    positions : ndarray, shape (length,), int64
+        Of the bases on their contig, 1-based.
+    axis : str
+        Name of the positions.
+    effects : Effects
+        Of the bases.
+    quantity : str
+        Name of what was measured.
+    has_probability : bool
+        The quantity is the log-odds of a probability.
+    """
+
+    title: str
+    letters: str
+    positions: npt.NDArray[np.int64]
+    axis: str
+    effects: Effects
+    quantity: str
+    has_probability: bool
+
+
+Draw = Callable[[Picture], None]
+
+
+def probability_of(log_odds: float) -> float:
+    """Return the probability of some log-odds."""
+    return (1 + math.tanh(log_odds / 2)) / 2  # no exponential that could overflow
+
+
+def picture_paths(path: Path, n_regions: int) -> list[Path]:
+    """Return the files for pictures of so many regions; several PNG or SVG files are numbered."""
+    if n_regions <= 1 or path.suffix.lower() == ".pdf":
+        return [path]
+    width = len(str(n_regions))
+    return [path.with_suffix(f".{i:0{width}}{path.suffix}") for i in range(1, n_regions + 1)]
 
 
 def need_logos(path: Path) -> None:
@@ -54,15 +95,10 @@ def need_logos(path: Path) -> None:
 
 
 @contextmanager
-def open_logos(path: Path, quantity: str, force: bool = False) -> Iterator[Draw]:
-    """Give a function that draws one picture per region; the file appears once all are drawn.
+def open_logos(path: Path, n_regions: int, force: bool = False) -> Iterator[Draw]:
+    """Give a function that draws a region; the files appear once all regions are drawn.
 
-    Parameters
-    ----------
-    path : Path
-        A PDF gets a page per region; PNG and SVG hold one.
-    quantity : str
-        What was measured, for the axes.
+    A PDF gets a page per region; PNG and SVG are a file each (`picture_paths`).
     """
     from matplotlib import rc_context
     from matplotlib.backends.backend_pdf import PdfPages
@@ -70,35 +106,30 @@ def open_logos(path: Path, quantity: str, force: bool = False) -> Iterator[Draw]
     form = path.suffix.lower()[1:]
     # without a date the same input gives the same bytes
     metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(form, {})
-    with (
-        Destination(path, force=force).published() as temporary,
-        PdfPages(temporary, metadata=metadata) if is_book(path) else nullcontext() as book,
-    ):
+    with ExitStack() as stack:
+        files = (
+            stack.enter_context(Destination(name, force=force).published())
+            for name in picture_paths(path, n_regions)
+        )
+        book = None
+        if form == "pdf":
+            book = stack.enter_context(PdfPages(next(files), metadata=metadata))
 
-        def draw(title: str, letters: str, changes: Changes, importance: Changes) -> None:
-            figure = draw_figure(title, letters, changes, importance, quantity)
+        def draw(picture: Picture) -> None:
+            figure = draw_figure(picture)
             if book is not None:
                 book.savefig(figure)
                 return
             with rc_context({"svg.hashsalt": "findna"}):
-                figure.savefig(temporary, format=form, dpi=150, metadata=metadata)
+                figure.savefig(next(files), format=form, dpi=150, metadata=metadata)
 
         yield draw
 
 
-def draw_figure(
-    title: str, letters: str, changes: Changes, importance: Changes, quantity: str
-) -> Any:
+def draw_figure(picture: Picture) -> Any:
     """Draw lines of 100 bases: the importance of each as a logo, over all replacements.
 
-    Parameters
-    ----------
-    letters : str
-        Bases of the region in reading direction.
-    changes : ndarray, shape (length, 4)
-        Effect of replacing each base by A, C, G, T; NaN where the base is N.
-    importance : ndarray, shape (length,)
-        Height of each letter; NaN where the base is N.
+    A dot marks the base that is there; N is grey.
 
     Returns
     -------
@@ -106,18 +137,21 @@ def draw_figure(
     """
     import logomaker
     import pandas as pd
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
+    letters, changes = picture.letters, picture.effects.changes
     n_lines = -(-len(letters) // _BASES_PER_LINE)
-    figure = Figure((_WIDTH, _LINE_HEIGHT * n_lines + 1), layout="constrained")
-    figure.suptitle(title)
-    heights = np.nan_to_num(importance)
+    figure = Figure((_WIDTH, _LINE_HEIGHT * n_lines + 1.2), layout="constrained")
+    figure.suptitle(picture.title)
+    heights = np.nan_to_num(picture.effects.importance)
     table = pd.DataFrame(
         {letter: np.where([x == letter for x in letters], heights, 0) for letter in _LETTERS}
     )
     low, high = min(heights.min(), 0.0), max(heights.max(), 0.0)
     margin = 0.05 * (high - low) or 1.0
     strongest = float(np.nan_to_num(np.abs(changes)).max()) or 1.0
+    colours = colormaps["RdBu_r"].with_extremes(bad="0.85")  # N
     axes = figure.subplots(2 * n_lines, 1, height_ratios=[2, 1] * n_lines, squeeze=False)[:, 0]
     for line, (logo, grid) in enumerate(zip(axes[::2], axes[1::2], strict=True)):
         first = line * _BASES_PER_LINE
@@ -130,25 +164,40 @@ def draw_figure(
         logo.set_ylim(low - margin, high + margin)
         logo.spines[["top", "right", "bottom"]].set_visible(False)
         logo.set_xticks([])
+        logo.set_ylabel("importance")
         image = grid.imshow(
             changes[first:last].T,
-            cmap="RdBu_r",
+            cmap=colours,
             vmin=-strongest,
             vmax=strongest,
             aspect="auto",
             interpolation="nearest",
             extent=(first + 0.5, last + 0.5, 3.5, -0.5),
         )
-        grid.set_facecolor("0.85")  # N
+        there = [i for i in range(first, last) if letters[i] in _LETTERS]
+        rows = [_LETTERS.index(letters[i]) for i in there]
+        grid.plot([i + 1 for i in there], rows, ".", color="black", markersize=2.5)
         grid.set_xlim(first + 0.5, first + _BASES_PER_LINE + 0.5)
         grid.set_yticks(range(4), _LETTERS)
-        grid.set_xticks(
-            [1, *range(10, _BASES_PER_LINE + 1, 10)]
-            if not line
-            else range(first + 10, first + _BASES_PER_LINE + 1, 10)
-        )
+        ticks = [i for i in range(first, last) if i == first or picture.positions[i] % 10 == 0]
+        if len(ticks) > 1 and ticks[1] - first < _LEAST_DISTANCE:
+            del ticks[0]
+        grid.set_xticks([i + 1 for i in ticks], [f"{picture.positions[i]:,}" for i in ticks])
         grid.spines[:].set_visible(False)
-    axes[0].set_ylabel("importance")
-    axes[-1].set_xlabel("base of the region, in reading direction")
-    figure.colorbar(image, ax=list(axes), label=f"change of {quantity}", shrink=0.8, pad=0.01)
+    axes[-1].set_xlabel(picture.axis)
+    bar = figure.colorbar(image, ax=list(axes), shrink=0.8, pad=0.01)
+    bar.set_label(f"change of {picture.quantity}")
+    if picture.has_probability:
+        _add_probabilities(bar.ax, picture.effects.value)
     return figure
+
+
+def _add_probabilities(scale: Any, log_odds: float) -> None:
+    """Show beside the changes of log-odds the probabilities that they lead to."""
+    low, high = scale.get_ylim()
+    changes = [tick for tick in scale.get_yticks() if low <= tick <= high]
+    probabilities = scale.secondary_yaxis("left")
+    probabilities.set_yticks(
+        changes, [f"{probability_of(log_odds + change):.3g}" for change in changes]
+    )
+    probabilities.set_ylabel("probability with the replacement")

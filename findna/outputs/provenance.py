@@ -14,6 +14,9 @@ from findna.outputs.results import TaskColumns
 
 logger = logging.getLogger(__name__)
 
+CATEGORIES = ("chrom", "strand")
+"""Columns of ``obs`` that hold few different words."""
+
 
 def run_facts(
     command: str,
@@ -53,11 +56,15 @@ def origin(command: str | None) -> dict[str, Any]:
     return {"findna_version": __version__, "command": command}
 
 
-def obs_columns(n: int) -> dict[str, str]:
-    """Return the types of the ``obs`` columns of HDF5 output, for rows of ``n`` BED columns."""
+def obs_columns(n: int, numeric_score: bool) -> dict[str, str]:
+    """Return the types of the ``obs`` columns of HDF5 output, for rows of ``n`` BED columns.
+
+    With ``numeric_score`` every score is a number or a dot.
+    """
     kinds = dict.fromkeys(column_names(max(n, 4)), "str")
-    kinds |= {"start": "int", "end": "int"}
-    kinds.setdefault("strand", "str")
+    if "score" in kinds and numeric_score:
+        kinds["score"] = "number"
+    kinds |= {"start": "int", "end": "int", **dict.fromkeys(CATEGORIES, "category")}
     return kinds | {"length": "int", "n_fraction": "float", "status": "str"}
 
 

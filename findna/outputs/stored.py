@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from findna.errors import EmbeddingError
 from findna.genome.bed import column_names
-from findna.outputs.hdf5 import BUFFER_ROWS, FORMAT_VERSION, read_metadata
+from findna.outputs.hdf5 import BUFFER_ROWS, FORMAT_VERSION, READABLE_VERSIONS, read_metadata
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -39,6 +39,20 @@ class StoredRow:
     n_fraction: float
     status: str
     vectors: dict[str, npt.NDArray[Any]]
+
+
+class _Categorical:
+    """A column of words that are stored as numbers."""
+
+    def __init__(self, codes: h5py.Dataset, words: npt.NDArray[np.object_]) -> None:
+        self._codes, self._words = codes, words
+
+    def __getitem__(self, rows: slice | list[int]) -> npt.NDArray[np.object_]:
+        codes = self._codes[rows]
+        if len(codes) and not 0 <= codes.min() <= codes.max() < len(self._words):
+            raise ValueError(f"{self._codes.name} names a category that is not there")
+        words: npt.NDArray[np.object_] = self._words[codes]
+        return words
 
 
 class StoredEmbeddings:
@@ -81,9 +95,10 @@ class StoredEmbeddings:
             raise self._wrong("no uns/findna in it; give a file of findna embed")
         self.facts: dict[str, Any] = read_metadata(facts)
         version = self.facts["format_version"]
-        if version != FORMAT_VERSION:
+        if version not in READABLE_VERSIONS:
             raise self._wrong(
-                f"format {version!r}; this findna reads format {FORMAT_VERSION}: upgrade findna"
+                f"format {version!r}; this findna reads formats up to {FORMAT_VERSION}: upgrade "
+                "findna"
             )
         obs = self._file["obs"]
         names = [str(name) for name in obs.attrs["column-order"]]
@@ -128,20 +143,33 @@ class StoredEmbeddings:
         if last != len(self._values):
             raise self._wrong(f"uns/per_base has {len(self._values)} values for {last} bases")
 
-    def _dataset(self, name: str, n_axes: int, kind: str) -> Any:
+    def _dataset(self, name: str, n_axes: int, kinds: str) -> Any:
+        """Return an array whose type is one of numpy's ``kinds``."""
         dataset = self._file[name]
         if not isinstance(dataset, h5py.Dataset) or dataset.ndim != n_axes:
             raise self._wrong(f"{name} is not an array of {n_axes} axes")
-        if dataset.dtype.kind != kind:
+        if dataset.dtype.kind not in kinds:
             raise self._wrong(f"{name} has type {dataset.dtype}")
         return dataset
 
+    def _column(self, name: str, kinds: str) -> Any:
+        """Return an array of one value per row."""
+        column = self._dataset(name, 1, kinds)
+        if len(column) != self.rows:
+            raise self._wrong(f"{name} has {len(column)} rows, X {self.rows}")
+        return column
+
     def _obs(self, name: str) -> Any:
-        kind = {"start": "i", "end": "i", "length": "i", "n_fraction": "f"}.get(name, "O")
-        dataset = self._dataset(f"obs/{name}", 1, kind)
-        if len(dataset) != self.rows:
-            raise self._wrong(f"obs/{name} has {len(dataset)} rows, X {self.rows}")
-        return dataset.asstr() if kind == "O" else dataset
+        """Return a column of ``obs``, whose values are numbers or text."""
+        place = f"obs/{name}"
+        if isinstance(self._file[place], h5py.Group):
+            words = self._dataset(f"{place}/categories", 1, "O")
+            if len(words) > self.rows:
+                raise self._wrong(f"{place} has {len(words)} categories for {self.rows} rows")
+            return _Categorical(self._column(f"{place}/codes", "i"), words.asstr()[:])
+        kinds = {"start": "i", "end": "i", "length": "i", "n_fraction": "f", "score": "fO"}
+        column = self._column(place, kinds.get(name, "O"))
+        return column.asstr() if column.dtype.kind == "O" else column
 
     @property
     def datasets(self) -> list[str]:

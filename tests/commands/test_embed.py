@@ -44,12 +44,32 @@ def test_rows_come_out_as_they_went_in(embed, example):
     assert data.shape == (len(lines), 24)
     obs = data.obs.astype(str)
     for i, line in enumerate(lines):
-        assert list(obs.iloc[i][["chrom", "start", "end", "name", "score", "strand"]]) == line
+        row = obs.iloc[i]
+        assert list(row[["chrom", "start", "end", "name", "strand"]]) == [*line[:4], line[5]]
+        assert float(row["score"]) == float(line[4])
     assert (data.obs["status"] == "ok").all()
     assert (data.obs["length"] == data.obs["end"] - data.obs["start"]).all()
     assert (data.obs["n_fraction"] == 0).all()
     assert data.X.dtype == np.float32
     assert np.isfinite(data.X).all()
+
+
+def test_scores_are_numbers_and_contigs_and_strands_categories(embed, write):
+    rows = ["chrB\t0\t9\ta\t960\t-", "chrA\t0\t9\tb\t.\t.", "chrB\t0\t9\tc\t-1.5e2\t-"]
+    obs = embed(write("r.bed", "\n".join(rows))).obs
+    assert obs["score"].tolist()[::2] == [960, -150]
+    assert np.isnan(obs["score"].iloc[1])
+    assert obs["chrom"].cat.categories.tolist() == ["chrB", "chrA"]  # as they come
+    assert obs["chrom"].tolist() == ["chrB", "chrA", "chrB"]
+    assert obs["strand"].cat.categories.tolist() == ["-", "."]
+    assert not obs["chrom"].cat.ordered
+    assert embed(write("0.bed", "")).obs["chrom"].tolist() == []
+
+
+@pytest.mark.parametrize("score", ["high", "1_0", "inf", "1e999", " 5", "0x1f", ""])
+def test_scores_that_are_not_all_numbers_stay_text(embed, write, score):
+    bed = write("r.bed", f"chrA\t0\t9\ta\t07\t-\nchrA\t0\t9\tb\t{score}\t+\n")
+    assert embed(bed).obs["score"].tolist() == ["07", score]
 
 
 def test_plain_h5py(embed, example, tmp_path):
@@ -58,7 +78,8 @@ def test_plain_h5py(embed, example, tmp_path):
         n = len(file["obs/start"])
         assert file["X"][:].shape == (n, 24)
         assert file["obs/start"][:].dtype == np.int64
-        assert file["obs/chrom"].asstr()[0] == "chrA"
+        chroms = file["obs/chrom/categories"].asstr()[:][file["obs/chrom/codes"][:]]
+        assert (chroms[0], chroms[-1]) == ("chrA", "chrB")
         assert file["obsm/max"].shape == (n, 24)
         assert file["obsm/bins"].shape == (n, 3, 24)
         facts = file["uns/findna"]
@@ -468,7 +489,8 @@ def test_a_model_without_cls_positions(run, example, tmp_path):
     config = dataclasses.replace(TINY, n_cls=0)
     save_checkpoint(tmp_path / "m", make_model(config), {}, "")
     words = ["embed", example / "genome.fa", "-m", tmp_path / "m", "-o", tmp_path / "o.h5"]
-    assert "has no CLS positions" in run(*words, "--pool", "cls", code=2).stderr
+    assert "appends no CLS positions" in run(*words, "--pool", "cls", code=2).stderr
+    assert "trained without CLS positions" in run(*words, "--cls", code=2).stderr
     run(*words, "-r", "chrA:1-10")
 
 

@@ -245,7 +245,7 @@ def test_rows_come_out_as_they_went_in(explain, tasks):
     bed = "c\t5\t30\tfirst\t7\t+\nx\t1\t9\tlost\t0\t.\nb\t0\t8\tshort\t1\t-\n"
     data = explain(bed, "-t", tasks["binary"], "--on-error", "null")
     assert data.obs["name"].tolist() == ["first", "lost", "short"]
-    assert data.obs["score"].tolist() == ["7", "0", "1"]
+    assert data.obs["score"].tolist() == [7, 0, 1]
     assert data.obs["status"].tolist() == ["ok", "unknown_contig", "ok"]
     assert data.obs["length"].tolist() == [25, 0, 8]
     assert np.isnan(data.X[1]).all()
@@ -350,18 +350,71 @@ def test_pictures(run, fasta, write, tasks, tmp_path, suffix):
         assert len(re.findall(rb"/Type /Page\b", content)) == 2
 
 
-def test_pictures_show_what_was_found():
-    """Letters are as high as the importance of their base."""
+def test_several_regions_are_several_pictures(run, fasta, write, tasks, tmp_path):
     pytest.importorskip("logomaker")
-    from findna.outputs.logos import draw_figure
+    bed = write("t.bed", "c\t0\t30\tleft\n" + "b\t0\t30\tright\n" * 9)
+    words = ["explain", fasta, bed, "-t", tasks["binary"], "--plot", tmp_path / "x.png"]
+    run(*words)
+    names = [f"x.{i:02}.png" for i in range(1, 11)]
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == names
+    assert (tmp_path / names[0]).read_bytes() != (tmp_path / names[1]).read_bytes()
+    assert f"{tmp_path / names[0]}: exists" in run(*words, code=1).stderr
+    run(*words, "--force")
+
+
+def test_a_picture_says_where_and_by_what(run, fasta, write, tasks, tmp_path):
+    """Positions are 1-based and in reading direction; the scale is also one of probability."""
+    matplotlib = pytest.importorskip("matplotlib")
+    pytest.importorskip("logomaker")
+    path, table = tmp_path / "x.svg", tmp_path / "p.bed"
+    bed = write("t.bed", "c\t4\t88\tleft\t0\t-\n")
+    with matplotlib.rc_context({"svg.fonttype": "none"}):  # text as text
+        run("explain", fasta, bed, "-s", "-t", tasks["binary"], "--plot", path)
+    run("predict", fasta, bed, "-s", "-t", tasks["binary"], "-O", "tsv", "-o", table)
+    texts = re.findall(r"<text[^>]*>([^<]*)</text>", path.read_text())
+    (title,) = [text for text in texts if text.startswith("left")]
+    assert title == "left c:5-88 (-)"
+    digest = load_task(str(tasks["binary"])).digest[:12]
+    (subtitle,) = [text for text in texts if digest in text]
+    assert subtitle.startswith(f"task binary {digest}: log-odds of yes ")
+    probability = float(table.read_text().split()[-1])
+    assert float(subtitle.split()[-1]) == pytest.approx(probability, rel=0.01)
+    positions = [text for text in texts if text.isdigit() and int(text) > 4]
+    assert positions == ["88", "80", "70", "60", "50", "40", "30", "20", "10"]
+    assert "c, minus strand (1-based)" in texts
+    assert "probability with the replacement" in texts
+
+
+@pytest.mark.parametrize("options", [("--target", "mnm"), ("-t", "value", "--class", "rate")])
+def test_what_is_no_probability_has_no_scale_of_it(
+    run, fasta, model_folder, tasks, tmp_path, options
+):
+    matplotlib = pytest.importorskip("matplotlib")
+    pytest.importorskip("logomaker")
+    path = tmp_path / "x.svg"
+    weights = ["-m", model_folder] if "mnm" in options else []
+    words = [tasks.get(word, word) for word in options]
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        run("explain", fasta, "-r", "c:1-20", *words, *weights, "--plot", path)
+    assert "importance" in path.read_text()
+    assert "probability" not in path.read_text()
+
+
+def test_pictures_show_what_was_found():
+    """Letters are as high as the importance of their base; a dot marks it in the map."""
+    matplotlib = pytest.importorskip("matplotlib")
+    pytest.importorskip("logomaker")
+    from findna.outputs.logos import Picture, draw_figure
     from findna.outputs.results import Effects
 
     changes = np.zeros((130, 4), np.float32)
     changes[4] = [0, -3, -3, -3]
     changes[120] = [np.nan] * 4
-    effects = Effects(1.0, changes)
     letters = "A" * 120 + "N" + "C" * 9
-    figure = draw_figure("x", letters, changes, effects.importance, "log-odds")
+    positions = np.arange(1, 131)
+    figure = draw_figure(
+        Picture("x", letters, positions, "chr1", Effects(1.0, changes), "log-odds", True)
+    )
     logos, maps = figure.axes[0:4:2], figure.axes[1:4:2]
     # one letter stands out: A at base 5, of height 3
     heights = {
@@ -371,6 +424,12 @@ def test_pictures_show_what_was_found():
     assert maps[0].images[0].get_array().shape == (4, 100)
     assert maps[1].images[0].get_array().shape == (4, 30)
     assert maps[0].images[0].get_array()[:, 4].tolist() == [0, -3, -3, -3]
+    (dots,) = maps[1].lines
+    assert dots.get_xdata().tolist() == [*range(101, 121), *range(122, 131)]  # none on N
+    assert dots.get_ydata().tolist() == [0] * 20 + [1] * 9
+    # N is grey, what lies beyond the last base is not
+    assert matplotlib.colors.to_hex(maps[1].images[0].get_cmap().get_bad()) == "#d9d9d9"
+    assert matplotlib.colors.to_hex(maps[1].get_facecolor()) == "#ffffff"
 
 
 def test_no_library_for_pictures(run, fasta, tasks, tmp_path, monkeypatch):
@@ -399,7 +458,6 @@ def test_no_library_for_pictures(run, fasta, tasks, tmp_path, monkeypatch):
         (["-t", "binary", "--write-index"], 2, "NAME.bedgraph.gz"),
         (["-t", "binary", "--context", "200"], 2, "at most 100 bp"),
         (["-t", "binary", "--context", "10"], 1, "20 bp, and at most 10"),
-        (["-t", "binary", "-r", "b:1-5", "--plot", "x.png"], 2, "2 regions; name a .pdf"),
         (["-t", "binary", "-o", "x.h5", "--plot", "x.h5"], 2, "two outputs with one name"),
         (["-t", "binary", "-o", "g.fa"], 1, "also an input"),
     ],

@@ -3,11 +3,13 @@
 import json
 import shutil
 
+import anndata
 import h5py
 import numpy as np
 import pytest
 
 from findna.model.checkpoint import save_checkpoint
+from findna.outputs.shards import Shard, read_note, write_note
 from tests.conftest import TINY, make_model
 
 
@@ -145,6 +147,50 @@ def test_aliases(run, embedded, verify, write):
     assert "now unknown_contig" in verify(path, code=1)["rows"]["said"]
 
 
+def as_version_1(path):
+    """Turn a file into what findna wrote before scores were numbers and contigs categories."""
+    with h5py.File(path, "r+") as file:
+        for name in ("chrom", "strand"):
+            words = file[f"obs/{name}/categories"].asstr()[:]
+            texts = words[file[f"obs/{name}/codes"][:]]
+            del file[f"obs/{name}"]
+            write_texts(file["obs"], name, texts)
+        scores = [f"{score:g}" for score in file["obs/score"][:]]
+        del file["obs/score"], file["uns/findna/options/n_cls"]
+        write_texts(file["obs"], "score", scores)
+        file["uns/findna/format_version"][()] = 1
+    return path
+
+
+def write_texts(obs, name, texts):
+    column = obs.create_dataset(name, data=texts, dtype=h5py.string_dtype(), maxshape=(None,))
+    column.attrs.update({"encoding-type": "string-array", "encoding-version": "0.2.0"})
+
+
+def test_files_of_format_1_are_read(run, example, model_folder, embedded, verify, tmp_path):
+    checks = verify(as_version_1(embedded("-s")), "--all")
+    assert checks["rows"]["said"] == "96 of 96 rows computed again are the same"
+    parts = [tmp_path / "1.h5", tmp_path / "2.h5"]
+    words = ["embed", example / "genome.fa", example / "regions.bed", "-m", model_folder]
+    for i, part in enumerate(parts, 1):
+        run(*words, "-o", part, "--shard", f"{i}/2")
+    age(parts[0])
+    mixed = run("merge", *parts, "-o", tmp_path / "m.h5", code=1).stderr
+    assert "2.h5: obs/chrom" in mixed
+    assert not (tmp_path / "m.h5").exists()
+    age(parts[1])
+    run("merge", *parts, "-o", tmp_path / "m.h5")
+    assert anndata.read_h5ad(tmp_path / "m.h5").obs["chrom"].tolist()[::95] == ["chrA", "chrB"]
+    verify(tmp_path / "m.h5", "--all")
+
+
+def age(part):
+    """Turn a shard, and the note beside it, into one of format 1."""
+    note = read_note(part)
+    as_version_1(part)
+    write_note(part, Shard(*note.shard), note.facts, note.rows, note.total, note.header_lines)
+
+
 DAMAGE = {
     "X has 3 axes": lambda f: replace(f, "X", np.zeros((96, 24, 1), np.float32)),
     "X is text": lambda f: replace(f, "X", np.zeros((96, 24), np.int64)),
@@ -154,11 +200,14 @@ DAMAGE = {
     "a pooling too few": lambda f: f.__delitem__("obsm/max"),
     "offsets": lambda f: f["uns/per_base/offsets"].__setitem__(5, 1),
     "values": lambda f: replace(f, "uns/per_base/values", np.zeros((3, 24), np.float16)),
-    "version": lambda f: f["uns/findna/format_version"].__setitem__((), 2),
+    "version": lambda f: f["uns/findna/format_version"].__setitem__((), 3),
     "no facts": lambda f: f.__delitem__("uns/findna"),
     "no model": lambda f: f.__delitem__("uns/findna/model"),
     "an option": lambda f: replace(f, "uns/findna/options/anchor", "middle"),
     "no option": lambda f: f.__delitem__("uns/findna/options/bins"),
+    "a category": lambda f: f["obs/chrom/codes"].__setitem__(3, 9),
+    "categories": lambda f: replace(f, "obs/chrom/categories", ["x"] * 97),
+    "no categories": lambda f: f.__delitem__("obs/strand/categories"),
     "no obs": lambda f: f.__delitem__("obs"),
 }
 

@@ -2,11 +2,13 @@
 
 import pickle
 
+import h5py
 import pytest
 import torch
 
+from findna import load_model
 from findna.errors import CheckpointError
-from findna.model.checkpoint import load_checkpoint
+from findna.model.checkpoint import load_checkpoint, save_checkpoint
 from findna.model.published import import_published
 from tests import reference
 from tests.conftest import random_sequence
@@ -33,7 +35,7 @@ def test_parity_with_the_published_layout(tmp_path, run, which):
     run("models", "import", tmp_path / "model.pt", "-o", tmp_path / "m", f"--{which}")
     checkpoint = load_checkpoint(str(tmp_path / "m"))
     assert checkpoint.config.track_size == 6
-    assert (checkpoint.config.n_cls, checkpoint.config.max_length) == (10, 1000)
+    assert (checkpoint.config.n_cls, checkpoint.config.max_length) == (0, 1000)
 
     texts = [random_sequence(100, seed, "ACGTN") + "." * 10 for seed in range(3)]
     rows = torch.stack([reference.one_hot(text) for text in texts])
@@ -42,6 +44,51 @@ def test_parity_with_the_published_layout(tmp_path, run, which):
     assert relative(hidden, expected) <= 1e-5
     outputs = checkpoint.model.masked_nucleotide(hidden)
     assert relative(outputs, expected @ state["linear.weight"].t() + state["linear.bias"]) <= 1e-5
+
+
+def test_embed_reads_a_published_checkpoint_as_its_authors_do(tmp_path, run, write):
+    state, _ = published(tmp_path / "model.pt")
+    texts = [random_sequence(length, length) for length in (60, 100, 300)]
+    fasta = write("g.fa", "".join(f">s{i}\n{text}\n" for i, text in enumerate(texts)))
+    run("models", "import", tmp_path / "model.pt", "-o", tmp_path / "m")
+    words = ["embed", fasta, "-m", tmp_path / "m"]
+
+    def expected(text, n_cls):
+        """Mean over the bases, and over the CLS positions, in the authors' own layout."""
+        rows = reference.one_hot(text + "." * n_cls)[None]
+        hidden = reference.published_forward(state, rows, track_size=6)[0]
+        return hidden[: len(text)].mean(0), hidden[len(text) :].mean(0)
+
+    run(*words, "-o", tmp_path / "plain.h5")
+    run(*words, "-o", tmp_path / "cls.h5", "--cls", "--pool", "mean", "--pool", "cls")
+    with h5py.File(tmp_path / "plain.h5") as plain, h5py.File(tmp_path / "cls.h5") as cls:
+        for i, text in enumerate(texts):
+            assert relative(torch.from_numpy(plain["X"][i]), expected(text, 0)[0]) <= 1e-5
+            mean, last = expected(text, 10)
+            assert relative(torch.from_numpy(cls["X"][i]), mean) <= 1e-5
+            assert relative(torch.from_numpy(cls["obsm/cls"][i]), last) <= 1e-5
+            assert relative(mean, expected(text, 0)[0]) > 0.01  # it matters which
+    loaded = load_model(tmp_path / "m", cls=True)
+    assert relative(torch.from_numpy(loaded.embed(texts[0])[0]), expected(texts[0], 10)[0]) <= 1e-5
+    for name in ("plain.h5", "cls.h5"):
+        run("verify", tmp_path / name, fasta, "-m", tmp_path / "m")
+    error = run(*words, "-o", tmp_path / "none.h5", "--pool", "cls", code=2).stderr
+    assert "add --cls" in error
+
+
+def test_a_model_that_was_imported_before_appends_its_cls_positions(tmp_path, run, write):
+    state, _ = published(tmp_path / "model.pt")
+    model = import_published(tmp_path / "model.pt")
+    model.encoder = model.encoder.with_cls(10)
+    save_checkpoint(tmp_path / "m", model, {"imported_from": "model.pt"}, "")
+    text = random_sequence(80)
+    fasta = write("g.fa", f">s\n{text}\n")
+    rows = reference.one_hot(text + "." * 10)[None]
+    mean = reference.published_forward(state, rows, track_size=6)[0, :80].mean(0)
+    for i, options in enumerate([(), ("--cls",)]):
+        run("embed", fasta, "-m", tmp_path / "m", "-o", tmp_path / f"{i}.h5", *options)
+        with h5py.File(tmp_path / f"{i}.h5") as file:
+            assert relative(torch.from_numpy(file["X"][0]), mean) <= 1e-5
 
 
 def test_published_sizes_are_inferred(tmp_path):

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from findna.outputs.files import file_digest
 from findna.outputs.hdf5 import BUFFER_ROWS, EffectWriter, EmbeddingWriter
 
-COLUMNS = {"chrom": "str", "start": "int", "n_fraction": "float", "name": "str"}
+COLUMNS = {"chrom": "category", "start": "int", "n_fraction": "float", "name": "str"}
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 rows = st.lists(
     st.fixed_dictionaries(

@@ -333,6 +333,14 @@ def test_report_as_a_picture(pretrain, run, genome, tmp_path, kind):
     assert not list(tmp_path.glob(".*.tmp"))
 
 
+def test_report_of_a_shipped_model(run, tmp_path):
+    pytest.importorskip("matplotlib")
+    run("models", "report", "tiny", "-o", tmp_path / "r.png")
+    assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
+    error = run("models", "report", "tinny", "-o", tmp_path / "s.png", code=1).stderr
+    assert "no model tinny: neither a folder nor one of the shipped models" in error
+
+
 def test_report_of_a_run_that_failed(pretrain, genome, tmp_path):
     options, reason = DIVERGED[1]
     report = tmp_path / "r.html"
