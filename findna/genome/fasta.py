@@ -261,10 +261,12 @@ class Genome:
     def digests(self, chroms: Iterable[str]) -> dict[str, str]:
         """Return the MD5 of each contig's upper-case letters: the M5 of ``samtools dict``.
 
-        Read once per FASTA and contig, then kept in the cache folder.
+        Read once per FASTA and contig, then kept in the cache folder. A file that was replaced or
+        changed is read again, whatever its time of change was set to.
         """
         stat = self.path.stat()
-        key = f"{self.path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
+        state = stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+        key = f"{self.path.resolve()}:{state}"
         name = hashlib.sha256(key.encode()).hexdigest()[:16]
         cache = cache_folder() / "digests" / f"{name}.json"
         try:
