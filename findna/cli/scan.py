@@ -39,7 +39,7 @@ from findna.cli._options import BP, PATH, REACH, choice, flag, option
 @choice("--strand", "Read windows as they are, or as their reverse complement.", "+ -")
 @option(
     "--max-n=SHARE",
-    "Windows with more N than this have no value.",
+    "Windows with more N than this, or nothing but N, have no value.",
     click.FloatRange(0, 1),
     default=0.5,
 )

@@ -78,7 +78,7 @@ class EmbedRun(RegionRun):
 
     def vectors(self, rows: Iterable[Placed]) -> Iterator[tuple[Placed, RegionVectors | None]]:
         """Yield each row with its vectors; without a region it has none."""
-        regions = ((row, row.region) for row in rows)
+        regions = ((row, row.region) for row in self.with_sequence(rows))
         encoder, whole = self.checkpoint.model.encoder, self.options.whole
         return region_vectors(
             regions, self.genome, encoder, self.pooling, self.compute, whole=whole
@@ -116,7 +116,10 @@ def embed(
     dtype: str = "float32",
     compute: Compute,
 ) -> Summary:
-    """Write one vector per row; the counts are ``embedded``, ``skipped`` and those of `run_rows`.
+    """Write one vector per row; return the counts.
+
+    They are ``embedded``, ``skipped``, rows without a vector by their status, and those of
+    `run_rows`.
 
     Parameters
     ----------
@@ -184,6 +187,7 @@ class EmbeddedRows:
     def write(self, row: Placed, result: RegionVectors | None) -> None:
         """Write one row; without vectors they are NaN."""
         if result is None:
+            self.counts[row.status] += 1
             if self._skip:
                 self.counts["skipped"] += 1
             else:

@@ -86,6 +86,13 @@ def test_a_fasta_of_the_same_size_and_time(run, verify, example, model_folder, t
     assert not verify(out, genome=genome, code=1)["contigs"]["passed"]
 
 
+def test_a_file_from_before_max_n(embedded, verify):
+    path = embedded()
+    with h5py.File(path, "r+") as file:
+        del file["uns/findna/options/max_n"]
+    verify(path)
+
+
 def test_rows_are_spread_evenly(embedded, verify):
     assert verify(embedded(), "--rows", 3)["rows"]["said"].startswith("3 of 96 rows")
     path = embedded()
