@@ -26,6 +26,7 @@ from findna.outputs.shards import Facts
 from findna.outputs.tables import EmbeddingTable
 
 FORMS = ("h5", "tsv")
+_SHORT = 10  # bp; the vectors of shorter regions are nearly all alike
 _MOST_COLUMNS = 1_000  # their names have to fit an attribute of 64 KiB
 
 
@@ -78,11 +79,22 @@ class EmbedRun(RegionRun):
 
     def vectors(self, rows: Iterable[Placed]) -> Iterator[tuple[Placed, RegionVectors | None]]:
         """Yield each row with its vectors; without a region it has none."""
-        regions = ((row, row.region) for row in self.with_sequence(rows))
+        regions = ((row, row.region) for row in self._watch_lengths(self.checked(rows)))
         encoder, whole = self.checkpoint.model.encoder, self.options.whole
         return region_vectors(
             regions, self.genome, encoder, self.pooling, self.compute, whole=whole
         )
+
+    def _watch_lengths(self, rows: Iterable[Placed]) -> Iterator[Placed]:
+        """Warn once of a region that is too short to differ from others."""
+        for row in rows:
+            if row.region is not None and len(row.region) < _SHORT:
+                self.warn_once(
+                    "length",
+                    f"line {row.row.number} is {len(row.region)} bp, too short for a vector of its "
+                    "own: --window N reads N bp around the middle of each region",
+                )
+            yield row
 
     def layout(self, dtype: str) -> dict[str, Any]:
         """Return the arguments of an `EmbeddingWriter` other than its file and metadata."""

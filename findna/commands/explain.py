@@ -179,7 +179,7 @@ class ExplainRun(RegionRun):
         self.windows = TaskWindows(asked, question.limit(options))
         super().__init__(genome, source, self.windows.options, compute, utf8=utf8)
         self.question = question
-        rows = self.with_sequence(self.placed())
+        rows = self.checked(self.placed())
         self.n_explained = sum(row.region is not None for row in rows)
         outputs.check_plot(self.n_explained)
         if self.task is None:
@@ -247,7 +247,7 @@ class ExplainRun(RegionRun):
         """Yield the rows; warn once of one that is not as long as what the task was trained on."""
         context, pad = self.question.context, self.options.pad
         trained = self.task.config.window if self.task else 0
-        for row in self.windows.watch(self.with_sequence(self.placed())):
+        for row in self.windows.watch(self.checked(self.placed())):
             stretch = read_stretch(self.genome, row.region, context, pad) if row.region else None
             if trained and stretch is not None and len(stretch.tokens) != trained:
                 logger.warning(

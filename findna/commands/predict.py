@@ -46,7 +46,7 @@ class PredictRun(RegionRun):
 
     def calls(self, rows: Iterator[Placed]) -> Iterator[tuple[Placed, list[Call] | None]]:
         """Yield each row with the call of every task; without a region it has none."""
-        watched = _watch_lengths(self.windows.watch(self.with_sequence(rows)), self.reader.tasks)
+        watched = _watch_lengths(self.windows.watch(self.checked(rows)), self.reader.tasks)
         return self.reader.calls(((row, row.region) for row in watched), self.genome)
 
 

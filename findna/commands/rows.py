@@ -314,9 +314,19 @@ class RegionRun:
         """Yield the rows, each with its region."""
         return place_all(self.source, self.genome, self.options)
 
-    def with_sequence(self, rows: Iterable[Placed]) -> Iterator[Placed]:
-        """Yield rows; those with too many N without their region, which is warned of once."""
+    def checked(self, rows: Iterable[Placed]) -> Iterator[Placed]:
+        """Yield rows; those with too many N without their region.
+
+        Warn once of that, and of rows without a strand that are read by strand.
+        """
         for placed in rows:
+            if self.options.of(placed.interval).stranded and placed.interval.strand == ".":
+                strand = placed.columns[5] if len(placed.columns) > 5 else "."
+                self.warn_once(
+                    "strand",
+                    f"line {placed.row.number} has strand {strand[:40]!r}, not + or -; it and "
+                    "others like it are read forward: give strands in column 6",
+                )
             row = without_n(placed, self.genome, self.options.max_n)
             if row.status == NO_SEQUENCE:
                 self.warn_once(

@@ -110,6 +110,8 @@ class RegionOptions:
         """Why the options exclude each other; empty if they do not."""
         if self.reach is not None and (self.flank or self.window is not None):
             return "--upstream and --downstream cannot be combined with --flank or --window"
+        if self.flank and self.window is not None:
+            return "--flank cannot be combined with --window, which sets the length"
         if self.split and self.resizes:
             return "--split cannot be combined with --flank, --window, --upstream or --downstream"
         return ""

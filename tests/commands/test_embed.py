@@ -565,3 +565,32 @@ def test_rows_of_nothing_but_n_in_parts(run, model_folder, write, tmp_path):
     result = run(*words, "-o", tmp_path / "resumed.tsv", "--resume")
     assert "(2 no_sequence)" in result.stderr
     assert (tmp_path / "resumed.tsv").read_bytes() == (tmp_path / "whole.tsv").read_bytes()
+
+
+@pytest.mark.parametrize("command", ["embed", "predict", "explain", "validate"])
+def test_window_and_flank(run, example, command):
+    words = [command, example / "genome.fa", example / "regions.bed", "--window", 300]
+    task = ["-t", "promoter"] if command in ("predict", "explain") else []
+    result = run(*words, "--flank", 20, *task, code=2)
+    assert "--flank cannot be combined with --window" in result.stderr
+
+
+@pytest.mark.parametrize("columns", ["", "\tx\t0\t.", "\tx\t0\t_"])
+def test_rows_without_a_strand(run, example, model_folder, tasks, write, columns):
+    bed = write("s.bed", "chrA\t0\t100\tx\t0\t-\n" * bool(columns) + f"chrA\t5\t90{columns}\n" * 2)
+    for words in (["embed", "-m", model_folder, "-O", "tsv"], ["predict", "-t", tasks["binary"]]):
+        command = [words[0], example / "genome.fa", bed, *words[1:]]
+        number = 2 if columns else 1
+        expected = f"line {number} has strand {columns[-1:] or '.'!r}, not + or -; it and others"
+        assert run(*command, "-s").stderr.count("has strand") == 1
+        assert expected in run(*command, "-s").stderr
+        assert "strand" not in run(*command).stderr
+
+
+def test_short_regions(run, example, model_folder, write):
+    bed = write("tss.bed", "chrA\t100\t101\nchrA\t200\t201\n")
+    words = ["embed", example / "genome.fa", bed, "-m", model_folder, "-O", "tsv"]
+    result = run(*words)
+    assert result.stderr.count("line 1 is 1 bp, too short for a vector of its own") == 1
+    assert "line 2" not in result.stderr
+    assert "too short" not in run(*words, "--window", 60).stderr
