@@ -17,7 +17,7 @@ from findna.api.inputs import AnyPath
 from findna.api.loaded import LoadedModel, LoadedTask, compute_of, model_of, task_of
 from findna.commands.explain import ExplainedRow, ExplainRun, Question, positions
 from findna.commands.variants import Scoring, ScoringRun
-from findna.errors import ConfigError
+from findna.errors import ConfigError, RegionError
 from findna.genome.encoding import decode
 from findna.genome.fasta import Genome
 from findna.genome.regions import Placed
@@ -28,7 +28,7 @@ from findna.variants.vcf import VcfSource
 
 AnyTask = AnyPath | LoadedTask
 
-_SCORING = ("window", "strand", "haplotype", "classes", "whole")
+_SCORING = ("window", "strand", "haplotype", "classes", "whole", "max_n")
 
 _EXPLAINING = (*inputs.PLACEMENT, *inputs.COMPUTE)
 
@@ -117,7 +117,7 @@ def score_variants(
         What to do with records that do not fit the genome.
     **options
         ``window`` (bp), ``strand`` ("both", "+", "-"), ``haplotype`` (a sample), ``classes`` (of
-        tasks) and ``whole``, as on the command line; ``device``, ``precision`` and
+        tasks), ``whole`` and ``max_n``, as on the command line; ``device``, ``precision`` and
         ``max_tokens``, as for `load_model`.
 
     Raises
@@ -234,10 +234,13 @@ def explain(
         both_strands=both_strands,
         **options,
     )
-    explanations = [explanation for _, explanation in islice(rows, 2)]
-    if len(explanations) != 1 or explanations[0] is None:
+    explained = list(islice(rows, 2))
+    if len(explained) != 1:
         raise ConfigError("explain reads one region; explain_rows reads several")
-    return explanations[0]
+    ((row, explanation),) = explained
+    if explanation is None:
+        raise RegionError(f"{row.interval.label()}: {row.reason}: there is nothing to replace")
+    return explanation
 
 
 def explain_rows(
@@ -265,7 +268,8 @@ def explain_rows(
     row : Placed
         As of `embed_rows`.
     explanation : Explanation or None
-        None where a row could not be read, which happens with ``on_error="null"`` only.
+        None where a row holds too many N (``row.status`` is no_sequence), or could not be read,
+        which happens with ``on_error="null"`` only.
 
     Raises
     ------

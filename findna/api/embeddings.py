@@ -186,9 +186,9 @@ def embed(
     dtype : {"float32", "float16"}
         Of the vectors.
     **options
-        ``window`` and ``flank`` (bp), ``anchor``, ``stranded``, ``split``, ``pad``, ``on_error``
-        ("stop", "skip", "null") and ``whole``, as on the command line; ``device``, ``precision``
-        and ``max_tokens``, as for `load_model`.
+        ``window`` and ``flank`` (bp), ``anchor``, ``stranded``, ``split``, ``pad``, ``max_n``,
+        ``on_error`` ("stop", "skip", "null") and ``whole``, as on the command line; ``device``,
+        ``precision`` and ``max_tokens``, as for `load_model`.
 
     Raises
     ------
@@ -236,7 +236,8 @@ def embed_rows(
         ``row.status`` and ``row.reason`` say why a row could not be read.
     vectors : RegionVectors or None
         ``pooled[kind]`` (dim,), ``bins`` (n_bins, dim), ``per_base`` (length, dim). None where a
-        row could not be read, which happens with ``on_error="null"`` only.
+        row holds too many N (``row.status`` is no_sequence), or could not be read, which happens
+        with ``on_error="null"`` only.
 
     Raises
     ------

@@ -28,6 +28,7 @@ PLACEMENT = (
     "stranded",
     "split",
     "pad",
+    "max_n",
     "on_error",
     "whole",
 )
@@ -90,6 +91,8 @@ def placement(given: Mapping[str, Any]) -> RegionOptions:
     for name in ("flank", "upstream", "downstream"):
         at_least(name, getattr(options, name), 0)
     chosen("anchor", options.anchor, (None, *ANCHORS))
+    if not 0 <= options.max_n <= 1:
+        raise ConfigError(f"max_n: {options.max_n!r} is not a share from 0 to 1")
     chosen("on_error", options.on_error, ON_ERROR)
     if options.conflict:
         raise ConfigError(options.conflict)

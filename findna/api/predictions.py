@@ -80,8 +80,8 @@ def predict_rows(
         As of `embed_rows`.
     calls : dict of str to Call, or None
         By the name of the task: ``label`` (str), ``probability`` (float) and ``values``
-        (n_classes,). None where a row could not be read, which happens with ``on_error="null"``
-        only.
+        (n_classes,). None where a row holds too many N (``row.status`` is no_sequence), or could
+        not be read, which happens with ``on_error="null"`` only.
 
     Raises
     ------

@@ -141,6 +141,13 @@ anchor = option(
     ["center", "start", "end"],
 )
 
+max_n = option(
+    "--max-n=SHARE",
+    "What has more N than this, or nothing but N, has no result: status no_sequence.",
+    SHARE,
+    default=1.0,
+)
+
 placement_options = option_group(
     flag("-s --stranded", "Read regions on the minus strand as reverse complement."),
     flag("--split", "Join the blocks of BED12 rows."),
@@ -156,6 +163,7 @@ placement_options = option_group(
         "Sequence past the end of a contig: refuse it, or fill with N.",
         "error pad",
     ),
+    max_n,
 )
 """Options that decide which sequence is read of a row."""
 
@@ -347,6 +355,11 @@ def in_windows(summary: Any) -> str:
     return f", {summary.windows}" if summary.windows else ""
 
 
-def regions_done(n: int, rows: int, verb: str, fate: str) -> str:
-    """Return how many regions were done, and the fate of the others."""
-    return f"{n} of {rows} regions {verb}" + (f", {rows - n} {fate}" if n < rows else "")
+def regions_done(counts: Mapping[str, int], verb: str, fate: str) -> str:
+    """Return how many regions were done, and the fate of the others, by their status."""
+    from findna.genome.regions import WITHOUT_RESULT
+
+    n, rows = counts[verb], counts["rows"]
+    others = [f"{counts[status]} {status}" for status in WITHOUT_RESULT if counts.get(status)]
+    done = f"{n} of {rows} regions {verb}"
+    return f"{done}, {rows - n} {fate} ({', '.join(others)})" if others else done

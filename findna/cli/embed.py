@@ -79,7 +79,7 @@ def embed(genome: Path, regions: str | None, **given: Any) -> None:
     fate = "skipped" if counts["skipped"] else "kept without a vector"
     rate = (counts["rows"] - counts["resumed"]) / max(summary.seconds, 1e-9)
     _options.say(
-        _options.regions_done(counts["embedded"], counts["rows"], "embedded", fate)
+        _options.regions_done(counts, "embedded", fate)
         + (f", {counts['resumed']} of them before" if counts["resumed"] else "")
         + f" in {summary.seconds:.1f} s ({rate:.0f}/s), {summary.made_by}"
         + _options.arrow(output.path)

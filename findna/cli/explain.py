@@ -87,7 +87,7 @@ def explain(genome: Path, regions: str | None, **given: Any) -> None:
     counts = summary.counts
     rate = counts["mutants"] / max(summary.seconds, 1e-9)
     _options.say(
-        _options.regions_done(counts["explained"], counts["rows"], "explained", fate)
+        _options.regions_done(counts, "explained", fate)
         + f": {counts['mutants']} replacements in {summary.seconds:.1f} s ({rate:.0f}/s), "
         + f"{summary.quantity}{_options.in_windows(summary)}, {summary.made_by}"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from findna.cli import _options
-from findna.cli._options import EXISTING, FILE, PATH, flag, option
+from findna.cli._options import FILE, PATH, flag, option
 from findna.cli._output import is_terminal, print_card, print_table, print_text
 from findna.console import printable
 

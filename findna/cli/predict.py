@@ -83,7 +83,7 @@ def predict(genome: Path, regions: str | None, **given: Any) -> None:
     fate = "skipped" if options.on_error == "skip" else "without a prediction"
     counts = summary.counts
     _options.say(
-        _options.regions_done(counts["predicted"], counts["rows"], "predicted", fate)
+        _options.regions_done(counts, "predicted", fate)
         + (f", {counts['written']} written" if layout.min_probability is not None else "")
         + _options.in_windows(summary)
         + f" in {summary.seconds:.1f} s, {summary.made_by}"

@@ -37,7 +37,12 @@ from findna.cli._options import BP, PATH, REACH, SHARE, choice, flag, option
 @option("--downstream=N", "See --upstream.", REACH)
 @option("--step=N", "From one window to the next, bp.  [default: a sixth of the window]", BP)
 @choice("--strand", "Read windows as they are, or as their reverse complement.", "+ -")
-@option("--max-n=SHARE", "Windows with more N than this have no value.", SHARE, default=0.5)
+@option(
+    "--max-n=SHARE",
+    "Windows with more N than this, or nothing but N, have no value.",
+    SHARE,
+    default=0.5,
+)
 @option(
     "--on-error",
     "Regions that cannot be read: stop before any work, or leave a gap (skip and null).",

@@ -50,6 +50,7 @@ from findna.cli._options import BP, PATH, choice, flag, option
     BP,
 )
 @_options.whole
+@_options.max_n
 @choice("--strand", "Read in both directions and average, or in one.", "both + -")
 @option(
     "--haplotype=SAMPLE",

@@ -26,6 +26,7 @@ from findna.outputs.shards import Facts
 from findna.outputs.tables import EmbeddingTable
 
 FORMS = ("h5", "tsv")
+_SHORT = 10  # bp; the vectors of shorter regions are nearly all alike
 _MOST_COLUMNS = 1_000  # their names have to fit an attribute of 64 KiB
 
 
@@ -82,11 +83,22 @@ class EmbedRun(RegionRun):
 
     def vectors(self, rows: Iterable[Placed]) -> Iterator[tuple[Placed, RegionVectors | None]]:
         """Yield each row with its vectors; without a region it has none."""
-        regions = ((row, row.region) for row in rows)
+        regions = ((row, row.region) for row in self._watch_lengths(self.checked(rows)))
         encoder, whole = self.checkpoint.model.encoder, self.options.whole
         return region_vectors(
             regions, self.genome, encoder, self.pooling, self.compute, whole=whole
         )
+
+    def _watch_lengths(self, rows: Iterable[Placed]) -> Iterator[Placed]:
+        """Warn once of a region that is too short to differ from others."""
+        for row in rows:
+            if row.region is not None and len(row.region) < _SHORT:
+                self.warn_once(
+                    "length",
+                    f"line {row.row.number} is {len(row.region)} bp, too short for a vector of its "
+                    "own: --window N reads N bp around the middle of each region",
+                )
+            yield row
 
     def layout(self, dtype: str) -> dict[str, Any]:
         """Return the arguments of an `EmbeddingWriter` other than its file and metadata."""
@@ -120,7 +132,10 @@ def embed(
     dtype: str = "float32",
     compute: Compute,
 ) -> Summary:
-    """Write one vector per row; the counts are ``embedded``, ``skipped`` and those of `run_rows`.
+    """Write one vector per row; return the counts.
+
+    They are ``embedded``, ``skipped``, rows without a vector by their status, and those of
+    `run_rows`.
 
     Parameters
     ----------
@@ -188,6 +203,7 @@ class EmbeddedRows:
     def write(self, row: Placed, result: RegionVectors | None) -> None:
         """Write one row; without vectors they are NaN."""
         if result is None:
+            self.counts[row.status] += 1
             if self._skip:
                 self.counts["skipped"] += 1
             else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -183,7 +184,8 @@ class ExplainRun(RegionRun):
         self.windows = TaskWindows(asked, question.limit(options))
         super().__init__(genome, source, self.windows.options, compute, utf8=utf8)
         self.question = question
-        self.n_explained = self.survey.rows - self.survey.bad
+        rows = self.checked(self.placed())
+        self.n_explained = sum(row.region is not None for row in rows)
         outputs.check_plot(self.n_explained)
         if self.task is None:
             self.checkpoint = load_checkpoint(question.model)
@@ -250,7 +252,7 @@ class ExplainRun(RegionRun):
         """Yield the rows; warn once of one that is not as long as what the task was trained on."""
         context, pad = self.question.context, self.options.pad
         trained = self.task.config.window if self.task else 0
-        for row in self.windows.watch(self.placed()):
+        for row in self.windows.watch(self.checked(self.placed())):
             stretch = read_stretch(self.genome, row.region, context, pad) if row.region else None
             if trained and stretch is not None and len(stretch.tokens) != trained:
                 logger.warning(
@@ -291,7 +293,7 @@ def explain(
     started = time.monotonic()
     outputs.check([genome.path, source.path])
     run = ExplainRun(genome, source, question, options, compute, outputs)
-    counts = {"rows": run.survey.rows, "explained": run.n_explained, "mutants": 0}
+    counts = Counter(rows=run.survey.rows, explained=run.n_explained, mutants=0)
     track = _Track()
     with ExitStack() as stack:
         shown = outputs.track is not None and outputs.track.is_stdout
@@ -313,7 +315,9 @@ def explain(
         if outputs.track is not None:
             writers.append(track.write)
         for row, effects in run.effects(bar.update):
-            if row.stretch is not None:
+            if row.stretch is None:
+                counts[row.placed.status] += 1
+            else:
                 counts["mutants"] += 3 * len(row.stretch.known)
             for write in writers:
                 write(row, effects)

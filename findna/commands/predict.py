@@ -46,7 +46,7 @@ class PredictRun(RegionRun):
 
     def calls(self, rows: Iterator[Placed]) -> Iterator[tuple[Placed, list[Call] | None]]:
         """Yield each row with the call of every task; without a region it has none."""
-        watched = _watch_lengths(self.windows.watch(rows), self.reader.tasks)
+        watched = _watch_lengths(self.windows.watch(self.checked(rows)), self.reader.tasks)
         return self.reader.calls(((row, row.region) for row in watched), self.genome)
 
 
@@ -63,8 +63,8 @@ def predict(
     """Write the rows of a source with the label and probability of each task.
 
     A stream is written as it is read: its rows are checked one by one. Rows of a file are all
-    checked before anything is loaded. The counts are ``predicted``, ``written`` and those of
-    `run_rows`.
+    checked before anything is loaded. The counts are ``predicted``, ``written``, rows without a
+    call by their status, and those of `run_rows`.
 
     Parameters
     ----------

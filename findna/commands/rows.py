@@ -22,12 +22,14 @@ from findna.errors import RegionError
 from findna.genome.fasta import Genome
 from findna.genome.regions import (
     KEPT_OR_SKIPPED,
+    NO_SEQUENCE,
     Placed,
     RegionOptions,
     RegionSource,
     Survey,
     place,
     survey,
+    without_n,
 )
 from findna.model.devices import Compute
 from findna.outputs.destination import Destination
@@ -299,6 +301,7 @@ class RegionRun:
         self.options, self.compute = options, compute
         self.survey = Survey()
         self.n_rows: int | None = None
+        self._warned: set[str] = set()
         if not (streams and source.is_stream):
             self.survey = survey(source, genome, options, utf8)
             self.n_rows = self.survey.rows
@@ -310,6 +313,34 @@ class RegionRun:
     def placed(self) -> Iterator[Placed]:
         """Yield the rows, each with its region."""
         return place_all(self.source, self.genome, self.options)
+
+    def checked(self, rows: Iterable[Placed]) -> Iterator[Placed]:
+        """Yield rows; those with too many N without their region.
+
+        Warn once of that, and of rows without a strand that are read by strand.
+        """
+        for placed in rows:
+            if self.options.of(placed.interval).stranded and placed.interval.strand == ".":
+                strand = placed.columns[5] if len(placed.columns) > 5 else "."
+                self.warn_once(
+                    "strand",
+                    f"line {placed.row.number} has strand {strand[:40]!r}, not + or -; it and "
+                    "others like it are read forward: give strands in column 6",
+                )
+            row = without_n(placed, self.genome, self.options.max_n)
+            if row.status == NO_SEQUENCE:
+                self.warn_once(
+                    NO_SEQUENCE,
+                    f"line {row.row.number} ({row.interval.label()}): {row.reason}; such rows have "
+                    f"no result, and status {NO_SEQUENCE}",
+                )
+            yield row
+
+    def warn_once(self, about: str, message: str) -> None:
+        """Log a warning, unless there was one about the same."""
+        if about not in self._warned:
+            self._warned.add(about)
+            logger.warning("%s", message)
 
     def rows(self) -> Rows[Placed]:
         """Return the rows for `run_rows`; a shard is balanced by bases."""

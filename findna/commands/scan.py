@@ -20,7 +20,7 @@ from findna.genome.batching import read_window
 from findna.genome.encoding import N, Tokens
 from findna.genome.fasta import Genome
 from findna.genome.intervals import Interval, select
-from findna.genome.regions import RegionOptions, RegionSource, place, survey
+from findna.genome.regions import RegionOptions, RegionSource, has_sequence, place, survey
 from findna.genome.windows import Region, Window
 from findna.labelled.sets import REGRESSION
 from findna.model.devices import Compute
@@ -60,7 +60,7 @@ class ScanOptions:
         Length of a window and distance between two, bp; 0 is the length of the task's training
         sequences, and a sixth of the window.
     max_n : float
-        Windows with a larger share of N have no value.
+        Windows with a larger share of N, or nothing but N, have no value.
     strand : {"+", "-"}
         With ``-`` windows are read as their reverse complement.
     on_error : {"stop", "skip", "null"}
@@ -142,14 +142,14 @@ class WindowReader:
         self._tokens: Tokens = np.empty(0, np.uint8)
 
     def regions(self) -> Iterator[Region]:
-        """Yield the windows that are not mostly N."""
+        """Yield the windows that do not hold too many N."""
         options = self._options
         for chrom, start, end in self._spans:
             reached = start
             for first, last in windows(start, end, options.window, options.step):
                 self._read(chrom, first, last, end)
-                unknown = np.count_nonzero(self.fetch(chrom, first, last) == N)
-                if unknown <= options.max_n * (last - first):
+                n_unknown = int(np.count_nonzero(self.fetch(chrom, first, last) == N))
+                if has_sequence(n_unknown, last - first, options.max_n):
                     yield Region(chrom, ((first, last),), options.strand == "-")
                 self._advance(last - reached)
                 reached = last

@@ -18,6 +18,7 @@ from findna import __version__
 from findna.commands.rows import Rows, Summary, run_rows, text_output
 from findna.errors import ConfigError
 from findna.genome.fasta import Genome
+from findna.genome.regions import NO_SEQUENCE
 from findna.model.checkpoint import Checkpoint, load_checkpoint, training_length
 from findna.model.devices import Compute
 from findna.outputs.destination import Destination
@@ -68,6 +69,8 @@ class Scoring:
         Sample on whose haplotypes, with what else it carries, to score; the records are sorted.
     whole : bool
         Allow windows longer than the model was trained on.
+    max_n : float
+        Largest share of N in a window.
     """
 
     model: str | Checkpoint = "tiny"
@@ -78,6 +81,7 @@ class Scoring:
     strand: str = "both"
     haplotype: str | None = None
     whole: bool = False
+    max_n: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -150,7 +154,7 @@ class ScoringRun:
         self.tasks = load_tasks(scoring.tasks)
         needs_model = bool(scoring.scores or vectors)
         self.window = _window(scoring, self.tasks, needs_model)
-        self._examiner = Examiner(genome, self.window, ref_mismatch)
+        self._examiner = Examiner(genome, self.window, ref_mismatch, scoring.max_n)
         sample = scoring.haplotype
         self.total: int | None = None
         if not source.is_stream:
@@ -174,6 +178,7 @@ class ScoringRun:
             "window": self.window,
             "strand": self.scoring.strand,
             "whole": self.scoring.whole,
+            "max_n": self.scoring.max_n,
             "precision": self.compute.precision,
         }
         if self.haplotypes is not None:
@@ -183,7 +188,18 @@ class ScoringRun:
     def records(self, reader: VcfReader) -> Iterator[Examined]:
         """Yield the records of the opened source with the windows of their alleles."""
         examine = self.haplotypes.examine_all if self.haplotypes else examine_all
-        return examine(reader, self._examiner)
+        warned = False
+        for item in examine(reader, self._examiner):
+            if NO_SEQUENCE in item.classes and not warned:
+                warned = True
+                record = item.record
+                logger.warning(
+                    "%s:%d (%s:%d): too many N around it (--max-n %g); such alleles have no "
+                    "scores, and class %s",
+                    *(reader.name, record.number, record.chrom, record.start + 1),
+                    *(self.scoring.max_n, NO_SEQUENCE),
+                )
+            yield item
 
     @property
     def fields(self) -> list[InfoField]:

@@ -14,7 +14,7 @@ from findna.console import progress
 from findna.errors import CheckpointError, EmbeddingError
 from findna.genome.bed import parse_row
 from findna.genome.fasta import Genome
-from findna.genome.regions import Placed, RegionOptions, place
+from findna.genome.regions import Placed, RegionOptions, place, without_n
 from findna.genome.windows import ANCHORS, Region
 from findna.model.checkpoint import Checkpoint, load_checkpoint
 from findna.model.devices import PRECISIONS, Compute
@@ -64,6 +64,8 @@ class _Options:
             pad=self._get("out_of_bounds", str, ("error", "pad")) == "pad",
             whole=self._get("whole", bool),
         )
+        # older files have vectors of rows of nothing but N
+        self.max_n = self._get("max_n", float) if "max_n" in self._stored else None
         self.precision: str = self._get("precision", str, PRECISIONS)
         self.n_cls: int | None = self._get("n_cls", int) if "n_cls" in self._stored else None
         expected = {"X", *(f"obsm/{kind}" for kind in self.kinds[1:])}
@@ -149,6 +151,8 @@ def verify(
             for row in stored.read(chosen):
                 bed = parse_row("\t".join(row.columns), row.index, str(path))
                 placed = place(bed, genome, options.regions)
+                if options.max_n is not None:
+                    placed = without_n(placed, genome, options.max_n)
                 yield (row, placed), placed.region
 
         pooling, whole = options.pooling, options.regions.whole

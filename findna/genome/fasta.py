@@ -15,7 +15,7 @@ import numpy as np
 
 from findna.errors import GenomeError
 from findna.genome.encoding import N, Tokens, encode, encode_soft_masked
-from findna.genome.index import DAMAGE, cache_folder, open_faidx
+from findna.genome.index import DAMAGE, cache_folder, holds_blanks, open_faidx, white_space
 from findna.genome.text import BGZF_HEAD, GZIP_MAGIC, is_bgzf, numbered_lines, open_input
 
 _CHUNK = 1 << 22  # bp read at a time where a whole contig is needed
@@ -149,6 +149,9 @@ class Genome:
         record = self._faidx.index[chrom]
         line_end = (record.offset + record.lenc, record.offset + record.lenb)
         try:
+            line = self._bytes(record.offset, record.offset + min(record.lenb, _LONGEST_GAP))
+            if holds_blanks(line.partition(b"\n")[0]):
+                raise white_space(f"{self.path}: {chrom}")
             fits = (
                 0 <= record.lenb - record.lenc <= len("\r\n")
                 and (record.rlen <= record.lenc or self._bytes(*line_end) in (b"\n", b"\r\n"))
@@ -240,6 +243,8 @@ class Genome:
         except DAMAGE as error:
             region = f"{chrom}:{start + 1}-{end}"
             raise GenomeError(f"{self.path}: cannot read {region}: {error}") from error
+        if holds_blanks(letters):
+            raise white_space(f"{self.path}: {chrom}:{start + 1}-{end}")
         if len(letters) != end - start:
             raise self._unfit(f"{chrom}:{start + 1}-{end} has {len(letters)} letters")
         return letters
@@ -256,10 +261,12 @@ class Genome:
     def digests(self, chroms: Iterable[str]) -> dict[str, str]:
         """Return the MD5 of each contig's upper-case letters: the M5 of ``samtools dict``.
 
-        Read once per FASTA and contig, then kept in the cache folder.
+        Read once per FASTA and contig, then kept in the cache folder. A file that was replaced or
+        changed is read again, whatever its time of change was set to.
         """
         stat = self.path.stat()
-        key = f"{self.path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
+        state = stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+        key = f"{self.path.resolve()}:{state}"
         name = hashlib.sha256(key.encode()).hexdigest()[:16]
         cache = cache_folder() / "digests" / f"{name}.json"
         try:

@@ -28,6 +28,7 @@ DAMAGE = (OSError, ValueError, IndexError, EOFError, RuntimeError, struct.error,
 
 _PIECE = 1 << 22  # bytes of a FASTA that are looked at together
 _LETTERS = bytes(range(ord("!"), ord("~") + 1)) + b"\r\n"
+_BLANKS = b" \t\v\f"
 _ROW = re.compile(rb"[!-~]+(?:\t[0-9]+){4}")  # a contig of an index, its name in plain letters
 
 
@@ -38,6 +39,19 @@ def cache_folder() -> Path:
         return (Path(base) if base else Path.home() / ".cache") / "findna"
     except RuntimeError:  # a user without a home
         return Path(tempfile.gettempdir()) / f"findna-{os.getuid()}"
+
+
+def holds_blanks(letters: bytes) -> bool:
+    """Return whether there is white space among letters of a sequence, line ends apart."""
+    return any(blank in letters for blank in _BLANKS)
+
+
+def white_space(location: str) -> GenomeError:
+    """Return the error about white space in a sequence: some readers count it as bases."""
+    return GenomeError(
+        f"{location}: white space within the sequence; remove it, and the .fai and .gzi files "
+        "beside the FASTA: sed '/^>/!s/[[:space:]]//g'"
+    )
 
 
 def open_faidx(fasta: Path, bgzf: bool) -> Faidx:
@@ -99,6 +113,7 @@ def _build(fasta: Path, indexes: list[Path]) -> None:
     with tempfile.TemporaryDirectory(dir=indexes[0].parent) as folder:
         built = [Path(folder) / index.name for index in indexes]
         if not _build_by_htslib(fasta, built):
+            _refuse_blanks(fasta)
             for index in built:
                 index.unlink(missing_ok=True)
             _open(fasta, built).close()
@@ -123,6 +138,14 @@ def _build_by_htslib(fasta: Path, indexes: list[Path]) -> bool:
         return False  # pyfaidx says why
     finally:
         pysam.set_verbosity(verbosity)
+
+
+def _refuse_blanks(fasta: Path) -> None:
+    """Raise GenomeError if a line of sequence holds white space; pyfaidx counts it as bases."""
+    with open_input(fasta) as file:
+        for number, line in enumerate(file, 1):
+            if not line.startswith((b">", b";")) and holds_blanks(line):
+                raise white_space(f"{fasta}:{number}")
 
 
 def _holds_plain_records(fasta: Path, n_records: int) -> bool:

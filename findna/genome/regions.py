@@ -13,8 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from findna.errors import RegionError
 from findna.genome.bed import COLUMNS, BedRow, parse_row, problem, read_bed, score_value
+from findna.genome.encoding import N
 from findna.genome.fasta import Genome
 from findna.genome.intervals import Interval, parse_region
 from findna.genome.text import display_name, is_pipe, open_raw
@@ -24,10 +27,25 @@ ON_ERROR = ("stop", "skip", "null")
 
 OK = "ok"
 
+NO_SEQUENCE = "no_sequence"
+"""Status of a row whose region holds too many N; it never stops a run."""
+
+WITHOUT_RESULT = (
+    "unknown_contig",
+    "out_of_bounds",
+    "empty",
+    "reversed",
+    "bad_blocks",
+    "too_long",
+    NO_SEQUENCE,
+)
+"""Statuses of rows without a result."""
+
 KEPT_OR_SKIPPED = "--on-error null keeps such rows with missing values, skip leaves them out"
 """Remedy for rows that cannot be read."""
 
 _MOST_EXAMPLES = 3
+_PIECE = 1 << 22  # bp that are looked at together
 _MOST_NAMES = 1_000  # of unknown contigs that are looked at for a likely fix
 
 
@@ -57,6 +75,8 @@ class RegionOptions:
         Encode regions longer than the model's training length in one piece, not in tiles.
     points : RegionOptions, optional
         Options of rows of 1 bp, where they are others.
+    max_n : float
+        Largest share of N of a region that is read; one of nothing but N never is.
     """
 
     stranded: bool = False
@@ -71,6 +91,7 @@ class RegionOptions:
     longest: int | None = None
     whole: bool = False
     points: RegionOptions | None = None
+    max_n: float = 1.0
 
     @property
     def reach(self) -> tuple[int, int] | None:
@@ -89,6 +110,8 @@ class RegionOptions:
         """Why the options exclude each other; empty if they do not."""
         if self.reach is not None and (self.flank or self.window is not None):
             return "--upstream and --downstream cannot be combined with --flank or --window"
+        if self.flank and self.window is not None:
+            return "--flank cannot be combined with --window, which sets the length"
         if self.split and self.resizes:
             return "--split cannot be combined with --flank, --window, --upstream or --downstream"
         return ""
@@ -111,6 +134,7 @@ class RegionOptions:
             "window": self.window,
             "anchor": self.anchor or "center",
             "whole": self.whole,
+            "max_n": self.max_n,
             "out_of_bounds": "pad" if self.pad else "error",
         }
         if self.reach is not None:
@@ -175,6 +199,30 @@ def place(row: BedRow, genome: Genome, options: RegionOptions) -> Placed:
         )
         return Placed(row, None, "too_long", reason)
     return Placed(row, region)
+
+
+def has_sequence(n_unknown: int, length: int, max_n: float) -> bool:
+    """Return whether at most a share ``max_n`` of bases is N, and not all of them."""
+    return n_unknown < length and n_unknown <= max_n * length
+
+
+def count_n(genome: Genome, region: Region) -> int:
+    """Return the number of N in a region, which may be a whole contig."""
+    return sum(
+        int(np.count_nonzero(genome.fetch(region.chrom, first, min(first + _PIECE, end)) == N))
+        for start, end in region.parts
+        for first in range(start, end, _PIECE)
+    )
+
+
+def without_n(placed: Placed, genome: Genome, max_n: float) -> Placed:
+    """Return a placed row; without its region if that holds too many N."""
+    if placed.region is None:
+        return placed
+    n_unknown, length = count_n(genome, placed.region), len(placed.region)
+    if has_sequence(n_unknown, length, max_n):
+        return placed
+    return Placed(placed.row, None, NO_SEQUENCE, f"{n_unknown} of its {length} bp are N")
 
 
 class RegionSource:

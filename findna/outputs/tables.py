@@ -53,11 +53,13 @@ class EmbeddingTable:
 
     def write(self, row: Placed, result: RegionVectors | None) -> None:
         """Write one row; without vectors each value is a dot."""
-        if result is None and self._skip:
-            self.counts["skipped"] += 1
-            return
         values = self._empty
-        if result is not None:
+        if result is None:
+            self.counts[row.status] += 1
+            if self._skip:
+                self.counts["skipped"] += 1
+                return
+        else:
             self.counts["embedded"] += 1
             parts = [result.pooled[kind] for kind in self._kinds] + [result.bins.ravel()]
             values = [f"{value:.6g}" for value in np.concatenate(parts).tolist()]
@@ -150,9 +152,9 @@ class PredictionWriter:
     def write(self, row: Placed, result: Sequence[Call] | None) -> None:
         """Write one row; without calls its new columns are missing values."""
         layout = self._layout
+        self.counts["predicted" if result is not None else row.status] += 1
         if result is None and layout.skip:
             return
-        self.counts["predicted"] += result is not None
         if layout.min_probability is not None and not (
             result and any(call.probability >= layout.min_probability for call in result)
         ):

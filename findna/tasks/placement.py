@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from findna.errors import ConfigError
 from findna.genome.regions import Placed, RegionOptions, is_point
 from findna.tasks.task import Task
-
-logger = logging.getLogger(__name__)
 
 
 class TaskWindows:
@@ -40,13 +37,13 @@ class TaskWindows:
         explicit = options.resizes or options.split
         own = {(t.config.window, t.config.upstream): t for t in tasks if t.config.window}
         self._own = [] if explicit else list(own.values())
-        self._stranded = next((task for task in tasks if task.config.stranded), None)
+        stranded = any(task.config.stranded for task in tasks)
         self._about = options.anchor or "point"
         self._every_row = options.reach is not None if explicit else options.anchor is not None
         self._n_taken = 0
         if self._every_row:
             self._check(f"--anchor {options.anchor}")
-        read = replace(options, stranded=options.stranded or self._stranded is not None)
+        read = replace(options, stranded=options.stranded or stranded)
         if self._own:
             window, upstream = next(iter(own))
             if upstream is None:
@@ -73,19 +70,11 @@ class TaskWindows:
             self._check(f"{n_points} of the regions have 1 bp")
 
     def watch(self, rows: Iterator[Placed]) -> Iterator[Placed]:
-        """Yield the rows; warn once of one that has no strand to be read by."""
-        stranded = self._stranded
+        """Yield the rows; count those that get the windows of the tasks."""
         for row in rows:
             if self._changes and (self._every_row or is_point(row.interval)):
                 self._check(f"line {row.row.number} has 1 bp")
                 self._n_taken += row.region is not None
-                if stranded is not None and row.interval.strand not in ("+", "-"):
-                    logger.warning(
-                        "line %d has no strand, by which task %s reads; it and others like it are "
-                        "read forward: give strands in column 6",
-                        *(row.row.number, stranded.name),
-                    )
-                    stranded = None
             yield row
 
     def __str__(self) -> str:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from findna.errors import VariantError
-from findna.genome.encoding import Tokens, decode, encode
+from findna.genome.encoding import N, Tokens, decode, encode
 from findna.genome.fasta import Genome
+from findna.genome.regions import NO_SEQUENCE, has_sequence
 from findna.variants.haplotypes import Change, Edited, Strands, core, strand_windows, trim
 from findna.variants.vcf import VcfReader, VcfRecord, VcfSource, genotypes
 
@@ -33,6 +34,7 @@ UNSCORED = (
     "breakend",
     "not_acgt",
     "too_long",
+    NO_SEQUENCE,
     "ref_mismatch",
     "unknown_contig",
     "out_of_bounds",
@@ -121,12 +123,17 @@ class Examiner:
         Length of the windows, bp.
     ref_mismatch : {"stop", "null"}
         Whether a record that does not fit the genome is an error, or has no scores.
+    max_n : float
+        Largest share of N in a window with the reference allele.
     """
 
-    def __init__(self, genome: Genome, window: int, ref_mismatch: str = "stop") -> None:
+    def __init__(
+        self, genome: Genome, window: int, ref_mismatch: str = "stop", max_n: float = 1.0
+    ) -> None:
         self.genome = genome
         self.window = window
         self.ref_mismatch = ref_mismatch
+        self._max_n = max_n
         self._blocks = _Blocks(genome)
 
     def problem(self, record: VcfRecord) -> tuple[str, str] | None:
@@ -192,6 +199,10 @@ class Examiner:
                     kind = "too_long"
                 else:
                     strands = self._windows(record.chrom, change, backgrounds(i))
+                    reference = strands[0][0][0].tokens
+                    n_unknown = int(np.count_nonzero(reference == N))
+                    if not has_sequence(n_unknown, len(reference), self._max_n):
+                        kind, strands = NO_SEQUENCE, None
             classes.append(kind)
             windows.append(strands)
         return Examined(record, classes or ["no_alt"], windows)

@@ -552,3 +552,23 @@ def test_points_get_the_window_of_the_task(run, example, model_folder, write, tm
     context = run("explain", fasta, bed, "-t", task, "--context", 30)
     assert len(context.stdout.splitlines()) == 1
     assert "upstream" not in context.stderr
+
+
+def test_regions_of_nothing_but_n(run, fasta, tasks, write, tmp_path):
+    bed = write("n.bed", "c\t70\t73\tgap\nc\t60\t80\tedge\n")
+    out, track = tmp_path / "o.h5", tmp_path / "t.bedgraph"
+    words = ["explain", fasta, bed, "-t", tasks["binary"]]
+    result = run(*words, "-o", out, "--track", track)
+    assert result.stderr.count("line 1 (gap): 3 of its 3 bp are N") == 1
+    assert "1 of 2 regions explained, 1 without effects (1 no_sequence)" in result.stderr
+    data = anndata.read_h5ad(out)
+    assert data.obs["status"].tolist() == ["no_sequence", "ok"]
+    assert np.isnan(data.X[:, 0]).tolist() == [True, False]
+    assert data.uns["effects"]["offsets"].tolist() == [0, 0, 20]
+    assert len(track.read_text().splitlines()) == 17
+    result = run(*words, "--max-n", 0.1)
+    assert result.stdout == ""
+    assert "0 of 2 regions explained, 2 without effects (2 no_sequence)" in result.stderr
+    plot = tmp_path / "p.png"
+    result = run("explain", fasta, "-r", "c:71-73", "-t", tasks["binary"], "--plot", plot, code=2)
+    assert "there is no region to draw" in result.stderr

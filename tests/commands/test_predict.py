@@ -406,8 +406,8 @@ def test_a_centred_task_takes_the_middle_and_needs_no_strand(
 def test_points_without_a_strand_are_read_forward_and_said_once(run, example, write, by_strand):
     bed = write("p.bed", "chrA\t500\t501\nchrA\t700\t701\n")
     warning = run("predict", example / "genome.fa", bed, "-t", by_strand).stderr
-    assert warning.count("has no strand") == 1
-    assert "line 1 has no strand, by which task tss reads" in warning
+    assert warning.count("has strand") == 1
+    assert "line 1 has strand '.', not + or -" in warning
     rows = write("r.bed", "chrA\t500\t590\n")
     assert "strand" not in run("predict", example / "genome.fa", rows, "-t", by_strand).stderr
 
@@ -982,3 +982,27 @@ def test_an_option_without_a_name_is_wrong_usage(run, example, model_folder, tas
         found = run(*words, code=2)
         assert "no name in it" in found.stderr
         assert not found.stdout
+
+
+@pytest.mark.parametrize("piped", [False, True])
+def test_rows_of_nothing_but_n(run, tasks, write, piped):
+    fasta = write("gap.fa", f">g\n{'N' * 200}{random_sequence(200)}\n")
+    rows = "g\t0\t100\tgap\t7\t+\ng\t150\t250\thalf\t7\t-\ng\t10\t60\tgap\t7\t+\n"
+    bed = "-" if piped else write("gap.bed", rows)
+    words = ["predict", fasta, bed, "-t", tasks["binary"]]
+    given = rows.encode() if piped else None
+    result = run(*words, input=given)
+    columns = [line.split("\t")[6:] for line in result.stdout.splitlines()]
+    assert columns[0] == columns[2] == [".", "."]
+    assert columns[1][0] in ("no", "yes")
+    assert "1 of 3 regions predicted, 2 without a prediction (2 no_sequence)" in result.stderr
+    assert result.stderr.count("100 of its 100 bp are N") == 1
+    objects = [
+        json.loads(line) for line in run(*words, "-O", "jsonl", input=given).stdout.split("\n")[:3]
+    ]
+    assert [x["status"] for x in objects] == ["no_sequence", "ok", "no_sequence"]
+    assert [x["binary"] is None for x in objects] == [True, False, True]
+    result = run(*words, "--max-n", 0.4, "--min-prob", 0, input=given)
+    assert result.stdout == ""
+    result = run(*words, "--on-error", "skip", input=given)
+    assert [line.split("\t")[3] for line in result.stdout.splitlines()] == ["half"]

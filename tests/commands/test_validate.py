@@ -407,10 +407,26 @@ def test_real_files(validate, shared_data):
     hg38 = shared_data / "human-hg38" / "hg38.chr2_chr20_chr21.fa.gz"
     tss = shared_data / "regions" / "epdnew_human_tss.no_chr19.hg38.bed.gz"
     report = validate(tss, "--window", 300, genome=hg38, code=1)
-    assert report["statuses"] == {"ok": 200, "unknown_contig": 24505, "out_of_bounds": 2881}
+    assert report["statuses"] == {
+        "ok": 179,
+        "unknown_contig": 24505,
+        "out_of_bounds": 2881,
+        "no_sequence": 21,
+    }
     vcf = shared_data / "variants" / "giab_HG001.chr20.hg19.vcf.gz"
     report = validate(vcf, genome=hg38, code=1)
     assert report["statuses"]["ref_mismatch"] > 1000
     report = validate(shared_data / "uci_splice" / "splice.csv.gz", genome=None)
     assert report["labels"]["classes"] == {"EI": 767, "IE": 768, "N": 1655}
     assert report["labels"]["conflicts"] == 1
+
+
+def test_regions_of_nothing_but_n(validate, write):
+    fasta = write("n.fa", f">g\n{'N' * 200}{random_sequence(200)}\n")
+    bed = write("n.bed", "g\t0\t100\ng\t150\t250\ng\t250\t350\n")
+    report = validate(bed, genome=fasta)
+    assert report["statuses"] == {"ok": 2, "no_sequence": 1}
+    assert report["examples"]["no_sequence"] == [f"{bed}:1: 100 of its 100 bp are N"]
+    assert report["n"]["rows_nothing_else"] == 1
+    assert report["verdict"] == ("a run would read all 3 regions, 1 without a result (no_sequence)")
+    assert validate(bed, "--max-n", 0.4, genome=fasta)["statuses"]["no_sequence"] == 2

@@ -844,3 +844,22 @@ def test_any_bytes_give_records_or_one_clear_error(data, headed):
             expected = [line.removesuffix(b"\r") for line in data.split(b"\n")]
             found = [line.encode("utf-8", "surrogateescape") for line in lines]
             assert found == [line for line in expected if line]
+
+
+def test_alleles_among_too_many_n(run, model_folder, write, tmp_path):
+    fasta = write("n.fa", f">c\n{'N' * 100}{'ACGT' * 50}\n")
+    sites = [(101, "A"), (102, "C"), (201, "A")]
+    lines = [f"c\t{at}\t.\t{ref}\tT\t.\t.\t.\tGT\t0|1\t0|0\n" for at, ref in sites]
+    vcf = write("n.vcf", HEADER + "".join(lines))
+    words = ["variants", fasta, vcf, "-m", model_folder, "--window", 60, "-O", "tsv"]
+    result = run(*words)
+    assert "no_sequence" not in result.output
+    result = run(*words, "--max-n", 0.4)
+    rows = [line.split("\t") for line in result.stdout.splitlines()]
+    column = rows[0].index("class")
+    assert [row[column] for row in rows[1:]] == ["no_sequence", "no_sequence", "snv"]
+    assert set(rows[1][column + 1 :]) == {"."}
+    assert result.stderr.count("too many N around it") == 1
+    assert "1 alleles of 3 records scored (1 snv), not scored: 2 no_sequence" in result.stderr
+    result = run("validate", fasta, vcf, "--window", 60, "--max-n", 0.4, "--no-estimate", "--json")
+    assert '"no_sequence": 2' in result.stdout

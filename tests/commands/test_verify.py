@@ -1,6 +1,7 @@
 """``findna verify`` through the command line."""
 
 import json
+import os
 import shutil
 
 import anndata
@@ -68,6 +69,30 @@ def test_every_kind_of_row(embedded, verify, write):
     verify(embedded("-s", regions=write("13.bed", BED12.replace("\n", "\tmore\n"))))
     verify(embedded(regions=None), "--rows", 1)
     verify(embedded(regions=write("0.bed", "")))
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_fasta_of_the_same_size_and_time(run, verify, example, model_folder, tmp_path, in_place):
+    """Digests are kept; another sequence under the same name, size and time is read again."""
+    genome, out = tmp_path / "g.fa", tmp_path / "o.h5"
+    shutil.copy2(example / "genome.fa", genome)
+    run("embed", genome, "-r", "chrA:1-100", "-m", model_folder, "-o", out)
+    before, content = genome.stat(), genome.read_bytes()
+    changed = genome if in_place else tmp_path / "other.fa"
+    begin = content.index(b"\n") + 1
+    changed.write_bytes(content[:begin] + content[begin:].replace(b"A", b"C", 1))
+    os.utime(changed, ns=(before.st_atime_ns, before.st_mtime_ns))
+    changed.replace(genome)
+    assert genome.stat().st_size == before.st_size
+    assert genome.stat().st_mtime_ns == before.st_mtime_ns
+    assert not verify(out, genome=genome, code=1)["contigs"]["passed"]
+
+
+def test_a_file_from_before_max_n(embedded, verify):
+    path = embedded()
+    with h5py.File(path, "r+") as file:
+        del file["uns/findna/options/max_n"]
+    verify(path)
 
 
 def test_rows_are_spread_evenly(embedded, verify):

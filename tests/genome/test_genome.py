@@ -253,6 +253,48 @@ def test_a_last_line_longer_than_the_others(tmp_path):
         genome.fetch("a", 0, 12)
 
 
+@pytest.mark.parametrize("by_samtools", [False, True])
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b">a\nACGTACGT \nACGTACGT \nACG\n",
+        b">a\n ACGTACG\n ACGTACG\n",
+        b">a\nACGT ACGT\nACGT ACGT\n",
+        b">a\nACGT\tACGT\r\nACGT\tACGT\r\n",
+        b">a\nACGTACGTA\nACGT ACGT\n",
+        b">a\nACGTACGT\nACGTACG \n>b\nACGT\n",
+    ],
+)
+def test_white_space_in_sequence(content, packed, by_samtools, run, tmp_path):
+    """samtools passes over it, others count it as bases: positions behind it would shift."""
+    path = tmp_path / "g.fa"
+    path.write_bytes(content)
+    if packed:
+        path = write_bgzf(tmp_path / "g.fa.gz", content)
+    if by_samtools and subprocess.run(["samtools", "faidx", path], capture_output=True).returncode:
+        pytest.skip("samtools cannot index it either")
+    result = run("embed", path, "-O", "tsv", code=1)
+    if by_samtools and "remove the .fai" in result.stderr:
+        Path(f"{path}.fai").unlink()
+        result = run("embed", path, "-O", "tsv", code=1)
+    assert "white space within the sequence" in result.stderr
+
+
+def test_white_space_that_an_index_counts(tmp_path):
+    """As pyfaidx indexes it: each blank is a base."""
+    path = tmp_path / "g.fa"
+    path.write_bytes(b">a\nACGTACGT \nACGTACGT \n>b\nACGTACG\nAC TACG\n")
+    index = tmp_path / "g.fa.fai"
+    index.write_text("a\t18\t3\t9\t10\nb\t14\t26\t7\t8\n")
+    with Genome(path) as genome:
+        with pytest.raises(GenomeError, match=r"g\.fa: a: white space"):
+            genome.fetch("a", 10, 12)
+        genome.fetch("b", 0, 5)
+        with pytest.raises(GenomeError, match=r"g\.fa: b:1-14: white space"):
+            genome.digests(["b"])
+
+
 def test_letters_of_several_bytes(tmp_path):
     path = tmp_path / "g.fa"
     path.write_bytes(">a\nACÉGT\n>b\nACGT\n".encode())

@@ -41,11 +41,12 @@ _OPTIONS = {
     "upstream": "--upstream",
     "downstream": "--downstream",
     "pad": "--out-of-bounds",
+    "max_n": "--max-n",
 }
 
 _COUNT = {
     REGIONS: set(_OPTIONS),
-    VARIANTS: {"window"},
+    VARIANTS: {"window", "max_n"},
     LABELLED: {"stranded", "window", "anchor", "upstream", "downstream"},
 }
 """Options that decide what is read of each kind."""
@@ -102,7 +103,7 @@ def validate(
         BED, VCF or BCF, or a labelled set; ``-`` is standard input. None: every record of the
         FASTA is a region.
     options : RegionOptions
-        Sequence to read of a row. Of variants only ``window`` counts, of labelled sets what
+        Sequence to read of a row. Of variants ``window`` and ``max_n`` count, of labelled sets what
         ``findna finetune`` has.
     labelled : bool
         The set has labels, whatever it looks like.
@@ -138,6 +139,6 @@ def validate(
                 f"{name}: holds {content}; give GENOME before it, the FASTA they are of"
             )
         if content == VARIANTS:
-            return check_variants(source, genome, options.window)
+            return check_variants(source, genome, options.window, options.max_n)
         rows = read_bed(file, name, on_malformed=partial(source.problem, "malformed"))
         return check_regions(source, genome, rows, options)

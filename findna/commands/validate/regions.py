@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
-
 from findna.commands.validate.report import Report
 from findna.commands.validate.rows import Input, Sample
 from findna.genome.bed import BedRow
-from findna.genome.encoding import N
 from findna.genome.fasta import Genome
-from findna.genome.regions import RegionOptions, is_text, place, ragged
+from findna.genome.regions import (
+    NO_SEQUENCE,
+    RegionOptions,
+    count_n,
+    has_sequence,
+    is_text,
+    place,
+    ragged,
+)
 from findna.genome.windows import Region
-
-_PIECE = 1 << 22  # bp that are read at a time
 
 
 def check_regions(
@@ -40,18 +43,13 @@ def check_regions(
         elif placed.region is None:
             report.problem(placed.status, f"{location}: {placed.reason}")
         else:
-            report.readable()
+            n_unknown, length = count_n(genome, placed.region), len(placed.region)
+            if has_sequence(n_unknown, length, options.max_n):
+                report.readable()
+            else:
+                report.problem(NO_SEQUENCE, f"{location}: {n_unknown} of its {length} bp are N")
             report.contigs[placed.region.chrom] = None
-            report.sequence(len(placed.region), _count_n(genome, placed.region))
+            report.sequence(length, n_unknown)
             sample.add(placed.region)
     source.estimate_embed(sample.items, genome)
     return source.finish()
-
-
-def _count_n(genome: Genome, region: Region) -> int:
-    """Return the number of N in a region, which may be a whole contig."""
-    return sum(
-        int(np.count_nonzero(genome.fetch(region.chrom, first, min(first + _PIECE, end)) == N))
-        for start, end in region.parts
-        for first in range(start, end, _PIECE)
-    )

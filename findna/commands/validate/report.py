@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from findna import __version__
-from findna.genome.regions import KEPT_OR_SKIPPED, OK
+from findna.genome.regions import KEPT_OR_SKIPPED, NO_SEQUENCE, OK
 
 if TYPE_CHECKING:
     from findna.commands.estimate import Estimate
@@ -26,6 +26,9 @@ MOST_EXAMPLES = 3
 
 MALFORMED = ("malformed", "ragged", "not_text")
 """Statuses of rows that stop a run whatever it was told to do with rows it cannot read."""
+
+READ = (OK, NO_SEQUENCE)
+"""Statuses of rows that stop no run."""
 
 _EDGES = [step * 10**power for power in range(12) for step in (1, 2, 5)]
 """First lengths of bins, bp."""
@@ -175,7 +178,7 @@ class Report:
     @property
     def bad(self) -> int:
         """Number of rows that cannot be read."""
-        return self.rows - self.statuses[OK]
+        return self.rows - sum(self.statuses[status] for status in READ)
 
     @property
     def stops(self) -> bool:
@@ -191,14 +194,18 @@ class Report:
         if self.incomplete:
             return f"{begin} stop: {self.incomplete}"
         if self.bad:
-            counts = ", ".join(f"{n} {name}" for name, n in self.statuses.items() if name != OK)
+            counts = ", ".join(
+                f"{n} {name}" for name, n in self.statuses.items() if name not in READ
+            )
             return (
                 f"{begin} stop: {self.bad} of {self.rows} {rows} cannot be read ({counts}); "
                 + self._remedy()
             )
         if self.untrainable:
             return f"{begin} stop: {self.untrainable}"
-        return f"{begin} read all {self.rows} {rows}"
+        too_many_n = self.statuses[NO_SEQUENCE]
+        without = f", {too_many_n} without a result (no_sequence)" if too_many_n else ""
+        return f"{begin} read all {self.rows} {rows}{without}"
 
     def _remedy(self) -> str:
         if self.kind == LABELLED or any(self.statuses[status] for status in MALFORMED):

@@ -16,7 +16,7 @@ from findna.variants.haplotypes import Strands
 from findna.variants.vcf import VcfRecord, VcfSource
 
 
-def check_variants(source: Input, genome: Genome, window: int | None) -> Report:
+def check_variants(source: Input, genome: Genome, window: int | None, max_n: float) -> Report:
     """Read every record of a VCF, and return the report."""
     report = source.report
     report.kind = VARIANTS
@@ -26,7 +26,7 @@ def check_variants(source: Input, genome: Genome, window: int | None) -> Report:
             from findna.model.checkpoint import training_length
 
             window = min(WINDOW, training_length(source.model))
-    examiner, sample = Examiner(genome, window), Sample[list[Strands]]()
+    examiner, sample = Examiner(genome, window, max_n=max_n), Sample[list[Strands]]()
     with VcfSource(source.path) as vcf:
         vcf.name = source.name
         for record in source.readable(_records(vcf, source)):
