@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gzip
 import os
-import re
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +25,7 @@ from pysam.utils import SamtoolsError
 from findna.errors import ConfigError, RegionError, VariantError
 from findna.genome.text import BGZF_END, display_name, is_bgzf, is_pipe, numbered_lines, open_input
 from findna.outputs.files import MISSING
+from findna.variants.header import defined
 
 _COLUMNS = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
 _FIRST_SAMPLE = 9  # its column, from 0
@@ -274,11 +274,6 @@ def bcftools_view(form: str, source: Path, target: Path) -> str:
     return ""
 
 
-def defined_ids(header: Sequence[str], kind: str) -> set[str]:
-    """Return the ids that header lines of a kind (contig, FILTER, INFO, FORMAT) define."""
-    return set(re.findall(rf"^##{kind}=<(?:.*,)?ID=([^,>]+)", "\n".join(header), re.M))
-
-
 def info_value(record: VcfRecord, id_: str) -> str | None:
     """Return the text of an INFO field; empty for a flag, None if the record lacks it."""
     for item in record.line.split("\t", 8)[7].split(";"):
@@ -289,7 +284,7 @@ def info_value(record: VcfRecord, id_: str) -> str | None:
 
 
 def _defined_names(header: Sequence[str]) -> dict[str, set[str]]:
-    return {kind: defined_ids(header, kind) for kind in ("contig", "FILTER", "INFO", "FORMAT")}
+    return {kind: set(defined(header, kind)) for kind in ("contig", "FILTER", "INFO", "FORMAT")}
 
 
 def _check_defined(record: VcfRecord, names: dict[str, set[str]], file: str) -> None:

@@ -539,6 +539,30 @@ def test_annotating_again_replaces_the_values(score, write):
     assert score(write("n.vcf", once), "--no-version").stdout == once
 
 
+@pytest.mark.parametrize(
+    "old",
+    [
+        '##INFO=<Number=A,ID=FINDNA_DIST,Type=Integer,Description="old">',
+        '##INFO=<Description="a, ID=x, \\"b\\"",Type=Integer, ID=FINDNA_DIST,Number=A>',
+    ],
+)
+def test_a_definition_is_replaced_wherever_its_id_stands(score, write, tmp_path, old):
+    others = ['##INFO=<ID=X,Number=1,Type=String,Description="not ID=FINDNA_DIST">']
+    others.append('##FORMAT=<Number=1,ID=FINDNA_DIST,Type=String,Description="of a sample">')
+    row = f"c\t100\t.\t{CONTIG[99]}\t{other(CONTIG[99])}\t.\t.\tX=1\tGT\t.\t.\n"
+    header = HEADER.replace("#CHROM", "\n".join([old, *others, "#CHROM"]))
+    out = tmp_path / "o.vcf"
+    score(write("m.vcf", header + row), "-o", out, "--no-version")
+    lines = out.read_text().splitlines()
+    defining = [line for line in lines if "FINDNA_DIST" in line and line.startswith("##")]
+    assert defining[:2] == others
+    assert defining[2].startswith("##INFO=<ID=FINDNA_DIST,Number=A,Type=Float,")
+    assert len(defining) == 3
+    with pysam.VariantFile(str(out)) as file:
+        [found] = file
+        assert 0 < found.info["FINDNA_DIST"][0] < 2
+
+
 def test_the_same_bytes_again_and_the_command(score, write, tmp_path):
     vcf = write("m.vcf", HEADER + "\n".join(messy()) + "\n")
     one, two = score(vcf).stdout, score(vcf).stdout
