@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -221,7 +221,7 @@ def survey_alleles(
     source: VcfSource,
     examiner: Examiner,
     *,
-    defined: bool = False,
+    bcf_contigs: Collection[str] | None = None,
     remedy: str = _REMEDY,
     haplotype: str | None = None,
 ) -> int:
@@ -229,7 +229,7 @@ def survey_alleles(
 
     Parameters
     ----------
-    defined : bool
+    bcf_contigs : collection of str, optional
         As for `findna.variants.vcf.VcfSource.open`.
     remedy : str
         End of the message about records that do not fit.
@@ -247,7 +247,7 @@ def survey_alleles(
     n_records, n_bad = 0, Counter[str]()
     unknown: dict[str, None] = {}  # names of contigs, in order
     examples: list[str] = []
-    with source.open(defined) as reader:
+    with source.open(bcf_contigs) as reader:
         records = reader.records
         if haplotype is not None:
             records = (record for record, _ in genotypes(reader, haplotype))

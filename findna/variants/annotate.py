@@ -17,8 +17,9 @@ from typing import BinaryIO, cast
 from findna.errors import OutputError
 from findna.outputs.destination import Destination
 from findna.outputs.files import MISSING
+from findna.variants.bcf import bcftools_view
 from findna.variants.header import definitions
-from findna.variants.vcf import VcfRecord, bcftools_view
+from findna.variants.vcf import VcfRecord
 
 Values = Sequence[Sequence[float | None]]
 """Scores of a record: for each alternate allele, one value per field."""

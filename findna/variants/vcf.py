@@ -11,21 +11,17 @@ import gzip
 import os
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfileobj
 from typing import IO, Any, cast
 
-import pysam
-from pysam import bcftools
-from pysam.utils import SamtoolsError
-
 from findna.errors import ConfigError, RegionError, VariantError
 from findna.genome.text import BGZF_END, display_name, is_bgzf, is_pipe, numbered_lines, open_input
 from findna.outputs.files import MISSING
-from findna.variants.header import defined
+from findna.variants.bcf import BcfRules, bcftools_view
 
 _COLUMNS = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
 _FIRST_SAMPLE = 9  # its column, from 0
@@ -158,14 +154,15 @@ class VcfSource:
 
     @contextmanager
     def open(
-        self, defined: bool = False, on_malformed: OnMalformed | None = None
+        self, bcf_contigs: Collection[str] | None = None, on_malformed: OnMalformed | None = None
     ) -> Iterator[VcfReader]:
         """Read from the beginning.
 
         Parameters
         ----------
-        defined : bool
-            Refuse records that use a name which the header does not define, as BCF must.
+        bcf_contigs : collection of str, optional
+            Refuse records that BCF cannot hold; contigs that its header will have if this one
+            has none.
         on_malformed : callable, optional
             Without it the first malformed record raises VariantError.
 
@@ -179,13 +176,15 @@ class VcfSource:
         if self._text is None:
             with open_input(self._from) as file:
                 if not _begins_with(file, b"BCF"):
-                    yield self._read(file, defined, on_malformed)
+                    yield self._read(file, bcf_contigs, on_malformed)
                     return
                 self._text = self._converted(file)
         with Path(self._text.name).open("rb") as file:
-            yield self._read(file, defined, on_malformed)
+            yield self._read(file, bcf_contigs, on_malformed)
 
-    def _read(self, file: IO[bytes], defined: bool, on_malformed: OnMalformed | None) -> VcfReader:
+    def _read(
+        self, file: IO[bytes], bcf_contigs: Collection[str] | None, on_malformed: OnMalformed | None
+    ) -> VcfReader:
         lines = _numbered(file, self.name)
         header: list[str] = []
         for number, line in lines:
@@ -199,8 +198,8 @@ class VcfSource:
                     f"{self.name}:{number}: no line that begins with #CHROM, POS, ID, REF, ALT, "
                     "QUAL, FILTER, INFO (tab-separated) before the first record; add it"
                 )
-            names = _defined_names(header) if defined else None
-            records = self._records(lines, header[-1].count("\t") + 1, names, on_malformed)
+            rules = None if bcf_contigs is None else BcfRules(header, bcf_contigs)
+            records = self._records(lines, header[-1].count("\t") + 1, rules, on_malformed)
             return VcfReader(self.name, header, records)
         if header:
             raise VariantError(f"{self.name}: ends before its #CHROM line; is it complete?")
@@ -213,7 +212,7 @@ class VcfSource:
         self,
         lines: Iterator[tuple[int, str]],
         n_columns: int,
-        names: dict[str, set[str]] | None,
+        rules: BcfRules | None,
         on_malformed: OnMalformed | None,
     ) -> Iterator[VcfRecord]:
         for number, line in lines:
@@ -221,8 +220,8 @@ class VcfSource:
                 continue
             try:
                 record = _parse(line, number, n_columns, self.name)
-                if names is not None:
-                    _check_defined(record, names, self.name)
+                if rules is not None:
+                    rules.check(line, f"{self.name}:{number}")
             except VariantError as error:
                 if on_malformed is None:
                     raise
@@ -262,16 +261,11 @@ class VcfSource:
         self.close()
 
 
-def bcftools_view(form: str, source: Path, target: Path) -> str:
-    """Convert between VCF and BCF; return why that failed, or an empty string."""
-    before = pysam.set_verbosity(0)  # htslib would print the reason as well
-    try:
-        bcftools.view("--no-version", form, "-o", str(target), str(source), catch_stdout=False)
-    except SamtoolsError as error:
-        return " ".join(str(error.value).split("stderr=")[-1].split()) or "no reason given"
-    finally:
-        pysam.set_verbosity(before)
-    return ""
+def check_bcf_records(path: Path) -> None:
+    """Raise VariantError if BCF cannot hold a record of a file."""
+    with VcfSource(path) as source, source.open(()) as reader:
+        for _ in reader.records:
+            pass
 
 
 def info_value(record: VcfRecord, id_: str) -> str | None:
@@ -281,28 +275,6 @@ def info_value(record: VcfRecord, id_: str) -> str | None:
         if name == id_:
             return value
     return None
-
-
-def _defined_names(header: Sequence[str]) -> dict[str, set[str]]:
-    return {kind: set(defined(header, kind)) for kind in ("contig", "FILTER", "INFO", "FORMAT")}
-
-
-def _check_defined(record: VcfRecord, names: dict[str, set[str]], file: str) -> None:
-    """Raise VariantError if the record uses a name that the header does not define."""
-    columns = record.line.split("\t", 9)
-    used = {
-        "contig": [record.chrom],
-        "FILTER": columns[6].split(";"),
-        "INFO": [item.split("=", 1)[0] for item in columns[7].split(";")],
-        "FORMAT": columns[8].split(":") if len(columns) > 8 else [],
-    }
-    for kind, ids in used.items():
-        for id_ in ids:
-            if id_ not in names[kind] and id_ not in ("", MISSING, "PASS"):
-                raise VariantError(
-                    f"{file}:{record.number}: {kind} {id_[:80]} is not defined in the header, "
-                    "as BCF needs it to be; add its line, or write VCF"
-                )
 
 
 def _parse(line: str, number: int, n_columns: int, file: str) -> VcfRecord:
