@@ -137,17 +137,20 @@ def _lost(field: str, value: str, expected: str) -> str:
     return f"{field} is {value[:40]!r}, not {expected}, and BCF would change it; correct it"
 
 
-def bcftools_view(form: str, source: Path, target: Path) -> str:
-    """Convert between VCF and BCF; return why that failed, or an empty string."""
+def bcftools_view(form: str, source: Path, target: Path, strict: bool = False) -> str:
+    """Convert between VCF and BCF; return why that failed, or an empty string.
+
+    ``strict`` takes errors that htslib passes over, as a header line that it leaves out, for
+    failures.
+    """
+    own = ""
     with reasons() as given:
         try:
             options = ["--no-version", form, "-o", str(target), str(source)]
             bcftools.view(*options, catch_stdout=False)
         except SamtoolsError as error:
-            own = " ".join(str(error.value).split("stderr=")[-1].split())
-        else:
-            return ""
-    return given.text or own or "no reason given"
+            own = " ".join(str(error.value).split("stderr=")[-1].split()) or "no reason given"
+    return given.text or own if own or strict else ""
 
 
 def check_header(header: Sequence[str]) -> None:
@@ -155,6 +158,6 @@ def check_header(header: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="findna-") as folder:
         text = Path(folder) / "header.vcf"
         text.write_bytes(("\n".join(header) + "\n").encode("utf-8", "surrogateescape"))
-        reason = bcftools_view("-Ou", text, Path(folder) / "header.bcf")
+        reason = bcftools_view("-Ou", text, Path(folder) / "header.bcf", strict=True)
     if reason:
         raise VariantError(f"BCF cannot have this header ({reason}); write VCF: -O vcf")

@@ -601,11 +601,18 @@ def test_bcf_of_an_input_without_contigs(score, write, tmp_path):
     assert "contig d is not defined in the header" in error
 
 
-def test_bcf_says_why_htslib_refuses_the_header(score, write, tmp_path):
-    vcf = write("m.vcf", BCF_HEADER.replace("\ttwo", "\tone") + bcf_row())
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("\ttwo", "\tone", "Duplicated sample name 'one'"),
+        ("ID=I,Number", "ID=I,Nu#ber", "Could not parse the header line: "),
+    ],
+)
+def test_bcf_says_why_htslib_refuses_the_header(score, write, tmp_path, old, new, reason):
+    vcf = write("m.vcf", BCF_HEADER.replace(old, new) + bcf_row(info="I=1"))
     error = score(vcf, "-o", tmp_path / "o.bcf", code=1).stderr
     [line] = error.splitlines()
-    assert "BCF cannot have this header (Duplicated sample name 'one'" in line
+    assert f"BCF cannot have this header ({reason}" in line
     assert "cannot write" not in line
     assert "tmp" not in line
 
