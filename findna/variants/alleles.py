@@ -15,7 +15,16 @@ import numpy as np
 from findna.errors import VariantError
 from findna.genome.encoding import Tokens, decode, encode
 from findna.genome.fasta import Genome
-from findna.variants.haplotypes import Change, Edited, Strands, core, strand_windows, trim
+from findna.variants.haplotypes import (
+    Change,
+    Edited,
+    Strand,
+    Strands,
+    core,
+    left_aligned,
+    strand_windows,
+    trim,
+)
 from findna.variants.vcf import VcfReader, VcfRecord, VcfSource, genotypes
 
 WINDOW = 512
@@ -151,6 +160,13 @@ class Examiner:
         there = _short(decode(tokens[: _MOST_LETTERS + 1]))
         reason = f"REF is {_short(record.ref)}, but {self.genome.path.name} has {there}"
         return "ref_mismatch", reason
+
+    def placed(self, record: VcfRecord, alt: str) -> Change:
+        """Return the change that an allele makes, left-aligned; its record fits the genome."""
+        chrom = self.genome.resolve(record.chrom)
+        assert chrom is not None  # problem() has checked it
+        strand = Strand(self._blocks, chrom, self.genome.contigs[chrom])
+        return left_aligned(trim(change_of(record, alt)), strand)
 
     def misfit(self, record: VcfRecord, file: str) -> str | None:
         """Return the class of a record that does not fit the genome; None if it does.
