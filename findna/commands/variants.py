@@ -116,8 +116,8 @@ class ScoringRun:
     ----------
     vectors : bool
         Also keep the mean vectors of both windows.
-    bcf_contigs : collection of str, optional
-        As for `findna.variants.vcf.VcfSource.open`.
+    bcf_contigs, indexed
+        As for `findna.variants.alleles.survey_alleles`.
 
     Attributes
     ----------
@@ -144,6 +144,7 @@ class ScoringRun:
         *,
         vectors: bool = False,
         bcf_contigs: Collection[str] | None = None,
+        indexed: bool = False,
     ) -> None:
         if not (scoring.scores or scoring.tasks or vectors):
             raise ConfigError("nothing to do: give --scores, --task or --embeddings")
@@ -156,7 +157,7 @@ class ScoringRun:
         self.total: int | None = None
         if not source.is_stream:
             self.total = survey_alleles(
-                source, self._examiner, bcf_contigs=bcf_contigs, haplotype=sample
+                source, self._examiner, bcf_contigs=bcf_contigs, haplotype=sample, indexed=indexed
             )
         self.haplotypes = Haplotypes(sample, self.window) if sample is not None else None
         self.checkpoint = load_checkpoint(scoring.model) if needs_model else None
@@ -238,15 +239,11 @@ def variants(
     _check_outputs(genome, source, output, vectors)
     contigs = _contig_lengths(genome)
     bcf_contigs = contigs if output.form == "bcf" else None
-    with_vectors = vectors is not None
     run = ScoringRun(
-        genome,
-        source,
-        scoring,
-        ref_mismatch,
-        compute,
-        vectors=with_vectors,
+        *(genome, source, scoring, ref_mismatch, compute),
+        vectors=vectors is not None,
         bcf_contigs=bcf_contigs,
+        indexed=output.write_index,
     )
     checkpoint, fields, total = run.checkpoint, run.fields, run.total
 

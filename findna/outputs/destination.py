@@ -13,9 +13,11 @@ from typing import Any, BinaryIO, cast
 from findna.errors import ConfigError, OutputError
 from findna.genome.bed import is_header
 from findna.outputs.files import check_output, replaced
+from findna.outputs.htslib import reasons
 from findna.outputs.shards import Shard
 
 _COMPRESSED = (".gz", ".bgz")  # endings of names that get BGZF
+_LONGEST_IN_TBI = 1 << 29  # bp
 
 
 @dataclass(frozen=True)
@@ -223,7 +225,7 @@ class Destination:
         Raises
         ------
         OutputError
-            The rows are not sorted; the file itself is complete.
+            The rows are not sorted, or the disk is full; the file itself is complete.
         """
         if not self.write_index:
             return
@@ -232,7 +234,7 @@ class Destination:
         options: dict[str, Any]
         if self.form in ("vcf", "bcf"):
             rows, remedy = "records", "sort it (bcftools sort) and index the result"
-            options = {"preset": "vcf", "csi": self.form == "bcf" or longest > 1 << 29}
+            options = {"preset": "vcf"}
         else:  # not the preset "bed", which stumbles over track lines
             rows, remedy = "rows", "sort the input (sort -k1,1 -k2,2n) and run again"
             with pysam.BGZFile(str(self.file), "rb", None) as file:
@@ -240,12 +242,15 @@ class Destination:
                 n_headers = sum(1 for _ in takewhile(is_header, lines))
             options = {"seq_col": 0, "start_col": 1, "end_col": 2, "zerobased": True}
             options["line_skip"] = n_headers
-        verbosity = pysam.set_verbosity(0)
-        try:
-            pysam.tabix_index(str(self.file), force=True, keep_original=True, **options)
-        except OSError as error:
-            raise OutputError(
-                f"{self.file}: written, but not indexed: its {rows} are not sorted; {remedy}"
-            ) from error
-        finally:
-            pysam.set_verbosity(verbosity)
+        options["csi"] = self.form == "bcf" or longest > _LONGEST_IN_TBI
+        failed: OSError | None = None
+        with reasons() as given:
+            try:
+                pysam.tabix_index(str(self.file), force=True, keep_original=True, **options)
+            except OSError as error:
+                failed = error
+        if failed is not None:
+            reason = given.text or str(failed)
+            if "Unsorted" in reason or "not continuous" in reason:
+                reason = f"its {rows} are not sorted; {remedy}"
+            raise OutputError(f"{self.file}: written, but not indexed: {reason}") from failed

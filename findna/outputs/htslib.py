@@ -9,8 +9,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pysam
-
 _PREFIX = re.compile(r"\[E::\w+\] ")
 _MOST_LETTERS = 500
 
@@ -24,6 +22,8 @@ class Reasons:
 @contextmanager
 def reasons() -> Iterator[Reasons]:
     """Keep htslib's errors off the standard error, and give them as text after the block."""
+    import pysam
+
     found = Reasons()
     before = pysam.set_verbosity(1)  # errors, no warnings
     try:

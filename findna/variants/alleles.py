@@ -25,7 +25,7 @@ from findna.variants.haplotypes import (
     strand_windows,
     trim,
 )
-from findna.variants.vcf import VcfReader, VcfRecord, VcfSource, genotypes
+from findna.variants.vcf import VcfReader, VcfRecord, VcfSource, genotypes, in_order
 
 WINDOW = 512
 """Default length of a window, bp; less if the model was trained on less."""
@@ -240,6 +240,7 @@ def survey_alleles(
     bcf_contigs: Collection[str] | None = None,
     remedy: str = _REMEDY,
     haplotype: str | None = None,
+    indexed: bool = False,
 ) -> int:
     """Compare every record with the genome; return the number of records.
 
@@ -250,13 +251,15 @@ def survey_alleles(
     remedy : str
         End of the message about records that do not fit.
     haplotype : str, optional
-        Sample whose calls are read as well.
+        Sample whose calls are read as well; the records are sorted.
+    indexed : bool
+        The output gets an index: the records are sorted.
 
     Raises
     ------
     VariantError
-        The file is not VCF, a record is malformed, or records do not fit the genome (and
-        ``ref_mismatch`` is stop): the message counts them and shows the first.
+        The file is not VCF, a record is malformed or out of order, or records do not fit the
+        genome (and ``ref_mismatch`` is stop): the message counts them and shows the first.
     ConfigError
         The file has no such sample.
     """
@@ -264,7 +267,7 @@ def survey_alleles(
     unknown: dict[str, None] = {}  # names of contigs, in order
     examples: list[str] = []
     with source.open(bcf_contigs) as reader:
-        records = reader.records
+        records = in_order(reader, "--write-index") if indexed else reader.records
         if haplotype is not None:
             records = (record for record, _ in genotypes(reader, haplotype))
         for record in records:

@@ -19,6 +19,7 @@ from shutil import copyfileobj
 from typing import IO, Any, cast
 
 from findna.errors import ConfigError, RegionError, VariantError
+from findna.genome.order import Order
 from findna.genome.text import BGZF_END, display_name, is_bgzf, is_pipe, numbered_lines, open_input
 from findna.outputs.files import MISSING
 from findna.variants.bcf import BcfRules, bcftools_view
@@ -104,18 +105,27 @@ def genotypes(reader: VcfReader, sample: str) -> Iterator[tuple[VcfRecord, Genot
             f"--haplotype: no sample {sample} in {reader.name}, which has {names or 'none'}"
         )
     column = _FIRST_SAMPLE + samples.index(sample)
-    chrom, start, seen = "", 0, set[str]()
+    for record in in_order(reader, "--haplotype"):
+        yield record, _genotype(record, column, f"{reader.name}:{record.number}", sample)
+
+
+def in_order(reader: VcfReader, option: str) -> Iterator[VcfRecord]:
+    """Yield the records, which an option needs to be sorted.
+
+    Raises
+    ------
+    VariantError
+        They are not.
+    """
+    order, chrom, start = Order(), "", 0
     for record in reader.records:
-        location = f"{reader.name}:{record.number}"
-        came_back = record.chrom != chrom and record.chrom in seen
-        if came_back or (record.chrom == chrom and record.start < start):
+        if not order.add(record.chrom, record.start):
             raise VariantError(
-                f"{location}: {record.chrom}:{record.start + 1} comes after {chrom}:{start + 1}, "
-                "but --haplotype needs sorted records: bcftools sort"
+                f"{reader.name}:{record.number}: {record.chrom}:{record.start + 1} comes after "
+                f"{chrom}:{start + 1}, but {option} needs sorted records: bcftools sort"
             )
         chrom, start = record.chrom, record.start
-        seen.add(chrom)
-        yield record, _genotype(record, column, location, sample)
+        yield record
 
 
 def _genotype(record: VcfRecord, column: int, location: str, sample: str) -> Genotype:

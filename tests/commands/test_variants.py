@@ -640,9 +640,15 @@ def test_compressed_output_and_its_index(score, write, tmp_path):
     rows = [row.replace("c\t11\t\t", "c\t11\t.\t") for row in rows]
     score(write("n.vcf", HEADER + "\n".join(rows) + "\n"), "-o", bcf, "--write-index")
     assert (tmp_path / "o.bcf.csi").exists()
+    before = out.read_bytes()
     unsorted = write("u.vcf", HEADER + "\n".join(messy()) + "\n")
     error = score(unsorted, "-o", out, "-f", "--write-index", code=1).stderr
-    assert "written, but not indexed" in error
+    assert "u.vcf:9: c:50 comes after c:100, but --write-index needs sorted records" in error
+    assert out.read_bytes() == before
+    text = unsorted.read_bytes()
+    error = score("-", "-o", out, "-f", "--write-index", input=text, code=1).stderr
+    assert "written, but not indexed: its records are not sorted; sort it (bcftools sort)" in error
+    assert out.read_bytes() != before
     for options in (["-o", tmp_path / "x.vcf"], [], ["-o", tmp_path / "x.tsv.gz"]):
         assert "--write-index needs a" in score(vcf, *options, "--write-index", code=2).stderr
 
