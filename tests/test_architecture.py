@@ -39,6 +39,7 @@ OWNERS = {
     "logomaker": {"outputs/logos.py"},
     "pysam": {
         "genome/index.py", "outputs/destination.py", "outputs/htslib.py", "variants/bcf.py",
+        "variants/indexed.py",
         "cli/__init__.py",  # for --version
     },
     "pickle": {"model/published.py"},

@@ -233,6 +233,12 @@ def variants(
         The input cannot be used or the output not written; nothing is then left behind.
     """
     started = time.monotonic()
+    wanted = source.wanted.facts() if source.wanted is not None else {}
+    if wanted and scoring.haplotype is not None:
+        raise ConfigError(
+            "--haplotype: records outside of the regions are part of the haplotypes; leave out "
+            "-r/-R, and take the regions of the output"
+        )
     vectors = None
     if embeddings is not None:
         vectors = replace(output, path=embeddings, form="h5", write_index=False)
@@ -254,7 +260,7 @@ def variants(
             "variants",
             genome,
             _contigs(source, genome),
-            {"sha256": file_digest(source.path), "rows": total},
+            {"sha256": file_digest(source.path), "rows": total, **wanted},
             weights | {task.name: task.digest for task in run.tasks},
             {
                 **run.recorded,

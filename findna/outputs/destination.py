@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, cast
 
 from findna.errors import ConfigError, OutputError
 from findna.genome.bed import is_header
+from findna.outputs.bgzf import bgzf
 from findna.outputs.files import check_output, replaced
 from findna.outputs.htslib import reasons
 from findna.outputs.shards import Shard
@@ -105,6 +106,8 @@ class Destination:
         Keep what is complete if interrupted, and go on from it.
     command : str
         Command line to record in the output; empty for none.
+    bgzf : bool
+        Compress text whatever the name, and standard output too.
     """
 
     path: Path | None = None
@@ -114,11 +117,16 @@ class Destination:
     shard: Shard | None = None
     resume: bool = False
     command: str = ""
+    bgzf: bool = False
 
     @property
     def format(self) -> Format:
         """Names and abilities of the format."""
         return FORMATS[self.form]
+
+    @property
+    def _is_bgzf(self) -> bool:
+        return self.bgzf or (self.path or Path()).suffix in _COMPRESSED
 
     @property
     def is_stdout(self) -> bool:
@@ -177,28 +185,27 @@ class Destination:
             raise ConfigError(
                 f"--write-index needs a format that has an index; {self.format.title} has none"
             )
-        compressed = self.form == "bcf" or (self.path or Path()).suffix in _COMPRESSED
-        if self.write_index and (self.is_stdout or not compressed):
+        if self.write_index and (self.is_stdout or not (self.form == "bcf" or self._is_bgzf)):
             raise ConfigError(f"--write-index needs a BGZF file: -o {self.format.index}")
 
     @contextmanager
     def open_text(self) -> Iterator[BinaryIO]:
         """Open the output for text; a file appears when the block succeeds.
 
-        A name that ends in ``.gz`` or ``.bgz`` gets BGZF. A pipe or a device is written to
-        directly.
+        A name that ends in ``.gz`` or ``.bgz`` gets BGZF; a pipe or a device if ``bgzf`` is set.
         """
         if self.is_stdout:
             if sys.stdout is None:
                 raise OutputError("standard output is closed; name a file with -o")
-            yield sys.stdout.buffer
+            with self._packed(sys.stdout.buffer) as file:
+                yield file
             sys.stdout.buffer.flush()
         elif self.is_device:
-            with self.file.open("wb") as file:
+            with self.file.open("wb") as device, self._packed(device) as file:
                 yield file
         else:
             with self.published() as temporary:
-                if self.file.suffix in _COMPRESSED:
+                if self._is_bgzf:
                     from pysam import BGZFile
 
                     with BGZFile(str(temporary), "wb", None) as file:
@@ -206,6 +213,9 @@ class Destination:
                 else:
                     with temporary.open("wb") as file:
                         yield file
+
+    def _packed(self, file: BinaryIO) -> AbstractContextManager[BinaryIO]:
+        return bgzf(file) if self.bgzf else nullcontext(file)
 
     @contextmanager
     def published(self) -> Iterator[Path]:

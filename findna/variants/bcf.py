@@ -137,20 +137,39 @@ def _lost(field: str, value: str, expected: str) -> str:
     return f"{field} is {value[:40]!r}, not {expected}, and BCF would change it; correct it"
 
 
-def bcftools_view(form: str, source: Path, target: Path, strict: bool = False) -> str:
+def bcftools_view(
+    form: str, source: Path, target: Path, *, regions: Path | None = None, strict: bool = False
+) -> str:
     """Convert between VCF and BCF; return why that failed, or an empty string.
 
-    ``strict`` takes errors that htslib passes over, as a header line that it leaves out, for
-    failures.
+    Parameters
+    ----------
+    form : str
+        Option of bcftools: -Ov, -Ob or -Ou.
+    regions : Path, optional
+        BED file; records elsewhere are left out, by the index of ``source``.
+    strict : bool
+        Errors that htslib passes over, as a header line that it leaves out, are failures.
     """
     own = ""
     with reasons() as given:
         try:
-            options = ["--no-version", form, "-o", str(target), str(source)]
-            bcftools.view(*options, catch_stdout=False)
+            options = ["--no-version", form, "-o", str(target)]
+            options += [] if regions is None else ["-R", str(regions)]
+            bcftools.view(*options, str(source), catch_stdout=False)
         except SamtoolsError as error:
             own = " ".join(str(error.value).split("stderr=")[-1].split()) or "no reason given"
     return given.text or own if own or strict else ""
+
+
+def header_of(source: Path) -> list[str]:
+    """Return the lines of the header of a BCF file; none if htslib cannot read it."""
+    with reasons():
+        try:
+            text = bcftools.view("--no-version", "-h", str(source))
+        except SamtoolsError:
+            return []
+    return str(text).splitlines()
 
 
 def check_header(header: Sequence[str]) -> None:

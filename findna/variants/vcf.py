@@ -11,7 +11,7 @@ import gzip
 import os
 import tempfile
 import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +19,13 @@ from shutil import copyfileobj
 from typing import IO, Any, cast
 
 from findna.errors import ConfigError, RegionError, VariantError
+from findna.genome.intervals import Interval
 from findna.genome.order import Order
 from findna.genome.text import BGZF_END, display_name, is_bgzf, is_pipe, numbered_lines, open_input
 from findna.outputs.files import MISSING
-from findna.variants.bcf import BcfRules, bcftools_view
+from findna.variants.bcf import BcfRules, bcftools_view, header_of
+from findna.variants.header import defined
+from findna.variants.indexed import Wanted, check_index, contigs_of, fetched, open_index, view
 
 _COLUMNS = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
 _FIRST_SAMPLE = 9  # its column, from 0
@@ -153,14 +156,36 @@ class VcfSource:
     """A VCF or BCF file, plain, gzip or BGZF, or standard input (``-``).
 
     A file can be opened again. BCF becomes text in a temporary file, which `close` removes.
+
+    Parameters
+    ----------
+    wanted : Wanted, optional
+        Read the records of these regions only, by the index of the file; they are numbered from 1.
+
+    Raises
+    ------
+    ConfigError
+        A stream has no index.
+    VariantError
+        There is no index, or it is older than the file.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, wanted: Wanted | None = None) -> None:
         self.name = display_name(path)
+        self.wanted = wanted
         self._from = path
         self.is_stream = is_pipe(path)
         self.path = None if self.is_stream else Path(path)
         self._text: IO[bytes] | None = None
+        self._intervals: list[Interval] | None = None
+        if wanted is not None:
+            if self.path is None:
+                raise ConfigError(
+                    f"-r/-R need an index, which {self.name} cannot have; give a file, or choose "
+                    "records before (bcftools view -t)"
+                )
+            check_index(self.path)
+            self.name += ", records in regions"
 
     @contextmanager
     def open(
@@ -209,6 +234,8 @@ class VcfSource:
                     "QUAL, FILTER, INFO (tab-separated) before the first record; add it"
                 )
             rules = None if bcf_contigs is None else BcfRules(header, bcf_contigs)
+            if self.wanted is not None and self._text is None:
+                lines = self._fetched(header)
             records = self._records(lines, header[-1].count("\t") + 1, rules, on_malformed)
             return VcfReader(self.name, header, records)
         if header:
@@ -239,6 +266,19 @@ class VcfSource:
             else:
                 yield record
 
+    def _fetched(self, header: Sequence[str]) -> Iterator[tuple[int, str]]:
+        """Yield the lines of the regions, numbered, by the index of VCF in BGZF."""
+        assert self.path is not None
+        with open_index(self.path) as index:
+            intervals = self._wanted_intervals([*contigs_of(index), *defined(header, "contig")])
+            yield from enumerate(fetched(index, intervals), 1)
+
+    def _wanted_intervals(self, contigs: Iterable[str]) -> list[Interval]:
+        assert self.wanted is not None
+        if self._intervals is None:
+            self._intervals = self.wanted.intervals(list(dict.fromkeys(contigs)), str(self._from))
+        return self._intervals
+
     def _converted(self, file: IO[bytes]) -> IO[bytes]:
         """Write BCF as text to a temporary file; a stream is copied to another one first."""
         text = tempfile.NamedTemporaryFile(prefix="findna-", suffix=".vcf")  # noqa: SIM115  closed by close()
@@ -252,7 +292,11 @@ class VcfSource:
                         f"{self.name}: compressed data ends early or is damaged"
                     ) from error
                 spool.flush()
-            reason = bcftools_view("-Ov", source, Path(text.name))
+            if self.wanted is None:
+                reason = bcftools_view("-Ov", source, Path(text.name))
+            else:
+                intervals = self._wanted_intervals(defined(header_of(source), "contig"))
+                reason = view(source, Path(text.name), intervals)
         if reason:
             text.close()
             reason = reason.replace(str(source), self.name)  # not the name of a temporary file
