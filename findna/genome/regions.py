@@ -17,6 +17,7 @@ from findna.errors import RegionError
 from findna.genome.bed import COLUMNS, BedRow, parse_row, problem, read_bed
 from findna.genome.fasta import Genome
 from findna.genome.intervals import Interval, parse_region
+from findna.genome.order import Order
 from findna.genome.text import display_name, is_pipe, open_raw
 from findna.genome.windows import Region, resize
 
@@ -393,6 +394,8 @@ class Survey:
         ``points`` are rows of 1 bp.
     contigs : dict
         Names of those that are read, in the order of the rows.
+    unsorted : int
+        Line of the first row, of those in the output, that is not sorted; 0 if all are.
     """
 
     rows: int = 0
@@ -401,6 +404,7 @@ class Survey:
     bad: int = 0
     points: int = 0
     contigs: dict[str, None] = field(default_factory=dict)
+    unsorted: int = 0
 
 
 def survey(
@@ -419,7 +423,7 @@ def survey(
         A row is not BED, or has another number of columns than the first; or, with ``on_error``
         stop, rows cannot be read: the message counts them and shows the first.
     """
-    surveyed = Survey()
+    surveyed, order = Survey(), Order()
     examples: list[str] = []
     unknown: dict[str, None] = {}
     n_unknown = 0
@@ -433,6 +437,9 @@ def survey(
         surveyed.columns = len(row.columns)
         placed = place(row, genome, options)
         surveyed.points += is_point(row.interval)
+        is_kept = placed.region is not None or options.on_error != "skip"
+        if is_kept and not order.add(row.interval.chrom, row.interval.start):
+            surveyed.unsorted = surveyed.unsorted or row.number
         if placed.region is not None:
             surveyed.bases += len(placed.region)
             surveyed.contigs[placed.region.chrom] = None
