@@ -834,7 +834,8 @@ def test_a_file_that_was_cut_off(score, write, tmp_path):
     assert "ends early" in score("-", input=whole[:-28], code=1).stderr
     cut = write("cut.bcf", whole[:-68] + whole[-28:])
     error = score(cut, code=1).stderr
-    assert "cut.bcf: BCF that htslib cannot read (Error: BCF read error)" in error
+    assert "cut.bcf: BCF that htslib cannot read (" in error
+    assert "BCF read error" in error or "Failed to" in error
     assert len(error.splitlines()) == 1
 
 
