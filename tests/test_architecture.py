@@ -38,7 +38,8 @@ OWNERS = {
     "pybigtools": {"outputs/tracks.py"},
     "logomaker": {"outputs/logos.py"},
     "pysam": {
-        "genome/index.py", "outputs/destination.py", "variants/vcf.py", "variants/annotate.py",
+        "genome/index.py", "outputs/destination.py", "outputs/htslib.py", "variants/bcf.py",
+        "variants/indexed.py",
         "cli/__init__.py",  # for --version
     },
     "pickle": {"model/published.py"},

@@ -311,9 +311,9 @@ def read_vcf_file(place: Workplace, folder: Path, rng: Random) -> None:
         if is_pipe:
             path = stack.enter_context(from_pipe(data))
         source = stack.enter_context(VcfSource(path))
-        defined = not is_harmless and rng.random() < 0.2
-        n = None if is_pipe else survey_alleles(source, examiner, defined=defined)
-        reader = stack.enter_context(source.open(defined))
+        contigs = () if not is_harmless and rng.random() < 0.2 else None  # of BCF
+        n = None if is_pipe else survey_alleles(source, examiner, bcf_contigs=contigs)
+        reader = stack.enter_context(source.open(contigs))
         header = list(reader.header)
         new = annotated_header(header, [one.header for one in fields])
         writer.begin(new)

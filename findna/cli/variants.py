@@ -10,7 +10,9 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import BP, PATH, choice, flag, option
+from findna.cli._options import BP, FILE, PATH, choice, flag, option
+
+_BCFTOOLS_FORMS = {"v": "vcf", "z": "vcf", "b": "bcf", "u": "bcf"}
 
 
 @click.command(short_help="Scores of the variants of a VCF.")
@@ -23,10 +25,16 @@ from findna.cli._options import BP, PATH, choice, flag, option
 )
 @option(
     "-O --output-type form",
-    "The records with more INFO, or one row per allele.  [default: by the name of the "
-    "output, else vcf]",
-    ["vcf", "bcf", "tsv"],
+    "The records with more INFO, or one row per allele; v, z (VCF in BGZF), b and u (BCF) as in "
+    "bcftools.  [default: by the name of the output, else vcf]",
+    ["vcf", "bcf", "tsv", *_BCFTOOLS_FORMS],
 )
+@option(
+    "-r --region=CHROM:START-END",
+    "Only records that overlap it, by the index of VCF; 1-based and inclusive; repeatable.",
+    multiple=True,
+)
+@option("-R --regions-file=BED", "Only records that overlap regions of a BED file.", FILE)
 @_options.model
 @option(
     "--scores=LIST",
@@ -87,6 +95,7 @@ def variants(genome: Path, variants: str, **given: Any) -> None:
         bcftools query -f '%CHROM\\t%POS\\t%INFO/FINDNA_LLR\\n'
       findna variants genome.fa calls.vcf.gz --task promoter --window 300 -o effects.tsv
       findna variants genome.fa phased.vcf.gz --haplotype HG001 -o personal.vcf.gz
+      findna variants genome.fa calls.vcf.gz -r chr20:1-2000000 -O z | bcftools view -H
     """
     names = _options.listed([given["scores"]], "--scores")
     wanted = [name for name in names if name != "none"]
@@ -97,15 +106,20 @@ def variants(genome: Path, variants: str, **given: Any) -> None:
     from findna.commands.variants import FORMS, Scoring
     from findna.commands.variants import variants as run
     from findna.variants.alleles import SCORED, UNSCORED
+    from findna.variants.indexed import Wanted
     from findna.variants.vcf import VcfSource
 
-    output = _options.destination(given, FORMS)
+    asked = given["form"]
+    given["form"] = _BCFTOOLS_FORMS.get(asked, asked)
+    output = replace(_options.destination(given, FORMS), bgzf=asked == "z")
     if given["no_version"]:
         output = replace(output, command="")
     tasks, classes = _options.listed(given["task"], "--task"), given["class_name"]
+    regions, file = given["region"], given["regions_file"]
+    chosen = Wanted(regions, file) if regions or file else None
     scoring = _options.filled(Scoring, given, scores=wanted, tasks=tasks, classes=classes)
     opened = _options.opened_genome(genome, given["chrom_alias"])
-    with opened as fasta, VcfSource(variants) as source:
+    with opened as fasta, VcfSource(variants, chosen) as source:
         summary = _options.for_job(run, variants)(
             fasta,
             source,

@@ -13,6 +13,7 @@ from findna.outputs.destination import Destination
 from findna.outputs.hdf5 import assemble, check_parts, file_metadata, is_hdf5
 from findna.outputs.shards import Note, difference, read_note
 from findna.variants.annotate import open_vcf_output
+from findna.variants.vcf import check_bcf_records
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,9 @@ def merge(parts: Sequence[Path], output: Destination) -> MergeSummary:
             metadata = file_metadata(paths[0]) | {"command": output.command or None}
             assemble(paths, target, metadata)
     else:
+        if output.form == "bcf":
+            for path, _ in noted:
+                check_bcf_records(path)
         with open_vcf_output(output) as file:
             for i, (path, note) in enumerate(noted):
                 with open_input(path) as part:

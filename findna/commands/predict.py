@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from findna.commands.rows import RegionRun, Summary, run_rows, text_output
-from findna.errors import ConfigError
+from findna.errors import ConfigError, RegionError
 from findna.genome.fasta import Genome
 from findna.genome.regions import Placed, RegionOptions, RegionSource
 from findna.labelled.sets import REGRESSION
@@ -86,6 +86,11 @@ def predict(
     _check_tasks(loaded, layout)
     columns = [task.columns for task in loaded]
     run = PredictRun(genome, source, loaded, options, compute)
+    if output.write_index and run.survey.unsorted:
+        raise RegionError(
+            f"{source.name}:{run.survey.unsorted}: not sorted, as --write-index needs it to be; "
+            "sort the input (sort -k1,1 -k2,2n)"
+        )
     layout = replace(layout, form=output.form, skip=options.on_error == "skip", live=output.is_live)
 
     def writer(file: BinaryIO) -> PredictionWriter:

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -35,6 +35,8 @@ from findna.variants.annotate import (
     annotated_header,
     open_vcf_output,
 )
+from findna.variants.bcf import check_header
+from findna.variants.header import defined
 from findna.variants.phasing import Haplotypes
 from findna.variants.scores import SCORES, Effect, Scorer, scored
 from findna.variants.vcf import VcfReader, VcfSource
@@ -119,8 +121,8 @@ class ScoringRun:
     ----------
     vectors : bool
         Also keep the mean vectors of both windows.
-    defined : bool
-        As for `findna.variants.vcf.VcfSource.open`.
+    bcf_contigs, indexed
+        As for `findna.variants.alleles.survey_alleles`.
 
     Attributes
     ----------
@@ -146,7 +148,8 @@ class ScoringRun:
         compute: Compute,
         *,
         vectors: bool = False,
-        defined: bool = False,
+        bcf_contigs: Collection[str] | None = None,
+        indexed: bool = False,
     ) -> None:
         if not (scoring.scores or scoring.tasks or vectors):
             raise ConfigError("nothing to do: give --scores, --task or --embeddings")
@@ -158,7 +161,9 @@ class ScoringRun:
         sample = scoring.haplotype
         self.total: int | None = None
         if not source.is_stream:
-            self.total = survey_alleles(source, self._examiner, defined=defined, haplotype=sample)
+            self.total = survey_alleles(
+                source, self._examiner, bcf_contigs=bcf_contigs, haplotype=sample, indexed=indexed
+            )
         self.haplotypes = Haplotypes(sample, self.window) if sample is not None else None
         self.checkpoint = load_checkpoint(scoring.model) if needs_model else None
         self.scorer = Scorer(
@@ -245,13 +250,23 @@ def variants(
         The input cannot be used or the output not written; nothing is then left behind.
     """
     started = time.monotonic()
+    wanted = source.wanted.facts() if source.wanted is not None else {}
+    if wanted and scoring.haplotype is not None:
+        raise ConfigError(
+            "--haplotype: records outside of the regions are part of the haplotypes; leave out "
+            "-r/-R, and take the regions of the output"
+        )
     vectors = None
     if embeddings is not None:
         vectors = replace(output, path=embeddings, form="h5", write_index=False)
     _check_outputs(genome, source, output, vectors)
-    with_vectors, as_bcf = vectors is not None, output.form == "bcf"
+    contigs = _contig_lengths(genome)
+    bcf_contigs = contigs if output.form == "bcf" else None
     run = ScoringRun(
-        genome, source, scoring, ref_mismatch, compute, vectors=with_vectors, defined=as_bcf
+        *(genome, source, scoring, ref_mismatch, compute),
+        vectors=vectors is not None,
+        bcf_contigs=bcf_contigs,
+        indexed=output.write_index,
     )
     checkpoint, fields, total = run.checkpoint, run.fields, run.total
 
@@ -259,8 +274,8 @@ def variants(
         assert source.path is not None  # a stream has no parts
         header: Facts = {}
         if output.form != "tsv":
-            with source.open(as_bcf) as reader:
-                lines = "\n".join(_header(reader.header, genome, fields, ""))
+            with source.open(bcf_contigs) as reader:
+                lines = "\n".join(_header(reader.header, contigs, fields, ""))
             digest = hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
             header = {"header": digest, "no_version": not output.command}
         weights = {"model": checkpoint.digest} if checkpoint else {}
@@ -268,7 +283,7 @@ def variants(
             "variants",
             genome,
             _contigs(source, genome),
-            {"sha256": file_digest(source.path), "rows": total},
+            {"sha256": file_digest(source.path), "rows": total, **wanted},
             weights | task_weights([task.columns for task in run.tasks]),
             {
                 **run.recorded,
@@ -281,7 +296,7 @@ def variants(
         )
 
     with ExitStack() as stack:
-        reader = stack.enter_context(source.open(as_bcf))
+        reader = stack.enter_context(source.open(bcf_contigs))
         vector_writer = None
         if vectors is not None and checkpoint is not None:
             metadata = {
@@ -299,7 +314,9 @@ def variants(
                     metadata=metadata,
                 )
             )
-        header = _header(reader.header, genome, fields, output.command)
+        header = _header(reader.header, contigs, fields, output.command)
+        if output.form == "bcf":
+            check_header(header)
 
         def writer(file: BinaryIO) -> _VariantRows:
             kind = VariantTable if output.form == "tsv" else VcfWriter
@@ -383,19 +400,20 @@ def _contigs(source: VcfSource, genome: Genome) -> list[str]:
     return [contig for contig in map(genome.resolve, names) if contig is not None]
 
 
+def _contig_lengths(genome: Genome) -> dict[str, int]:
+    """Return the lengths of the FASTA's contigs, by each of their names."""
+    names = dict.fromkeys([*genome.contigs, *genome.aliases])
+    resolved = [(name, genome.resolve(name)) for name in names]
+    return {name: genome.contigs[contig] for name, contig in resolved if contig is not None}
+
+
 def _header(
-    header: Sequence[str], genome: Genome, fields: Sequence[InfoField], command: str
+    header: Sequence[str], contigs: Mapping[str, int], fields: Sequence[InfoField], command: str
 ) -> list[str]:
     """Return the output's header: the input's with contigs, unless it has some, and fields."""
     added = [field.header for field in fields]
-    if not any(line.startswith("##contig=") for line in header):
-        names = dict.fromkeys([*genome.contigs, *genome.aliases])
-        resolved = [(name, genome.resolve(name)) for name in names]
-        added = [
-            f"##contig=<ID={name},length={genome.contigs[contig]}>"
-            for name, contig in resolved
-            if contig is not None
-        ] + added
+    if not defined(header, "contig"):
+        added = [f"##contig=<ID={name},length={n}>" for name, n in contigs.items()] + added
     if command:
         added.append(f"##findnaCommand={' '.join(command.split())}; Version={__version__}")
     return annotated_header(header, added)

@@ -18,7 +18,8 @@ from findna.genome.bed import read_bed
 from findna.genome.fasta import Genome
 from findna.genome.text import display_name
 from findna.variants.alleles import SAME_ASSEMBLY, SCORED, Examiner, survey_alleles
-from findna.variants.vcf import VcfRecord, VcfSource, defined_ids, info_value
+from findna.variants.header import defined
+from findna.variants.vcf import VcfRecord, VcfSource, info_value
 
 VARIANTS = "variants"
 """Name of the suite."""
@@ -52,7 +53,7 @@ def find_variant_sets(data: Path, label: str) -> tuple[list[Path], list[str]]:
             continue
         try:
             with VcfSource(path) as source, source.open() as reader:
-                if label in defined_ids(reader.header, "INFO"):
+                if label in defined(reader.header, "INFO"):
                     sets.append(path)
                 else:
                     missing.append(f"{path.name} (its header defines no INFO/{label})")

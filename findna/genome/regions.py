@@ -20,6 +20,7 @@ from findna.genome.bed import COLUMNS, BedRow, parse_row, problem, read_bed, sco
 from findna.genome.encoding import N
 from findna.genome.fasta import Genome
 from findna.genome.intervals import Interval, parse_region
+from findna.genome.order import Order
 from findna.genome.text import display_name, is_pipe, open_raw
 from findna.genome.windows import Region, resize
 
@@ -443,6 +444,8 @@ class Survey:
         Names of those that are read, in the order of the rows.
     numeric_score : bool
         Every row's score is a number or a dot.
+    unsorted : int
+        Line of the first row, of those in the output, that is not sorted; 0 if all are.
     """
 
     rows: int = 0
@@ -452,6 +455,7 @@ class Survey:
     points: int = 0
     contigs: dict[str, None] = field(default_factory=dict)
     numeric_score: bool = True
+    unsorted: int = 0
 
 
 def survey(
@@ -470,7 +474,7 @@ def survey(
         A row is not BED, or has another number of columns than the first; or, with ``on_error``
         stop, rows cannot be read: the message counts them and shows the first.
     """
-    surveyed = Survey()
+    surveyed, order = Survey(), Order()
     examples: list[str] = []
     unknown: dict[str, None] = {}
     n_unknown = 0
@@ -486,6 +490,9 @@ def survey(
             surveyed.numeric_score = score_value(row.columns[4]) is not None
         placed = place(row, genome, options)
         surveyed.points += is_point(row.interval)
+        is_kept = placed.region is not None or options.on_error != "skip"
+        if is_kept and not order.add(row.interval.chrom, row.interval.start):
+            surveyed.unsorted = surveyed.unsorted or row.number
         if placed.region is not None:
             surveyed.bases += len(placed.region)
             surveyed.contigs[placed.region.chrom] = None

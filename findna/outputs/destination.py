@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -13,13 +13,16 @@ from typing import Any, BinaryIO, cast
 
 from findna.errors import ConfigError, OutputError
 from findna.genome.bed import is_header
+from findna.outputs.bgzf import bgzf
 from findna.outputs.files import check_output, file_digest, replaced
+from findna.outputs.htslib import reasons
 from findna.outputs.shards import Shard
 
 WHOLE, DIGEST = "whole", "whole.sha256"
 """Names, among the parts, of the output before it has its own name, and of its digest."""
 
 _COMPRESSED = (".gz", ".bgz")  # endings of names that get BGZF
+_LONGEST_IN_TBI = 1 << 29  # bp
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,8 @@ class Destination:
         Keep what is complete if interrupted, and go on from it.
     command : str
         Command line to record in the output; empty for none.
+    bgzf : bool
+        Compress text whatever the name, and standard output too.
     """
 
     path: Path | None = None
@@ -116,11 +121,16 @@ class Destination:
     shard: Shard | None = None
     resume: bool = False
     command: str = ""
+    bgzf: bool = False
 
     @property
     def format(self) -> Format:
         """Names and abilities of the format."""
         return FORMATS[self.form]
+
+    @property
+    def _is_bgzf(self) -> bool:
+        return self.bgzf or (self.path or Path()).suffix in _COMPRESSED
 
     @property
     def is_stdout(self) -> bool:
@@ -194,28 +204,27 @@ class Destination:
             raise ConfigError(
                 f"--write-index needs a format that has an index; {self.format.title} has none"
             )
-        compressed = self.form == "bcf" or (self.path or Path()).suffix in _COMPRESSED
-        if self.write_index and (self.is_stdout or not compressed):
+        if self.write_index and (self.is_stdout or not (self.form == "bcf" or self._is_bgzf)):
             raise ConfigError(f"--write-index needs a BGZF file: -o {self.format.index}")
 
     @contextmanager
     def open_text(self) -> Iterator[BinaryIO]:
         """Open the output for text; a file appears when the block succeeds.
 
-        A name that ends in ``.gz`` or ``.bgz`` gets BGZF. A pipe or a device is written to
-        directly.
+        A name that ends in ``.gz`` or ``.bgz`` gets BGZF; a pipe or a device if ``bgzf`` is set.
         """
         if self.is_stdout:
             if sys.stdout is None:
                 raise OutputError("standard output is closed; name a file with -o")
-            yield sys.stdout.buffer
+            with self._packed(sys.stdout.buffer) as file:
+                yield file
             sys.stdout.buffer.flush()
         elif self.is_device:
-            with self.file.open("wb") as file:
+            with self.file.open("wb") as device, self._packed(device) as file:
                 yield file
         else:
             with self.published() as temporary:
-                if self.file.suffix in _COMPRESSED:
+                if self._is_bgzf:
                     from pysam import BGZFile
 
                     with BGZFile(str(temporary), "wb", None) as file:
@@ -223,6 +232,9 @@ class Destination:
                 else:
                     with temporary.open("wb") as file:
                         yield file
+
+    def _packed(self, file: BinaryIO) -> AbstractContextManager[BinaryIO]:
+        return bgzf(file) if self.bgzf else nullcontext(file)
 
     @contextmanager
     def published(self) -> Iterator[Path]:
@@ -251,7 +263,7 @@ class Destination:
         Raises
         ------
         OutputError
-            The rows are not sorted; the file itself is complete.
+            The rows are not sorted, or the disk is full; the file itself is complete.
         """
         if not self.write_index:
             return
@@ -260,8 +272,7 @@ class Destination:
         options: dict[str, Any]
         if self.form in ("vcf", "bcf"):
             rows, remedy = "records", "sort it (bcftools sort) and index the result"
-            too_long = longest is not None and longest > 1 << 29
-            options = {"preset": "vcf", "csi": self.form == "bcf" or too_long}
+            options = {"preset": "vcf"}
         else:  # not the preset "bed", which stumbles over track lines
             rows, remedy = "rows", "sort the input (sort -k1,1 -k2,2n) and run again"
             with pysam.BGZFile(str(self.file), "rb", None) as file:
@@ -269,12 +280,16 @@ class Destination:
                 n_headers = sum(1 for _ in takewhile(is_header, lines))
             options = {"seq_col": 0, "start_col": 1, "end_col": 2, "zerobased": True}
             options["line_skip"] = n_headers
-        verbosity = pysam.set_verbosity(0)
-        try:
-            pysam.tabix_index(str(self.file), force=True, keep_original=True, **options)
-        except OSError as error:
-            raise OutputError(
-                f"{self.file}: written, but not indexed: its {rows} are not sorted; {remedy}"
-            ) from error
-        finally:
-            pysam.set_verbosity(verbosity)
+        too_long = longest is not None and longest > _LONGEST_IN_TBI
+        options["csi"] = self.form == "bcf" or too_long
+        failed: OSError | None = None
+        with reasons() as given:
+            try:
+                pysam.tabix_index(str(self.file), force=True, keep_original=True, **options)
+            except OSError as error:
+                failed = error
+        if failed is not None:
+            reason = given.text or str(failed)
+            if "Unsorted" in reason or "not continuous" in reason:
+                reason = f"its {rows} are not sorted; {remedy}"
+            raise OutputError(f"{self.file}: written, but not indexed: {reason}") from failed

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +16,17 @@ from findna.errors import VariantError
 from findna.genome.encoding import N, Tokens, decode, encode
 from findna.genome.fasta import Genome
 from findna.genome.regions import NO_SEQUENCE, has_sequence
-from findna.variants.haplotypes import Change, Edited, Strands, core, strand_windows, trim
-from findna.variants.vcf import VcfReader, VcfRecord, VcfSource, genotypes
+from findna.variants.haplotypes import (
+    Change,
+    Edited,
+    Strand,
+    Strands,
+    core,
+    left_aligned,
+    strand_windows,
+    trim,
+)
+from findna.variants.vcf import VcfReader, VcfRecord, VcfSource, genotypes, in_order
 
 WINDOW = 512
 """Default length of a window, bp; less if the model was trained on less."""
@@ -159,6 +168,13 @@ class Examiner:
         reason = f"REF is {_short(record.ref)}, but {self.genome.path.name} has {there}"
         return "ref_mismatch", reason
 
+    def placed(self, record: VcfRecord, alt: str) -> Change:
+        """Return the change that an allele makes, left-aligned; its record fits the genome."""
+        chrom = self.genome.resolve(record.chrom)
+        assert chrom is not None  # problem() has checked it
+        strand = Strand(self._blocks, chrom, self.genome.contigs[chrom])
+        return left_aligned(trim(change_of(record, alt)), strand)
+
     def misfit(self, record: VcfRecord, file: str) -> str | None:
         """Return the class of a record that does not fit the genome; None if it does.
 
@@ -232,34 +248,37 @@ def survey_alleles(
     source: VcfSource,
     examiner: Examiner,
     *,
-    defined: bool = False,
+    bcf_contigs: Collection[str] | None = None,
     remedy: str = _REMEDY,
     haplotype: str | None = None,
+    indexed: bool = False,
 ) -> int:
     """Compare every record with the genome; return the number of records.
 
     Parameters
     ----------
-    defined : bool
+    bcf_contigs : collection of str, optional
         As for `findna.variants.vcf.VcfSource.open`.
     remedy : str
         End of the message about records that do not fit.
     haplotype : str, optional
-        Sample whose calls are read as well.
+        Sample whose calls are read as well; the records are sorted.
+    indexed : bool
+        The output gets an index: the records are sorted.
 
     Raises
     ------
     VariantError
-        The file is not VCF, a record is malformed, or records do not fit the genome (and
-        ``ref_mismatch`` is stop): the message counts them and shows the first.
+        The file is not VCF, a record is malformed or out of order, or records do not fit the
+        genome (and ``ref_mismatch`` is stop): the message counts them and shows the first.
     ConfigError
         The file has no such sample.
     """
     n_records, n_bad = 0, Counter[str]()
     unknown: dict[str, None] = {}  # names of contigs, in order
     examples: list[str] = []
-    with source.open(defined) as reader:
-        records = reader.records
+    with source.open(bcf_contigs) as reader:
+        records = in_order(reader, "--write-index") if indexed else reader.records
         if haplotype is not None:
             records = (record for record, _ in genotypes(reader, haplotype))
         for record in records:

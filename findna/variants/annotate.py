@@ -17,7 +17,9 @@ from typing import BinaryIO, cast
 from findna.errors import OutputError
 from findna.outputs.destination import Destination
 from findna.outputs.files import MISSING
-from findna.variants.vcf import VcfRecord, bcftools_view
+from findna.variants.bcf import bcftools_view
+from findna.variants.header import definitions
+from findna.variants.vcf import VcfRecord
 
 Values = Sequence[Sequence[float | None]]
 """Scores of a record: for each alternate allele, one value per field."""
@@ -39,8 +41,11 @@ class InfoField:
 
 def annotated_header(header: Sequence[str], added: Sequence[str]) -> list[str]:
     """Return a header with new lines before its last; they replace those of the same INFO field."""
-    defined = {line.split(",", 1)[0] for line in added if line.startswith("##INFO=<ID=")}
-    kept = [line for line in header[:-1] if line.split(",", 1)[0] not in defined]
+    ids = {fields["ID"] for kind, _, fields in definitions(added) if kind == "INFO"}
+    replaced = {
+        line for kind, line, fields in definitions(header) if kind == "INFO" and fields["ID"] in ids
+    }
+    kept = [line for line in header[:-1] if line not in replaced]
     return [*kept, *added, header[-1]]
 
 

@@ -48,6 +48,11 @@ class Change:
         """End of ``ref``."""
         return self.start + len(self.ref)
 
+    @property
+    def key(self) -> tuple[int, int, bytes]:
+        """Place and new bases: equal for equal changes, and in the order of places."""
+        return self.start, self.end, self.alt.tobytes()
+
     def overlaps(self, other: Change) -> bool:
         """Return True unless both changes can be made, and in one way only.
 

@@ -35,6 +35,10 @@ class Neighbour:
     ----------
     record, allele : int
         Number of its record, and its own among the alternate alleles.
+    change : Change
+        As it is written down, without what both strands agree to remove.
+    placed : Change
+        Left-aligned: equal for two ways of writing one change.
     haplotypes : tuple of int
         Those that carry it: 0, 1 or both.
     phase_set : str, optional
@@ -48,6 +52,7 @@ class Neighbour:
     record: int
     allele: int
     change: Change
+    placed: Change
     haplotypes: tuple[int, ...]
     phase_set: str | None
     obstacle: str
@@ -78,15 +83,17 @@ def _gap(a: Change, b: Change) -> int:
     return max(a.start - b.end, b.start - a.end, 0)
 
 
-def compatible(neighbours: Sequence[Neighbour], change: Change) -> list[Neighbour]:
+def compatible(neighbours: Sequence[Neighbour], change: Change, placed: Change) -> list[Neighbour]:
     """Return the neighbours that overlap neither each other nor a change, in order.
 
-    Of equal ones the first counts.
+    Of equal ones the first counts. Those that are equal to the change overlap it, wherever they
+    are written down; ``placed`` is the change left-aligned.
     """
-    distinct: dict[tuple[int, int, bytes], Neighbour] = {}
+    distinct: dict[object, Neighbour] = {}
     for n in neighbours:
-        distinct.setdefault((n.change.start, n.change.end, n.change.alt.tobytes()), n)
-    ordered = [distinct[key] for key in sorted(distinct)]
+        if n.placed.key != placed.key:
+            distinct.setdefault(n.placed.key, n)
+    ordered = sorted(distinct.values(), key=lambda n: n.change.key)
     kept = []
     furthest: list[Change] = []  # the one before that reaches furthest to the right
     for i, n in enumerate(ordered):
@@ -142,14 +149,14 @@ class Haplotypes:
                 self._near.clear()
                 self._reach, chrom = self._window, record.chrom
             waiting.append(item)
-            self._add(item)
+            self._add(item, examiner)
         while waiting:
             yield self._examined(waiting.popleft(), examiner)
 
     def _beyond(self, record: VcfRecord, before: VcfRecord) -> bool:
         return record.start > before.start + len(before.ref) + self._reach
 
-    def _add(self, item: _Item) -> None:
+    def _add(self, item: _Item, examiner: Examiner) -> None:
         record = item.record
         for i, alt in enumerate(record.alts):
             carriers = _carriers(item.genotype, i + 1)
@@ -161,7 +168,8 @@ class Haplotypes:
                 carriers, obstacle = _BOTH, obstacle or "unphased"
             phase_set = None if carriers == _BOTH else item.genotype.phase_set
             change = core(change_of(record, alt))
-            neighbour = Neighbour(record.number, i, change, carriers, phase_set, obstacle)
+            placed = change if obstacle else examiner.placed(record, alt)
+            neighbour = Neighbour(record.number, i, change, placed, carriers, phase_set, obstacle)
             self._near.append(neighbour)
             self._reach += neighbour.deleted
 
@@ -169,15 +177,17 @@ class Haplotypes:
         """Forget what lies behind a record, and return its alleles and windows."""
         while self._near and self._near[0].change.end < item.record.start - self._reach:
             self._reach -= self._near.popleft().deleted
-        return examiner.examine(item.record, item.problem, partial(self._backgrounds, item))
+        backgrounds = partial(self._backgrounds, item, examiner)
+        return examiner.examine(item.record, item.problem, backgrounds)
 
-    def _backgrounds(self, item: _Item, allele: int) -> list[list[Change]]:
+    def _backgrounds(self, item: _Item, examiner: Examiner, allele: int) -> list[list[Change]]:
         """Return the other changes on each haplotype that carries an allele."""
         record, phase_set = item.record, item.genotype.phase_set
         carriers = _carriers(item.genotype, allele + 1)
         kind = "unphased" if carriers is None else ("none", "one", "both")[len(carriers)]
         self.backgrounds[kind] += 1
         change = core(change_of(record, record.alts[allele]))
+        placed = examiner.placed(record, record.alts[allele])
         near = [
             (gap, n)
             for n in self._near
@@ -198,7 +208,7 @@ class Haplotypes:
         backgrounds = []
         for haplotype in carriers or _BOTH:
             carried = [n for n in applicable if haplotype in n.haplotypes]
-            kept = compatible(carried, change)
+            kept = compatible(carried, change, placed)
             for n in carried:
                 self._count(n, "applied" if n in kept else "overlapping")
             backgrounds.append([n.change for n in kept])

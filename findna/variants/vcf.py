@@ -9,23 +9,23 @@ from __future__ import annotations
 
 import gzip
 import os
-import re
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfileobj
 from typing import IO, Any, cast
 
-import pysam
-from pysam import bcftools
-from pysam.utils import SamtoolsError
-
 from findna.errors import ConfigError, RegionError, VariantError
+from findna.genome.intervals import Interval
+from findna.genome.order import Order
 from findna.genome.text import BGZF_END, display_name, is_bgzf, is_pipe, numbered_lines, open_input
 from findna.outputs.files import MISSING
+from findna.variants.bcf import BcfRules, bcftools_view, header_of
+from findna.variants.header import defined
+from findna.variants.indexed import Wanted, check_index, contigs_of, fetched, open_index, view
 
 _COLUMNS = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
 _FIRST_SAMPLE = 9  # its column, from 0
@@ -109,18 +109,27 @@ def genotypes(reader: VcfReader, sample: str) -> Iterator[tuple[VcfRecord, Genot
             f"--haplotype: no sample {sample} in {reader.name}, which has {names or 'none'}"
         )
     column = _FIRST_SAMPLE + samples.index(sample)
-    chrom, start, seen = "", 0, set[str]()
+    for record in in_order(reader, "--haplotype"):
+        yield record, _genotype(record, column, f"{reader.name}:{record.number}", sample)
+
+
+def in_order(reader: VcfReader, option: str) -> Iterator[VcfRecord]:
+    """Yield the records, which an option needs to be sorted.
+
+    Raises
+    ------
+    VariantError
+        They are not.
+    """
+    order, chrom, start = Order(), "", 0
     for record in reader.records:
-        location = f"{reader.name}:{record.number}"
-        came_back = record.chrom != chrom and record.chrom in seen
-        if came_back or (record.chrom == chrom and record.start < start):
+        if not order.add(record.chrom, record.start):
             raise VariantError(
-                f"{location}: {record.chrom}:{record.start + 1} comes after {chrom}:{start + 1}, "
-                "but --haplotype needs sorted records: bcftools sort"
+                f"{reader.name}:{record.number}: {record.chrom}:{record.start + 1} comes after "
+                f"{chrom}:{start + 1}, but {option} needs sorted records: bcftools sort"
             )
         chrom, start = record.chrom, record.start
-        seen.add(chrom)
-        yield record, _genotype(record, column, location, sample)
+        yield record
 
 
 def _genotype(record: VcfRecord, column: int, location: str, sample: str) -> Genotype:
@@ -148,25 +157,48 @@ class VcfSource:
     """A VCF or BCF file, plain, gzip or BGZF, or standard input (``-``).
 
     A file can be opened again. BCF becomes text in a temporary file, which `close` removes.
+
+    Parameters
+    ----------
+    wanted : Wanted, optional
+        Read the records of these regions only, by the index of the file; they are numbered from 1.
+
+    Raises
+    ------
+    ConfigError
+        A stream has no index.
+    VariantError
+        There is no index, or it is older than the file.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, wanted: Wanted | None = None) -> None:
         self.name = display_name(path)
+        self.wanted = wanted
         self._from = path
         self.is_stream = is_pipe(path)
         self.path = None if self.is_stream else Path(path)
         self._text: IO[bytes] | None = None
+        self._intervals: list[Interval] | None = None
+        if wanted is not None:
+            if self.path is None:
+                raise ConfigError(
+                    f"-r/-R need an index, which {self.name} cannot have; give a file, or choose "
+                    "records before (bcftools view -t)"
+                )
+            check_index(self.path)
+            self.name += ", records in regions"
 
     @contextmanager
     def open(
-        self, defined: bool = False, on_malformed: OnMalformed | None = None
+        self, bcf_contigs: Collection[str] | None = None, on_malformed: OnMalformed | None = None
     ) -> Iterator[VcfReader]:
         """Read from the beginning.
 
         Parameters
         ----------
-        defined : bool
-            Refuse records that use a name which the header does not define, as BCF must.
+        bcf_contigs : collection of str, optional
+            Refuse records that BCF cannot hold; contigs that its header will have if this one
+            has none.
         on_malformed : callable, optional
             Without it the first malformed record raises VariantError.
 
@@ -180,13 +212,15 @@ class VcfSource:
         if self._text is None:
             with open_input(self._from) as file:
                 if not _begins_with(file, b"BCF"):
-                    yield self._read(file, defined, on_malformed)
+                    yield self._read(file, bcf_contigs, on_malformed)
                     return
                 self._text = self._converted(file)
         with Path(self._text.name).open("rb") as file:
-            yield self._read(file, defined, on_malformed)
+            yield self._read(file, bcf_contigs, on_malformed)
 
-    def _read(self, file: IO[bytes], defined: bool, on_malformed: OnMalformed | None) -> VcfReader:
+    def _read(
+        self, file: IO[bytes], bcf_contigs: Collection[str] | None, on_malformed: OnMalformed | None
+    ) -> VcfReader:
         lines = _numbered(file, self.name)
         header: list[str] = []
         for number, line in lines:
@@ -200,8 +234,10 @@ class VcfSource:
                     f"{self.name}:{number}: no line that begins with #CHROM, POS, ID, REF, ALT, "
                     "QUAL, FILTER, INFO (tab-separated) before the first record; add it"
                 )
-            names = _defined_names(header) if defined else None
-            records = self._records(lines, header[-1].count("\t") + 1, names, on_malformed)
+            rules = None if bcf_contigs is None else BcfRules(header, bcf_contigs)
+            if self.wanted is not None and self._text is None:
+                lines = self._fetched(header)
+            records = self._records(lines, header[-1].count("\t") + 1, rules, on_malformed)
             return VcfReader(self.name, header, records)
         if header:
             raise VariantError(f"{self.name}: ends before its #CHROM line; is it complete?")
@@ -214,7 +250,7 @@ class VcfSource:
         self,
         lines: Iterator[tuple[int, str]],
         n_columns: int,
-        names: dict[str, set[str]] | None,
+        rules: BcfRules | None,
         on_malformed: OnMalformed | None,
     ) -> Iterator[VcfRecord]:
         for number, line in lines:
@@ -222,14 +258,27 @@ class VcfSource:
                 continue
             try:
                 record = _parse(line, number, n_columns, self.name)
-                if names is not None:
-                    _check_defined(record, names, self.name)
+                if rules is not None:
+                    rules.check(line, f"{self.name}:{number}")
             except VariantError as error:
                 if on_malformed is None:
                     raise
                 on_malformed(error)
             else:
                 yield record
+
+    def _fetched(self, header: Sequence[str]) -> Iterator[tuple[int, str]]:
+        """Yield the lines of the regions, numbered, by the index of VCF in BGZF."""
+        assert self.path is not None
+        with open_index(self.path) as index:
+            intervals = self._wanted_intervals([*contigs_of(index), *defined(header, "contig")])
+            yield from enumerate(fetched(index, intervals), 1)
+
+    def _wanted_intervals(self, contigs: Iterable[str]) -> list[Interval]:
+        assert self.wanted is not None
+        if self._intervals is None:
+            self._intervals = self.wanted.intervals(list(dict.fromkeys(contigs)), str(self._from))
+        return self._intervals
 
     def _converted(self, file: IO[bytes]) -> IO[bytes]:
         """Write BCF as text to a temporary file; a stream is copied to another one first."""
@@ -244,7 +293,11 @@ class VcfSource:
                         f"{self.name}: compressed data ends early or is damaged"
                     ) from error
                 spool.flush()
-            reason = bcftools_view("-Ov", source, Path(text.name))
+            if self.wanted is None:
+                reason = bcftools_view("-Ov", source, Path(text.name))
+            else:
+                intervals = self._wanted_intervals(defined(header_of(source), "contig"))
+                reason = view(source, Path(text.name), intervals)
         if reason:
             text.close()
             reason = reason.replace(str(source), self.name)  # not the name of a temporary file
@@ -263,21 +316,11 @@ class VcfSource:
         self.close()
 
 
-def bcftools_view(form: str, source: Path, target: Path) -> str:
-    """Convert between VCF and BCF; return why that failed, or an empty string."""
-    before = pysam.set_verbosity(0)  # htslib would print the reason as well
-    try:
-        bcftools.view("--no-version", form, "-o", str(target), str(source), catch_stdout=False)
-    except SamtoolsError as error:
-        return " ".join(str(error.value).split("stderr=")[-1].split()) or "no reason given"
-    finally:
-        pysam.set_verbosity(before)
-    return ""
-
-
-def defined_ids(header: Sequence[str], kind: str) -> set[str]:
-    """Return the ids that header lines of a kind (contig, FILTER, INFO, FORMAT) define."""
-    return set(re.findall(rf"^##{kind}=<(?:.*,)?ID=([^,>]+)", "\n".join(header), re.M))
+def check_bcf_records(path: Path) -> None:
+    """Raise VariantError if BCF cannot hold a record of a file."""
+    with VcfSource(path) as source, source.open(()) as reader:
+        for _ in reader.records:
+            pass
 
 
 def info_value(record: VcfRecord, id_: str) -> str | None:
@@ -287,28 +330,6 @@ def info_value(record: VcfRecord, id_: str) -> str | None:
         if name == id_:
             return value
     return None
-
-
-def _defined_names(header: Sequence[str]) -> dict[str, set[str]]:
-    return {kind: defined_ids(header, kind) for kind in ("contig", "FILTER", "INFO", "FORMAT")}
-
-
-def _check_defined(record: VcfRecord, names: dict[str, set[str]], file: str) -> None:
-    """Raise VariantError if the record uses a name that the header does not define."""
-    columns = record.line.split("\t", 9)
-    used = {
-        "contig": [record.chrom],
-        "FILTER": columns[6].split(";"),
-        "INFO": [item.split("=", 1)[0] for item in columns[7].split(";")],
-        "FORMAT": columns[8].split(":") if len(columns) > 8 else [],
-    }
-    for kind, ids in used.items():
-        for id_ in ids:
-            if id_ not in names[kind] and id_ not in ("", MISSING, "PASS"):
-                raise VariantError(
-                    f"{file}:{record.number}: {kind} {id_[:80]} is not defined in the header, "
-                    "as BCF needs it to be; add its line, or write VCF"
-                )
 
 
 def _parse(line: str, number: int, n_columns: int, file: str) -> VcfRecord:

@@ -676,12 +676,18 @@ def test_an_indexed_output_with_track_lines(predict, write, tmp_path):
 def test_unsorted_rows_cannot_be_indexed(run, example, tasks, write, tmp_path):
     out = tmp_path / "x.bed.gz"
     bed = write("u.bed", "chrA\t500\t600\nchrB\t0\t90\nchrA\t0\t90\n")
-    error = run("predict", example / "genome.fa", bed, "-t", tasks["binary"], "-q", "-o", out,
-                "--write-index", code=1).stderr  # fmt: skip
+    words = ["predict", example / "genome.fa", "-t", tasks["binary"], "-q", "-o", out]
+    error = run(*words, bed, "--write-index", code=1).stderr
+    assert f"{bed}:3: not sorted, as --write-index needs it to be; sort the input (sort" in error
+    assert not out.exists()
+    error = run(*words, "-", "--write-index", input=bed.read_bytes(), code=1).stderr
     assert error.splitlines()[-1].startswith(f"findna: {out}: written, but not indexed")
     assert "sort -k1,1 -k2,2n" in error
     assert out.exists()
     assert not (tmp_path / "x.bed.gz.tbi").exists()
+    bed.write_text("chrA\t500\t600\nchrB\t0\t0\nchrA\t700\t790\n")
+    run(*words, bed, "--write-index", "--on-error", "skip", "-f")
+    assert (tmp_path / "x.bed.gz.tbi").exists()
 
 
 def test_existing_outputs_and_inputs_are_safe(run, example, tasks, write, tmp_path):

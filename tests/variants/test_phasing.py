@@ -124,12 +124,10 @@ def test_the_core_is_the_same_from_either_strand(ref, alt):
 def test_what_overlaps_is_left_out(made):
     genome = random_sequence(20)
     change = Change(6, encode(genome[6:8]), encode("A"))
-    rows = [
-        Neighbour(i, 0, Change(at, encode(genome[at : at + n]), encode(alt)), (0, 1), None, "")
-        for i, (at, n, alt) in enumerate(made)
-    ]
-    found = compatible(rows, change)
-    distinct = {(n.change.start, n.change.end, decode(n.change.alt)): n for n in reversed(rows)}
+    changes = [Change(at, encode(genome[at : at + n]), encode(alt)) for at, n, alt in made]
+    rows = [Neighbour(i, 0, x, x, (0, 1), None, "") for i, x in enumerate(changes)]
+    found = compatible(rows, change, change)
+    distinct = {n.change.key: n for n in reversed(rows) if n.change.key != change.key}
     expected = [
         n
         for key, n in sorted(distinct.items())
@@ -398,6 +396,47 @@ def test_the_anchor_base_of_an_indel_does_not_overlap(around):
 
 def test_an_allele_that_is_given_twice_is_applied_once(around):
     assert around(snv(90), snv(90))[0] == [seen(snv(90))]
+
+
+REPEAT = AT[:86] + "TGAA" * 3 + AT[98:]
+WAYS = {
+    "insertion": [
+        (85, REPEAT[85], REPEAT[85] + "TGAA", "0|1", "."),
+        (85, REPEAT[85:90], REPEAT[85:90] + "TGAA", "0|1", "."),
+        (97, REPEAT[97], REPEAT[97] + "TGAA", "0|1", "."),
+    ],
+    "deletion": [
+        (85, REPEAT[85:90], REPEAT[85], "0|1", "."),
+        (85, REPEAT[85:94], REPEAT[85:90], "0|1", "."),
+        (93, REPEAT[93:98], REPEAT[93], "0|1", "."),
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", list(WAYS))
+@pytest.mark.parametrize("order", [(0, 1), (1, 0), (0, 2), (1, 2), (0, 1, 2)])
+def test_an_allele_that_is_written_in_two_ways_is_applied_once(examined, kind, order):
+    ways = [WAYS[kind][i] for i in order]
+    rows = [snv(78), *ways, snv(100)]
+    windows, counts = examined(REPEAT, rows, 41)
+    expected, alone = examined(REPEAT, [rows[0], ways[0], rows[-1]], 41)
+    assert windows == [expected[0], *expected[1:2] * len(ways), expected[2]]
+    assert alone.neighbours == {"applied": 3}
+    assert counts.neighbours == {"applied": 3, "overlapping": len(ways)}
+
+
+def test_scores_of_one_insertion_written_in_two_ways(run, write, model_folder):
+    contig = AT[:86] + "GTGAA" + AT[91:]
+    ways = [(86, "G", "GTGAA", "0|1", "."), (86, "GTGAA", "GTGAATGAA", "0|1", ".")]
+    fasta = write("c.fa", f">c\n{contig}\n")
+
+    def scores(*rows):
+        vcf = write("c.vcf", vcf_text(contig, rows))
+        words = ["-m", model_folder, "--haplotype", "two", "--window", 41]
+        lines = run("variants", fasta, vcf, *words, "--no-version").stdout.splitlines()
+        return [line.split("\t")[7] for line in lines if not line.startswith("#")]
+
+    assert scores(*ways) == scores(ways[0]) * 2
 
 
 def test_contigs_are_apart(tmp_path):

@@ -21,6 +21,7 @@ from findna.commands.validate.report import (
 from findna.errors import FindnaError
 from findna.genome.batching import SequenceSource
 from findna.genome.fasta import Genome
+from findna.genome.order import Order
 from findna.genome.windows import Region
 from findna.variants.haplotypes import Strands
 
@@ -95,26 +96,6 @@ class Sample(Generic[Item]):
     def items(self) -> list[Item]:
         """Return those that were kept."""
         return [item for _, item in sorted(self._kept, key=lambda pair: pair[0])]
-
-
-class Order:
-    """The order of rows; ``kept`` while they are sorted by start and every contig is one block."""
-
-    def __init__(self) -> None:
-        self.kept = True
-        self._chrom, self._start = "", 0
-        self._before: set[str] = set()
-
-    def add(self, chrom: str, start: int) -> None:
-        """Note where the next row begins."""
-        if not self.kept:
-            return
-        if chrom != self._chrom:
-            self.kept = chrom not in self._before
-            self._before.add(chrom)
-        else:
-            self.kept = start >= self._start
-        self._chrom, self._start = chrom, start
 
 
 class Input:

@@ -1,0 +1,31 @@
+"""Definitions in a VCF header: ``##INFO=<ID=DP,Number=1,Type=Integer,...>``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+_STRUCTURED = re.compile(r"##([^=]+)=<(.*)>\s*")
+_FIELD = re.compile(r'\s*([^=,<>"]+)=("(?:[^"\\]|\\.)*"|[^,]*)')
+
+Fields = dict[str, str]
+"""Keys and values of a definition; a quoted value keeps its quotes."""
+
+
+def definitions(header: Iterable[str]) -> Iterator[tuple[str, str, Fields]]:
+    """Yield the kind (INFO, contig, ...), the line and the fields of definitions with an ID."""
+    for line in header:
+        match = _STRUCTURED.fullmatch(line)
+        if match is not None:
+            fields = dict(_FIELD.findall(match[2]))
+            if "ID" in fields:
+                yield match[1], line, fields
+
+
+def defined(header: Iterable[str], kind: str) -> dict[str, Fields]:
+    """Return the definitions of a kind by their ID; of two with one ID the first."""
+    by_id: dict[str, Fields] = {}
+    for name, _, fields in definitions(header):
+        if name == kind:
+            by_id.setdefault(fields["ID"], fields)
+    return by_id
