@@ -10,7 +10,10 @@ path = sys.argv[1]
 with h5py.File(path) as file:
     vectors = file["X"][:]
     names = file["obs/name"].asstr()[:]
-    chroms, strands = file["obs/chrom"].asstr()[:4], file["obs/strand"].asstr()[:4]
+    chroms, strands = (
+        file[f"obs/{column}/categories"].asstr()[:][file[f"obs/{column}/codes"][:4]]
+        for column in ("chrom", "strand")
+    )
     starts, ends, lengths = (file[f"obs/{column}"][:4] for column in ("start", "end", "length"))
 
 console = Console()
