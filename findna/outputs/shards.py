@@ -15,7 +15,7 @@ from findna.errors import ConfigError, OutputError
 from findna.outputs.files import file_digest, replaced
 
 Facts = Mapping[str, Any]
-"""What decides the content of an output: plain values, nested."""
+"""Plain values, nested, that decide the content of an output."""
 
 FORMAT = 1
 _LARGEST_JSON = 1 << 26  # bytes

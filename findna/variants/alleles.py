@@ -32,7 +32,7 @@ WINDOW = 512
 """Default length of a window, bp; less if the model was trained on less."""
 
 REF_MISMATCH = ("stop", "null")
-"""What to do with records that do not fit the genome."""
+"""Treatments of records that do not fit the genome."""
 
 SCORED = ("snv", "mnv", "insertion", "deletion", "complex", "same")
 

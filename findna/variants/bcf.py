@@ -1,4 +1,4 @@
-"""What BCF can hold, and the way between BCF and text, by htslib.
+"""The limits of BCF, and the way between BCF and text, by htslib.
 
 htslib turns values that BCF cannot hold into others (missing, 0, infinity), so records that have
 some are refused before they come to it.
@@ -46,7 +46,7 @@ _TYPES = {"Integer": ("a 32-bit integer", _is_integer), "Float": ("a 32-bit floa
 
 
 class BcfRules:
-    """What BCF can hold of the records below a header.
+    """Limits of BCF for the records below a header.
 
     Parameters
     ----------

@@ -80,7 +80,7 @@ def test_weights_that_were_changed_end_it(run, monkeypatch, tmp_path):
     lines = run("selftest", code=1).stdout.splitlines()[2:]
     assert len(lines) == 1
     assert lines[0].startswith("FAILED  weights")
-    assert "task splice is not what its task.json says" in lines[0]
+    assert "splice: task.json and head.safetensors are not what one run wrote" in lines[0]
     (tasks / "promoter" / "head.safetensors").write_bytes(b"no tensors")
     said = run("selftest", code=1).stdout
     assert "not a readable safetensors file" in said
