@@ -46,7 +46,7 @@ def set_up(quiet: bool = False, verbosity: int = 0) -> None:
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)]
     logger.setLevel(logging.ERROR if quiet else level)
     set_quiet(quiet)
-    _lines_wanted, _Lines.said_at = True, time.monotonic()
+    _lines_wanted, _Lines.written_at = True, time.monotonic()
 
 
 _quiet = False
@@ -68,7 +68,7 @@ class _Bar(tqdm):  # type: ignore[type-arg]  # generic in its stubs alone
         values = dict(super().format_dict)
         n, elapsed, unit = values["n"], values["elapsed"], values["unit"]
         rate = values["rate"] or ((n - values["initial"]) / elapsed if elapsed else 0.0)
-        values["place"] = f"{n:,}" if self.total is None else f"{n:,}/{self.total:,}"
+        values["place"] = f"{n:,.0f}" if self.total is None else f"{n:,.0f}/{self.total:,}"
         shown = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
         # a postfix says more than the speed, and both are too wide
         values["speed"] = f", {shown} {unit}/s" if rate and not values["postfix"] else ""
@@ -78,12 +78,12 @@ class _Bar(tqdm):  # type: ignore[type-arg]  # generic in its stubs alone
 class _Lines(_Bar):
     """Progress as a line of text every 10 seconds."""
 
-    said_at = 0.0
+    written_at = 0.0
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
         """Write a line if one is due; the end of a bar (``msg`` is then empty) is none."""
-        if msg is None and time.monotonic() - _Lines.said_at >= SECONDS and sys.stderr is not None:
-            _Lines.said_at = time.monotonic()
+        if msg is None and time.monotonic() - _Lines.written_at >= SECONDS and sys.stderr is not None:
+            _Lines.written_at = time.monotonic()
             sys.stderr.write(f"findna: {self}\n")
             sys.stderr.flush()
 
