@@ -82,7 +82,11 @@ class _Lines(_Bar):
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
         """Write a line if one is due; the end of a bar (``msg`` is then empty) is none."""
-        if msg is None and time.monotonic() - _Lines.written_at >= SECONDS and sys.stderr is not None:
+        if (
+            msg is None
+            and time.monotonic() - _Lines.written_at >= SECONDS
+            and sys.stderr is not None
+        ):
             _Lines.written_at = time.monotonic()
             sys.stderr.write(f"findna: {self}\n")
             sys.stderr.flush()
