@@ -54,7 +54,7 @@ def _refuse(names: tuple[str, ...], why: str) -> None:
     "Linear head on the frozen encoder, encoder trained too, or nearest neighbours.",
     "probe full knn",
 )
-@option("--seeds", "Repetitions: other training sequences, other draws.", (1, 1000), default=5)
+@option("--seeds", "Repetitions with other draws.", (1, 1000), default=5)
 @option(
     "--draws=N",
     "Different random encoders, used by the seeds in turn.  [default: one per seed; 5 of variants]",
@@ -102,9 +102,10 @@ def _refuse(names: tuple[str, ...], why: str) -> None:
 def evaluate(genome: Path | None, suite: str, output: Path | None, **options: Any) -> None:
     """Measure a model and its baselines on labelled sets: a table with intervals and seeds.
 
-    Choices are made on validation sequences (a set without dev holds out part of train; one
-    without train is trained on dev and starred); the test split is only measured. Sequences that
-    occur in both are counted. GENOME is the FASTA of sets that are intervals, or of variants.
+    All training sequences are used. Choices are made on validation sequences (a set without dev
+    holds out part of train; one without train is trained on dev and starred); the test split is
+    only measured. Sequences that occur in both are counted. GENOME is the FASTA of sets that are
+    intervals, or of variants.
 
     Of variants there is one row per score, model or not; nothing is trained but regressions, on
     other parts of the genome than they score.

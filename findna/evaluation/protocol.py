@@ -1,8 +1,8 @@
 """A model and its baselines on the labelled sets of a suite, under one protocol.
 
 Choices (features, k, regularisation, epoch) are made on validation sequences; the test split is
-only measured. A seed decides which three quarters of the training sequences are used and what is
-drawn at random: initial weights, minibatches, the order of the search.
+only measured. A seed decides what is drawn at random: initial weights, minibatches, the order of
+the search, and where there is no dev split which quarter of the training sequences validates.
 """
 
 from __future__ import annotations
@@ -74,10 +74,12 @@ class _Data:
 
     def problem(self, seed: int) -> Problem:
         """Return the training and validation rows of a seed."""
-        order = np.random.default_rng(seed).permutation(self.train)
-        n = int(len(order) * _TRAIN_SHARE)
-        valid = self.dev if self.dev is not None else np.sort(order[n:])
-        return Problem(self.kind, self.n_outputs, self.labels, np.sort(order[:n]), valid)
+        train, valid = self.train, self.dev
+        if valid is None:
+            order = np.random.default_rng(seed).permutation(train)
+            n = int(len(order) * _TRAIN_SHARE)
+            train, valid = np.sort(order[:n]), np.sort(order[n:])
+        return Problem(self.kind, self.n_outputs, self.labels, train, valid)
 
 
 def _read(

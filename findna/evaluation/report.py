@@ -214,9 +214,9 @@ def to_markdown(report: dict[str, Any]) -> str:
         f"{about['mode']}, {about['seeds']} seeds, {most}, {draws} random "
         f"encoder{'s' * (draws > 1)}, on {about['hardware']}.",
         "",
-        "Mean ± standard deviation over seeds (each trains on another three quarters of the "
-        "training sequences), in brackets the mean of the seeds' 95 % bootstrap intervals over the "
-        "test set. Choices were made on validation sequences.",
+        "Mean ± standard deviation over seeds, in brackets the mean of the seeds' 95 % bootstrap "
+        "intervals over the test set. Choices were made on validation sequences: dev, or without "
+        "it another quarter of train for each seed.",
         "",
         *_primary_table(sets),
         "",
