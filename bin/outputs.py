@@ -203,6 +203,7 @@ evaluate --data sets -m model --seeds 1 --most 60 ...
     -o report
     --baseline k-mers --mode knn --remove-leaks
     --baseline none --mode full --epochs 1
+    --baseline none --cache none
 evaluate genome.fa --suite variants --data vcfs -m model --tss tss.bed -t two --draws 2 -o report
 
 embed genome.fa few.bed -m model -o there.h5

@@ -16,7 +16,7 @@ from findna.cli._settings import GroupedCommand, needing_mode_full, setting_opti
 from findna.tasks.recipe import FineTuneConfig
 
 _BASELINES = ("random", "k-mers", "cnn")
-_OF_SEQUENCES = ("mode", "seeds", "baseline", "most", "kmers", "remove_leaks")
+_OF_SEQUENCES = ("mode", "seeds", "baseline", "most", "kmers", "remove_leaks", "cache")
 _OF_VARIANTS = ("task", "tss", "window", "label")
 """Options for suites of one kind only."""
 
@@ -27,6 +27,15 @@ def _refuse(names: tuple[str, ...], why: str) -> None:
     for name in names:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise click.UsageError(f"--{name.replace('_', '-')} {why}")
+
+
+def _cache(folder: Path | None) -> Any:
+    """Return where vectors are kept: findna's own folder, if none is given."""
+    from findna.tasks.feature_cache import FeatureCache
+
+    if folder is None:
+        return FeatureCache.own()
+    return None if str(folder) == "none" else FeatureCache(folder)
 
 
 @click.command(
@@ -91,6 +100,12 @@ def _refuse(names: tuple[str, ...], why: str) -> None:
 @option(
     "--label=FIELD", "Variants: INFO field that is 1 with an effect, 0 without.", default="LABEL"
 )
+@option(
+    "--cache=FOLDER|none",
+    "Where the vectors of labelled sequences are kept for the next run.  [default: findna's cache "
+    "folder, at most 4 GB]",
+    PATH,
+)
 @option("-o --output=FOLDER", "Keep the figures of each set, report.json and report.md here.", PATH)
 @flag("--resume", "Go on: sets that -o holds are not measured again.")
 @_options.device
@@ -139,7 +154,10 @@ def evaluate(genome: Path | None, suite: str, output: Path | None, **options: An
 
     with _options.opened_genome(genome) as fasta:
         compute = _options.compute(options)
-        run = _options.filled(Run, options, compute=compute, only=options["sets"], folder=output)
+        cache = _cache(options["cache"])
+        run = _options.filled(
+            Run, options, compute=compute, only=options["sets"], folder=output, cache=cache
+        )
         if suite == "variants":
             tasks, draws = _options.listed(options["task"], "--task"), options["draws"] or 5
             of_variants = _options.filled(VariantOptions, options, tasks=tasks, draws=draws)

@@ -35,6 +35,7 @@ from findna.labelled.sets import CLASSES, check_trainable, read_labelled
 from findna.labelled.splits import overlap
 from findna.model.checkpoint import Checkpoint, Model, load_checkpoint
 from findna.model.devices import Compute
+from findna.tasks.feature_cache import FeatureCache
 from findna.tasks.features import Features, FeatureTable
 from findna.tasks.full import fine_tune
 from findna.tasks.probe import Labels, Problem, Rows, fit_probe, search_space
@@ -161,7 +162,12 @@ def _of_encoder(
 
 
 def _predictions(
-    method: str, data: _Data, checkpoint: Checkpoint, options: EvaluateOptions, compute: Compute
+    method: str,
+    data: _Data,
+    checkpoint: Checkpoint,
+    options: EvaluateOptions,
+    compute: Compute,
+    cache: FeatureCache | None,
 ) -> Iterator[Prediction]:
     """Yield predictions of the test rows by a method, seed by seed; sequences are read once."""
     if method == "cnn" and data.kind != CLASSES:
@@ -179,7 +185,8 @@ def _predictions(
             draw = seed % options.draws if random else 0
             if draw not in encoders:
                 model = random_model(checkpoint.config, draw) if random else checkpoint.model
-                encoders[draw] = model, FeatureTable(model.encoder, data.sequences, compute)
+                table = FeatureTable(model.encoder, data.sequences, compute, cache=cache)
+                encoders[draw] = model, table
             yield _of_encoder(data, *encoders[draw], seed, options, compute)
             if random and seed + options.draws >= options.seeds:
                 del encoders[draw]  # vectors of every sequence, which no later seed reads
@@ -192,6 +199,7 @@ def evaluate_set(
     *,
     genome: Genome | None = None,
     compute: Compute,
+    cache: FeatureCache | None = None,
 ) -> dict[str, Any]:
     """Return every figure of a set: metrics, intervals and choices by method and seed."""
     data, about = _read(chosen, genome, options)
@@ -200,7 +208,7 @@ def evaluate_set(
     methods: dict[str, list[dict[str, Any]]] = {}
     for method in (MODEL, *options.baselines):
         started = time.monotonic()
-        predictions = _predictions(method, data, checkpoint, options, compute)
+        predictions = _predictions(method, data, checkpoint, options, compute, cache)
         for seed, (predicted, choice) in enumerate(predictions):
             predicted = np.asarray(predicted, np.float32)
             values = measure(labels, predicted, data.kind)
@@ -252,6 +260,8 @@ def evaluate(
     settings |= {"baselines": list(options.baselines), "precision": run.compute.precision}
 
     def measured(chosen: SuiteSet) -> dict[str, Any]:
-        return evaluate_set(chosen, checkpoint, options, genome=genome, compute=run.compute)
+        return evaluate_set(
+            chosen, checkpoint, options, genome=genome, compute=run.compute, cache=run.cache
+        )
 
     return measure_sets(run, suite, sets, missing, measured, checkpoint, settings)

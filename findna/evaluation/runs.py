@@ -17,6 +17,7 @@ from findna.errors import ConfigError, FindnaError, LabelError, OutputError
 from findna.model.checkpoint import Checkpoint
 from findna.model.devices import Compute, describe
 from findna.outputs.files import replaced
+from findna.tasks.feature_cache import FeatureCache
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ class Run:
     folder: Path | None = None  # keeps the result of each set as soon as there is one
     resume: bool = False  # keep the results that the folder holds and measure only other sets
     force: bool = False  # replace them
+    cache: FeatureCache | None = None  # keeps the vectors of labelled sequences between runs
 
 
 class _Named(Protocol):

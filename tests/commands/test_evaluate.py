@@ -379,6 +379,19 @@ def test_no_baseline_and_no_folder(command, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_vectors_are_kept_between_runs(command, tmp_path):
+    words = "--set", "plain", "--baseline", "random"
+    first = command(*words, "--cache", tmp_path / "kept")
+    kept = {path: path.read_bytes() for path in (tmp_path / "kept").iterdir()}
+    assert len(kept) == 8  # two encoders, two layers, two strands
+    assert command(*words, "--cache", tmp_path / "kept").stdout == first.stdout
+    assert {path: path.read_bytes() for path in (tmp_path / "kept").iterdir()} == kept
+    next(iter(kept)).write_bytes(b"")
+    assert command(*words, "--cache", tmp_path / "kept").stdout == first.stdout
+    assert command(*words, "--cache", "none").stdout == first.stdout
+    assert command(*words).stdout == first.stdout
+
+
 def test_sets_of_intervals(command, example, tmp_path):
     for split, offset in (("train", 0), ("test", 40)):
         rows = [f"chrA\t{i * 100}\t{i * 100 + 60}\t{i % 2}\n" for i in range(offset, offset + 40)]
