@@ -204,6 +204,7 @@ evaluate --data sets -m model --seeds 1 --most 60 ...
     --baseline k-mers --mode knn --remove-leaks
     --baseline none --mode full --epochs 1
     --baseline none --cache none
+evaluate --data sets -m model --protocol geneb --draws 2 --most 60 --both-strands -o geneb
 evaluate genome.fa --suite variants --data vcfs -m model --tss tss.bed -t two --draws 2 -o report
 
 embed genome.fa few.bed -m model -o there.h5

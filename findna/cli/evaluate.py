@@ -16,7 +16,9 @@ from findna.cli._settings import GroupedCommand, needing_mode_full, setting_opti
 from findna.tasks.recipe import FineTuneConfig
 
 _BASELINES = ("random", "k-mers", "cnn")
-_OF_SEQUENCES = ("mode", "seeds", "baseline", "most", "kmers", "remove_leaks", "cache")
+_OF_FINDNA = ("mode", "seeds", "kmers")
+"""Options of sequences that the protocol of GENEB decides."""
+_OF_SEQUENCES = ("protocol", "both_strands", "baseline", "most", "remove_leaks", "cache")
 _OF_VARIANTS = ("task", "tss", "window", "label")
 """Options for suites of one kind only."""
 
@@ -63,6 +65,13 @@ def _cache(folder: Path | None) -> Any:
     "Linear head on the frozen encoder, encoder trained too, or nearest neighbours.",
     "probe full knn",
 )
+@choice(
+    "--protocol",
+    "Heads chosen on validation sequences; or as GENEB: logistic regression on mean vectors and "
+    "all of train, MCC.",
+    "findna geneb",
+)
+@flag("--both-strands", "With --protocol geneb: average with the reverse complement.")
 @option("--seeds", "Repetitions with other draws.", (1, 1000), default=5)
 @option(
     "--draws=N",
@@ -122,6 +131,10 @@ def evaluate(genome: Path | None, suite: str, output: Path | None, **options: An
     only measured. Sequences that occur in both are counted. GENOME is the FASTA of sets that are
     intervals, or of variants.
 
+    --protocol geneb measures as the leaderboard of GENEB does, beside its figures: scikit-learn's
+    logistic regression on mean vectors as they are, forward strand, without any choice; 4-mers
+    and random weights alike. A set without train is left out.
+
     Of variants there is one row per score, model or not; nothing is trained but regressions, on
     other parts of the genome than they score.
 
@@ -129,6 +142,7 @@ def evaluate(genome: Path | None, suite: str, output: Path | None, **options: An
     Examples:
       findna evaluate --suite gue --data GUE -o gue/ --seeds 5
       findna evaluate --suite gue --data GUE --set prom/prom_300_tata --baseline k-mers
+      findna evaluate --suite gue --data GUE --protocol geneb --precision bf16 -o geneb/
       findna evaluate hg38.fa --suite genomic-benchmarks --data datasets --most 5000 -o gb/
       findna evaluate hg38.fa --suite variants --data vcfs/ --tss tss.bed --task promoter
       findna evaluate --data my_sets/ --model my_model/ --mode full -o mine/ --resume
@@ -138,11 +152,19 @@ def evaluate(genome: Path | None, suite: str, output: Path | None, **options: An
     config = needing_mode_full(FineTuneConfig, options)
 
     if suite == "variants":
-        _refuse(_OF_SEQUENCES, "does not go with --suite variants")
+        _refuse(_OF_FINDNA + _OF_SEQUENCES, "does not go with --suite variants")
         if genome is None:
             raise click.UsageError("--suite variants needs GENOME, the FASTA of the variants")
     else:
         _refuse(_OF_VARIANTS, "needs --suite variants")
+    known: tuple[str, ...] = _BASELINES
+    if options["protocol"] == "geneb":
+        _refuse(_OF_FINDNA, "does not go with --protocol geneb")
+        if "cnn" in options["baseline"]:
+            raise click.UsageError("--baseline cnn does not go with --protocol geneb")
+        known = _BASELINES[:2]
+    else:
+        _refuse(("both_strands",), "needs --protocol geneb; others choose the strands")
 
     from findna.evaluation.protocol import EvaluateOptions
     from findna.evaluation.protocol import evaluate as run_suite
@@ -164,11 +186,11 @@ def evaluate(genome: Path | None, suite: str, output: Path | None, **options: An
             report = evaluate_variants(fasta, run, of_variants)
             text, table = variant_markdown(report), variant_rows(report["sets"])
         else:
-            chosen = () if "none" in options["baseline"] else options["baseline"] or _BASELINES
+            chosen = () if "none" in options["baseline"] else options["baseline"] or known
             of_sequences = _options.filled(
                 EvaluateOptions,
                 options,
-                baselines=tuple(name for name in _BASELINES if name in chosen),
+                baselines=tuple(name for name in known if name in chosen),
                 draws=options["draws"] or options["seeds"],
                 config=config,
             )

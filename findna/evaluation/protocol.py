@@ -3,6 +3,7 @@
 Choices (features, k, regularisation, epoch) are made on validation sequences; the test split is
 only measured. A seed decides what is drawn at random: initial weights, minibatches, the order of
 the search, and where there is no dev split which quarter of the training sequences validates.
+Under the protocol of `findna.evaluation.geneb` nothing is chosen.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from findna.errors import LabelError
+from findna.evaluation import geneb
 from findna.evaluation.baselines import (
     KmerTable,
     Prediction,
@@ -51,14 +54,26 @@ _TRAIN_SHARE = 0.75
 class EvaluateOptions:
     """Options that decide the figures."""
 
+    protocol: str = "findna"  # or geneb, which decides mode, seeds and kmers
     mode: str = "probe"  # use of the encoder: probe, full or knn
     baselines: tuple[str, ...] = tuple(BASELINES)  # random weights are used in the same mode
     seeds: int = 5  # repetitions
     draws: int = 5  # different random encoders; with fewer than seeds they are used in turn
     most: int = 0  # sequences of a split that are used at most, drawn once; 0 is all
     kmers: bool = True  # let the probe append k-mer frequencies
+    both_strands: bool = False  # of geneb: average with the reverse complement
     remove_leaks: bool = False  # leave out training sequences of the test split, on either strand
     config: FineTuneConfig = field(default_factory=FineTuneConfig)
+
+    @property
+    def of_geneb(self) -> bool:
+        """True if `findna.evaluation.geneb` says what is measured."""
+        return self.protocol == "geneb"
+
+    @property
+    def seed_numbers(self) -> tuple[int, ...]:
+        """The seed of each repetition."""
+        return geneb.SEEDS if self.of_geneb else tuple(range(self.seeds))
 
 
 @dataclass(frozen=True)
@@ -82,6 +97,11 @@ class _Data:
             train, valid = np.sort(order[:n]), np.sort(order[n:])
         return Problem(self.kind, self.n_outputs, self.labels, train, valid)
 
+    @property
+    def whole(self) -> Problem:
+        """All training rows, and none that validate."""
+        return Problem(self.kind, self.n_outputs, self.labels, self.train, self.train[:0])
+
 
 def _read(
     chosen: SuiteSet, genome: Genome | None, options: EvaluateOptions
@@ -91,7 +111,7 @@ def _read(
     first = read_labelled(chosen.splits[learned], genome)
     check_trainable(first)
     sets = {learned: first}
-    for name in ("dev", "test"):
+    for name in ("test",) if options.of_geneb else ("dev", "test"):
         if name in chosen.splits and name != learned:
             sets[name] = read_labelled(
                 chosen.splits[name], genome, kind=first.kind, classes=first.classes
@@ -192,6 +212,38 @@ def _predictions(
                 del encoders[draw]  # vectors of every sequence, which no later seed reads
 
 
+def _geneb_predictions(
+    method: str,
+    data: _Data,
+    checkpoint: Checkpoint,
+    options: EvaluateOptions,
+    compute: Compute,
+    cache: FeatureCache | None,
+) -> Iterator[Prediction]:
+    """Yield predictions of the test rows under the protocol of GENEB, seed by seed.
+
+    The solver draws nothing, so that a seed changes the random encoder alone: each is fitted once.
+    """
+    features = geneb.features_of(method, options.both_strands)
+    random = method == "random"
+    found: dict[int, Prediction] = {}
+    for i, seed in enumerate(geneb.SEEDS):
+        draw = i % options.draws if random else 0
+        if draw not in found:
+            model = random_model(checkpoint.config, seed) if random else checkpoint.model
+            table = FeatureTable(
+                model.encoder,
+                data.sequences,
+                compute,
+                strands=1 + options.both_strands,
+                pools=features.pools,
+                bins=0,
+                cache=cache,
+            )
+            found[draw] = geneb.frozen_probe(table, features, data.whole, data.test, seed=seed)
+        yield found[draw]
+
+
 def evaluate_set(
     chosen: SuiteSet,
     checkpoint: Checkpoint,
@@ -202,14 +254,19 @@ def evaluate_set(
     cache: FeatureCache | None = None,
 ) -> dict[str, Any]:
     """Return every figure of a set: metrics, intervals and choices by method and seed."""
+    if options.of_geneb and chosen.starred:
+        raise LabelError("no train split, on which --protocol geneb learns")
     data, about = _read(chosen, genome, options)
+    if options.of_geneb and data.kind != CLASSES:
+        raise LabelError(f"labels of {data.kind}; --protocol geneb measures classes")
     labels = data.labels[data.test]
-    main = PRIMARY[data.kind]
+    main = geneb.PRIMARY if options.of_geneb else PRIMARY[data.kind]
+    predict = _geneb_predictions if options.of_geneb else _predictions
     methods: dict[str, list[dict[str, Any]]] = {}
     for method in (MODEL, *options.baselines):
         started = time.monotonic()
-        predictions = _predictions(method, data, checkpoint, options, compute, cache)
-        for seed, (predicted, choice) in enumerate(predictions):
+        predictions = predict(method, data, checkpoint, options, compute, cache)
+        for seed, (predicted, choice) in zip(options.seed_numbers, predictions, strict=False):
             predicted = np.asarray(predicted, np.float32)
             values = measure(labels, predicted, data.kind)
             defined = [metric for metric, value in values.items() if np.isfinite(value)]
@@ -226,9 +283,9 @@ def evaluate_set(
             figure = f"{main} {values[main]:.4f} ({choice}), {seconds:.0f} s"
             logger.info("%s, %s, seed %d: %s", chosen.name, method, seed, figure)
             started = time.monotonic()
-    first = data.problem(0)
+    first = data.whole if options.of_geneb else data.problem(0)
     used = {"train": len(first.train), "valid": len(first.valid), "test": len(data.test)}
-    head = {"name": chosen.name, "starred": chosen.starred}
+    head = {"name": chosen.name, "starred": chosen.starred, "primary": main}
     return {**head, **about, "used": used, "methods": methods}
 
 

@@ -31,9 +31,14 @@ def interval_of(result: dict[str, Any], method: str, metric: str) -> tuple[float
     return float(low), float(high)
 
 
+def primary(result: dict[str, Any]) -> str:
+    """Return the metric that a set is compared by."""
+    return str(result.get("primary", PRIMARY[result["kind"]]))
+
+
 def _gain(result: dict[str, Any], method: str) -> float | None:
     """Return the primary metric of findna less that of a baseline; None if either is missing."""
-    metric = PRIMARY[result["kind"]]
+    metric = primary(result)
     ours, other = mean_of(result, MODEL, metric), mean_of(result, method, metric)
     return None if ours is None or other is None else ours - other
 
@@ -66,7 +71,7 @@ def summary_rows(sets: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[s
     header = ["set", "metric", *(BASELINES.get(m, m) for m in methods)]
     rows = []
     for result in sets:
-        metric = PRIMARY[result["kind"]]
+        metric = primary(result)
         rows.append([_title(result), NAMES[metric], *(_cell(result, m, metric) for m in methods)])
     return header, rows
 
@@ -91,7 +96,7 @@ def _primary_table(sets: Sequence[dict[str, Any]]) -> list[str]:
     rows: list[list[str]] = []
     means: list[list[Any]] = []
     for result in sets:
-        metric = PRIMARY[result["kind"]]
+        metric = primary(result)
         row = [_title(result), NAMES[metric], ", ".join(map(str, result["used"].values()))]
         row += [_cell(result, m, metric, interval=m == MODEL) for m in methods]
         gains = [_gain(result, m) for m in methods[1:]]
@@ -111,7 +116,7 @@ def _other_metrics(sets: Sequence[dict[str, Any]]) -> list[str]:
     rows = []
     for result in sets:
         for metric in METRICS[result["kind"]]:
-            if metric != PRIMARY[result["kind"]]:
+            if metric != primary(result):
                 cells = [_cell(result, m, metric, interval=m == MODEL) for m in methods]
                 rows.append([_title(result), NAMES[metric], *cells])
     return markdown(["set", "metric", *_columns(methods)], rows)
@@ -202,6 +207,23 @@ def _shown(choice: dict[str, Any]) -> str:
     return f"k {choice['k']}, {'both strands' if choice['both_strands'] else 'forward strand'}"
 
 
+_PROTOCOLS = {
+    "findna": "Choices were made on validation sequences: dev, or without it another quarter of "
+    "train for each seed.",
+    "geneb": "As GENEB does: logistic regression (scikit-learn, C 1, at most 1,000 iterations) on "
+    "vectors that are not standardised, fitted on all of train; nothing is chosen. Its solver "
+    "draws nothing, so seeds differ in the random encoder alone.",
+}
+"""How the figures of a protocol came about, for the head of a report."""
+
+
+def _how(about: dict[str, Any]) -> str:
+    if about.get("protocol") != "geneb":
+        return f"mode {about['mode']}"
+    strands = "of both strands" if about["both_strands"] else "of the forward strand"
+    return f"protocol geneb, mean vectors {strands}, {about['precision']}"
+
+
 def to_markdown(report: dict[str, Any]) -> str:
     """Return the report of `findna.evaluation.protocol.evaluate` as Markdown."""
     about, sets, missing = report["about"], report["sets"], report["missing"]
@@ -210,13 +232,12 @@ def to_markdown(report: dict[str, Any]) -> str:
     lines = [
         f"# {about['model']} on {about['suite']}",
         "",
-        f"findna {about['findna_version']}, model {about['model']} `{about['digest'][:12]}`, mode "
-        f"{about['mode']}, {about['seeds']} seeds, {most}, {draws} random "
+        f"findna {about['findna_version']}, model {about['model']} `{about['digest'][:12]}`, "
+        f"{_how(about)}, {about['seeds']} seeds, {most}, {draws} random "
         f"encoder{'s' * (draws > 1)}, on {about['hardware']}.",
         "",
         "Mean ± standard deviation over seeds, in brackets the mean of the seeds' 95 % bootstrap "
-        "intervals over the test set. Choices were made on validation sequences: dev, or without "
-        "it another quarter of train for each seed.",
+        f"intervals over the test set. {_PROTOCOLS[about.get('protocol', 'findna')]}",
         "",
         *_primary_table(sets),
         "",
@@ -245,7 +266,8 @@ def to_markdown(report: dict[str, Any]) -> str:
         )
     lines += ["", *_exceptions(sets), *_published_tables(sets)]
     lines += ["", "### Other metrics", "", *_other_metrics(sets)]
-    lines += ["", "### What validation chose", "", *_choices(sets)]
+    if about.get("protocol") != "geneb":
+        lines += ["", "### What validation chose", "", *_choices(sets)]
     if missing:
         lines += ["", f"Not measured: {'; '.join(missing)}."]
     return "\n".join(lines) + "\n"
