@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from findna import __version__
 from findna.console import progress
 from findna.genome.batching import Sequences
 from findna.genome.encoding import Tokens
@@ -157,7 +158,7 @@ class FeatureTable:
         encoder, compute = self._encoder, self._compute
         weights = digest_of(encoder.config, encoder.state_dict())
         reading = readout, self.pools, self.bins, compute.precision, compute.device.type
-        sha256 = hashlib.sha256(repr((VERSION, weights, *reading)).encode())
+        sha256 = hashlib.sha256(repr((__version__, VERSION, weights, *reading)).encode())
         for sequence in self.sequences:
             sha256.update(len(sequence).to_bytes(8, "little"))
             sha256.update(sequence.tobytes())
