@@ -8,12 +8,13 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from findna import console
 from findna.cli import on_interrupt
@@ -310,6 +311,14 @@ def destination(given: Mapping[str, Any], forms: Sequence[str], default: str | N
     form = given.get("form") or form_of(path, forms, default or forms[0])
     command = shlex.join(["findna", *sys.argv[1:]])
     return filled(Destination, given, path=path, form=form, command=command)
+
+
+def refuse(names: Iterable[str], why: str) -> None:
+    """Raise UsageError if one of these options was given."""
+    context = click.get_current_context()
+    for name in names:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name.replace('_', '-')} {why}")
 
 
 def arrow(output: Path | None) -> str:

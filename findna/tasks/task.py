@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from findna import __version__
 from findna.errors import CheckpointError, ConfigError
@@ -43,6 +44,7 @@ TASK, HEAD, CARD, ENCODER = "task.json", "head.safetensors", "README.md", "encod
 _UNFINISHED = ".unfinished"  # a folder of files to publish
 SHIPPED = Path(__file__).parents[1] / "shipped" / "tasks"
 MODES = ("probe", "full")
+SITES = "sites"  # kind of a task that tells the classes of single bases
 _MOST_CLASSES = 10_000
 _GEOMETRY = ("upstream", "stranded")  # decides which sequence is read, not what is made of it
 
@@ -178,13 +180,7 @@ class Task:
         CheckpointError
             It is missing, or not the one the head was trained on.
         """
-        checkpoint = load_checkpoint(self.encoder)
-        if checkpoint.digest != self.config.encoder_digest:
-            raise CheckpointError(
-                f"task {self.name} was trained on weights {self.config.encoder_digest[:12]}, but "
-                f"{self.encoder} holds {checkpoint.digest[:12]}; train the task again "
-                "(findna finetune)"
-            )
+        checkpoint = trained_on(self.name, self.encoder, self.config.encoder_digest)
         config, readout = checkpoint.config, self.config.features.readout
         if readout > config.n_layers:
             raise CheckpointError(
@@ -214,7 +210,7 @@ class Task:
     @property
     def digest(self) -> str:
         """SHA-256 over what decides the output for a sequence: configuration and head."""
-        return _digest(self.config, self.head)
+        return task_digest(self.config, self.head)
 
     def __str__(self) -> str:
         return self.name
@@ -237,7 +233,25 @@ class Task:
         return Call(config.classes[0], float(values[0]), values)
 
 
-def _digest(config: TaskConfig, head: TaskHead) -> str:
+def trained_on(task: str, encoder: str, digest: str) -> Checkpoint:
+    """Load the encoder of a task, by name or folder.
+
+    Raises
+    ------
+    CheckpointError
+        It is missing, or not the one the head was trained on.
+    """
+    checkpoint = load_checkpoint(encoder)
+    if checkpoint.digest != digest:
+        raise CheckpointError(
+            f"task {task} was trained on weights {digest[:12]}, but {encoder} holds "
+            f"{checkpoint.digest[:12]}; train the task again (findna finetune)"
+        )
+    return checkpoint
+
+
+def task_digest(config: Any, head: nn.Module) -> str:
+    """Return SHA-256 over what decides the output for a sequence: configuration and head."""
     settings = {name: value for name, value in asdict(config).items() if name not in _GEOMETRY}
     sha = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for name, tensor in sorted(head.state_dict().items()):
@@ -248,8 +262,8 @@ def _digest(config: TaskConfig, head: TaskHead) -> str:
 
 def save_task(
     folder: Path,
-    config: TaskConfig,
-    head: TaskHead,
+    config: Any,
+    head: nn.Module,
     record: Mapping[str, Any],
     card: str,
     encoder: Model | None = None,
@@ -258,6 +272,8 @@ def save_task(
 
     Parameters
     ----------
+    config : dataclass
+        Settings that decide the output: `TaskConfig`, or that of sites.
     record : mapping
         Data, training and figures: plain values, kept in task.json.
     card : str
@@ -265,7 +281,7 @@ def save_task(
     encoder : Model, optional
         Kept in the folder (mode ``full``), in float16.
     """
-    digest = _digest(config, head)
+    digest = task_digest(config, head)
     values = {
         "format": FORMAT,
         "findna_version": __version__,
@@ -354,6 +370,14 @@ def find_task(task: str) -> Path:
     return path
 
 
+def has_sites(folder: Path) -> bool:
+    """Return whether a task folder is one of sites (`findna.tasks.sites`)."""
+    try:
+        return bool(json.loads((folder / TASK).read_text())["task"]["kind"] == SITES)
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return False  # whatever it is: reading it says so
+
+
 def read_task(folder: Path) -> tuple[TaskConfig, dict[str, Any]]:
     """Read configuration and whole content of a folder's task.json; see `read_settings`."""
     return read_settings(folder / TASK, "task", "task", TaskConfig)
@@ -370,6 +394,8 @@ def load_task(task: str | Task) -> Task:
     if isinstance(task, Task):
         return task
     folder = find_task(task)
+    if has_sites(folder):
+        raise ConfigError(f"task {task} tells single bases, not regions: findna scan reads it")
     config, record = read_task(folder)
     path = folder / HEAD
     tensors = read_tensors(path)
