@@ -112,8 +112,12 @@ def test_what_differs_is_said(embedded, verify, run, example, model_folder):
         file["obs/n_fraction"][10] = 0.5
         file["obs/status"][11] = "empty"
     rows = verify(path, "--all", code=1)["rows"]
-    assert rows["said"].startswith("5 of 96 rows differ: row 7 (background_chrA_4): X differs by")
+    assert rows["said"].startswith(
+        "5 of 96 rows differ, 1 in X, 1 in obsm/bins, 1 in length, 1 in n_fraction, 1 in status: "
+        "row 7 (background_chrA_4): X differs by"
+    )
     assert rows["said"].endswith("; ...")
+    assert rows["measured"] is None  # not a number, which later rows must not hide
     text = run("verify", path, example / "genome.fa", "-m", model_folder, code=1).stdout
     assert [line.split()[0] for line in text.splitlines()] == ["ok", "ok", "ok", "FAILED"]
 
@@ -128,7 +132,23 @@ def test_lengths_and_status(embedded, verify):
         path = embedded()
         with h5py.File(path, "r+") as file:
             file[f"obs/{name}"][0] = value
-        assert said in verify(path, code=1)["rows"]["said"]
+        rows = verify(path, code=1)["rows"]
+        assert said in rows["said"]
+        assert rows["measured"] is None  # no vector differs: 0.0 beside FAILED says nothing
+
+
+def test_the_figure_that_failed(embedded, verify, run, example, model_folder):
+    path = embedded()
+    with h5py.File(path, "r+") as file:
+        file["X"][7] *= 1.01
+        file["obs/length"][9] += 1
+    rows = verify(path, "--all", code=1)["rows"]
+    assert rows["said"].startswith("2 of 96 rows differ, 1 in X, 1 in length: row 7")
+    assert rows["measured"] == pytest.approx(0.01, rel=0.02)
+    with h5py.File(path, "r+") as file:
+        file["X"][7] = np.nan
+    words = ["verify", path, example / "genome.fa", "-m", model_folder, "--all"]
+    assert "FAILED  rows          nan (at most 1e-04)  2 of 96" in run(*words, code=1).stdout
 
 
 def test_values_where_there_should_be_none(embedded, verify, write):
