@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from findna.commands.checks import BF16, OTHER_MACHINE, Check, relative
-from findna.console import progress
+from findna.console import counted, progress
 from findna.errors import CheckpointError, EmbeddingError
 from findna.genome.bed import parse_row
 from findna.genome.fasta import Genome
@@ -131,7 +131,8 @@ def verify(
         yield Check(
             "structure",
             True,
-            f"{stored.rows} rows of {stored.dim} {stored.dtype}: {', '.join(stored.datasets)}"
+            f"{counted(stored.rows, 'row')} of {stored.dim} {stored.dtype}: "
+            + ", ".join(stored.datasets)
             + (", uns/per_base" if stored.per_base else ""),
         )
         checkpoint = _checkpoint(stored, model)
@@ -194,7 +195,7 @@ def _contigs(stored: StoredEmbeddings, genome: Genome) -> Check:
     different = [contig for contig in recorded if known.get(contig) != recorded[contig]]
     if not different:
         n = len(recorded)
-        return Check("contigs", True, f"MD5 of {n} contig{'s' * (n != 1)} of {genome.path.name}")
+        return Check("contigs", True, f"MD5 of {counted(n, 'contig')} of {genome.path.name}")
     reasons = [
         f"{contig} {'has another sequence' if contig in known else 'is missing'}"
         for contig in different[:_MOST_EXAMPLES]
@@ -269,10 +270,11 @@ class _Comparison:
         Its number is the difference of vectors, unless rows differ in something else alone.
         """
         if not self._different:
-            said = f"{n} of {of} rows computed again are the same"
+            said = f"{n} of {counted(of, 'row')} computed again: the same"
             return Check("rows", True, said, *self._largest)
         kinds = ", ".join(f"{rows} in {name}" for name, rows in self._different.most_common())
         ellipsis = "; ..." * (self._different.total() > len(self._examples))
-        said = f"{self._different.total()} of {n} rows differ, {kinds}: {'; '.join(self._examples)}"
+        said = f"{self._different.total()} of {counted(n, 'row')} differ, {kinds}: "
+        said += "; ".join(self._examples)
         of_vectors = self._largest if not self._largest[0] <= self._largest[1] else ()
         return Check("rows", False, said + ellipsis, *of_vectors)

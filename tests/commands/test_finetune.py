@@ -864,11 +864,11 @@ def shared_rows(files):
 
 
 def test_rows_in_two_sets_stop_a_run(files, shared_rows):
-    with pytest.raises(LabelError, match=r"2 sequences also occur in .*test.csv") as caught:
+    with pytest.raises(LabelError, match=r"shares 2 sequences with .*test.csv") as caught:
         read_splits(files)
     assert "1 identical, 1 as reverse complement" in str(caught.value)
     assert "--on-overlap drop" in str(caught.value)
-    with pytest.raises(LabelError, match=r"1 sequences also occur in .*valid.csv"):
+    with pytest.raises(LabelError, match=r"shares 1 sequence with .*valid.csv"):
         read_splits(files / "train.csv", files / "valid.csv")
 
 

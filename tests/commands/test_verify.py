@@ -57,7 +57,7 @@ def test_a_file_is_the_same_again(embedded, verify, options):
     checks = verify(embedded(*options), "--all")
     assert list(checks) == ["structure", "weights", "contigs", "rows"]
     assert checks["rows"]["measured"] <= checks["rows"]["tolerance"] / 10
-    assert checks["rows"]["said"] == "96 of 96 rows computed again are the same"
+    assert checks["rows"]["said"] == "96 of 96 rows computed again: the same"
 
 
 def test_every_kind_of_row(embedded, verify, write):
@@ -214,7 +214,7 @@ def write_texts(obs, name, texts):
 
 def test_files_of_format_1_are_read(run, example, model_folder, embedded, verify, tmp_path):
     checks = verify(as_version_1(embedded("-s")), "--all")
-    assert checks["rows"]["said"] == "96 of 96 rows computed again are the same"
+    assert checks["rows"]["said"] == "96 of 96 rows computed again: the same"
     parts = [tmp_path / "1.h5", tmp_path / "2.h5"]
     words = ["embed", example / "genome.fa", example / "regions.bed", "-m", model_folder]
     for i, part in enumerate(parts, 1):
@@ -305,4 +305,4 @@ def test_bgzf_and_real_regions(run, shared_data, model_folder, tmp_path):
     run("embed", hg38, tss, "--window", 300, "--on-error", "null", "-m", model_folder, "-o", out)
     said = run("verify", shutil.copy(out, tmp_path / "copy.h5"), hg38, "-m", model_folder,
                "--rows", 500).stdout  # fmt: skip
-    assert "500 of 27586 rows computed again are the same" in said
+    assert "500 of 27586 rows computed again: the same" in said

@@ -675,7 +675,7 @@ def test_an_interrupt_keeps_what_is_done(example, model_folder, write, tmp_path,
         process.send_signal(kind)
         assert process.wait(60) == 130
         (line,) = process.stderr.read().splitlines()
-    assert "of 20000 rows are kept in" in line
+    assert "of 20000 rows kept in" in line
     assert "the same command goes on from there" in line
     n = int(line.split("interrupted; ")[1].split()[0])
     journal = json.loads((folder / "journal.json").read_text())
