@@ -790,7 +790,7 @@ MALFORMED = [
     (HEADER + record(-5), "8: POS is '-5'"),
     (HEADER + record(alt=""), "8: ALT is empty"),
     (HEADER + record(ref=""), "8: REF is empty"),
-    (HEADER + record() + "#comment\n", "9: 1 tab-separated columns"),
+    (HEADER + record() + "#comment\n", "9: 1 tab-separated column,"),
     (HEADER.encode() + b"c\t\0\n", "8: holds a NUL byte"),
     (gzip.compress((HEADER + record()).encode(), mtime=0)[:-12], "ends early"),
     (b"BCF\2\2garbage", "htslib cannot read"),

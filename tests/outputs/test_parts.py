@@ -101,7 +101,7 @@ def test_merged_is_a_single_run(command, run, tmp_path, kind, count):
     for i, part in enumerate(parts, 1):
         run(*words, "-o", part, "--shard", f"{i}/{count}")
     found = run("merge", *parts[::-1], "-o", tmp_path / f"merged.{suffix}")
-    assert f"of {count} parts merged" in found.stderr
+    assert f"of {count} part{'s' * (count > 1)} merged" in found.stderr
     assert contents(tmp_path / f"merged.{suffix}") == contents(tmp_path / f"whole.{suffix}")
 
 
