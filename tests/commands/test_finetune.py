@@ -722,7 +722,10 @@ def test_the_test_set_decides_nothing(mode, model_folder, tmp_path):
     assert a.record["metrics"]["valid"] == b.record["metrics"]["valid"]
     assert a.record["metrics"]["test"] != b.record["metrics"]["test"]
     assert c.record["calibration"]["measured_on"] == "valid"
-    assert "not measured" in (tmp_path / "c" / "README.md").read_text()
+    cards = [(tmp_path / name / "README.md").read_text() for name in "ac"]
+    assert ["test set was only measured" in card for card in cards] == [True, False]
+    assert "not measured" in cards[1]
+    assert "there was no test set" in cards[1]
 
 
 def test_a_validation_set_of_one_class(model_folder, tmp_path):
