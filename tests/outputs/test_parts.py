@@ -80,6 +80,7 @@ def command(example, model_folder, tasks):
                 "--bins", 2, "--per-base", "-s"], "h5"),
         "table": (["embed", genome, bed, "-m", model_folder], "tsv.gz"),
         "bed": (["predict", genome, bed, "-t", tasks["binary"], "--header"], "bed.gz"),
+        "bed9": (["predict", genome, bed, "-t", tasks["three"], "--bed9", "--header"], "bed"),
         "jsonl": (["predict", genome, bed, "-t", tasks["three"], "--min-prob", 0.4], "jsonl"),
         "records": (["predict", genome, "-t", tasks["binary"], "-O", "tsv"], "tsv"),
         "vcf": (["variants", genome, example / "variants.vcf", "-m", model_folder, "--window", 60,
@@ -89,7 +90,7 @@ def command(example, model_folder, tasks):
     }  # fmt: skip
 
 
-KINDS = ["h5", "table", "bed", "jsonl", "records", "vcf", "variants"]
+KINDS = ["h5", "table", "bed", "bed9", "jsonl", "records", "vcf", "variants"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -180,9 +181,9 @@ OPTIONS = {
     "h5": ["-m tiny", "--pool max", "--bins 3", "--per-base", "--both-strands", "--whole",
            "--dtype float16", "-s", "--split", "--flank 2", "--window 40",
            "--anchor start", "--out-of-bounds pad", "--on-error null", "--precision bf16"],
-    "bed": ["-t {three}", "-O tsv", "--bed6", "--header", "--all-classes", "--min-prob .5", "-s",
-            "--split", "--flank 2", "--window 40", "--anchor end", "--out-of-bounds pad",
-            "--on-error null", "--precision bf16", "-t {binary} -t {three}"],
+    "bed": ["-t {three}", "-O tsv", "--bed6", "--bed9", "--header", "--all-classes",
+            "--min-prob .5", "-s", "--split", "--flank 2", "--window 40", "--anchor end",
+            "--out-of-bounds pad", "--on-error null", "--precision bf16", "-t {binary} -t {three}"],
     "vcf": ["-m tiny", "--scores dist", "-t {binary}", "-t {three} --class donor", "--window 50",
             "--whole", "--strand +", "--haplotype HG1", "--ref-mismatch null", "--no-version",
             "--precision bf16", "-O tsv"],
