@@ -113,6 +113,8 @@ def test_n(validate, write):
 
 def test_no_regions(validate, write, example):
     assert validate(write("empty.bed", ""))["verdict"] == "a run would read all 0 regions"
+    one = write("one.bed", "chrA\t0\t10\n")
+    assert validate(one)["verdict"] == "a run would read 1 region"
     report = validate()
     assert (report["kind"], report["rows"]) == ("regions", 2)
     assert report["lengths"]["bins"][-1] == {"from": 50_000, "to": 99_999, "rows": 1}
