@@ -108,6 +108,7 @@ pretrain genome.fa -o again $little $slow --resume
 predict genome.fa few.bed -t two ...
     --header
     --bed6
+    --bed9 --header
     -O tsv --all-classes
     -O jsonl
     -t three,values -t labels --all-classes --header
@@ -121,6 +122,7 @@ predict -t two ...
     genome.fa headed.narrowPeak --header
     genome.fa odd.bed --on-error null -O tsv
     genome.fa odd.bed --on-error skip --bed6
+    genome.fa odd.bed --on-error null --bed9
     genome.fa - --on-error null < odd.bed
     genome.fa -r chrA:1,001-1,400 -r chrB:7-90
     records.fa

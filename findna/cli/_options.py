@@ -18,7 +18,7 @@ from click.core import ParameterSource
 
 from findna import console
 from findna.cli import on_interrupt
-from findna.console import printable
+from findna.console import counted, printable
 
 Decorator = Callable[[Any], Any]
 
@@ -347,7 +347,8 @@ def for_job(run: Callable[..., Any], rows: str | None) -> Callable[..., Any]:
         *sources, output = inputs
         summary = run_sharded(job, run, *sources, output=output, **options)
         if summary is not None:
-            say(f"{summary.rows} rows of {summary.parts} processes -> {output.path}")
+            made_by = counted(summary.parts, "process")
+            say(f"{counted(summary.rows, 'row')} of {made_by} -> {output.path}")
         click.get_current_context().exit()
 
     return sharded
@@ -370,5 +371,5 @@ def regions_done(counts: Mapping[str, int], verb: str, fate: str) -> str:
 
     n, rows = counts[verb], counts["rows"]
     others = [f"{counts[status]} {status}" for status in WITHOUT_RESULT if counts.get(status)]
-    done = f"{n} of {rows} regions {verb}"
+    done = f"{n} of {counted(rows, 'region')} {verb}"
     return f"{done}, {rows - n} {fate} ({', '.join(others)})" if others else done

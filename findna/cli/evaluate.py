@@ -12,6 +12,7 @@ from findna.cli import _options
 from findna.cli._options import BP, FILE, FOLDER, PATH, choice, flag, option
 from findna.cli._output import print_table
 from findna.cli._settings import GroupedCommand, needing_mode_full, setting_options
+from findna.console import counted
 from findna.tasks.recipe import FineTuneConfig
 
 _BASELINES = ("random", "k-mers", "cnn")
@@ -155,4 +156,5 @@ def evaluate(genome: Path | None, suite: str, output: Path | None, **options: An
     for name in report["missing"]:
         _options.say(f"not measured: {name}")
     arrow = _options.arrow(output and output / "report.md")
-    _options.say(f"{len(report['sets'])} sets in {report['about']['seconds']} s{arrow}")
+    n_sets = counted(len(report["sets"]), "set")
+    _options.say(f"{n_sets} in {report['about']['seconds']} s{arrow}")

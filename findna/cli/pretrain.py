@@ -12,6 +12,7 @@ import click
 from findna.cli import _options
 from findna.cli._options import EXISTING, FILE, PATH, flag, option
 from findna.cli._settings import GroupedCommand, removed_options, setting_options, settings_of
+from findna.console import counted
 from findna.model.config import SIZES, EncoderConfig
 from findna.pretraining.recipe import (
     PRESETS,
@@ -130,4 +131,4 @@ def pretrain(genome: Path, output: Path, device: str, **options: Any) -> None:
             config = dataclasses.replace(config, steps=max(1, round(tokens / config.batch_tokens)))
         digest = pretrain_genome(data, run, config, own_device)
     if digest:
-        _options.say(f"wrote {output} ({digest[:12]}) after {config.steps} steps")
+        _options.say(f"wrote {output} ({digest[:12]}) after {counted(config.steps, 'step')}")

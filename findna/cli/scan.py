@@ -9,6 +9,7 @@ import click
 
 from findna.cli import _options
 from findna.cli._options import BP, PATH, REACH, SHARE, choice, flag, option
+from findna.console import counted
 
 
 @click.command(short_help="A task's probability along the genome, as a track.")
@@ -92,6 +93,6 @@ def scan(genome: Path, task: str, regions: str | None, **given: Any) -> None:
     counts, options = summary.counts, summary.options
     _options.say(
         f"{summary.quantity} over {counts['covered']} of {counts['bases']} bp in "
-        f"{counts['windows']} windows of {options.window} bp every {options.step} bp in "
+        f"{counted(counts['windows'], 'window')} of {options.window} bp every {options.step} bp in "
         f"{summary.seconds:.1f} s, {summary.made_by}"
     )

@@ -76,19 +76,26 @@ def validate(genome: Path, data: Path | None, labelled: bool, as_json: bool, **g
         print_report(report)
     else:
         for line in _lines(report):
-            print_text("\t".join(printable(field) or "." for field in line[:4]))
+            print_text(line.as_text())
     if report.stops:
         click.get_current_context().exit(1)
 
 
 class _Line(NamedTuple):
-    """A line of the report; ``share`` is drawn as a bar."""
+    """A line of the report; ``share`` is drawn as a bar, ``text`` may have lines of its own."""
 
     section: str
     name: str
     value: str
     text: str = ""
     share: float = 0.0
+
+    def as_text(self) -> str:
+        """Return section, name, value and, where there is one, what is said or the share."""
+        share = f"{100 * self.share:.3g}%" if self.share else ""
+        said = self.text.replace("\n", "; ") or share
+        fields = [self.section, self.name, self.value, *([said] if said else [])]
+        return "\t".join(map(printable, fields))
 
 
 def _lines(report: Report) -> Iterator[_Line]:
@@ -100,14 +107,13 @@ def _lines(report: Report) -> Iterator[_Line]:
         reasons = [_short(reason, report) for reason in report.examples.get(status, [])]
         if status == "unknown_contig":
             reasons.append(report.unknown_reason)
-        first, *others = reasons or [""]
-        yield _Line("rows", status, str(n), first, n / report.rows)
-        yield from (_Line("rows", status, "", reason) for reason in others)
-    for name, n in report.classes.most_common(_MOST_CLASSES):
-        section = "alleles" if of_variants else "labels"
-        yield _Line(section, name, str(n), share=n / report.classes.total())
-    if len(report.classes) > _MOST_CLASSES:
-        yield _Line("labels", f"{len(report.classes) - _MOST_CLASSES} more", "")
+        yield _Line("rows", status, str(n), "\n".join(reasons), n / report.rows)
+    classes = report.classes.most_common()
+    section, total = "alleles" if of_variants else "labels", report.classes.total()
+    for name, n in classes[:_MOST_CLASSES]:
+        yield _Line(section, name, str(n), share=n / total)
+    if others := [n for _, n in classes[_MOST_CLASSES:]]:
+        yield _Line(section, f"{len(others)} more", str(sum(others)), share=sum(others) / total)
     if report.labels and not report.classes:
         yield _Line("labels", "kind", report.labels)
     if report.lengths.rows:
@@ -131,7 +137,7 @@ def _lines(report: Report) -> Iterator[_Line]:
         yield _Line("estimate", "memory", _size(estimate.memory), "whatever the number of rows")
         if estimate.gpu_memory is not None:
             yield _Line("estimate", "GPU memory", _size(estimate.gpu_memory))
-    yield _Line("verdict", "stop" if report.stops else "ok", "", report.verdict)
+    yield _Line("verdict", "stop" if report.stops else "ok", report.verdict)
 
 
 def _length_lines(report: Report, unit: str) -> Iterator[_Line]:
@@ -175,7 +181,7 @@ def print_report(report: Report) -> None:
     columns = Column(style="bold"), Column(), Column(justify="right"), Column(overflow="fold")
     table = Table(*columns, box=None, show_header=False, pad_edge=False)
     console = Console(highlight=False)
-    section = name = ""
+    section = ""
     *lines, verdict = _lines(report)
     for line in lines:
         if line.section == "file":
@@ -183,14 +189,12 @@ def print_report(report: Report) -> None:
             continue
         if line.section != section:
             table.add_row()
-            name = ""
         left = line.section if line.section != section else ""
-        shown = printable(line.name) if line.name != name else ""
-        bar = "\u2588" * max(round(_BAR * line.share), 1) if line.share else printable(line.text)
-        table.add_row(left, Text(shown), line.value, Text(bar))
-        if line.share and line.text:
-            table.add_row("", "", "", Text(printable(line.text)))
-        section, name = line.section, line.name
+        bar = "\u2588" * max(round(_BAR * line.share), 1) if line.share else ""
+        said = "\n".join(part for part in (bar, printable(line.text, keep="\n")) if part)
+        table.add_row(left, Text(printable(line.name)), line.value, Text(said))
+        section = line.section
     console.print(table)
     console.print()
-    console.print(Text(printable(verdict.text), style="bold red" if report.stops else "bold green"))
+    style = "bold red" if report.stops else "bold green"
+    console.print(Text(printable(verdict.value), style=style))

@@ -14,7 +14,7 @@ import numpy as np
 from findna import __version__
 from findna.commands.rows import Summary
 from findna.commands.tracks import check_track
-from findna.console import progress
+from findna.console import counted, progress
 from findna.errors import ConfigError
 from findna.genome.batching import read_window
 from findna.genome.encoding import N, Tokens
@@ -214,7 +214,7 @@ def spans_of(genome: Genome, regions: RegionSource | None, on_error: str = "stop
     options = RegionOptions(on_error=on_error)
     checked = survey(regions, genome, options)
     if checked.bad:
-        logger.warning("%d of %d regions left out", checked.bad, checked.rows)
+        logger.warning("%d of %s left out", checked.bad, counted(checked.rows, "region"))
     placed = (place(row, genome, options).region for row in regions.rows())
     wanted = (Interval(region.chrom, *region.parts[0]) for region in placed if region is not None)
     return select(genome.contigs, wanted, None)

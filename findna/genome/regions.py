@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from findna.console import counted
 from findna.errors import RegionError
 from findna.genome.bed import COLUMNS, BedRow, parse_row, problem, read_bed, score_value
 from findna.genome.encoding import N
@@ -322,8 +323,8 @@ class RegionSource:
         for number, region in enumerate(listed, 1):
             if len(region) not in (3, 4):
                 raise RegionError(
-                    f"regions:{number}: {len(region)} values; give (chrom, start, end) or "
-                    "(chrom, start, end, strand)"
+                    f"regions:{number}: {counted(len(region), 'value')}; give "
+                    "(chrom, start, end) or (chrom, start, end, strand)"
                 )
             optional = [".", 0, *region[3:], "."][:3] if stranded else []  # name, score, strand
             rows.append(_memory_row(number, [*region[:3], *optional]))
@@ -511,8 +512,8 @@ def survey(
         else:
             reasons = "; ".join(examples) + ("; ..." if surveyed.bad > len(examples) else "")
         raise RegionError(
-            f"{source.name}: {surveyed.bad} of {surveyed.rows} regions cannot be read: {reasons}; "
-            f"{KEPT_OR_SKIPPED}"
+            f"{source.name}: {surveyed.bad} of {counted(surveyed.rows, 'region')} cannot be read: "
+            f"{reasons}; {KEPT_OR_SKIPPED}"
         )
     return surveyed
 
@@ -520,7 +521,7 @@ def survey(
 def ragged(location: str, n_columns: int, expected: int, of: str = "the first row") -> str:
     """Return the message about a row with another number of columns than the first or a header."""
     return (
-        f"{location}: {n_columns} columns, but {of} has {expected}; "
+        f"{location}: {counted(n_columns, 'column')}, but {of} has {expected}; "
         "every row must have the same number"
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from findna.console import counted
 from findna.errors import LabelError, RegionError
 from findna.genome.bed import BedRow, column_names, is_header, parse_row
 from findna.genome.encoding import reverse_complement
@@ -80,8 +81,8 @@ def cut(raw: RawRows, name: str, genome: Genome, options: RowOptions) -> None:
     if bad and options.on_problem is stop:  # then said of all at once
         smaller = f", or give a smaller --window than {window}" if window else ""
         raise LabelError(
-            f"{name}: {len(bad)} of {len(placed)} rows cannot be read: {_reasons(bad, genome)}; "
-            f"give the GENOME they are from, or remove such rows{smaller}"
+            f"{name}: {len(bad)} of {counted(len(placed), 'row')} cannot be read: "
+            f"{_reasons(bad, genome)}; give the GENOME they are from, or remove such rows{smaller}"
         )
     for row, result in bad:
         options.on_problem(result.status, LabelError(f"{row.place}: {result.reason}"))

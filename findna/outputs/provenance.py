@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from findna import __version__
+from findna.console import counted
 from findna.genome.bed import column_names
 from findna.genome.fasta import Genome
 from findna.genome.regions import Placed
@@ -88,6 +89,6 @@ def obs_row(item: Placed, stranded: bool, length: int, n_unknown: int) -> dict[s
 
 def genome_facts(genome: Genome, contigs: Collection[str]) -> dict[str, Any]:
     """Return the name of the FASTA and the digests of the contigs read, as outputs record them."""
-    logger.info("digests of %d contigs", len(contigs))
+    logger.info("digests of %s", counted(len(contigs), "contig"))
     digests = genome.digests(contigs)
     return {"file": genome.path.name, "contig": list(digests), "md5": list(digests.values())}

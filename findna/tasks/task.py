@@ -22,6 +22,7 @@ import torch
 from torch import nn
 
 from findna import __version__
+from findna.console import counted
 from findna.errors import CheckpointError, ConfigError
 from findna.labelled.sets import CLASSES, KINDS, MULTILABEL, REGRESSION
 from findna.model.checkpoint import Checkpoint, Model, load_checkpoint, save_checkpoint
@@ -94,7 +95,7 @@ class TaskConfig:
         least = 2 if self.kind == CLASSES else 1
         check(
             least <= len(self.classes) <= _MOST_CLASSES,
-            f"{len(self.classes)} classes; a {self.kind} task has at least {least}",
+            f"{counted(len(self.classes), 'class')}; a {self.kind} task has at least {least}",
         )
         check(
             all(map(is_class_name, self.classes)),
@@ -410,7 +411,7 @@ def load_task(task: str | Task) -> Task:
     }
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if expected != shapes or not n_features:
-        raise CheckpointError(f"{path}: its tensors do not fit {n_outputs} classes")
+        raise CheckpointError(f"{path}: its tensors do not fit {counted(n_outputs, 'class')}")
     tensors = own_tensors(tensors, path)
     if not bool((tensors["scale"] > 0).all()):
         raise CheckpointError(f"{path}: holds a scale that is not above 0")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from findna.console import counted
 from findna.errors import VariantError
 from findna.genome.encoding import N, Tokens, decode, encode
 from findna.genome.fasta import Genome
@@ -301,8 +302,8 @@ def survey_alleles(
         else:
             reasons = "; ".join(examples) + ("; ..." if n_bad.total() > len(examples) else "")
         raise VariantError(
-            f"{source.name}: {n_bad.total()} of {n_records} records do not fit the genome: "
-            f"{reasons}; {remedy}"
+            f"{source.name}: {n_bad.total()} of {counted(n_records, 'record')} do not fit the "
+            f"genome: {reasons}; {remedy}"
         )
     return n_records
 

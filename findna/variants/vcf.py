@@ -19,6 +19,7 @@ from pathlib import Path
 from shutil import copyfileobj
 from typing import IO, Any, cast
 
+from findna.console import counted
 from findna.errors import ConfigError, RegionError, VariantError
 from findna.genome.intervals import Interval
 from findna.genome.order import Order
@@ -143,8 +144,8 @@ def _genotype(record: VcfRecord, column: int, location: str, sample: str) -> Gen
     numbers = [-1 if a == MISSING else int(a) if _ALLELE.fullmatch(a) else -2 for a in alleles]
     if not all(-1 <= number <= len(record.alts) for number in numbers):
         raise VariantError(
-            f"{location}: GT of {sample} is {call[:40]!r}, with {len(record.alts)} alternate "
-            "alleles"
+            f"{location}: GT of {sample} is {call[:40]!r}, with "
+            + counted(len(record.alts), "alternate allele")
         )
     phase_set = None if "/" in unprefixed else values.get("PS", MISSING)
     return Genotype(tuple(numbers), phase_set)
@@ -338,7 +339,7 @@ def _parse(line: str, number: int, n_columns: int, file: str) -> VcfRecord:
     n_fields = line.count("\t") + 1
     if n_fields != n_columns:
         raise VariantError(
-            f"{location}: {n_fields} tab-separated columns, but the #CHROM line has "
+            f"{location}: {counted(n_fields, 'tab-separated column')}, but the #CHROM line has "
             f"{n_columns}; is the file complete?"
         )
     chrom, pos, id_, ref, alt = line.split("\t", 5)[:5]

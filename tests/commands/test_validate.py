@@ -113,6 +113,8 @@ def test_n(validate, write):
 
 def test_no_regions(validate, write, example):
     assert validate(write("empty.bed", ""))["verdict"] == "a run would read all 0 regions"
+    one = write("one.bed", "chrA\t0\t10\n")
+    assert validate(one)["verdict"] == "a run would read 1 region"
     report = validate()
     assert (report["kind"], report["rows"]) == ("regions", 2)
     assert report["lengths"]["bins"][-1] == {"from": 50_000, "to": 99_999, "rows": 1}
@@ -309,14 +311,21 @@ def test_a_genome_is_needed_for_regions(run, example, write):
     assert "No such file" in missing
 
 
-def test_text_has_four_columns(run, example, write):
+def test_text_has_no_empty_columns(run, example, write):
     fasta = example / "genome.fa"
     bed = write("bad.bed", BAD)
     lines = run("validate", fasta, bed, "--no-estimate", code=1).stdout.splitlines()
-    assert all(line.count("\t") == 3 for line in lines)
-    assert f"file\tregions\t{bed}\t." in lines
-    assert "rows\tunknown_contig\t2\tline 5: A" in lines
-    assert lines[-1].startswith("verdict\tstop\t.\ta run would stop")
+    assert all(line.count("\t") in (2, 3) for line in lines)
+    assert not any(field in ("", ".") for line in lines for field in line.split("\t"))
+    assert f"file\tregions\t{bed}" in lines
+    (rows,) = (line for line in lines if line.startswith("rows\tunknown_contig\t2\t"))
+    assert "line 5: A; " in rows  # all that is said of a status is one row
+    assert "rows\tok\t3\t27.3%" in lines
+    assert lines[-1].startswith("verdict\tstop\ta run would stop")
+    many = write("m.csv", "sequence,label\n" + "".join(f"ACGT,k{i}\n" for i in range(25)))
+    lines = run("validate", many, "--no-estimate", code=1).stdout.splitlines()
+    assert "labels\tk0\t1\t4%" in lines
+    assert "labels\t5 more\t5\t20%" in lines
 
 
 def test_a_terminal_gets_a_table(example, write, capsys):

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from findna import __version__
+from findna.console import counted
 from findna.genome.regions import KEPT_OR_SKIPPED, NO_SEQUENCE, OK
 
 if TYPE_CHECKING:
@@ -189,7 +190,8 @@ class Report:
     def verdict(self) -> str:
         """One line about what a run would do."""
         command = {REGIONS: "a run", VARIANTS: "findna variants", LABELLED: "findna finetune"}
-        rows = {REGIONS: "regions", VARIANTS: "records", LABELLED: "sequences"}[self.kind]
+        noun = {REGIONS: "region", VARIANTS: "record", LABELLED: "sequence"}[self.kind]
+        rows = counted(self.rows, noun)
         begin = f"{command[self.kind]} would"
         if self.incomplete:
             return f"{begin} stop: {self.incomplete}"
@@ -198,14 +200,13 @@ class Report:
                 f"{n} {name}" for name, n in self.statuses.items() if name not in READ
             )
             return (
-                f"{begin} stop: {self.bad} of {self.rows} {rows} cannot be read ({counts}); "
-                + self._remedy()
+                f"{begin} stop: {self.bad} of {rows} cannot be read ({counts}); " + self._remedy()
             )
         if self.untrainable:
             return f"{begin} stop: {self.untrainable}"
         too_many_n = self.statuses[NO_SEQUENCE]
         without = f", {too_many_n} without a result (no_sequence)" if too_many_n else ""
-        return f"{begin} read all {self.rows} {rows}{without}"
+        return f"{begin} read {'all ' * (self.rows != 1)}{rows}{without}"
 
     def _remedy(self) -> str:
         if self.kind == LABELLED or any(self.statuses[status] for status in MALFORMED):
