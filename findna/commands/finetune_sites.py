@@ -46,6 +46,7 @@ logger = logging.getLogger(__name__)
 VALID_FRACTION = 0.2
 _MANY_CONTIGS = 20  # from here on whole contigs are held out for validation
 _LEAST_SITES = 10  # of a class, in training and in validation
+_LONG_RUN = 100  # of N, bp; nothing is drawn from it
 _MATRIX_REACH = 20  # bp about a site that the position weight matrix reads
 
 
@@ -133,7 +134,21 @@ def _spans(data: SiteInput) -> tuple[list[Span], list[Span]]:
     if data.regions is not None:
         spans = select(genome.contigs, read_intervals(data.regions, genome), None)
     held = set(data.holdout)
-    return [s for s in spans if s[0] not in held], [s for s in spans if s[0] in held]
+    known = [piece for span in spans for piece in _known(genome, span)]
+    return [s for s in known if s[0] not in held], [s for s in known if s[0] in held]
+
+
+def _known(genome: Genome, span: Span) -> list[Span]:
+    """Return a span without its long runs of N."""
+    chrom, start, end = span
+    is_known = genome.fetch(chrom, start, end) != N
+    edges = np.flatnonzero(np.diff(is_known, prepend=False, append=False))
+    pieces: list[Span] = []
+    for low, high in (edges.reshape(-1, 2) + start).tolist():
+        if pieces and low - pieces[-1][2] < _LONG_RUN:
+            low = pieces.pop()[1]
+        pieces.append((chrom, low, high))
+    return pieces
 
 
 def _check_classes(labels: SiteLabels, spans: Sequence[Span], what: str, least: int) -> list[int]:
@@ -263,7 +278,7 @@ def _matrices(data: SiteData) -> list[PositionMatrix]:
 
 
 def _baseline(matrices: Sequence[PositionMatrix], data: SiteData, spans: Sequence[Span]) -> Matrix:
-    """Return the log-odds of each class at the bases that `measure_sites` measures, in its order."""
+    """Return the log-odds of each class at the bases that are measured, in the same order."""
     scores = []
     for reverse in (False, True):
         for chrom, start, end in spans:
@@ -281,7 +296,7 @@ def _figures(
     seen: Measured, classes: Sequence[str], baseline: Matrix
 ) -> dict[str, dict[str, float]]:
     """Return the figures of each class on every base, beside those of its matrix."""
-    figures = {}
+    figures: dict[str, dict[str, float]] = {}
     for i, name in enumerate(classes):
         present = seen.labels[:, i]
         figures[name] = {"sites": int(present.sum()), "bases": len(present)}

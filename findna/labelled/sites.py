@@ -79,7 +79,8 @@ class SiteLabels:
         for chrom, each in rows.items():
             columns = np.array(sorted(each), np.int64).T
             longest = int((columns[1] - columns[0]).max())
-            self._sites[chrom] = _Sites(*columns[:3], columns[3] > 0, longest)
+            starts, ends, numbers, strands = columns
+            self._sites[chrom] = _Sites(starts, ends, numbers, strands > 0, longest)
 
     def of(self, chrom: str, start: int, end: int, reverse: bool) -> npt.NDArray[np.bool_]:
         """Return the classes of the bases of one strand, in the contig's order.
@@ -102,16 +103,15 @@ class SiteLabels:
 
     def within(self, spans: Iterable[tuple[str, int, int]]) -> list[tuple[str, int, int, bool]]:
         """Return the sites of some spans: contig, middle base, class and strand (True: minus)."""
-        inside = []
+        inside: list[tuple[str, int, int, bool]] = []
         for chrom, start, end in spans:
             sites = self._sites.get(chrom)
             if sites is None:
                 continue
             middles = (sites.starts + sites.ends) // 2
-            for i in np.flatnonzero((middles >= start) & (middles < end)).tolist():
-                inside.append(
-                    (chrom, int(middles[i]), int(sites.classes[i]), bool(sites.reverse[i]))
-                )
+            chosen = np.flatnonzero((middles >= start) & (middles < end))
+            columns = (x[chosen].tolist() for x in (middles, sites.classes, sites.reverse))
+            inside += [(chrom, *row) for row in zip(*columns, strict=True)]
         return inside
 
 

@@ -185,7 +185,7 @@ class SiteTask:
             Of the minus strand; values are in the contig's order all the same.
         """
         config = self.config
-        slopes, shifts = (np.float32(values) for values in (config.slopes, config.shifts))
+        slopes, shifts = (np.array(v, np.float32) for v in (config.slopes, config.shifts))
         places = tiles(spans, lengths, config.tile, config.margin)
         encoder = self.checkpoint.model.encoder
         for chrom, start, logits in site_logits(
