@@ -35,8 +35,13 @@ from findna.tasks.task import (
     MODES,
     SITES,
     TASK,
+    Task,
+    TaskConfig,
     find_task,
+    has_sites,
     is_class_name,
+    load_task,
+    read_task,
     task_digest,
     trained_on,
 )
@@ -86,6 +91,11 @@ class SiteConfig:
             and all(map(np.isfinite, (*self.slopes, *self.shifts))),
             "slopes and shifts are not one finite number per class",
         )
+
+    @property
+    def reads(self) -> str:
+        """Return ``bases``, for a list of tasks."""
+        return "bases"
 
 
 class Tile(NamedTuple):
@@ -219,6 +229,18 @@ def site_logits(
                 values = values[::-1]
             cut = slice(tile.start - tile.first, tile.end - tile.first)
             yield Bases(tile.chrom, tile.start, values[cut])
+
+
+def read_any_task(folder: Path) -> tuple[TaskConfig | SiteConfig, dict[str, Any]]:
+    """Read configuration and whole content of a folder's task.json, of either kind of task."""
+    if has_sites(folder):
+        return read_settings(folder / TASK, "task", "task", SiteConfig)
+    return read_task(folder)
+
+
+def load_any_task(task: str) -> Task | SiteTask:
+    """Load a task of either kind; see `load_task` and `load_sites`."""
+    return load_sites(task) if has_sites(find_task(task)) else load_task(task)
 
 
 def load_sites(task: str | SiteTask) -> SiteTask:

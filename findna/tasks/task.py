@@ -123,6 +123,11 @@ class TaskConfig:
         return self.classes[1] if self.kind == CLASSES and len(self.classes) == 2 else None
 
     @property
+    def reads(self) -> str:
+        """Length of the windows in bp, or ``any``, for a list of tasks."""
+        return str(self.window or "any")
+
+    @property
     def windows(self) -> str:
         """The windows that the task was trained on, in words; what they are about may follow."""
         place = "centred on" if self.upstream is None else f"{self.upstream} upstream of"
