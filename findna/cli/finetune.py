@@ -15,9 +15,9 @@ from findna.tasks.recipe import FineTuneConfig
 
 _OF_BASES = ("regions", "holdout", "sites", "features")
 _OF_SEQUENCES = (
-    "valid", "test", "kind", "label_column", "class_names", "kmers", "balanced", "stranded",
-    "window", "anchor", "upstream", "downstream", "on_overlap",
-)  # fmt: skip
+    *("valid", "test", "kind", "label_column", "class_names", "kmers", "balanced", "stranded"),
+    *("window", "anchor", "upstream", "downstream", "on_overlap"),
+)
 """Options with --dense, and without."""
 
 

@@ -125,7 +125,7 @@ def scan(genome: Path, task: str, regions: str | None, **given: Any) -> None:
 def _scan_sites(genome: Path, task: str, regions: str | None, given: dict[str, Any]) -> None:
     """Scan with a task of sites."""
     from findna.commands.scan import FORMS
-    from findna.commands.scan_sites import scan_sites
+    from findna.commands.scan_sites import SiteOptions, scan_sites
 
     _options.refuse(_OF_WINDOWS, "does nothing for a task of sites; leave it out")
     calls = given["call"] is not None
@@ -139,9 +139,9 @@ def _scan_sites(genome: Path, task: str, regions: str | None, given: dict[str, A
             output,
             task=task,
             regions=source if regions is not None or given["region"] else None,
-            compute=_options.compute(given),
-            **{name: given[name] for name in ("class_name", "strand", "call", "on_error")},
+            options=_options.filled(SiteOptions, given),
             header=given["header"],
+            compute=_options.compute(given),
         )
     counts = summary.counts
     _options.say(

@@ -6,6 +6,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -39,6 +40,28 @@ class Site(NamedTuple):
     number: int
     strand: str
     probability: float
+
+
+@dataclass(frozen=True)
+class SiteOptions:
+    """Options that decide what is written of a task of sites.
+
+    Parameters
+    ----------
+    class_name : str, optional
+        Class of the track, or of the sites; without, all sites.
+    strand : {"+", "-"}, optional
+        Of the track (default plus), or of the sites (default both).
+    call : float, optional
+        List the sites of at least this probability.
+    on_error : {"stop", "skip", "null"}
+        Treatment of regions that cannot be read.
+    """
+
+    class_name: str | None = None
+    strand: str | None = None
+    call: float | None = None
+    on_error: str = "stop"
 
 
 class SiteScan:
@@ -157,11 +180,8 @@ def scan_sites(
     output: Destination,
     *,
     task: str | SiteTask,
-    class_name: str | None = None,
-    strand: str | None = None,
-    call: float | None = None,
     regions: RegionSource | None = None,
-    on_error: str = "stop",
+    options: SiteOptions = SiteOptions(),
     header: bool = False,
     compute: Compute,
 ) -> Summary:
@@ -170,13 +190,13 @@ def scan_sites(
     Parameters
     ----------
     output : Destination
-        ``bedgraph`` or ``bigwig``; with ``call`` ``bed``.
-    class_name : str, optional
-        Class of the track, or of the sites; without, all sites.
-    strand : {"+", "-"}, optional
-        Of the track (default plus), or of the sites (default both).
-    call : float, optional
-        List the sites of at least this probability.
+        ``bedgraph`` or ``bigwig``; with ``options.call`` ``bed``.
+    task : str or SiteTask
+        Name or folder, or a loaded one.
+    regions : RegionSource, optional
+        Bases that are read; default all.
+    header : bool
+        Begin text with the weights' digest, and bedGraph with a track line.
 
     Raises
     ------
@@ -185,19 +205,19 @@ def scan_sites(
     """
     started = time.monotonic()
     inputs = [genome.path, regions.path if regions else None]
-    if call is None:
+    if options.call is None:
         check_track(output, inputs, header)
     else:
         output.check(inputs)
-    run = SiteScan(genome, task, regions, on_error, compute)
+    run = SiteScan(genome, task, regions, options.on_error, compute)
     classes = run.task.config.classes
-    chosen = range(len(classes)) if class_name is None else [run.number(class_name)]
-    if call is None and len(chosen) > 1:
+    chosen = range(len(classes)) if options.class_name is None else [run.number(options.class_name)]
+    if options.call is None and len(chosen) > 1:
         raise ConfigError(f"a track has one class: choose it with --class ({', '.join(classes)})")
     facts = f"#findna {__version__} {run.task.name}={run.task.digest[:12]}"
     with progress(run.counts["bases"], "bp", "scan", beside_rows=output.is_stdout) as bar:
-        if call is None:
-            name, one = classes[chosen[0]], strand or "+"
+        if options.call is None:
+            name, one = classes[chosen[0]], options.strand or "+"
             shown = f"{run.task.name} {name} {one}".replace('"', "'")
             headers = [
                 f"{facts} class={name} strand={one}",
@@ -208,11 +228,11 @@ def scan_sites(
             write_track(output, track, genome.contigs, headers if header else [])
             quantity = name
         else:
-            strands = STRANDS if strand is None else (strand,)
+            strands = STRANDS if options.strand is None else (options.strand,)
             with output.open_text() as file:
                 if header:
-                    file.write(f"{facts} call={call:g}\n".encode())
-                for site in run.sites(call, chosen, strands, bar.update):
+                    file.write(f"{facts} call={options.call:g}\n".encode())
+                for site in run.sites(options.call, chosen, strands, bar.update):
                     columns = (
                         *site[:3],
                         classes[site.number],

@@ -141,8 +141,9 @@ def read_sites(
             raise LabelError(f"{name}: choose --features of it, or --sites donor,acceptor")
         found = _annotated(path, name, names)
     elif names:
-        raise LabelError(f"{name}: --sites and --features are for GTF and GFF; name the classes in "
-                         "column 4 of BED")  # fmt: skip
+        raise LabelError(
+            f"{name}: --sites and --features are for GTF and GFF; of BED column 4 is the class"
+        )
     else:
         found = _listed(path, name)
     kept = []

@@ -99,7 +99,7 @@ class SiteConfig:
 
 
 class Tile(NamedTuple):
-    """What is read at once, [first, last) of a contig, and of which part the output is used."""
+    """Bases [first, last) of a contig, read at once; the output of [start, end) is used."""
 
     chrom: str
     first: int
