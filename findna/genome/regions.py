@@ -300,11 +300,8 @@ class RegionSource:
     @classmethod
     def strings(cls, regions: tuple[str, ...], genome: Genome) -> RegionSource:
         """Regions written as in samtools: ``chr1:1,001-2,000``, 1-based and inclusive."""
-        contigs = genome.contigs.copy()
-        for alias, name in genome.aliases.items():
-            if name in contigs:
-                contigs[alias] = contigs[name]
-        intervals = [parse_region(text, contigs) for text in regions]
+        lengths = genome.lengths
+        intervals = [parse_region(text, lengths) for text in regions]
         return cls("--region", lambda: _rows(intervals))
 
     @classmethod
@@ -505,6 +502,7 @@ def survey(
             unknown[row.interval.chrom] = None
         if len(examples) < _MOST_EXAMPLES:
             examples.append(f"line {row.number}: {placed.reason}")
+    genome.tell_aliases(source.name)
     if surveyed.bad and options.on_error == "stop":
         if n_unknown == surveyed.bad:
             reasons = f"from {examples[0].split(':')[0]} on: {genome.unknown(*unknown)}"

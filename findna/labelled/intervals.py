@@ -76,6 +76,7 @@ def cut(raw: RawRows, name: str, genome: Genome, options: RowOptions) -> None:
         assert row.interval is not None
         bed = _resized(row.interval, options.region)
         placed.append((row, place(bed, genome, RegionOptions(options.region.stranded))))
+    genome.tell_aliases(name)
     bad = [(row, result) for row, result in placed if result.region is None]
     if bad and options.on_problem is stop:  # then said of all at once
         smaller = f", or give a smaller --window than {window}" if window else ""

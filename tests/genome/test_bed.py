@@ -103,8 +103,10 @@ def test_the_likely_fix_of_a_contig_name_is_shown(genome):
     _, reason = problem(Interval("A", 0, 1), genome)
     assert reason == (
         "no contig A in genome.fa, which has chrA, chrB; did you mean chrA? "
-        "(--chrom-alias FILE maps names)"
+        "(--chrom-alias auto maps such names)"
     )
+    _, reason = problem(Interval("CHRa", 0, 1), genome)
+    assert reason.endswith("did you mean chrA? (--chrom-alias FILE maps names)")
 
 
 def test_column_names():

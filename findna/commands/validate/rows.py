@@ -163,6 +163,8 @@ class Input:
     def finish(self) -> Report:
         """Return the report, once all intervals or records were read."""
         report = self.report
+        if self.genome is not None:
+            self.genome.tell_aliases(self.name)
         report.in_order = self.order.kept
         report.duplicates = self.digests.duplicates(self.location)
         if report.unknown and self.genome is not None:
