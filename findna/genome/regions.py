@@ -376,7 +376,8 @@ class RegionSource:
         if isinstance(regions, Path):
             return cls.bed(regions)
         if isinstance(regions, str):
-            known = not Path(regions).exists() and (":" in regions or genome.resolve(regions))
+            named = regions.startswith("{") or ":" in regions or genome.resolve(regions)
+            known = named and not Path(regions).exists()
             return cls.strings((regions,), genome) if known else cls.bed(regions)
         if hasattr(regions, "columns"):
             return cls.frame(regions)
