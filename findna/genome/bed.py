@@ -87,6 +87,12 @@ def is_header(line: str) -> bool:
 def _position(text: str, column: str, location: str, columns: list[str]) -> int:
     digits = text[1:] if text.startswith("-") else text
     if not (digits.isascii() and digits.isdigit()):
+        spaced = next((i for i, text in enumerate(columns[:3], 1) if len(text.split()) > 1), 0)
+        if spaced:
+            raise RegionError(
+                f"{location}: column {spaced} holds {columns[spaced - 1][:40]!r}; separate "
+                "columns by tabs"
+            )
         hint = "is this a header? begin it with #" if columns[1].isalpha() else "expected a number"
         raise RegionError(f"{location}: {column} is {text[:40]!r}; {hint}")
     if len(digits) > 13 or int(digits) > _LARGEST:

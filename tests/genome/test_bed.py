@@ -44,6 +44,8 @@ def test_empty_file(write):
     [
         ("c\t1\n", "a.bed:1: expected at least 3 columns"),
         ("c 1 2\n", "separated by tabs"),
+        ("c\t1\t200 x\n", "a.bed:1: column 3 holds '200 x'; separate columns by tabs"),
+        ("c 1\t200\tx\n", "a.bed:1: column 1 holds 'c 1'; separate columns by tabs"),
         ("c\t1\t2\nc\tx\t2\n", "a.bed:2: start is 'x'"),
         ("chrom\tstart\tend\n", "is this a header\\? begin it with #"),
         ("c\t1\t2.5\n", "end is '2.5'"),
