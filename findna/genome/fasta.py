@@ -18,6 +18,7 @@ import numpy as np
 
 from findna.errors import GenomeError
 from findna.genome.encoding import N, Tokens, encode, encode_soft_masked
+from findna.genome.formats import check_format
 from findna.genome.index import DAMAGE, cache_folder, holds_blanks, open_faidx, white_space
 from findna.genome.text import BGZF_HEAD, GZIP_MAGIC, is_bgzf, numbered_lines, open_input
 
@@ -93,6 +94,8 @@ class Genome:
             raise GenomeError(f"{self.path}: {reason}; give a FASTA file")
         with self.path.open("rb") as file:
             head = file.read(BGZF_HEAD)
+        with open_input(self.path) as file:
+            check_format(file, "FASTA", str(self.path), GenomeError)
         self._bgzf = is_bgzf(head)
         if head.startswith(GZIP_MAGIC) and not self._bgzf:
             raise GenomeError(

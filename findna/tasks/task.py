@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from findna import __version__
-from findna.errors import CheckpointError, ConfigError
+from findna.errors import CheckpointError, ConfigError, did_you_mean
 from findna.labelled.sets import CLASSES, KINDS, MULTILABEL, REGRESSION
 from findna.model.checkpoint import Checkpoint, Model, load_checkpoint, save_checkpoint
 from findna.model.encoder import Encoder
@@ -343,7 +343,8 @@ def find_task(task: str) -> Path:
     if not path.is_dir():
         raise CheckpointError(
             f"no task {task}: neither a folder nor one of the known tasks "
-            f"({', '.join(sorted(known)) or 'none'}); findna finetune makes one"
+            f"({', '.join(sorted(known)) or 'none'})"
+            + (did_you_mean(task, known) or "; findna finetune makes one")
         )
     for name in (TASK, HEAD):
         if not (path / name).is_file():
