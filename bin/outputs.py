@@ -174,6 +174,7 @@ validate genome.fa ...
     variants.vcf -m model
     labelled.bed --labelled --label-column 5 --no-estimate
     blocks.bed --split --no-estimate --json
+    few.bed -t promoter,bed
 validate two.csv --json
 validate values.csv --label-column gc,cpg --kind regression
 validate records.fa -m model

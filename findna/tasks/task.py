@@ -155,19 +155,28 @@ def to_probabilities(logits: Matrix, kind: str, temperature: float) -> Matrix:
 
 
 @dataclass(frozen=True)
-class Task:
-    """A loaded task folder."""
+class TaskOutline:
+    """Name, folder and configuration of a task, without its weights."""
 
     name: str
     folder: Path
     config: TaskConfig
-    head: TaskHead
-    record: dict[str, Any]
 
     @property
     def encoder(self) -> str:
         """Name or folder of the encoder."""
         return str(self.folder / ENCODER) if self.config.mode == "full" else self.config.encoder
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class Task(TaskOutline):
+    """A loaded task folder."""
+
+    head: TaskHead
+    record: dict[str, Any]
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
@@ -215,9 +224,6 @@ class Task:
     def digest(self) -> str:
         """SHA-256 over what decides the output for a sequence: configuration and head."""
         return _digest(self.config, self.head)
-
-    def __str__(self) -> str:
-        return self.name
 
     def probabilities(self, features: Matrix) -> Matrix:
         """Return probabilities, or values of a regression; (n, n_features) -> (n, n_outputs)."""
@@ -360,6 +366,14 @@ def read_task(folder: Path) -> tuple[TaskConfig, dict[str, Any]]:
     return read_settings(folder / TASK, "task", "task", TaskConfig)
 
 
+def outline_tasks(names: Sequence[str]) -> list[TaskOutline]:
+    """Read the configurations of tasks, no weights; raise ConfigError if two have one name."""
+    folders = [find_task(name) for name in names]
+    tasks = [TaskOutline(path.resolve().name, path, read_task(path)[0]) for path in folders]
+    _check_names(tasks)
+    return tasks
+
+
 def load_task(task: str | Task) -> Task:
     """Load a task by name or folder, unless it is loaded; its encoder is loaded when it is used.
 
@@ -405,9 +419,13 @@ def load_task(task: str | Task) -> Task:
 def load_tasks(names: Sequence[str | Task]) -> list[Task]:
     """Load tasks as `load_task` does; raise ConfigError if two have the same name."""
     tasks = [load_task(name) for name in names]
+    _check_names(tasks)
+    return tasks
+
+
+def _check_names(tasks: Sequence[TaskOutline]) -> None:
     for i, task in enumerate(tasks):
         if task.name in (other.name for other in tasks[:i]):
             raise ConfigError(
                 f"--task: {task.name} is there twice; the columns need different names"
             )
-    return tasks
