@@ -33,6 +33,9 @@ def model_card(name: str, model: Model, training: Mapping[str, Any]) -> str:
         f"drawn from {source['contigs']} contigs; held out: {source['heldout'] or 'nothing'}."
         for source in training.get("data", [])
     ]
+    if "init" in training:
+        init = training["init"]
+        lines.append(f"- Initial weights: `{init['name']}` (sha256 `{init['digest']}`).")
     if training.get("note"):
         lines.append(f"- {training['note']}")
     lines.append(
