@@ -91,7 +91,7 @@ class _Unzipped(io.RawIOBase):
     def __init__(self, reader: io.BufferedReader) -> None:
         self._watched = _Watched(reader)
         self._file = gzip.GzipFile(fileobj=cast(Any, self._watched))
-        self._error: Exception | None = None
+        self._failure: tuple[type[Exception], tuple[Any, ...]] | None = None  # holds no frames
 
     def readable(self) -> bool:
         """Return True."""
@@ -99,14 +99,15 @@ class _Unzipped(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Read what there is, without waiting for more."""
-        if self._error is not None:
-            raise self._error
+        if self._failure is not None:
+            kind, reasons = self._failure
+            raise kind(*reasons)
         try:
             data = self._file.read1(len(buffer))
             if not data and is_bgzf(self._watched.head) and self._watched.tail != BGZF_END:
                 raise EOFError
         except (EOFError, OSError, zlib.error) as error:
-            self._error = error
+            self._failure = type(error), error.args
             raise
         buffer[: len(data)] = data
         return len(data)
