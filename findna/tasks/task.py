@@ -23,7 +23,7 @@ from torch import nn
 
 from findna import __version__
 from findna.console import counted
-from findna.errors import CheckpointError, ConfigError
+from findna.errors import CheckpointError, ConfigError, did_you_mean
 from findna.labelled.sets import CLASSES, KINDS, MULTILABEL, REGRESSION
 from findna.model.checkpoint import Checkpoint, Model, load_checkpoint, save_checkpoint
 from findna.model.encoder import Encoder
@@ -163,19 +163,28 @@ def to_probabilities(logits: Matrix, kind: str, temperature: float) -> Matrix:
 
 
 @dataclass(frozen=True)
-class Task:
-    """A loaded task folder."""
+class TaskOutline:
+    """Name, folder and configuration of a task, without its weights."""
 
     name: str
     folder: Path
     config: TaskConfig
-    head: TaskHead
-    record: dict[str, Any]
 
     @property
     def encoder(self) -> str:
         """Name or folder of the encoder."""
         return str(self.folder / ENCODER) if self.config.mode == "full" else self.config.encoder
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class Task(TaskOutline):
+    """A loaded task folder."""
+
+    head: TaskHead
+    record: dict[str, Any]
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
@@ -217,9 +226,6 @@ class Task:
     def digest(self) -> str:
         """SHA-256 over what decides the output for a sequence: configuration and head."""
         return task_digest(self.config, self.head)
-
-    def __str__(self) -> str:
-        return self.name
 
     def probabilities(self, features: Matrix) -> Matrix:
         """Return probabilities, or values of a regression; (n, n_features) -> (n, n_outputs)."""
@@ -365,7 +371,8 @@ def find_task(task: str) -> Path:
     if not path.is_dir():
         raise CheckpointError(
             f"no task {task}: neither a folder nor one of the known tasks "
-            f"({', '.join(sorted(known)) or 'none'}); findna finetune makes one"
+            f"({', '.join(sorted(known)) or 'none'})"
+            + (did_you_mean(task, known) or "; findna finetune makes one")
         )
     for name in (TASK, HEAD):
         if not (path / name).is_file():
@@ -385,8 +392,25 @@ def has_sites(folder: Path) -> bool:
 
 
 def read_task(folder: Path) -> tuple[TaskConfig, dict[str, Any]]:
-    """Read configuration and whole content of a folder's task.json; see `read_settings`."""
+    """Read configuration and whole content of a folder's task.json; see `read_settings`.
+
+    Raises
+    ------
+    ConfigError
+        It is a task of single bases.
+    """
+    if has_sites(folder):
+        name = folder.resolve().name
+        raise ConfigError(f"task {name} tells single bases, not regions: findna scan reads it")
     return read_settings(folder / TASK, "task", "task", TaskConfig)
+
+
+def outline_tasks(names: Sequence[str]) -> list[TaskOutline]:
+    """Read the configurations of tasks, no weights; raise ConfigError if two have one name."""
+    folders = [find_task(name) for name in names]
+    tasks = [TaskOutline(path.resolve().name, path, read_task(path)[0]) for path in folders]
+    _check_names(tasks)
+    return tasks
 
 
 def load_task(task: str | Task) -> Task:
@@ -400,8 +424,6 @@ def load_task(task: str | Task) -> Task:
     if isinstance(task, Task):
         return task
     folder = find_task(task)
-    if has_sites(folder):
-        raise ConfigError(f"task {task} tells single bases, not regions: findna scan reads it")
     config, record = read_task(folder)
     path = folder / HEAD
     tensors = read_tensors(path)
@@ -436,9 +458,13 @@ def load_task(task: str | Task) -> Task:
 def load_tasks(names: Sequence[str | Task]) -> list[Task]:
     """Load tasks as `load_task` does; raise ConfigError if two have the same name."""
     tasks = [load_task(name) for name in names]
+    _check_names(tasks)
+    return tasks
+
+
+def _check_names(tasks: Sequence[TaskOutline]) -> None:
     for i, task in enumerate(tasks):
         if task.name in (other.name for other in tasks[:i]):
             raise ConfigError(
                 f"--task: {task.name} is there twice; the columns need different names"
             )
-    return tasks

@@ -246,6 +246,9 @@ def test_other_aliases_are_another_run(run, example, model_folder, tasks, write,
             run(*words, "-o", tmp_path / f"{words[0]}{i}", *more)
         parts = [tmp_path / f"{words[0]}{i}" for i in (1, 2)]
         assert "alias x (chrB, not chrA)" in run("merge", *parts, code=1).stderr
+        run(*words, "-o", parts[1], "--chrom-alias", "auto", "--shard", "2/2", "-f",
+            "--on-error" if words[0] != "variants" else "--ref-mismatch", "null")  # fmt: skip
+        assert "alias (auto, not " in run("merge", *parts, code=1).stderr
 
 
 def test_merge_streams_text(command, run, tmp_path):
