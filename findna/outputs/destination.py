@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from findna.errors import ConfigError, OutputError
 from findna.genome.bed import is_header
@@ -130,7 +130,7 @@ class Destination:
 
     @property
     def _is_bgzf(self) -> bool:
-        return self.bgzf or (self.path or Path()).suffix in _COMPRESSED
+        return self.bgzf or (not self.is_live and self.file.suffix in _COMPRESSED)
 
     @property
     def is_stdout(self) -> bool:
@@ -223,18 +223,11 @@ class Destination:
             with self.file.open("wb") as device, self._packed(device) as file:
                 yield file
         else:
-            with self.published() as temporary:
-                if self._is_bgzf:
-                    from pysam import BGZFile
-
-                    with BGZFile(str(temporary), "wb", None) as file:
-                        yield cast(BinaryIO, file)
-                else:
-                    with temporary.open("wb") as file:
-                        yield file
+            with self.published() as path, path.open("wb") as whole, self._packed(whole) as file:
+                yield file
 
     def _packed(self, file: BinaryIO) -> AbstractContextManager[BinaryIO]:
-        return bgzf(file) if self.bgzf else nullcontext(file)
+        return bgzf(file) if self._is_bgzf else nullcontext(file)
 
     @contextmanager
     def published(self) -> Iterator[Path]:

@@ -1,11 +1,14 @@
 """Outputs and their indexes."""
 
+import gc
+import io
 from pathlib import Path
 
 import pysam
 import pytest
 
 from findna.errors import OutputError
+from findna.outputs.bgzf import bgzf
 from findna.outputs.destination import Destination
 
 FAR = 1_000_000_000  # bp, more than .tbi can hold
@@ -50,3 +53,16 @@ def test_an_index_that_cannot_be_made_says_why(tmp_path):
     with pytest.raises(OutputError, match=r"written, but not indexed: .*csi") as error:
         output.index(1_000)
     assert "sorted" not in str(error.value)
+
+
+class FullDisk(io.BytesIO):
+    def write(self, data):
+        raise OSError(28, "No space left on device")
+
+
+def test_a_full_disk_is_met_once():
+    """What cannot be written is not tried again as the file goes away: pytest would see that."""
+    with pytest.raises(OSError, match="No space left"), bgzf(FullDisk()) as file:
+        file.write(bytes(100_000))
+    del file
+    gc.collect()
