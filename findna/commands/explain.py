@@ -325,7 +325,7 @@ def explain(
             headers = run.track_lines if outputs.header else []
             write_track(outputs.track, joined(track.segments()), genome.contigs, headers)
     if outputs.track is not None:
-        outputs.track.index(max(genome.contigs.values(), default=0))
+        outputs.track.index()
     seconds, weights = time.monotonic() - started, {run.weights: run.digest}
     return Summary(counts, seconds, weights, run.quantity, str(run.windows))
 

@@ -167,7 +167,6 @@ def run_rows(
     output: Output[Row, Result],
     destination: Destination,
     facts: Callable[[], Facts],
-    longest: int = 0,
 ) -> Counts:
     """Compute rows and write them; go on from what is complete, and note what a shard is part of.
 
@@ -179,8 +178,6 @@ def run_rows(
         Computes rows; none is left out or moved.
     facts : callable
         Gives what decides the content of the output; called for an output in parts only.
-    longest : int
-        Length of the longest contig, bp, for an index.
 
     Returns
     -------
@@ -202,7 +199,7 @@ def run_rows(
             header_lines, total = counts["header_lines"], rows.total or 0
             span = first, last or 0
             write_note(destination.file, destination.shard, decides, span, total, header_lines)
-        destination.index(longest)
+        destination.index()
         if unfinished is not None:
             unfinished.discard()
     return counts | {"resumed": done}

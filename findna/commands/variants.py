@@ -325,12 +325,11 @@ def variants(
 
         rows = Rows(lambda: run.records(reader), total, lambda: repeat(1, total or 0), "records")
         sink = text_output(partial(open_vcf_output, output), writer)
-        longest = max(genome.contigs.values())
         # an index that fails shall not take the vectors with it
         records = output if vectors is None else replace(output, write_index=False)
-        counts = run_rows("variants", rows, run.effects, sink, records, facts, longest)
+        counts = run_rows("variants", rows, run.effects, sink, records, facts)
     if vectors is not None:
-        output.index(longest)
+        output.index()
     if vectors is not None and vectors.shard is not None:
         first, last = rows.span(vectors.shard)
         decides = {**facts(), "output": "embeddings"}

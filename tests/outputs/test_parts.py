@@ -11,6 +11,7 @@ from contextlib import suppress
 
 import h5py
 import numpy as np
+import pysam
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -275,6 +276,25 @@ def test_a_merged_file_gets_an_index(command, run, tmp_path, example, kind):
     refused = run("merge", *parts, "-o", tmp_path / "m.tsv", "--write-index", code=2)
     assert "--write-index needs" in refused.stderr
     assert not (tmp_path / "m.tsv").exists()
+
+
+def test_rows_beyond_512_mbp_get_a_csi_index(command, run, tmp_path):
+    """Such a row lies beyond its contig, and is kept with missing values."""
+    words, _ = command["bed"]
+    bed = tmp_path / "far.bed"
+    bed.write_text("chrA\t5\t90\nchrA\t600000000\t600000090\n")
+    words = [bed if str(word).endswith(".bed") else word for word in words]
+    words += ["--on-error", "null"]
+    parts = [tmp_path / f"{i}.bed" for i in (1, 2)]
+    for i, part in enumerate(parts, 1):
+        run(*words, "-o", part, "--shard", f"{i}/2")
+    whole, merged = tmp_path / "whole.bed.gz", tmp_path / "merged.bed.gz"
+    run(*words, "-o", whole, "--write-index")
+    run("merge", *parts, "-o", merged, "--write-index")
+    for path in (whole, merged):
+        assert not path.with_name(path.name + ".tbi").exists()
+        with pysam.TabixFile(str(path), index=f"{path}.csi") as file:
+            assert len(list(file.fetch("chrA", 600_000_000, 600_000_001))) == 1
 
 
 def test_a_merged_file_names_the_command_that_made_it(command, run, tmp_path):
