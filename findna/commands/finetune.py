@@ -32,19 +32,14 @@ from findna.labelled.splits import hold_out, overlap
 from findna.model.checkpoint import SHIPPED, Model, digest_of, load_checkpoint
 from findna.model.devices import Compute, describe
 from findna.outputs.claims import claimed
+from findna.outputs.files import check_folder
 from findna.tasks.calibration import fit_temperature
 from findna.tasks.card import task_card
 from findna.tasks.features import Features, FeatureTable, Matrix
 from findna.tasks.full import fine_tune
 from findna.tasks.probe import Labels, Problem, Rows, fit_probe, search_space
 from findna.tasks.recipe import FineTuneConfig
-from findna.tasks.task import (
-    TaskConfig,
-    check_task_folder,
-    is_class_name,
-    save_task,
-    to_probabilities,
-)
+from findna.tasks.task import TASK, TaskConfig, is_class_name, save_task, to_probabilities
 
 logger = logging.getLogger(__name__)
 
@@ -262,7 +257,7 @@ def finetune(
         The data or the model cannot be used, or the folder not written.
     """
     with claimed(folder):
-        check_task_folder(folder, force)
+        check_folder(folder, force, TASK)
         return _train(splits, folder, options, model, compute, {"note": note, "licence": licence})
 
 
