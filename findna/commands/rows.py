@@ -34,8 +34,8 @@ from findna.genome.regions import (
 from findna.model.devices import Compute
 from findna.outputs.destination import Destination
 from findna.outputs.provenance import run_facts
-from findna.outputs.shards import Facts, Shard, write_note
-from findna.outputs.unfinished import Counts, Unfinished, open_unfinished
+from findna.outputs.shards import Counts, Facts, Shard, write_note
+from findna.outputs.unfinished import Unfinished, open_unfinished
 
 logger = logging.getLogger(__name__)
 
@@ -196,9 +196,8 @@ def run_rows(
         results = stage(islice(rows.read(), first + done, last))
         counts = _write(results, output, unfinished, n_rows or 0, bar.update)
         if destination.shard is not None:
-            header_lines, total = counts["header_lines"], rows.total or 0
-            span = first, last or 0
-            write_note(destination.file, destination.shard, decides, span, total, header_lines)
+            span, total = (first, last or 0), rows.total or 0
+            write_note(destination.file, destination.shard, decides, span, total, counts)
         destination.index()
         if unfinished is not None:
             unfinished.discard()

@@ -333,7 +333,7 @@ def variants(
     if vectors is not None and vectors.shard is not None:
         first, last = rows.span(vectors.shard)
         decides = {**facts(), "output": "embeddings"}
-        write_note(vectors.file, vectors.shard, decides, (first, last or 0), total or 0, 0)
+        write_note(vectors.file, vectors.shard, decides, (first, last or 0), total or 0, {})
     weights = {f"model {checkpoint.name}": checkpoint.digest} if checkpoint else {}
     weights |= {f"task {task.name}": task.digest for task in run.tasks}
     return VariantSummary(counts, time.monotonic() - started, weights, haplotypes=run.haplotypes)

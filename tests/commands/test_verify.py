@@ -213,7 +213,7 @@ def age(part):
     """Turn a shard, and the note beside it, into one of format 1."""
     note = read_note(part)
     as_version_1(part)
-    write_note(part, Shard(*note.shard), note.facts, note.rows, note.total, note.header_lines)
+    write_note(part, Shard(*note.shard), note.facts, note.rows, note.total, note.counts)
 
 
 DAMAGE = {

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -647,6 +648,32 @@ def test_the_same_command_goes_on_after_its_output_is_there(
     out.write_text("of somebody else")
     assert "exists; --force" in run(*words, code=1).stderr
     assert out.read_text() == "of somebody else"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_finished_shard_is_recognised(command, run, tmp_path, monkeypatch, kind):
+    """As where another process of a torchrun job was killed: the job writes with --force."""
+    words, suffix = command[kind]
+    out = tmp_path / f"o.{suffix}"
+    words = [*words, "-o", out, "--resume", "--shard", "1/2", "--force"]
+    said = run(*words).stderr[:20]  # 49 of 49 regions
+    made, note = contents(out), Path(f"{out}.shard.json").read_bytes()
+
+    def die(*_):
+        raise Stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rows, "_fill", die)
+        assert run(*words).stderr[:20] == said
+        assert (contents(out), Path(f"{out}.shard.json").read_bytes()) == (made, note)
+        with pytest.raises(AssertionError):
+            run(*words, "--ref-mismatch" if "v" in kind else "--on-error", "null")
+    assert sorted(os.listdir(tmp_path)) == [
+        out.name, f"{out.name}.shard.json", f"{out.name}.unfinished",
+    ]  # fmt: skip
+    out.write_bytes(out.read_bytes()[:-1])  # and one that was changed is none
+    run(*words)
+    assert contents(out) == made
 
 
 @pytest.mark.slow
