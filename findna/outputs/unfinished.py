@@ -6,7 +6,6 @@ being written when a run is killed is in no part, and is made again.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from findna.errors import InterruptedRunError, OutputError
+from findna.outputs.claims import LOCK, claimed
 from findna.outputs.destination import DIGEST, WHOLE, Destination
 from findna.outputs.files import file_digest
 from findna.outputs.shards import (
@@ -37,8 +37,8 @@ logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 
-JOURNAL, LOCK, OUTPUT = "journal.json", "lock", "output"
-"""Names of the journal, of the file that a run at work has locked, and of the file in a part."""
+JOURNAL, OUTPUT = "journal.json", "output"
+"""Names of the journal, and of the file in a part."""
 
 _PART = re.compile("[0-9]{8,}")
 _NEW_JOURNAL = re.compile(r"\.journal\.json\.[0-9a-f]+\.tmp")  # of a run that was killed
@@ -67,15 +67,9 @@ def open_unfinished(output: Destination, facts: Facts) -> Iterator[Unfinished]:
     shown = output.file.with_name(folder.name)
     if folder.is_symlink():
         raise OutputError(f"{shown}: is a symbolic link; parts are kept in a folder: remove it")
-    folder.mkdir(exist_ok=True)
-    _check_own(folder, shown)
-    # never through a link
-    number = os.open(folder / LOCK, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-    with open(number, "wb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise OutputError(f"{shown}: another run is at work on it") from error
+    if folder.is_dir():
+        _check_own(folder, shown)
+    with claimed(folder):
         yield Unfinished(folder, output, facts)
 
 

@@ -467,7 +467,7 @@ def test_two_runs_do_not_write_the_same_parts(tmp_path):
     with open_unfinished(Destination(tmp_path / "o.bed"), {}):
         words = [sys.executable, "-c", code, str(tmp_path / "o.bed")]
         found = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-    assert "another run is at work on it" in found
+    assert "another run is at work in it" in found
 
 
 @pytest.fixture
@@ -528,7 +528,7 @@ def test_links_among_the_parts_are_refused(command, run, tmp_path, interrupt):
     words = interrupt(command["bed"][0], out)
     mine.mkdir()
     (mine / "output").write_text("mine")
-    for name in ("00000007", "lock", "journal.json", "whole"):
+    for name in ("00000007", ".lock", "journal.json", "whole"):
         path = tmp_path / "o.bed.unfinished" / name
         before = path.read_bytes() if path.exists() else None
         path.unlink(missing_ok=True)
