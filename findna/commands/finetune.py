@@ -168,8 +168,13 @@ def read_splits(
         train, valid, test = files["train"], valid or files.get("dev"), test or files.get("test")
     how = RowOptions(options.label_column, options.region)
 
+    no_strand: list[str] = []
+
     def read(path: Path, kind: str, classes: Sequence[str] | None = None) -> LabelledSet:
         raw, kind = read_rows(path, genome, how, kind=kind, classes=classes)
+        no_strand.extend(
+            row.place for row in raw.rows if row.interval and row.interval.interval.strand == "."
+        )
         return labelled_set(raw, display_name(path), kind, classes)
 
     data = read(train, options.kind)
@@ -182,6 +187,12 @@ def read_splits(
     if "test" in others and "valid" in others:
         others["valid"] = _drop_overlap("test", others["valid"], others["test"], options.on_overlap)
     check_trainable(data)
+    if no_strand and options.stranded:
+        logger.warning(
+            "%s: strand is not + or -; it and others like it are read forward: give strands, or "
+            "leave out -s",
+            no_strand[0],
+        )
     point = options.point(data.contigs is not None)
     if "valid" in others:
         return Splits(data, others["valid"], others.get("test"), "its own file", *point)
