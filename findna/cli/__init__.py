@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import logging
 import os
@@ -34,6 +35,8 @@ Exit codes:
 """
 
 INTERRUPTED = 130
+
+_NO_SPACE = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 def _version(context: click.Context, _: click.Parameter, value: bool) -> None:
@@ -128,7 +131,11 @@ def _describe(error: BaseException) -> str:
     if _is_out_of_memory(error):
         return "out of memory; lower --max-tokens (or --batch-tokens), or leave out --whole"
     if isinstance(error, OSError) and error.strerror:
-        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        text = error.strerror
+        if error.filename:
+            text = f"{error.filename}: {text}"
+        elif error.errno in _NO_SPACE:
+            text = f"cannot write the output: {text}"
     else:
         text = " ".join(str(error).split()) or type(error).__name__
     text = printable(text)

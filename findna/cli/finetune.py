@@ -131,11 +131,12 @@ def finetune(genome: Path | None, task: str, output: Path | None, **options: Any
 
     from findna.commands.finetune import FineTuneOptions, SplitOptions, read_splits
     from findna.commands.finetune import finetune as train_task
-    from findna.tasks.task import check_task_folder, tasks_home
+    from findna.outputs.files import check_folder
+    from findna.tasks.task import TASK, tasks_home
 
     _options.begin()
     folder = output or tasks_home() / task
-    check_task_folder(folder, options["force"])
+    check_folder(folder, options["force"], TASK)
     names = options["class_names"]
     names = names.split(",") if names else None
     how = _options.filled(FineTuneOptions, options, class_names=names, config=config)

@@ -348,7 +348,7 @@ def scan(
     with progress(run.counts["bases"], "bp", "scan", beside_rows=output.is_stdout) as bar:
         headers = run.headers if header else []
         write_track(output, run.track(bar.update), genome.contigs, headers)
-    output.index(max(genome.contigs.values(), default=0))
+    output.index()
     seconds = time.monotonic() - started
     weights = {f"task {run.task.name}": run.task.digest}
     return ScanSummary(run.counts, seconds, weights, run.class_name, options=run.options)

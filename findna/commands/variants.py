@@ -325,16 +325,15 @@ def variants(
 
         rows = Rows(lambda: run.records(reader), total, lambda: repeat(1, total or 0), "records")
         sink = text_output(partial(open_vcf_output, output), writer)
-        longest = max(genome.contigs.values())
         # an index that fails shall not take the vectors with it
         records = output if vectors is None else replace(output, write_index=False)
-        counts = run_rows("variants", rows, run.effects, sink, records, facts, longest)
+        counts = run_rows("variants", rows, run.effects, sink, records, facts)
     if vectors is not None:
-        output.index(longest)
+        output.index()
     if vectors is not None and vectors.shard is not None:
         first, last = rows.span(vectors.shard)
         decides = {**facts(), "output": "embeddings"}
-        write_note(vectors.file, vectors.shard, decides, (first, last or 0), total or 0, 0)
+        write_note(vectors.file, vectors.shard, decides, (first, last or 0), total or 0, {})
     weights = {f"model {checkpoint.name}": checkpoint.digest} if checkpoint else {}
     weights |= {f"task {task.name}": task.digest for task in run.tasks}
     return VariantSummary(counts, time.monotonic() - started, weights, haplotypes=run.haplotypes)

@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -36,13 +35,12 @@ from findna.model.folders import (
     write_text,
 )
 from findna.model.heads import TaskHead
-from findna.outputs.files import check_model_folder
+from findna.outputs.files import UNFINISHED, published_folder
 from findna.outputs.results import Call, TaskColumns
 from findna.settings import check
 from findna.tasks.features import MOST_BINS, POOLS, Features, Matrix
 
 TASK, HEAD, CARD, ENCODER = "task.json", "head.safetensors", "README.md", "encoder"
-_UNFINISHED = ".unfinished"  # a folder of files to publish
 SHIPPED = Path(__file__).parents[1] / "shipped" / "tasks"
 MODES = ("probe", "full")
 SITES = "sites"  # kind of a task that tells the classes of single bases
@@ -301,10 +299,7 @@ def save_task(
         "digest": digest,
         **record,
     }
-    complete = folder / _UNFINISHED
-    shutil.rmtree(complete, ignore_errors=True)
-    complete.mkdir(parents=True)
-    try:
+    with published_folder(folder, TASK) as complete:
         if encoder is not None:
             training = {**record, "note": f"Encoder of a task, trained from {config.encoder}."}
             title = f"# Encoder of the task {folder.resolve().name}\n\n{{digest}}\n"
@@ -312,30 +307,7 @@ def save_task(
         save_tensors(complete / HEAD, head.state_dict(), {"format": "pt"})
         write_text(complete / CARD, card.replace("{digest}", digest))
         write_text(complete / TASK, json.dumps(values, indent=2) + "\n")
-    except BaseException:
-        shutil.rmtree(complete, ignore_errors=True)
-        raise
-    _publish(complete, folder)
     return digest
-
-
-def _publish(complete: Path, folder: Path) -> None:
-    """Move the files of a task into its folder, which is no task until the last has come."""
-    (folder / TASK).unlink(missing_ok=True)
-    files = [path.relative_to(complete) for path in complete.rglob("*") if path.is_file()]
-    for file in sorted(files, key=lambda file: file.name == TASK):
-        (folder / file).parent.mkdir(exist_ok=True)
-        os.replace(complete / file, folder / file)
-    shutil.rmtree(complete)
-
-
-def check_task_folder(folder: Path, force: bool) -> None:
-    """Raise OutputError if writing a task to ``folder`` would mix with what is in it.
-
-    What a killed run has left of a task is no obstacle.
-    """
-    left = (folder / _UNFINISHED).is_dir() and not (folder / TASK).exists()
-    check_model_folder(folder, force or left)
 
 
 def tasks_home() -> Path:
@@ -377,7 +349,7 @@ def find_task(task: str) -> Path:
     for name in (TASK, HEAD):
         if not (path / name).is_file():
             hint = "; it is a model folder: findna embed uses it" * (path / "config.json").is_file()
-            if (path / _UNFINISHED).is_dir():
+            if (path / UNFINISHED).is_dir():
                 hint = ": findna finetune was stopped as it wrote it; run that again"
             raise CheckpointError(f"{path}: not a task folder: it holds no {name}{hint}")
     return path

@@ -129,7 +129,7 @@ def shell(command, folder):
     [
         ("tasks list >&-", "standard output is closed; nothing can be shown"),
         ("models info tiny --json >&-", "standard output is closed; nothing can be shown"),
-        ("--help >/dev/full", "No space left on device"),
+        ("--help >/dev/full", "cannot write the output: No space left on device"),
     ],
 )
 def test_standard_output_that_takes_nothing_is_one_line(command, said, tmp_path):

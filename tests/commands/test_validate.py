@@ -69,7 +69,7 @@ def test_all_that_is_wrong_with_regions(validate, write):
     assert examples["unknown_contig"] == [f"{bed}:5: A", f"{bed}:6: chrX"]
     assert examples["ragged"][0].startswith(f"{bed}:10: 4 columns")
     assert report["unknown_contigs"]["names"] == ["A", "chrX"]
-    assert "did you mean chrA?" in report["unknown_contigs"]["said"]
+    assert "did you mean chrA?" in report["unknown_contigs"]["message"]
     assert report["duplicates"]["rows"] == 2
     assert report["duplicates"]["examples"][0] == f"{bed}:4 is the same as {bed}:2"
     assert report["sorted"] is False
@@ -209,7 +209,7 @@ def test_variants(validate, genome, write):
         f"{vcf}:6",
         f"{vcf}:7",
     ]
-    assert "did you mean chrA?" in report["unknown_contigs"]["said"]
+    assert "did you mean chrA?" in report["unknown_contigs"]["message"]
     assert report["duplicates"]["rows"] == 1
     assert report["lengths"]["bins"] == [{"from": 500, "to": 999, "rows": 4}]
     assert validate(vcf, "--window", 1, code=1)["alleles"]["too_long"] == 2

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from findna.commands.estimate import Estimate
 
 
-FORMAT = 1
+FORMAT = 2
 
 REGIONS, VARIANTS, LABELLED = "regions", "variants", "labelled"
 
@@ -286,7 +286,10 @@ class Report:
             "examples": self.examples,
             "incomplete": self.incomplete or None,
             "contigs": len(self.contigs),
-            "unknown_contigs": {"names": list(self.unknown), "said": self.unknown_reason or None},
+            "unknown_contigs": {
+                "names": list(self.unknown),
+                "message": self.unknown_reason or None,
+            },
             "lengths": {
                 "total": lengths.total,
                 "shortest": lengths.shortest,
