@@ -11,19 +11,19 @@ from findna.genome.text import BGZF_HEAD, BYTE_ORDER_MARK, GZIP_MAGIC, is_header
 _BEGINS = {
     b"##fileformat=VCF": "VCF",
     b"#CHROM\tPOS\t": "VCF",
-    b"BCF": "BCF",
+    b"BCF\2": "BCF",
     b"BAM\1": "BAM",
-    b"CRAM": "CRAM",
+    b"CRAM\2": "CRAM",
+    b"CRAM\3": "CRAM",
     b"@HD\t": "SAM",
     b"@SQ\t": "SAM",
-    b">": "FASTA",
     b"##gff-version": "GFF",
     b"\x89HDF": "HDF5",
     b"\x26\xfc\x8f\x88": "bigWig",
     b"\xeb\xf2\x89\x87": "bigBed",
     b"\x43\x27\x41\x1a": "2bit",
     GZIP_MAGIC: "gzip within gzip",
-    b"BZh": "bzip2",
+    b"BZh91AY&SY": "bzip2",
     b"\xfd7zXZ": "xz",
     b"\x28\xb5\x2f\xfd": "zstd",
     b"PK\3\4": "zip",
@@ -76,7 +76,9 @@ def format_of(head: bytes) -> str:
     numbers = {i for i, column in enumerate(columns) if column.isdigit()}
     if numbers >= {1, 2}:
         return "BED"
-    return "GFF" if len(columns) == 9 and numbers >= {3, 4} else ""
+    if len(columns) == 9 and numbers >= {3, 4}:
+        return "GFF"
+    return "FASTA" if head.startswith(b">") else ""
 
 
 def check_format(file: Any, wanted: str, name: str, error: type[FindnaError]) -> None:

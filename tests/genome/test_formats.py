@@ -20,7 +20,7 @@ FILES = {
     "bigWig": b"\x26\xfc\x8f\x88\4\0",
     "bigBed": b"\xeb\xf2\x89\x87\4\0",
     "2bit": b"\x43\x27\x41\x1a\0",
-    "bzip2": b"BZh91AY",
+    "bzip2": b"BZh91AY&SY",
     "gzip within gzip": gzip.compress(gzip.compress(b"chrA\t1\t9\n")),
 }
 
