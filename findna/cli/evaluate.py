@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from findna.cli import _options
 from findna.cli._options import BP, FILE, FOLDER, PATH, choice, flag, option
 from findna.cli._output import print_table
 from findna.cli._settings import GroupedCommand, needing_mode_full, setting_options
+from findna.console import counted
 from findna.tasks.recipe import FineTuneConfig
 
 _BASELINES = ("random", "k-mers", "cnn")
@@ -21,14 +21,6 @@ _OF_FINDNA = ("mode", "seeds", "kmers")
 _OF_SEQUENCES = ("protocol", "both_strands", "baseline", "most", "remove_leaks", "cache")
 _OF_VARIANTS = ("task", "tss", "window", "label")
 """Options for suites of one kind only."""
-
-
-def _refuse(names: tuple[str, ...], why: str) -> None:
-    """Raise UsageError if one of these options was given."""
-    context = click.get_current_context()
-    for name in names:
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"--{name.replace('_', '-')} {why}")
 
 
 def _cache(folder: Path | None) -> Any:
@@ -152,19 +144,19 @@ def evaluate(genome: Path | None, suite: str, output: Path | None, **options: An
     config = needing_mode_full(FineTuneConfig, options)
 
     if suite == "variants":
-        _refuse(_OF_FINDNA + _OF_SEQUENCES, "does not go with --suite variants")
+        _options.refuse(_OF_FINDNA + _OF_SEQUENCES, "does not go with --suite variants")
         if genome is None:
             raise click.UsageError("--suite variants needs GENOME, the FASTA of the variants")
     else:
-        _refuse(_OF_VARIANTS, "needs --suite variants")
+        _options.refuse(_OF_VARIANTS, "needs --suite variants")
     known: tuple[str, ...] = _BASELINES
     if options["protocol"] == "geneb":
-        _refuse(_OF_FINDNA, "does not go with --protocol geneb")
+        _options.refuse(_OF_FINDNA, "does not go with --protocol geneb")
         if "cnn" in options["baseline"]:
             raise click.UsageError("--baseline cnn does not go with --protocol geneb")
         known = _BASELINES[:2]
     else:
-        _refuse(("both_strands",), "needs --protocol geneb; others choose the strands")
+        _options.refuse(("both_strands",), "needs --protocol geneb; others choose the strands")
 
     from findna.evaluation.protocol import EvaluateOptions
     from findna.evaluation.protocol import evaluate as run_suite
@@ -205,4 +197,5 @@ def evaluate(genome: Path | None, suite: str, output: Path | None, **options: An
     for name in report["missing"]:
         _options.say(f"not measured: {name}")
     arrow = _options.arrow(output and output / "report.md")
-    _options.say(f"{len(report['sets'])} sets in {report['about']['seconds']} s{arrow}")
+    n_sets = counted(len(report["sets"]), "set")
+    _options.say(f"{n_sets} in {report['about']['seconds']} s{arrow}")

@@ -10,7 +10,8 @@ from pathlib import Path
 from findna.errors import OutputError
 from findna.genome.text import open_input
 from findna.outputs.destination import Destination
-from findna.outputs.hdf5 import assemble, check_parts, file_metadata, is_hdf5
+from findna.outputs.hdf5 import file_metadata, is_hdf5
+from findna.outputs.joined import assemble, check_parts
 from findna.outputs.shards import Note, difference, read_note
 from findna.variants.annotate import open_vcf_output
 from findna.variants.vcf import check_bcf_records
@@ -101,5 +102,5 @@ def merge(parts: Sequence[Path], output: Destination) -> MergeSummary:
                     for _ in range(note.header_lines if i else 0):
                         part.readline()
                     shutil.copyfileobj(part, file, 1 << 20)
-        output.index(None)
+        output.index()
     return MergeSummary(len(noted), noted[0][1].total)

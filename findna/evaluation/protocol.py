@@ -28,7 +28,7 @@ from findna.evaluation.baselines import (
     train_cnn,
 )
 from findna.evaluation.report import BASELINES, MODEL
-from findna.evaluation.runs import Run, choose_sets, measure_sets
+from findna.evaluation.runs import Run, Suite, choose_sets, measure_sets
 from findna.evaluation.suites import SuiteSet, find_sets
 from findna.genome.encoding import Tokens
 from findna.genome.fasta import Genome
@@ -39,7 +39,7 @@ from findna.labelled.splits import overlap
 from findna.model.checkpoint import Checkpoint, Model, load_checkpoint
 from findna.model.devices import Compute
 from findna.tasks.feature_cache import FeatureCache
-from findna.tasks.features import Features, FeatureTable
+from findna.tasks.features import Features, FeatureTable, Matrix
 from findna.tasks.full import fine_tune
 from findna.tasks.probe import Labels, Problem, Rows, fit_probe, search_space
 from findna.tasks.recipe import FineTuneConfig
@@ -277,6 +277,7 @@ def evaluate_set(
                 "metrics": {k: round(v, 5) if k in defined else None for k, v in values.items()},
                 "intervals": {k: [round(b, 5) for b in v] for k, v in intervals.items()},
                 "choice": choice,
+                "one_class": _one_class(predicted, about),
                 "seconds": round(seconds, 1),
             }
             methods.setdefault(method, []).append(run)
@@ -287,6 +288,12 @@ def evaluate_set(
     used = {"train": len(first.train), "valid": len(first.valid), "test": len(data.test)}
     head = {"name": chosen.name, "starred": chosen.starred, "primary": main}
     return {**head, **about, "used": used, "methods": methods}
+
+
+def _one_class(predicted: Matrix, about: dict[str, Any]) -> str | None:
+    """Return the class that is the most probable of every row; None if there is none."""
+    chosen = set(predicted.argmax(1).tolist()) if about["kind"] == CLASSES else set()
+    return str(about["classes"][chosen.pop()]) if len(chosen) == 1 else None
 
 
 def evaluate(
@@ -306,11 +313,9 @@ def evaluate(
     FindnaError
         There is no set, a set cannot be read, or the folder holds results of other settings.
     """
+    found, unusable = find_sets(suite, run.data)
     sets, missing = choose_sets(
-        run,
-        suite,
-        *find_sets(suite, run.data),
-        "a set is a folder that holds test and train (or dev) files",
+        run, suite, found, unusable, "a set is a folder that holds test and train (or dev) files"
     )
     checkpoint = load_checkpoint(run.model)
     settings = dataclasses.asdict(options)
@@ -321,4 +326,5 @@ def evaluate(
             chosen, checkpoint, options, genome=genome, compute=run.compute, cache=run.cache
         )
 
-    return measure_sets(run, suite, sets, missing, measured, checkpoint, settings)
+    named = Suite(suite, {each.name: list(each.splits.values()) for each in found}, genome)
+    return measure_sets(run, named, sets, missing, measured, checkpoint, settings)
