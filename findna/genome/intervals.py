@@ -33,7 +33,7 @@ class Interval:
         return f"{self.chrom}:{self.start}-{self.end}" + (f"({self.strand})" if stranded else "")
 
 
-_REGION = re.compile(r"(?P<chrom>.+):(?P<start>[0-9,]*)(?P<dash>-)?(?P<end>[0-9,]*)")
+_REGION = re.compile(r"(?P<chrom>.+):(?P<start>[0-9,]*)(?:-(?P<end>[0-9,]*))?")
 _MOST_DIGITS = 12  # beyond any contig
 
 
@@ -51,7 +51,7 @@ def parse_region(text: str, contigs: Mapping[str, int]) -> Interval:
     match = _REGION.fullmatch(text)
     if text in contigs or match is None:
         return Interval(text, 0, contigs.get(text, 0))
-    digits = [match[key].replace(",", "") for key in ("start", "end")]
+    digits = [(match[key] or "").replace(",", "") for key in ("start", "end")]
     if max(map(len, digits)) > _MOST_DIGITS:
         raise RegionError(f"region {text[:80]}: a coordinate is larger than any contig")
     start = int(digits[0] or 1)
