@@ -73,7 +73,7 @@ embed genome.fa -m model -o o.h5 ...
     edge.bed --flank 60 --out-of-bounds pad
     blocks.bed --split -s
     headed.narrowPeak --window 90
-    alias.bed --chrom-alias alias.tsv
+    alias.bed --chrom-alias {alias.tsv,auto}
     - < few.bed
 embed records.fa -m model -o records.h5
 embed genome.fa few.bed -o shipped.h5 --pool std --bins 2
@@ -108,6 +108,7 @@ pretrain genome.fa -o again $little $slow --resume
 predict genome.fa few.bed -t two ...
     --header
     --bed6
+    --bed9 --header
     -O tsv --all-classes
     -O jsonl
     -t three,values -t labels --all-classes --header
@@ -121,6 +122,7 @@ predict -t two ...
     genome.fa headed.narrowPeak --header
     genome.fa odd.bed --on-error null -O tsv
     genome.fa odd.bed --on-error skip --bed6
+    genome.fa odd.bed --on-error null --bed9
     genome.fa - --on-error null < odd.bed
     genome.fa -r chrA:1,001-1,400 -r chrB:7-90
     records.fa
@@ -174,6 +176,7 @@ validate genome.fa ...
     variants.vcf -m model
     labelled.bed --labelled --label-column 5 --no-estimate
     blocks.bed --split --no-estimate --json
+    few.bed -t promoter,bed
 validate two.csv --json
 validate values.csv --label-column gc,cpg --kind regression
 validate records.fa -m model

@@ -24,6 +24,15 @@ def printable(text: str, keep: str = "") -> str:
     return "".join(letter if letter.isprintable() or letter in keep else "?" for letter in text)
 
 
+def counted(n: int, noun: str, form: str = "") -> str:
+    """Return a number with its noun, which is in the plural unless the number is 1.
+
+    ``form`` is the number's, as in a format string.
+    """
+    plural = noun + ("es" if noun.endswith("s") else "s")
+    return f"{n:{form}} {noun if n == 1 else plural}"
+
+
 class _BarSafeHandler(logging.Handler):
     """Handler of messages that do not tear a progress bar."""
 

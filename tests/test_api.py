@@ -196,9 +196,9 @@ def test_regions_in_every_form_are_the_same_rows(here, model_folder, tmp_path):
         ([("chrA", 5)], "regions:1: 2 values; give"),
         ([("chrA", 5, 9), ("chrA", 1.5, 9)], "regions:2: start is '1.5'; expected a number"),
         ([("chr\tA", 5, 9)], "regions:1: a value is not printable text"),
-        ([("chrZ", 5, 9)], "regions: 1 of 1 regions cannot be read"),
+        ([("chrZ", 5, 9)], "regions: 1 of 1 region cannot be read"),
         (pd.DataFrame({"chr": ["chrA"]}), "regions: no column chrom, .*it has chr$"),
-        ("chrZ:5-9", "--region: 1 of 1 regions cannot be read"),
+        ("chrZ:5-9", "--region: 1 of 1 region cannot be read"),
         ("nothing.bed", "nothing.bed"),
     ],
 )

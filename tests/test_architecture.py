@@ -34,7 +34,7 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 OWNERS = {
     "pyfaidx": {"genome/index.py"},
     "pybedtools": {"genome/intervals.py"},
-    "h5py": {"outputs/hdf5.py", "outputs/stored.py"},
+    "h5py": {"outputs/hdf5.py", "outputs/joined.py", "outputs/stored.py"},
     "pybigtools": {"outputs/tracks.py"},
     "logomaker": {"outputs/logos.py"},
     "pysam": {

@@ -9,7 +9,7 @@ import termios
 import pytest
 
 from findna import console
-from findna.console import progress
+from findna.console import counted, progress
 
 
 class Terminal(io.StringIO):
@@ -48,6 +48,12 @@ def _not_quiet():
     console.set_quiet(False)
     yield
     console.set_quiet(False)
+
+
+def test_a_noun_agrees_with_its_number():
+    assert [counted(n, "seed") for n in (0, 1, 2)] == ["0 seeds", "1 seed", "2 seeds"]
+    assert counted(2, "class") == "2 classes"
+    assert counted(1700, "random encoder", ",") == "1,700 random encoders"
 
 
 def test_numbers_are_written_as_people_write_them(monkeypatch):

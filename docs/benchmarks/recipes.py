@@ -220,7 +220,7 @@ def kmers(parts: list[LabelledSet]) -> list[float]:
 
 def teacher(config: PretrainConfig, corpora: tuple[Corpus, Corpus]) -> tuple[Encoder, dict]:
     with tempfile.TemporaryDirectory() as folder:
-        pretrain(config, *corpora, Path(folder), device=CPU)
+        pretrain(config, *corpora, Path(folder))
         trained = load_checkpoint(folder)
         figures = ("accuracy", "perplexity", "spread", "rank")
         return trained.model.encoder, {name: trained.training[name] for name in figures}

@@ -15,6 +15,7 @@ from findna.api import inputs
 from findna.api.inputs import AnyPath
 from findna.api.loaded import LoadedModel, compute_of, model_of, pooling_of
 from findna.commands.embed import EmbedRun
+from findna.console import counted
 from findna.genome.bed import score_value
 from findna.genome.fasta import Genome
 from findna.genome.regions import Placed
@@ -57,7 +58,7 @@ class Embeddings:
     def __repr__(self) -> str:
         n, dim = self.X.shape
         model = self.uns["findna"]["model"]["name"]
-        return f"<Embeddings of {n} rows x {dim}, model {model}>"
+        return f"<Embeddings of {counted(n, 'row')} x {dim}, model {model}>"
 
     def to_pandas(self) -> Any:
         """Return a DataFrame: the columns of ``obs``, then ``e0``, ``e1``, ... of ``X``.

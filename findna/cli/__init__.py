@@ -16,7 +16,7 @@ import click
 
 from findna import __version__
 from findna.console import printable
-from findna.errors import LONGEST_MESSAGE, FindnaError
+from findna.errors import LONGEST_MESSAGE, FindnaError, did_you_mean
 
 COMMANDS = (
     *("embed", "predict", "scan", "variants", "explain", "merge"),
@@ -64,6 +64,15 @@ class FindnaGroup(click.Group):
         module = importlib.import_module(f"findna.cli.{name}")
         command: click.Command = getattr(module, name)
         return command
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is named; of an unknown one say which may be meant."""
+        name = args[0]
+        if name in COMMANDS or name.startswith("-") or context.resilient_parsing:
+            return super().resolve_command(context, args)
+        raise click.UsageError(f"No such command {name!r}{did_you_mean(name, COMMANDS)}", context)
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         """Parse the command line; names and texts that are not UTF-8 are refused."""

@@ -8,16 +8,17 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from findna import console
 from findna.cli import on_interrupt
-from findna.console import printable
+from findna.console import counted, printable
 
 Decorator = Callable[[Any], Any]
 
@@ -130,8 +131,20 @@ model = option(
 kmers = option(
     "--kmers/--no-kmers", "Let validation append k-mer frequencies to the embedding.", default=True
 )
+
+
+class _Aliases(click.Path):
+    """An alias file, or the word ``auto``; ``./auto`` is a file of that name."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        return value if value == "auto" else super().convert(value, param, ctx)
+
+
 chrom_alias = option(
-    "--chrom-alias=FILE", "Tab-separated: name in the input, name in the FASTA.", FILE
+    "--chrom-alias=auto|FILE",
+    "Other names of contigs. auto: 1 for chr1, MT for chrM and the reverse, as the FASTA has them. "
+    "FILE, tab-separated: name in the input, name in the FASTA.",
+    _Aliases(path_type=Path, exists=True, dir_okay=False),
 )
 
 anchor = option(
@@ -224,16 +237,16 @@ def begin() -> None:
     on_interrupt(signal.default_int_handler)
 
 
-def opened_genome(
-    genome: Path | None, chrom_alias: Path | None = None
-) -> AbstractContextManager[Any]:
-    """Open the FASTA, if there is one, under the names of the alias file too."""
+def opened_genome(genome: Path | None, chrom_alias: Any = None) -> AbstractContextManager[Any]:
+    """Open the FASTA, if there is one, under other names too: of a file, or ``auto``."""
     from findna.genome.fasta import Genome, read_aliases
 
     begin()
     if genome is None:
         return nullcontext()
-    return Genome(genome, read_aliases(chrom_alias) if chrom_alias else None)
+    if isinstance(chrom_alias, Path):
+        chrom_alias = read_aliases(chrom_alias)
+    return Genome(genome, chrom_alias)
 
 
 @contextmanager
@@ -312,6 +325,14 @@ def destination(given: Mapping[str, Any], forms: Sequence[str], default: str | N
     return filled(Destination, given, path=path, form=form, command=command)
 
 
+def refuse(names: Iterable[str], why: str) -> None:
+    """Raise UsageError if one of these options was given."""
+    context = click.get_current_context()
+    for name in names:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name.replace('_', '-')} {why}")
+
+
 def arrow(output: Path | None) -> str:
     """Return an arrow to the output, for the last line of a run; nothing of standard output."""
     return f" -> {output}" if output is not None and str(output) != "-" else ""
@@ -338,7 +359,8 @@ def for_job(run: Callable[..., Any], rows: str | None) -> Callable[..., Any]:
         *sources, output = inputs
         summary = run_sharded(job, run, *sources, output=output, **options)
         if summary is not None:
-            say(f"{summary.rows} rows of {summary.parts} processes -> {output.path}")
+            made_by = counted(summary.parts, "process")
+            say(f"{counted(summary.rows, 'row')} of {made_by} -> {output.path}")
         click.get_current_context().exit()
 
     return sharded
@@ -361,5 +383,5 @@ def regions_done(counts: Mapping[str, int], verb: str, fate: str) -> str:
 
     n, rows = counts[verb], counts["rows"]
     others = [f"{counts[status]} {status}" for status in WITHOUT_RESULT if counts.get(status)]
-    done = f"{n} of {rows} regions {verb}"
+    done = f"{n} of {counted(rows, 'region')} {verb}"
     return f"{done}, {rows - n} {fate} ({', '.join(others)})" if others else done

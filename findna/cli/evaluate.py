@@ -7,26 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from findna.cli import _options
 from findna.cli._options import BP, FILE, FOLDER, PATH, choice, flag, option
 from findna.cli._output import print_table
 from findna.cli._settings import GroupedCommand, needing_mode_full, setting_options
+from findna.console import counted
 from findna.tasks.recipe import FineTuneConfig
 
 _BASELINES = ("random", "k-mers", "cnn")
 _OF_SEQUENCES = ("mode", "seeds", "baseline", "most", "kmers", "remove_leaks")
 _OF_VARIANTS = ("task", "tss", "window", "label")
 """Options for suites of one kind only."""
-
-
-def _refuse(names: tuple[str, ...], why: str) -> None:
-    """Raise UsageError if one of these options was given."""
-    context = click.get_current_context()
-    for name in names:
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"--{name.replace('_', '-')} {why}")
 
 
 @click.command(
@@ -122,11 +114,11 @@ def evaluate(genome: Path | None, suite: str, output: Path | None, **options: An
     config = needing_mode_full(FineTuneConfig, options)
 
     if suite == "variants":
-        _refuse(_OF_SEQUENCES, "does not go with --suite variants")
+        _options.refuse(_OF_SEQUENCES, "does not go with --suite variants")
         if genome is None:
             raise click.UsageError("--suite variants needs GENOME, the FASTA of the variants")
     else:
-        _refuse(_OF_VARIANTS, "needs --suite variants")
+        _options.refuse(_OF_VARIANTS, "needs --suite variants")
 
     from findna.evaluation.protocol import EvaluateOptions
     from findna.evaluation.protocol import evaluate as run_suite
@@ -164,4 +156,5 @@ def evaluate(genome: Path | None, suite: str, output: Path | None, **options: An
     for name in report["missing"]:
         _options.say(f"not measured: {name}")
     arrow = _options.arrow(output and output / "report.md")
-    _options.say(f"{len(report['sets'])} sets in {report['about']['seconds']} s{arrow}")
+    n_sets = counted(len(report["sets"]), "set")
+    _options.say(f"{n_sets} in {report['about']['seconds']} s{arrow}")

@@ -8,24 +8,41 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import BP, EXISTING, PATH, REACH, choice, flag, option
-from findna.cli._settings import GroupedCommand, needing_mode_full, setting_options
+from findna.cli._options import BP, EXISTING, FILE, PATH, REACH, choice, flag, option
+from findna.cli._settings import GroupedCommand, needing_mode_full, setting_options, settings_of
+from findna.settings import from_dict
 from findna.tasks.recipe import FineTuneConfig
+
+_OF_BASES = ("regions", "holdout", "sites", "features")
+_OF_SEQUENCES = (
+    *("valid", "test", "kind", "label_column", "class_names", "kmers", "balanced", "stranded"),
+    *("window", "anchor", "upstream", "downstream", "on_overlap"),
+)
+"""Options with --dense, and without."""
 
 
 @click.command(
     cls=GroupedCommand,
-    settings_title="With --mode full",
+    settings_title="With --mode full or --dense",
     short_help="Train a task on labelled sequences.",
 )
 @click.argument("genome", type=PATH, required=False)
 @option("-t --task=NAME", "Name of the task.", required=True)
 @option(
     "--train=FILE|FOLDER",
-    "Labelled sequences: CSV, TSV, BED (with GENOME), FASTA, or a folder of splits.",
+    "Labelled sequences: CSV, TSV, BED (with GENOME), FASTA, or a folder of splits; with --dense "
+    "BED, GTF or GFF.",
     EXISTING,
     required=True,
 )
+@flag("--dense", "Tell the classes of single bases of GENOME: those that --train lists, by strand.")
+@option(
+    "--sites=A,B",
+    "With --dense and GTF or GFF: donor, acceptor or both, the first and last base of introns.",
+)
+@option("--features=A,B,...", "With --dense and GTF or GFF: label the bases of these features.")
+@option("--regions=BED", "With --dense: train and measure inside these intervals only.", FILE)
+@option("--holdout=CONTIG", "With --dense: measure on this contig; repeatable.", multiple=True)
 @option(
     "--valid=FILE",
     "To choose by.  [default: a fifth of --train, whole contigs where known]",
@@ -98,6 +115,7 @@ def finetune(genome: Path | None, task: str, output: Path | None, **options: Any
       findna finetune genome.fa --task tss --train tss.bed --upstream 249 --downstream 50 -s
       findna finetune --task splice --train train.csv --upstream 200 --mode full
       findna finetune --task strength --train mpra.csv --kind regression --label-column log2fc
+      findna finetune genome.fa --task splice --dense --train genes.gtf --sites donor,acceptor
     """
     import re
 
@@ -105,6 +123,10 @@ def finetune(genome: Path | None, task: str, output: Path | None, **options: Any
         raise click.UsageError(
             f"--task {task}: a name of letters, digits, '.', '_' and '-'; -o names the folder"
         )
+    if options["dense"]:
+        _train_sites(genome, task, output, options)
+        return
+    _options.refuse(_OF_BASES, "needs --dense")
     config = needing_mode_full(FineTuneConfig, options)
 
     from findna.commands.finetune import FineTuneOptions, SplitOptions, read_splits
@@ -140,4 +162,47 @@ def finetune(genome: Path | None, task: str, output: Path | None, **options: Any
     _options.say(
         f"{task}: {shown} on the {named}; reads {summary.features}; "
         f"{summary.seconds:.0f} s -> {folder} ({summary.digest[:12]})"
+    )
+
+
+def _train_sites(
+    genome: Path | None, task: str, output: Path | None, options: dict[str, Any]
+) -> None:
+    """Train a task of sites."""
+    _options.refuse(_OF_SEQUENCES, "does nothing with --dense; leave it out")
+    if genome is None:
+        raise click.UsageError("--dense needs GENOME, the FASTA whose bases --train labels")
+    config = from_dict(FineTuneConfig, settings_of(FineTuneConfig, options))
+    names = [n for key in ("sites", "features") for n in (options[key] or "").split(",") if n]
+
+    from findna.commands.finetune_sites import SiteInput, SiteOptions, finetune_sites
+    from findna.labelled.sites import SPLICE_SITES
+    from findna.outputs.files import check_folder
+    from findna.tasks.task import TASK, tasks_home
+
+    for name in (options["sites"] or "").split(","):
+        if name and name not in SPLICE_SITES:
+            raise click.UsageError(f"--sites {name}: known are {', '.join(SPLICE_SITES)}")
+    _options.begin()
+    folder = output or tasks_home() / task
+    check_folder(folder, options["force"], TASK)
+    with _options.opened_genome(genome, options["chrom_alias"]) as fasta:
+        assert fasta is not None
+        data = _options.filled(SiteInput, options, genome=fasta, names=names)
+        summary = finetune_sites(
+            data,
+            folder,
+            _options.filled(SiteOptions, options, config=config),
+            compute=_options.compute(options),
+            **{name: options[name] for name in ("model", "note", "licence", "force")},
+        )
+    split = "test" if "test" in summary.metrics else "valid"
+    shown = ", ".join(
+        f"{name} {values['auprc']:.3f} (matrix {values['matrix_auprc']:.3f})"
+        for name, values in summary.metrics[split].items()
+    )
+    where = {"test": "held-out contigs", "valid": "validation part"}[split]
+    _options.say(
+        f"{task}: AUPRC on every base of the {where}: {shown}; {summary.seconds:.0f} s "
+        f"-> {folder} ({summary.digest[:12]})"
     )

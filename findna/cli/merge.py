@@ -10,6 +10,7 @@ import click
 
 from findna.cli import _options
 from findna.cli._options import PATH, flag, option
+from findna.console import counted
 
 
 @click.command(short_help="Shards of a run to one output.")
@@ -41,4 +42,5 @@ def merge(parts: tuple[Path, ...], output: Path | None, force: bool, write_index
     form = next((form for ending, form in endings.items() if name.endswith(ending)), "tsv")
     command = shlex.join(["findna", *sys.argv[1:]])
     summary = run(parts, Destination(output, form, force, write_index, command=command))
-    _options.say(f"{summary.rows} rows of {summary.parts} parts merged" + _options.arrow(output))
+    merged = f"{counted(summary.rows, 'row')} of {counted(summary.parts, 'part')} merged"
+    _options.say(merged + _options.arrow(output))

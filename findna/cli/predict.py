@@ -27,7 +27,12 @@ from findna.cli._options import PATH, SHARE, flag, option
     "by the name of the output, else bed; tsv without REGIONS]",
     ["bed", "tsv", "jsonl"],
 )
-@flag("--bed6", "Six columns for browsers: name is the label, score 1000 times the probability.")
+@flag(
+    "--bed6",
+    "Six columns for browsers: the row's name, or the label where it has none; as score 1000 "
+    "times the probability.",
+)
+@flag("--bed9", "The same, and a colour (itemRgb) by label; --header adds a track line for UCSC.")
 @flag("--header", "Repeat header lines of REGIONS, and name the new columns and the weights.")
 @flag("--all-classes", "Also the probability of every class.")
 @option("--min-prob=P", "Only rows where a task gives at least this probability.", SHARE)
@@ -51,20 +56,24 @@ def predict(genome: Path, regions: str | None, **given: Any) -> None:
       findna predict genome.fa peaks.bed --task promoter > peaks.promoter.bed
       findna predict genome.fa tss.bed --task promoter | bedtools intersect -a - -b peaks.bed
       findna predict genome.fa genes.bed --task promoter --anchor start --bed6 -o genes.bed.gz
+      findna predict genome.fa peaks.bed --task regulatory --bed9 --header -o for_ucsc.bed
       findna predict genes.fa --task promoter,splice --all-classes
     """
     options = _options.placement(given)
     records = regions is None and not given["region"]
-    if given["bed6"] and given["form"] not in (None, "bed"):
-        raise click.UsageError("--bed6 is BED; leave out -O")
+    if given["bed6"] and given["bed9"]:
+        raise click.UsageError("give --bed6 or --bed9, not both")
+    browser = "--bed6" if given["bed6"] else "--bed9" if given["bed9"] else ""
+    if browser and given["form"] not in (None, "bed"):
+        raise click.UsageError(f"{browser} is BED; leave out -O")
 
     from findna.commands.predict import FORMS
     from findna.commands.predict import predict as run
     from findna.outputs.tables import PredictionFormat
 
-    output = _options.destination(given, FORMS, "tsv" if records and not given["bed6"] else "bed")
-    if given["bed6"] and output.form != "bed":
-        raise click.UsageError("--bed6 is BED; leave out -O")
+    output = _options.destination(given, FORMS, "tsv" if records and not browser else "bed")
+    if browser and output.form != "bed":
+        raise click.UsageError(f"{browser} is BED; name a .bed file with -o")
     least = given["min_prob"]
     layout = _options.filled(
         PredictionFormat, given, form=output.form, records=records, min_probability=least

@@ -12,6 +12,7 @@ import click
 from findna.cli import _options
 from findna.cli._options import EXISTING, FILE, PATH, flag, option
 from findna.cli._settings import GroupedCommand, removed_options, setting_options, settings_of
+from findna.console import counted
 from findna.model.config import SIZES, EncoderConfig
 from findna.pretraining.recipe import (
     PRESETS,
@@ -21,7 +22,7 @@ from findna.pretraining.recipe import (
     from_preset,
     removal,
 )
-from findna.settings import read_yaml
+from findna.settings import read_yaml, to_dict
 
 
 def _help_by_preset(section: str) -> Callable[[dataclasses.Field[Any]], str]:
@@ -55,7 +56,11 @@ def _help_by_preset(section: str) -> Callable[[dataclasses.Field[Any]], str]:
     default="findna",
 )
 @option(
-    "--size", "Encoder of about 1.7, 5 or 12.6 million parameters.", list(SIZES), default="tiny"
+    "--size", "Encoder of about 1.7, 5 or 12.6 million parameters.  [default: tiny]", list(SIZES)
+)
+@option(
+    "--init=NAME|FOLDER",
+    "Go on from the weights of this model, in its size, say on the genome of your species.",
 )
 @option("--config config_file", "YAML file of settings; options given here win over it.", FILE)
 @option("--tokens=N", "Train on this many nucleotides, instead of --steps.", (1,))
@@ -99,6 +104,7 @@ def pretrain(genome: Path, output: Path, device: str, **options: Any) -> None:
       findna pretrain genome.fa -o model/ --size small --holdout chr21 --tokens 1000000000
       findna pretrain genome.fa -o model/ --exclude blacklist.bed --resume
       findna pretrain genome.fa -o model/ --preset paper --size base
+      findna pretrain genome.fa -o model/ --init tiny --tokens 50000000 --muon-lr .005 --lr .0005
       findna pretrain genome.fa -o model/ --probe promoters.csv --report report.html
     """
     given = {
@@ -106,7 +112,10 @@ def pretrain(genome: Path, output: Path, device: str, **options: Any) -> None:
         "views": settings_of(ViewConfig, options),
         **settings_of(PretrainConfig, options),
     }
+    if options["init"] and options["size"]:
+        raise click.UsageError("--size does nothing with --init, whose size is taken; leave it out")
     from findna.commands.pretrain import TrainingData, TrainingRun, pretrain_genome
+    from findna.model.checkpoint import encoder_config
     from findna.pretraining.processes import training_job
 
     _options.begin()
@@ -115,10 +124,11 @@ def pretrain(genome: Path, output: Path, device: str, **options: Any) -> None:
     tokens, config_file = options["tokens"], options["config_file"]
     with training_job(device) as own_device:
         yaml = read_yaml(config_file) if config_file else {}
-        sizes = {"encoder": SIZES[options["size"]]}
-        config = from_preset(options["preset"], sizes, yaml, given)
+        init, size = options["init"], options["size"] or "tiny"
+        sizes = to_dict(encoder_config(init)) if init else SIZES[size]
+        config = from_preset(options["preset"], {"encoder": sizes}, yaml, given)
         if tokens is not None:
             config = dataclasses.replace(config, steps=max(1, round(tokens / config.batch_tokens)))
         digest = pretrain_genome(data, run, config, own_device)
     if digest:
-        _options.say(f"wrote {output} ({digest[:12]}) after {config.steps} steps")
+        _options.say(f"wrote {output} ({digest[:12]}) after {counted(config.steps, 'step')}")

@@ -8,7 +8,11 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import BP, PATH, REACH, SHARE, choice, flag, option
+from findna.cli._options import BP, PATH, REACH, SHARE, flag, option
+from findna.console import counted
+
+_OF_WINDOWS = ("window", "upstream", "downstream", "step", "max_n")
+"""Options that do nothing for a task of sites."""
 
 
 @click.command(short_help="A task's probability along the genome, as a track.")
@@ -28,7 +32,8 @@ from findna.cli._options import BP, PATH, REACH, SHARE, choice, flag, option
 )
 @option(
     "--class=NAME class_name",
-    "Class whose probability makes the track.  [default: the second of two]",
+    "Class whose probability makes the track, or whose sites are listed.  [default: the second of "
+    "two; of sites all]",
 )
 @option(
     "--window=N", "Length of a window, bp.  [default: that of the task's training sequences]", BP
@@ -36,7 +41,17 @@ from findna.cli._options import BP, PATH, REACH, SHARE, choice, flag, option
 @option("--upstream=N", "With --downstream M: windows of N + 1 + M bp.", REACH)
 @option("--downstream=N", "See --upstream.", REACH)
 @option("--step=N", "From one window to the next, bp.  [default: a sixth of the window]", BP)
-@choice("--strand", "Read windows as they are, or as their reverse complement.", "+ -")
+@option(
+    "--strand",
+    "Read windows as they are, or as their reverse complement.  [default: +; with --call both]",
+    ["+", "-"],
+)
+@option(
+    "--call=P",
+    "For a task of sites: list the sites of at least this probability as BED6, by strand, with "
+    "score 1000 P.",
+    SHARE,
+)
 @option(
     "--max-n=SHARE",
     "Windows with more N than this, or nothing but N, have no value.",
@@ -57,20 +72,28 @@ def scan(genome: Path, task: str, regions: str | None, **given: Any) -> None:
     """Write a task's probability along GENOME (FASTA) as a track: bedGraph or bigWig.
 
     Windows slide over every contig, or over the regions that are given; the value of a base is
-    the mean over the windows that cover it. The track is sorted and does not overlap; bases
-    without a value (mostly N) are gaps. Text comes out while it is computed. Windows that hold a
-    start of transcription where promoter expects it have their middle 100 bp upstream of it.
+    the mean over the windows that cover it. A task of sites (findna finetune --dense) has a value
+    of its own at each base, and --call lists its sites. A track is sorted and does not overlap;
+    bases without a value (mostly N) are gaps. Text comes out while it is computed. Windows that
+    hold a start of transcription where promoter expects it have their middle 100 bp upstream of it.
 
     \b
     Examples:
       findna scan genome.fa --task promoter -r chr21:33,000,001-33,200,000 > promoter.bedgraph
       findna scan genome.fa --task promoter --regions genes.bed -o promoter.bw
       findna scan genome.fa --task splice --class donor --strand - -o donor.minus.bw
+      findna scan genome.fa --task my-sites --call 0.5 | bedtools intersect -a - -b genes.bed
       findna scan genome.fa --task promoter | awk '$4 > 0.9' | bedtools merge -c 4 -o max
     """
     from findna.commands.scan import FORMS, ScanOptions
     from findna.commands.scan import scan as run
+    from findna.tasks.task import find_task, has_sites
 
+    if has_sites(find_task(task)):
+        _scan_sites(genome, task, regions, given)
+        return
+    if given["call"] is not None:
+        raise click.UsageError(f"--call is for tasks of sites; {task} has a value for each region")
     output = _options.destination(given, FORMS)
     reach = [given[name] for name in ("upstream", "downstream") if given[name] is not None]
     if reach and given["window"]:
@@ -85,13 +108,43 @@ def scan(genome: Path, task: str, regions: str | None, **given: Any) -> None:
             task=task,
             class_name=given["class_name"],
             regions=source if regions is not None or given["region"] else None,
-            options=_options.filled(ScanOptions, given, window=window, step=step),
+            options=_options.filled(
+                ScanOptions, given, window=window, step=step, strand=given["strand"] or "+"
+            ),
             header=given["header"],
             compute=_options.compute(given),
         )
     counts, options = summary.counts, summary.options
     _options.say(
         f"{summary.quantity} over {counts['covered']} of {counts['bases']} bp in "
-        f"{counts['windows']} windows of {options.window} bp every {options.step} bp in "
+        f"{counted(counts['windows'], 'window')} of {options.window} bp every {options.step} bp in "
+        f"{summary.seconds:.1f} s, {summary.made_by}"
+    )
+
+
+def _scan_sites(genome: Path, task: str, regions: str | None, given: dict[str, Any]) -> None:
+    """Scan with a task of sites."""
+    from findna.commands.scan import FORMS
+    from findna.commands.scan_sites import SiteOptions, scan_sites
+
+    _options.refuse(_OF_WINDOWS, "does nothing for a task of sites; leave it out")
+    calls = given["call"] is not None
+    if calls and given["form"] is not None:
+        raise click.UsageError("--call writes BED; leave out -O")
+    output = _options.destination(given, ("bed",) if calls else FORMS)
+    opened = _options.genome_and_rows(genome, regions, given, name="--regions")
+    with opened as (fasta, source):
+        summary = scan_sites(
+            fasta,
+            output,
+            task=task,
+            regions=source if regions is not None or given["region"] else None,
+            options=_options.filled(SiteOptions, given),
+            header=given["header"],
+            compute=_options.compute(given),
+        )
+    counts = summary.counts
+    _options.say(
+        f"{summary.quantity} over {counts['covered']} of {counts['bases']} bp in "
         f"{summary.seconds:.1f} s, {summary.made_by}"
     )

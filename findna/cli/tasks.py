@@ -32,12 +32,13 @@ def list_tasks() -> None:
     A task of one's own goes before one of the same name that ships.
     """
     from findna.errors import CheckpointError
-    from findna.tasks.task import SHIPPED, known_tasks, read_task
+    from findna.tasks.sites import read_any_task
+    from findna.tasks.task import SHIPPED, known_tasks
 
     rows = []
     for name, folder in sorted(known_tasks().items()):
         try:
-            config, record = read_task(folder)
+            config, record = read_any_task(folder)
         except CheckpointError as error:  # the others can be used all the same
             click.echo(printable(f"findna: {name} left out: {error}"), err=True)
             continue
@@ -45,7 +46,7 @@ def list_tasks() -> None:
             (
                 name,
                 ",".join(config.classes),
-                str(config.window or "any"),
+                config.reads,
                 config.mode,
                 config.encoder,
                 _figure(record.get("metrics")),
@@ -57,10 +58,20 @@ def list_tasks() -> None:
     print_table(header, rows)
 
 
+def _mean_auprc(measured: Any) -> float | None:
+    """Return the mean over the classes of a task of sites; None of other figures."""
+    each = list(measured.values()) if isinstance(measured, dict) else []
+    values = [value.get("auprc") for value in each if isinstance(value, dict)]
+    scores = [value for value in values if isinstance(value, float)]
+    return sum(scores) / len(scores) if scores and len(scores) == len(each) else None
+
+
 def _figure(metrics: Any) -> str:
-    """Return a task's AUROC or R2 from its record, which may hold anything."""
+    """Return a task's AUROC or R2 from its record, which may hold anything; of sites AUPRC."""
     for split in ("test", "valid") if isinstance(metrics, dict) else ():
         measured = metrics.get(split)
+        if isinstance(mean := _mean_auprc(measured), float):
+            return f"AUPRC {mean:.3f} ({split})"
         for metric in ("auroc", "r2") if isinstance(measured, dict) else ():
             if isinstance(measured.get(metric), float):
                 return f"{metric.upper()} {measured[metric]:.3f} ({split})"
@@ -73,10 +84,11 @@ def _figure(metrics: Any) -> str:
 @_options.verbosity
 def info(task: str, as_json: bool) -> None:
     """Show the card of TASK, a name or a folder."""
-    from findna.tasks.task import CARD, find_task, load_task, read_task
+    from findna.tasks.sites import load_any_task, read_any_task
+    from findna.tasks.task import CARD, find_task
 
     folder = find_task(task)
     if as_json:
-        print_text(json.dumps(read_task(folder)[1], indent=2))
+        print_text(json.dumps(read_any_task(folder)[1], indent=2))
         return
-    print_card(folder / CARD, load_task(task).name)
+    print_card(folder / CARD, load_any_task(task).name)

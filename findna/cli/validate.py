@@ -16,6 +16,7 @@ from findna.console import printable
 
 if TYPE_CHECKING:
     from findna.commands.validate import Report
+    from findna.commands.validate.report import TaskUse
 
 _BAR = 30  # letters of the longest bar
 _MOST_CLASSES = 20  # in the list
@@ -29,6 +30,12 @@ _MOST_CLASSES = 20  # in the list
 @flag("--labelled", "These are labelled sequences, also if they look like BED or a FASTA.")
 @choice("--kind", "Of the labels, as for findna finetune.", "auto classes multilabel regression")
 @option("--label-column=NAME", "Column of the label, as for findna finetune.")
+@option(
+    "-t --task=NAME[,NAME]",
+    "Say what findna predict and findna scan would take with a task; repeatable. Loads no "
+    "weights and estimates nothing.",
+    multiple=True,
+)
 @option("-m --model=NAME|FOLDER", "Model to estimate time and memory of.", default="tiny")
 @flag("--no-estimate", "No estimate of time and memory; loads no model.")
 @_options.device
@@ -47,11 +54,13 @@ def validate(genome: Path, data: Path | None, labelled: bool, as_json: bool, **g
     \b
     Examples:
       findna validate genome.fa peaks.bed --window 500
+      findna validate genome.fa tss.bed --task promoter
       findna validate genome.fa calls.vcf.gz --no-estimate
       findna validate labelled.csv --json | jq .labels
       findna validate genome.fa regions.bed --no-estimate -q && findna embed genome.fa ...
     """
     options = _options.placement(given)
+    tasks = _options.listed(given["task"], "--task")
 
     from findna.commands.validate import validate as run
     from findna.labelled.rows import TABLE, suffix
@@ -59,6 +68,7 @@ def validate(genome: Path, data: Path | None, labelled: bool, as_json: bool, **g
     fasta_path: Path | None = genome
     if data is None and (labelled or genome.is_dir() or suffix(genome) in TABLE):
         fasta_path, data = None, genome
+    measured = None if given["no_estimate"] or tasks else (given["model"], given["device"])
     with _options.opened_genome(fasta_path, given["chrom_alias"]) as fasta:
         report = run(
             fasta,
@@ -67,8 +77,8 @@ def validate(genome: Path, data: Path | None, labelled: bool, as_json: bool, **g
             labelled=labelled,
             kind=given["kind"],
             label_column=given["label_column"],
-            model=None if given["no_estimate"] else given["model"],
-            device=given["device"],
+            tasks=tasks,
+            measured=measured,
         )
     if as_json:
         print_text(json.dumps(report.facts()))
@@ -76,19 +86,26 @@ def validate(genome: Path, data: Path | None, labelled: bool, as_json: bool, **g
         print_report(report)
     else:
         for line in _lines(report):
-            print_text("\t".join(printable(field) or "." for field in line[:4]))
+            print_text(line.as_text())
     if report.stops:
         click.get_current_context().exit(1)
 
 
 class _Line(NamedTuple):
-    """A line of the report; ``share`` is drawn as a bar."""
+    """A line of the report; ``share`` is drawn as a bar, ``text`` may have lines of its own."""
 
     section: str
     name: str
     value: str
     text: str = ""
     share: float = 0.0
+
+    def as_text(self) -> str:
+        """Return section, name, value and, where there is one, what is said or the share."""
+        share = f"{100 * self.share:.3g}%" if self.share else ""
+        said = self.text.replace("\n", "; ") or share
+        fields = [self.section, self.name, self.value, *([said] if said else [])]
+        return "\t".join(map(printable, fields))
 
 
 def _lines(report: Report) -> Iterator[_Line]:
@@ -100,14 +117,13 @@ def _lines(report: Report) -> Iterator[_Line]:
         reasons = [_short(reason, report) for reason in report.examples.get(status, [])]
         if status == "unknown_contig":
             reasons.append(report.unknown_reason)
-        first, *others = reasons or [""]
-        yield _Line("rows", status, str(n), first, n / report.rows)
-        yield from (_Line("rows", status, "", reason) for reason in others)
-    for name, n in report.classes.most_common(_MOST_CLASSES):
-        section = "alleles" if of_variants else "labels"
-        yield _Line(section, name, str(n), share=n / report.classes.total())
-    if len(report.classes) > _MOST_CLASSES:
-        yield _Line("labels", f"{len(report.classes) - _MOST_CLASSES} more", "")
+        yield _Line("rows", status, str(n), "\n".join(reasons), n / report.rows)
+    classes = report.classes.most_common()
+    section, total = "alleles" if of_variants else "labels", report.classes.total()
+    for name, n in classes[:_MOST_CLASSES]:
+        yield _Line(section, name, str(n), share=n / total)
+    if others := [n for _, n in classes[_MOST_CLASSES:]]:
+        yield _Line(section, f"{len(others)} more", str(sum(others)), share=sum(others) / total)
     if report.labels and not report.classes:
         yield _Line("labels", "kind", report.labels)
     if report.lengths.rows:
@@ -124,6 +140,8 @@ def _lines(report: Report) -> Iterator[_Line]:
         yield _Line("more", "contigs", str(len(report.contigs)))
     if report.kind != "labelled" and duplicates.compared:
         yield _Line("more", "sorted", "yes" if report.in_order else "no")
+    for task in report.tasks:
+        yield from _task_lines(task)
     estimate = report.estimate
     if estimate is not None:
         run = f"findna {estimate.command}, model {estimate.model} on {estimate.device}"
@@ -131,7 +149,7 @@ def _lines(report: Report) -> Iterator[_Line]:
         yield _Line("estimate", "memory", _size(estimate.memory), "whatever the number of rows")
         if estimate.gpu_memory is not None:
             yield _Line("estimate", "GPU memory", _size(estimate.gpu_memory))
-    yield _Line("verdict", "stop" if report.stops else "ok", "", report.verdict)
+    yield _Line("verdict", "stop" if report.stops else "ok", report.verdict)
 
 
 def _length_lines(report: Report, unit: str) -> Iterator[_Line]:
@@ -149,6 +167,33 @@ def _length_lines(report: Report, unit: str) -> Iterator[_Line]:
     if report.n_rows_half:
         rows += f", above half in {report.n_rows_half}, nothing else in {report.n_rows_all}"
     yield _Line("bp", "N", f"{100 * report.n_bases / lengths.total:.3g}%", rows)
+
+
+def _task_lines(task: TaskUse) -> Iterator[_Line]:
+    n_rows = task.windows + task.as_given
+    section = f"task {task.name}"
+    if task.windows:
+        yield _Line(section, "windows", str(task.windows), task.geometry)
+    if task.as_given:
+        said = "as they are" if task.windows else task.geometry
+        yield _Line(section, "others", str(task.as_given), said)
+    if task.window:
+        trained = f"than the {task.window} bp it was trained on"
+        yield _Line(section, "shorter", str(task.shorter), trained)
+        yield _Line(section, "longer", str(task.longer), trained)
+    if task.without_strand is not None:
+        yield _Line(section, "without strand", str(task.without_strand), "read forward")
+    if n_rows:
+        mean = f"{task.tiles / n_rows:.3g} a row, at most {task.most_tiles}"
+        yield _Line(section, "tiles", str(task.tiles), mean)
+    said = f"; {task.scan_said}" if task.scan and task.scan_said else task.scan_said
+    if task.scan is not None:
+        scan = task.scan
+        said = (
+            f"windows of {scan.window} bp every {scan.step} bp, in {scan.bases} bp of "
+            f"{scan.regions} joined regions, {scan.shorter} of them shorter{said}"
+        )
+    yield _Line(section, "scan", str(task.scan.windows) if task.scan else "", said)
 
 
 def _short(text: str, report: Report) -> str:
@@ -175,7 +220,7 @@ def print_report(report: Report) -> None:
     columns = Column(style="bold"), Column(), Column(justify="right"), Column(overflow="fold")
     table = Table(*columns, box=None, show_header=False, pad_edge=False)
     console = Console(highlight=False)
-    section = name = ""
+    section = ""
     *lines, verdict = _lines(report)
     for line in lines:
         if line.section == "file":
@@ -183,14 +228,12 @@ def print_report(report: Report) -> None:
             continue
         if line.section != section:
             table.add_row()
-            name = ""
         left = line.section if line.section != section else ""
-        shown = printable(line.name) if line.name != name else ""
-        bar = "\u2588" * max(round(_BAR * line.share), 1) if line.share else printable(line.text)
-        table.add_row(left, Text(shown), line.value, Text(bar))
-        if line.share and line.text:
-            table.add_row("", "", "", Text(printable(line.text)))
-        section, name = line.section, line.name
+        bar = "\u2588" * max(round(_BAR * line.share), 1) if line.share else ""
+        said = "\n".join(part for part in (bar, printable(line.text, keep="\n")) if part)
+        table.add_row(left, Text(printable(line.name)), line.value, Text(said))
+        section = line.section
     console.print(table)
     console.print()
-    console.print(Text(printable(verdict.text), style="bold red" if report.stops else "bold green"))
+    style = "bold red" if report.stops else "bold green"
+    console.print(Text(printable(verdict.value), style=style))

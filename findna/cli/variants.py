@@ -11,6 +11,7 @@ import click
 
 from findna.cli import _options
 from findna.cli._options import BP, FILE, PATH, choice, flag, option
+from findna.console import counted
 
 _BCFTOOLS_FORMS = {"v": "vcf", "z": "vcf", "b": "bcf", "u": "bcf"}
 
@@ -135,8 +136,9 @@ def variants(genome: Path, variants: str, **given: Any) -> None:
     )
     counts = ", ".join(f"{n} {name}" for name, n in scored.items())
     missing = ", ".join(f"{n} {name}" for name, n in unscored.items())
+    records = counted(summary.counts["rows"], "record")
     _options.say(
-        f"{sum(scored.values())} alleles of {summary.counts['rows']} records scored"
+        f"{counted(sum(scored.values()), 'allele')} of {records} scored"
         + (f" ({counts})" if counts else "")
         + (f", not scored: {missing}" if missing else "")
         + f", in {summary.seconds:.1f} s, {summary.made_by}"

@@ -19,7 +19,8 @@ from findna.model.devices import Compute
 from findna.model.inference import region_vectors
 from findna.model.pooling import Pooling
 from findna.outputs.destination import Destination
-from findna.outputs.hdf5 import EmbeddingWriter, assemble
+from findna.outputs.hdf5 import EmbeddingWriter
+from findna.outputs.joined import assemble
 from findna.outputs.provenance import genome_facts, obs_columns, obs_row, origin
 from findna.outputs.results import RegionVectors
 from findna.outputs.shards import Facts

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from findna.console import counted
 from findna.errors import ConfigError, LabelError
 from findna.genome.fasta import Genome
 from findna.genome.regions import RegionOptions
@@ -134,13 +135,14 @@ def _drop_overlap(name: str, train: LabelledSet, other: LabelledSet, policy: str
         return train
     if policy == "stop":
         raise LabelError(
-            f"{train.name}: {n} sequences also occur in {other.name} ({len(same)} identical, "
-            f"{len(flipped)} as reverse complement), so that the {name} figures would flatter; "
-            f"--on-overlap drop leaves them out of {train.name}"
+            f"{train.name}: shares {counted(n, 'sequence')} with {other.name} ({len(same)} "
+            f"identical, {len(flipped)} as reverse complement), so that the {name} figures "
+            f"would flatter; --on-overlap drop leaves them out of {train.name}"
         )
     if n == len(train):
         raise LabelError(f"{train.name}: every sequence also occurs in {other.name}; give others")
-    logger.warning("%d sequences of %s left out: they occur in %s", n, train.name, other.name)
+    left_out = counted(n, "sequence")
+    logger.warning("%s of %s left out: also in %s", left_out, train.name, other.name)
     return train.take(np.setdiff1d(np.arange(len(train)), np.concatenate((same, flipped))))
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from findna.errors import OutputError
 from findna.genome.text import open_input
 from findna.outputs.destination import Destination
-from findna.outputs.hdf5 import assemble, check_parts, file_metadata, is_hdf5
+from findna.outputs.hdf5 import file_metadata, is_hdf5
+from findna.outputs.joined import assemble, check_parts
 from findna.outputs.shards import Note, difference, read_note
 from findna.variants.annotate import open_vcf_output
 from findna.variants.vcf import check_bcf_records

@@ -102,6 +102,7 @@ def predict(
             "on_error": options.on_error,
             "form": output.form,
             "bed6": layout.bed6,
+            "bed9": layout.bed9,
             "header": layout.header,
             "all_classes": layout.all_classes,
             "records": layout.records,
@@ -118,9 +119,10 @@ def predict(
 
 def _check_tasks(tasks: Sequence[Task], layout: PredictionFormat) -> None:
     regressions = [task.name for task in tasks if task.config.kind == REGRESSION]
-    if layout.bed6 and (len(tasks) > 1 or regressions):
+    if layout.n_columns and (len(tasks) > 1 or regressions):
         raise ConfigError(
-            "--bed6 holds the probability of one task, which must not be a regression"
+            f"--bed{layout.n_columns} holds the probability of one task, which must not be a "
+            "regression"
         )
     if layout.min_probability is not None and regressions:
         raise ConfigError("--min-prob: a regression has no probability; filter its column instead")

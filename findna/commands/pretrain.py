@@ -18,7 +18,7 @@ from findna.genome.fasta import Genome
 from findna.genome.intervals import Interval, select
 from findna.labelled.sets import read_labelled
 from findna.model import collective
-from findna.model.checkpoint import CONFIG
+from findna.model.checkpoint import CONFIG, Checkpoint, load_checkpoint
 from findna.model.devices import describe, keep_freed_memory, resolve_device
 from findna.outputs.claims import claimed
 from findna.outputs.files import check_folder, check_output, file_digest
@@ -35,6 +35,7 @@ from findna.settings import to_dict
 logger = logging.getLogger(__name__)
 
 _SEQUENCE = ".sequence."  # and the process that reads it
+_FREE_SIZES = ("n_cls", "max_length", "readout")  # of an encoder; they change no weight
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class TrainingRun:
     ----------
     folder : Path
         Model folder to write.
+    init : str, optional
+        Model to take initial weights from, by name or folder.
     resume : bool
         Continue the run that the folder holds.
     force : bool
@@ -78,6 +81,7 @@ class TrainingRun:
     """
 
     folder: Path
+    init: str | None = None
     resume: bool = False
     force: bool = False
     note: str = ""
@@ -142,8 +146,9 @@ def pretrain_genome(
     torch_device = resolve_device(device)
     if torch_device.type == "cpu":
         keep_freed_memory()
+    init = _initial(run.init, config) if run.init else None
     if collective.rank():
-        return _train_beside_first(run, config, torch_device)
+        return _train_beside_first(run, config, torch_device, init)
     if run.report is not None:
         need_curves(run.report)
     with claimed(run.folder), Genome(data.fasta) as genome:
@@ -165,6 +170,7 @@ def pretrain_genome(
             processes = f"{n} processes, each on " if n > 1 else ""
             provenance = {
                 "data": [_data_facts(data, train)],
+                **({"init": {"name": init.name, "digest": init.digest}} if init else {}),
                 "heldout": list(data.heldout),
                 "hardware": processes + describe(torch_device),
                 "torch": torch.__version__.split("+")[0],
@@ -182,8 +188,8 @@ def pretrain_genome(
                     train,
                     heldout,
                     run.folder,
-                    device=torch_device,
                     resume=run.resume,
+                    init=init.model if init else None,
                     provenance=provenance,
                     probe=probe,
                 )
@@ -196,13 +202,31 @@ def pretrain_genome(
             tokens.unlink(missing_ok=True)
 
 
-def _train_beside_first(run: TrainingRun, config: PretrainConfig, device: torch.device) -> str:
+def _initial(name: str, config: PretrainConfig) -> Checkpoint:
+    """Return the model whose weights a run begins with."""
+    init = load_checkpoint(name)
+    wanted, own = to_dict(config.encoder), to_dict(init.config)
+    changed = [k for k in own if wanted[k] != own[k] and k not in _FREE_SIZES]
+    if changed:
+        raise ConfigError(f"--init {name}: its weights fix {', '.join(changed)}; leave that out")
+    return init
+
+
+def _train_beside_first(
+    run: TrainingRun, config: PretrainConfig, device: torch.device, init: Checkpoint | None
+) -> str:
     """Train in a process that is not the first, on the sequence that the first one has read."""
     tokens, stretches, provenance = from_first()
     corpus = Corpus.mapped(tokens, stretches).to(device)
     torch.distributed.barrier()  # the first process removes the file at its end
     return pretrain(
-        config, corpus, corpus, run.folder, device=device, resume=run.resume, provenance=provenance
+        config,
+        corpus,
+        corpus,
+        run.folder,
+        resume=run.resume,
+        init=init.model if init else None,
+        provenance=provenance,
     )
 
 

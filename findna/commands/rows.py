@@ -17,7 +17,7 @@ from pathlib import Path
 from shutil import copyfileobj
 from typing import BinaryIO, Generic, Protocol, TypeVar
 
-from findna.console import progress
+from findna.console import counted, progress
 from findna.errors import RegionError
 from findna.genome.fasta import Genome
 from findna.genome.regions import (
@@ -303,8 +303,8 @@ class RegionRun:
             self.n_rows = self.survey.rows
             if not self.survey.points:
                 self.options = replace(options, points=None)
-            n_contigs = len(self.survey.contigs)
-            logger.info("%d rows, %d bp in %d contigs", self.n_rows, self.survey.bases, n_contigs)
+            rows, contigs = counted(self.n_rows, "row"), len(self.survey.contigs)
+            logger.info("%s, %d bp in %s", rows, self.survey.bases, counted(contigs, "contig"))
 
     def placed(self) -> Iterator[Placed]:
         """Yield the rows, each with its region."""

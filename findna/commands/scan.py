@@ -14,7 +14,7 @@ import numpy as np
 from findna import __version__
 from findna.commands.rows import Summary
 from findna.commands.tracks import check_track
-from findna.console import progress
+from findna.console import counted, progress
 from findna.errors import ConfigError
 from findna.genome.batching import read_window
 from findna.genome.encoding import N, Tokens
@@ -27,7 +27,7 @@ from findna.model.devices import Compute
 from findna.model.inference import region_vectors
 from findna.outputs.destination import Destination
 from findna.outputs.tracks import Segment, joined, write_track
-from findna.tasks.task import Task, load_task
+from findna.tasks.task import Task, TaskOutline, load_task
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class ScanOptions:
     strand: str = "+"
     on_error: str = "stop"
 
-    def for_task(self, task: Task) -> ScanOptions:
+    def for_task(self, task: TaskOutline) -> ScanOptions:
         """Return the options with the window and the step that a task has by default.
 
         Raises
@@ -114,6 +114,11 @@ def windows(start: int, end: int, window: int, step: int) -> Iterator[tuple[int,
     for first in range(start, last, step):
         yield first, first + window
     yield last, min(last + window, end)
+
+
+def n_windows(length: int, window: int, step: int) -> int:
+    """Return the number of windows inside an interval of ``length`` bp; see `windows`."""
+    return len(range(0, length - window, step)) + 1
 
 
 class WindowReader:
@@ -214,7 +219,7 @@ def spans_of(genome: Genome, regions: RegionSource | None, on_error: str = "stop
     options = RegionOptions(on_error=on_error)
     checked = survey(regions, genome, options)
     if checked.bad:
-        logger.warning("%d of %d regions left out", checked.bad, checked.rows)
+        logger.warning("%d of %s left out", checked.bad, counted(checked.rows, "region"))
     placed = (place(row, genome, options).region for row in regions.rows())
     wanted = (Interval(region.chrom, *region.parts[0]) for region in placed if region is not None)
     return select(genome.contigs, wanted, None)

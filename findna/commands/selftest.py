@@ -30,8 +30,9 @@ from findna.model.devices import Compute, describe
 from findna.model.encoder import Encoder
 from findna.model.inference import region_vectors
 from findna.model.pooling import Pooling
+from findna.tasks.sites import load_any_task
 from findna.tasks.task import SHIPPED as SHIPPED_TASKS
-from findna.tasks.task import TASK, load_task
+from findna.tasks.task import TASK
 
 KNOWN = "known.json"
 """In the folder of a shipped model: a sequence, and the ``mean`` that findna embed gives it."""
@@ -140,7 +141,7 @@ def _weights() -> Check:
             wrong.append(f"model {name} is not what its config.json says")
     for path in sorted(SHIPPED_TASKS.glob(f"*/{TASK}")):
         try:
-            task = load_task(str(path.parent))
+            task = load_any_task(str(path.parent))
             _ = task.checkpoint  # held against task.json as it is loaded
         except CheckpointError as error:
             wrong.append(str(error))

@@ -260,7 +260,7 @@ def variants(
     if embeddings is not None:
         vectors = replace(output, path=embeddings, form="h5", write_index=False)
     _check_outputs(genome, source, output, vectors)
-    contigs = _contig_lengths(genome)
+    contigs = genome.lengths
     bcf_contigs = contigs if output.form == "bcf" else None
     run = ScoringRun(
         *(genome, source, scoring, ref_mismatch, compute),
@@ -397,13 +397,6 @@ def _contigs(source: VcfSource, genome: Genome) -> list[str]:
     with source.open() as reader:
         names = dict.fromkeys(record.chrom for record in reader.records)
     return [contig for contig in map(genome.resolve, names) if contig is not None]
-
-
-def _contig_lengths(genome: Genome) -> dict[str, int]:
-    """Return the lengths of the FASTA's contigs, by each of their names."""
-    names = dict.fromkeys([*genome.contigs, *genome.aliases])
-    resolved = [(name, genome.resolve(name)) for name in names]
-    return {name: genome.contigs[contig] for name, contig in resolved if contig is not None}
 
 
 def _header(

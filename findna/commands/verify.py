@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from findna.commands.checks import BF16, OTHER_MACHINE, Check, relative
-from findna.console import progress
+from findna.console import counted, progress
 from findna.errors import CheckpointError, EmbeddingError
 from findna.genome.bed import parse_row
 from findna.genome.fasta import Genome
@@ -130,7 +131,8 @@ def verify(
         yield Check(
             "structure",
             True,
-            f"{stored.rows} rows of {stored.dim} {stored.dtype}: {', '.join(stored.datasets)}"
+            f"{counted(stored.rows, 'row')} of {stored.dim} {stored.dtype}: "
+            + ", ".join(stored.datasets)
             + (", uns/per_base" if stored.per_base else ""),
         )
         checkpoint = _checkpoint(stored, model)
@@ -193,7 +195,7 @@ def _contigs(stored: StoredEmbeddings, genome: Genome) -> Check:
     different = [contig for contig in recorded if known.get(contig) != recorded[contig]]
     if not different:
         n = len(recorded)
-        return Check("contigs", True, f"MD5 of {n} contig{'s' * (n != 1)} of {genome.path.name}")
+        return Check("contigs", True, f"MD5 of {counted(n, 'contig')} of {genome.path.name}")
     reasons = [
         f"{contig} {'has another sequence' if contig in known else 'is missing'}"
         for contig in different[:_MOST_EXAMPLES]
@@ -214,36 +216,42 @@ class _Comparison:
         self._options = options
         self._largest = (0.0, options.tolerance("float32"))
         self._examples: list[str] = []
-        self._different = 0
+        self._different = Counter[str]()  # rows, by the first thing that differs
 
     def add(self, row: StoredRow, item: Placed, vectors: RegionVectors | None) -> None:
         """Compare one row."""
-        difference = self._difference(row, item, vectors)
+        name, difference = self._difference(row, item, vectors)
         if difference:
-            self._different += 1
+            self._different[name] += 1
             if len(self._examples) < _MOST_EXAMPLES:
                 label = item.interval.label(self._options.regions.stranded)
-                self._examples.append(f"row {row.index} ({label}): {difference}")
+                self._examples.append(f"row {row.index} ({label}): {name} {difference}")
 
-    def _difference(self, row: StoredRow, item: Placed, vectors: RegionVectors | None) -> str:
+    def _difference(
+        self, row: StoredRow, item: Placed, vectors: RegionVectors | None
+    ) -> tuple[str, str]:
+        """Return the name of the first thing that differs and how; empty if all is the same."""
         if row.status != item.status:
-            return f"status is {row.status}, now {item.status}"
+            return "status", f"is {row.status}, now {item.status}"
         if vectors is None:
             finite = [name for name, values in row.vectors.items() if np.isfinite(values).any()]
-            return f"{finite[0]} has values, but its status is {row.status}" if finite else ""
+            said = f"has values, but its status is {row.status}"
+            return (finite[0], said) if finite else ("", "")
         if row.length != vectors.length:
-            return f"length is {row.length}, now {vectors.length}"
+            return "length", f"is {row.length}, now {vectors.length}"
         if row.n_fraction != vectors.n_unknown / vectors.length:
-            return f"n_fraction is {row.n_fraction:.6g}, now {vectors.n_unknown / row.length:.6g}"
-        worst = ""
+            now = vectors.n_unknown / row.length
+            return "n_fraction", f"is {row.n_fraction:.6g}, now {now:.6g}"
+        worst = "", ""
         for name, now in self._now(vectors).items():
             before = row.vectors[name]
             tolerance = self._options.tolerance(str(before.dtype))
             difference = relative(now.astype(before.dtype), before)
-            if not difference / tolerance <= self._largest[0] / self._largest[1]:
+            largest = self._largest[0] / self._largest[1]
+            if not difference / tolerance <= largest and not np.isnan(largest):
                 self._largest = difference, tolerance
-            if not difference <= tolerance and not worst:
-                worst = f"{name} differs by {difference:.1e}"
+            if not difference <= tolerance and not worst[0]:
+                worst = name, f"differs by {difference:.1e}"
         return worst
 
     def _now(self, vectors: RegionVectors) -> dict[str, Any]:
@@ -257,10 +265,16 @@ class _Comparison:
         return arrays
 
     def check(self, n: int, of: int) -> Check:
-        """Return the check of ``n`` rows out of all."""
-        if self._different:
-            ellipsis = "; ..." * (self._different > len(self._examples))
-            result = f"{self._different} of {n} rows differ: {'; '.join(self._examples)}{ellipsis}"
-        else:
-            result = f"{n} of {of} rows computed again are the same"
-        return Check("rows", not self._different, result, *self._largest)
+        """Return the check of ``n`` rows out of all.
+
+        Its number is the difference of vectors, unless rows differ in something else alone.
+        """
+        if not self._different:
+            said = f"{n} of {counted(of, 'row')} computed again: the same"
+            return Check("rows", True, said, *self._largest)
+        kinds = ", ".join(f"{rows} in {name}" for name, rows in self._different.most_common())
+        ellipsis = "; ..." * (self._different.total() > len(self._examples))
+        said = f"{self._different.total()} of {counted(n, 'row')} differ, {kinds}: "
+        said += "; ".join(self._examples)
+        of_vectors = self._largest if not self._largest[0] <= self._largest[1] else ()
+        return Check("rows", False, said + ellipsis, *of_vectors)

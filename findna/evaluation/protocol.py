@@ -35,7 +35,7 @@ from findna.labelled.sets import CLASSES, check_trainable, read_labelled
 from findna.labelled.splits import overlap
 from findna.model.checkpoint import Checkpoint, Model, load_checkpoint
 from findna.model.devices import Compute
-from findna.tasks.features import Features, FeatureTable
+from findna.tasks.features import Features, FeatureTable, Matrix
 from findna.tasks.full import fine_tune
 from findna.tasks.probe import Labels, Problem, Rows, fit_probe, search_space
 from findna.tasks.recipe import FineTuneConfig
@@ -210,6 +210,7 @@ def evaluate_set(
                 "metrics": {k: round(v, 5) if k in defined else None for k, v in values.items()},
                 "intervals": {k: [round(b, 5) for b in v] for k, v in intervals.items()},
                 "choice": choice,
+                "one_class": _one_class(predicted, about),
                 "seconds": round(seconds, 1),
             }
             methods.setdefault(method, []).append(run)
@@ -220,6 +221,12 @@ def evaluate_set(
     used = {"train": len(first.train), "valid": len(first.valid), "test": len(data.test)}
     head = {"name": chosen.name, "starred": chosen.starred}
     return {**head, **about, "used": used, "methods": methods}
+
+
+def _one_class(predicted: Matrix, about: dict[str, Any]) -> str | None:
+    """Return the class that is the most probable of every row; None if there is none."""
+    chosen = set(predicted.argmax(1).tolist()) if about["kind"] == CLASSES else set()
+    return str(about["classes"][chosen.pop()]) if len(chosen) == 1 else None
 
 
 def evaluate(

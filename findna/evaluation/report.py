@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from findna.console import counted
 from findna.evaluation.published import Table, tables
 from findna.labelled.metrics import METRICS, NAMES, PRIMARY
 
@@ -43,7 +44,7 @@ def _cell(result: dict[str, Any], method: str, metric: str, interval: bool = Fal
     if mean is None:
         return ""
     values = [run["metrics"][metric] for run in result["methods"][method]]
-    text = f"{mean:.3f} ± {np.std(values):.3f}"
+    text = f"{mean:.3f}" + f" ± {np.std(values):.3f}" * (len(values) > 1)
     bounds = interval_of(result, method, metric) if interval else None
     return f"{text} ({bounds[0]:.3f}-{bounds[1]:.3f})" if bounds else text
 
@@ -55,20 +56,33 @@ def _title(result: dict[str, Any]) -> str:
     return name + "*" * bool(result["starred"]) + "†" * leaky
 
 
+def remarks(result: dict[str, Any]) -> list[str]:
+    """Return a sentence part per method that gave every test sequence one class."""
+    found = []
+    for method, runs in result["methods"].items():
+        classes = Counter(run["one_class"] for run in runs if run.get("one_class") is not None)
+        for name, n in classes.items():
+            seeds = f" (seeds: {n} of {len(runs)})" if len(runs) > 1 else ""
+            found.append(f"{BASELINES.get(method, method)} predicts {name} throughout{seeds}")
+    return found
+
+
 def methods_of(sets: Sequence[dict[str, Any]]) -> list[str]:
     """Return the model and those baselines that were measured on any set."""
     return [m for m in (MODEL, *BASELINES) if any(m in result["methods"] for result in sets)]
 
 
 def summary_rows(sets: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """Return header and rows of the primary metric, for a terminal."""
+    """Return header and rows of the primary metric, for a terminal; remarks if there are any."""
     methods = methods_of(sets)
     header = ["set", "metric", *(BASELINES.get(m, m) for m in methods)]
+    remarked = any(map(remarks, sets))
     rows = []
     for result in sets:
         metric = PRIMARY[result["kind"]]
-        rows.append([_title(result), NAMES[metric], *(_cell(result, m, metric) for m in methods)])
-    return header, rows
+        row = [_title(result), NAMES[metric], *(_cell(result, m, metric) for m in methods)]
+        rows.append([*row, "; ".join(remarks(result))] if remarked else row)
+    return [*header, "remark"] if remarked else header, rows
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -177,7 +191,7 @@ def _exceptions(sets: Sequence[dict[str, Any]]) -> list[str]:
         )
         lines.append(
             f"- Against {BASELINES[method]}: {float(np.mean(list(gains.values()))):+.3f} in the "
-            f"mean of {len(gains)} sets; {exceptions}."
+            f"mean of {counted(len(gains), 'set')}; {exceptions}."
         )
     return lines
 
@@ -202,21 +216,35 @@ def _shown(choice: dict[str, Any]) -> str:
     return f"k {choice['k']}, {'both strands' if choice['both_strands'] else 'forward strand'}"
 
 
+def _meaning(seeds: int) -> str:
+    """Return what the figures of a table are."""
+    if seeds == 1:
+        return (
+            "One seed, so no spread: it trains on three quarters of the training sequences. In "
+            "brackets the 95 % bootstrap interval over the test set."
+        )
+    return (
+        "Mean ± standard deviation over seeds (each trains on another three quarters of the "
+        "training sequences), in brackets the mean of the seeds' 95 % bootstrap intervals over the "
+        "test set."
+    )
+
+
 def to_markdown(report: dict[str, Any]) -> str:
     """Return the report of `findna.evaluation.protocol.evaluate` as Markdown."""
     about, sets, missing = report["about"], report["sets"], report["missing"]
-    most = f"at most {about['most']:,} sequences of a split" if about["most"] else "all sequences"
+    most = "all sequences"
+    if about["most"]:
+        most = f"at most {counted(about['most'], 'sequence', ',')} of a split"
     draws = min(about["draws"], about["seeds"])
     lines = [
         f"# {about['model']} on {about['suite']}",
         "",
         f"findna {about['findna_version']}, model {about['model']} `{about['digest'][:12]}`, mode "
-        f"{about['mode']}, {about['seeds']} seeds, {most}, {draws} random "
-        f"encoder{'s' * (draws > 1)}, on {about['hardware']}.",
+        f"{about['mode']}, {counted(about['seeds'], 'seed')}, {most}, "
+        f"{counted(draws, 'random encoder')}, on {about['hardware']}.",
         "",
-        "Mean ± standard deviation over seeds (each trains on another three quarters of the "
-        "training sequences), in brackets the mean of the seeds' 95 % bootstrap intervals over the "
-        "test set. Choices were made on validation sequences.",
+        f"{_meaning(about['seeds'])} Choices were made on validation sequences.",
         "",
         *_primary_table(sets),
         "",
@@ -243,6 +271,9 @@ def to_markdown(report: dict[str, Any]) -> str:
             "Sequences of some sets differ in length. A decision tree that is told nothing else "
             f"reaches: {'; '.join(lengths)}.  "
         )
+    throughout = [f"{r['name']}: {', '.join(remarks(r))}" for r in sets if remarks(r)]
+    if throughout:
+        lines.append(f"Every test sequence got the same class: {'; '.join(throughout)}.  ")
     lines += ["", *_exceptions(sets), *_published_tables(sets)]
     lines += ["", "### Other metrics", "", *_other_metrics(sets)]
     lines += ["", "### What validation chose", "", *_choices(sets)]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from findna.console import counted
 from findna.evaluation.report import markdown
 from findna.evaluation.variants import APART, METRICS, TSS, K
 from findna.labelled.metrics import NAMES
@@ -56,7 +57,8 @@ def _counts(result: dict[str, Any]) -> str:
         f"{n} {reason.replace('_', ' ')}" for reason, n in result["left_out"].items()
     )
     return (
-        f"{result['variants']} variants of {result['records']} records, {result['positives']} "
+        f"{counted(result['variants'], 'variant')} of {counted(result['records'], 'record')}, "
+        f"{result['positives']} "
         f"with an effect; left out: {left_out or 'none'}."
     )
 
@@ -97,8 +99,8 @@ def variant_markdown(report: dict[str, Any]) -> str:
         f"# {about['model']} on {about['suite']}",
         "",
         f"findna {about['findna_version']}, model {about['model']} `{about['digest'][:12]}`, "
-        f"windows of {about['window']} bp{tasks}, {about['draws']} random "
-        f"encoder{'s' * (about['draws'] > 1)}, on {about['hardware']}.",
+        f"windows of {about['window']} bp{tasks}, {counted(about['draws'], 'random encoder')}, "
+        f"on {about['hardware']}.",
         "",
         "One row per allele; of those whose labels (as of several tissues) disagree, none. In "
         "brackets 95 % bootstrap intervals over variants; neighbours are not independent, so "

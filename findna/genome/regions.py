@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from findna.console import counted
 from findna.errors import RegionError
 from findna.genome.bed import COLUMNS, BedRow, parse_row, problem, read_bed, score_value
 from findna.genome.encoding import N
@@ -300,11 +301,8 @@ class RegionSource:
     @classmethod
     def strings(cls, regions: tuple[str, ...], genome: Genome) -> RegionSource:
         """Regions written as in samtools: ``chr1:1,001-2,000``, 1-based and inclusive."""
-        contigs = genome.contigs.copy()
-        for alias, name in genome.aliases.items():
-            if name in contigs:
-                contigs[alias] = contigs[name]
-        intervals = [parse_region(text, contigs) for text in regions]
+        lengths = genome.lengths
+        intervals = [parse_region(text, lengths) for text in regions]
         return cls("--region", lambda: _rows(intervals))
 
     @classmethod
@@ -322,8 +320,8 @@ class RegionSource:
         for number, region in enumerate(listed, 1):
             if len(region) not in (3, 4):
                 raise RegionError(
-                    f"regions:{number}: {len(region)} values; give (chrom, start, end) or "
-                    "(chrom, start, end, strand)"
+                    f"regions:{number}: {counted(len(region), 'value')}; give "
+                    "(chrom, start, end) or (chrom, start, end, strand)"
                 )
             optional = [".", 0, *region[3:], "."][:3] if stranded else []  # name, score, strand
             rows.append(_memory_row(number, [*region[:3], *optional]))
@@ -379,7 +377,8 @@ class RegionSource:
         if isinstance(regions, Path):
             return cls.bed(regions)
         if isinstance(regions, str):
-            known = not Path(regions).exists() and (":" in regions or genome.resolve(regions))
+            named = regions.startswith("{") or ":" in regions or genome.resolve(regions)
+            known = named and not Path(regions).exists()
             return cls.strings((regions,), genome) if known else cls.bed(regions)
         if hasattr(regions, "columns"):
             return cls.frame(regions)
@@ -505,14 +504,15 @@ def survey(
             unknown[row.interval.chrom] = None
         if len(examples) < _MOST_EXAMPLES:
             examples.append(f"line {row.number}: {placed.reason}")
+    genome.tell_aliases(source.name)
     if surveyed.bad and options.on_error == "stop":
         if n_unknown == surveyed.bad:
             reasons = f"from {examples[0].split(':')[0]} on: {genome.unknown(*unknown)}"
         else:
             reasons = "; ".join(examples) + ("; ..." if surveyed.bad > len(examples) else "")
         raise RegionError(
-            f"{source.name}: {surveyed.bad} of {surveyed.rows} regions cannot be read: {reasons}; "
-            f"{KEPT_OR_SKIPPED}"
+            f"{source.name}: {surveyed.bad} of {counted(surveyed.rows, 'region')} cannot be read: "
+            f"{reasons}; {KEPT_OR_SKIPPED}"
         )
     return surveyed
 
@@ -520,7 +520,7 @@ def survey(
 def ragged(location: str, n_columns: int, expected: int, of: str = "the first row") -> str:
     """Return the message about a row with another number of columns than the first or a header."""
     return (
-        f"{location}: {n_columns} columns, but {of} has {expected}; "
+        f"{location}: {counted(n_columns, 'column')}, but {of} has {expected}; "
         "every row must have the same number"
     )
 

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from findna.console import counted
 from findna.errors import LabelError, RegionError
-from findna.genome.bed import BedRow, column_names, is_header, parse_row
+from findna.genome.bed import BedRow, column_names, parse_row
 from findna.genome.encoding import reverse_complement
 from findna.genome.fasta import Genome
 from findna.genome.regions import Placed, RegionOptions, place, ragged
+from findna.genome.text import is_header
 from findna.labelled.rows import Lines, RawRow, RawRows, RowOptions, stop
 from findna.labelled.tables import label_columns
 
@@ -76,12 +78,13 @@ def cut(raw: RawRows, name: str, genome: Genome, options: RowOptions) -> None:
         assert row.interval is not None
         bed = _resized(row.interval, options.region)
         placed.append((row, place(bed, genome, RegionOptions(options.region.stranded))))
+    genome.tell_aliases(name)
     bad = [(row, result) for row, result in placed if result.region is None]
     if bad and options.on_problem is stop:  # then said of all at once
         smaller = f", or give a smaller --window than {window}" if window else ""
         raise LabelError(
-            f"{name}: {len(bad)} of {len(placed)} rows cannot be read: {_reasons(bad, genome)}; "
-            f"give the GENOME they are from, or remove such rows{smaller}"
+            f"{name}: {len(bad)} of {counted(len(placed), 'row')} cannot be read: "
+            f"{_reasons(bad, genome)}; give the GENOME they are from, or remove such rows{smaller}"
         )
     for row, result in bad:
         options.on_problem(result.status, LabelError(f"{row.place}: {result.reason}"))

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from findna.console import counted
 from findna.errors import LabelError
 from findna.genome.encoding import Tokens
 from findna.genome.fasta import Genome
@@ -194,8 +195,8 @@ def _cut(raw: RawRows, name: str, options: RowOptions) -> RawRows:
     short = [row for row in raw.rows if len(row.sequence) < window]
     if short and options.on_problem is stop:  # then said of all at once
         raise LabelError(
-            f"{name}: {len(short)} of {len(raw.rows)} sequences are shorter than --window "
-            f"{window}, the first at {short[0].place}: {len(short[0].sequence)} bp; "
+            f"{name}: {len(short)} of {counted(len(raw.rows), 'sequence')} shorter than "
+            f"--window {window}, the first at {short[0].place}: {len(short[0].sequence)} bp; "
             "remove them or give a smaller window"
         )
     for row in short:
@@ -385,9 +386,9 @@ def check_trainable(data: LabelledSet) -> None:
         rare = int(counts.argmin())
         if counts[rare] < 2:
             raise LabelError(
-                f"{data.name}: class {show(data.classes[rare])} has {counts[rare]} rows, but "
-                "training needs at least 2; add rows, remove the class, or say --kind regression "
-                "if labels are measurements"
+                f"{data.name}: class {show(data.classes[rare])} has "
+                f"{counted(counts[rare], 'row')}, but training needs at least 2; "
+                "add rows, remove the class, or say --kind regression if labels are measurements"
             )
         return
     finite = np.isfinite(data.labels).all(axis=0)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from findna.console import counted
 from findna.errors import LabelError
 from findna.genome.encoding import reverse_complement
 from findna.labelled.sets import CLASSES, MULTILABEL, REGRESSION, LabelledSet, Rows
@@ -31,7 +32,9 @@ def hold_out(data: LabelledSet, fraction: float = 0.2, seed: int = 0) -> tuple[R
     if not 0 < fraction < 1:
         raise ValueError(f"fraction {fraction}")
     if len(data) < 2:
-        raise LabelError(f"{data.name}: {len(data)} rows cannot be divided; give at least 2")
+        raise LabelError(
+            f"{data.name}: {counted(len(data), 'row')} cannot be divided; give at least 2"
+        )
     rng = np.random.default_rng(seed)
     held = None if data.contigs is None else _whole_contigs(data, data.contigs, fraction, rng)
     if held is None:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from findna import __version__
-from findna.errors import CheckpointError, ConfigError
+from findna.errors import CheckpointError, ConfigError, did_you_mean
 from findna.model.config import EncoderConfig
 from findna.model.encoder import Encoder
 from findna.model.folders import (
@@ -140,7 +140,7 @@ def find_model(model: str) -> Path:
     elif not path.is_dir():
         raise CheckpointError(
             f"no model {model}: neither a folder nor one of the shipped models "
-            f"({', '.join(shipped_models())})"
+            f"({', '.join(shipped_models())}){did_you_mean(model, shipped_models())}"
         )
     for name in (CONFIG, WEIGHTS):
         if not (path / name).is_file():

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
+from findna.console import counted
 from findna.errors import ConfigError
 
 PRECISIONS = ("fp32", "bf16")
@@ -77,7 +78,7 @@ def describe(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     n = torch.get_num_threads()
-    return f"{n} thread{'s' * (n > 1)} of a {platform.machine()} CPU"
+    return f"{counted(n, 'thread')} of a {platform.machine()} CPU"
 
 
 def keep_freed_memory() -> None:

@@ -1,4 +1,4 @@
-"""Heads: masked nucleotides, prototypes for self-distillation, and labelled tasks."""
+"""Heads: masked nucleotides, prototypes for self-distillation, labelled tasks, and sites."""
 
 import torch
 import torch.nn.functional as F
@@ -70,4 +70,39 @@ class TaskHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Return logits, or values of a regression; (n, n_features) -> (n, n_outputs)."""
         logits: Tensor = self.linear((features.float() - self.mean) / self.scale)
+        return logits
+
+
+class SiteHead(nn.Module):
+    """Standardisation of hidden states, then a linear layer over those about each base.
+
+    It has one output per class of sites, and reads ``reach`` positions on either side.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, dim: int, reach: int, n_classes: int) -> None:
+        super().__init__()
+        self.reach, self.n_classes = reach, n_classes
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("scale", torch.ones(dim))
+        self.linear = nn.Linear((2 * reach + 1) * dim, n_classes)
+
+    def forward(self, hidden: Tensor, windows: Tensor) -> Tensor:
+        """Return logits; (total, dim) -> (total, n_classes), float32.
+
+        ``windows``, (total,), int64, is the window of each position, or -1 at a CLS position; a
+        base reads nothing of other windows.
+        """
+        width = 2 * self.reach + 1
+        standard = (hidden.float() - self.mean) / self.scale
+        weight = self.linear.weight.view(self.n_classes * width, -1)
+        parts = (standard @ weight.t()).view(-1, self.n_classes, width)
+        logits = self.linear.bias.expand(len(hidden), -1)
+        positions = torch.arange(len(hidden), device=hidden.device)
+        for step in range(-self.reach, self.reach + 1):
+            beside = (positions + step).clamp(0, len(hidden) - 1)
+            same = (beside == positions + step) & (windows[beside] == windows)
+            logits = logits + parts[beside, :, step + self.reach] * same[:, None]
         return logits

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from findna.errors import ConfigError, OutputError
-from findna.genome.bed import is_header
+from findna.genome.text import is_header
 from findna.outputs.bgzf import bgzf
 from findna.outputs.files import check_output, file_digest, replaced
 from findna.outputs.htslib import reasons

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from findna import __version__
+from findna.console import counted
 from findna.genome.bed import column_names
 from findna.genome.fasta import Genome
 from findna.genome.regions import Placed
@@ -39,7 +40,7 @@ def run_facts(
         "command": command,
         "findna version": __version__,
         "genome": genome.digests(contigs),
-        "alias": {name: to for name, to in genome.aliases.items() if genome.resolve(name) == to},
+        "alias": genome.alias_facts,
         "rows": dict(rows),
         "weights": dict(weights),
         "options": dict(options),
@@ -88,6 +89,6 @@ def obs_row(item: Placed, stranded: bool, length: int, n_unknown: int) -> dict[s
 
 def genome_facts(genome: Genome, contigs: Collection[str]) -> dict[str, Any]:
     """Return the name of the FASTA and the digests of the contigs read, as outputs record them."""
-    logger.info("digests of %d contigs", len(contigs))
+    logger.info("digests of %s", counted(len(contigs), "contig"))
     digests = genome.digests(contigs)
     return {"file": genome.path.name, "contig": list(digests), "md5": list(digests.values())}

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import BinaryIO
 
 import numpy as np
@@ -15,6 +16,25 @@ from findna.genome.bed import column_names
 from findna.genome.regions import Placed
 from findna.outputs.files import MISSING
 from findna.outputs.results import Call, RegionVectors, TaskColumns
+
+COLOURS = (
+    "0,114,178",  # blue
+    "213,94,0",  # vermilion
+    "0,158,115",  # bluish green
+    "204,121,167",  # reddish purple
+    "230,159,0",  # orange
+    "86,180,233",  # sky blue
+    "240,228,66",  # yellow
+    "0,0,0",
+)
+"""Of the classes of a task, in their order, as itemRgb.
+
+Source: Okabe and Ito, Color Universal Design (2008), which those who are colour-blind can tell
+apart.
+"""
+
+NO_COLOUR = "153,153,153"
+"""Of a row without a label: grey."""
 
 
 def _write_line(file: BinaryIO, fields: Sequence[str]) -> None:
@@ -74,7 +94,10 @@ class PredictionFormat:
     ----------
     form : {"bed", "tsv", "jsonl"}
     bed6 : bool
-        Six columns for browsers: the name is the label, the score 1000 times the probability.
+        Six columns for browsers: a row without a name has the label as name, the score is 1000
+        times the probability.
+    bed9 : bool
+        The same six, the thick part, which is the whole row, and a colour by label.
     header : bool
         Repeat the input's header lines; name the columns, and the tasks by their digests.
     all_classes : bool
@@ -92,12 +115,29 @@ class PredictionFormat:
 
     form: str = "bed"
     bed6: bool = False
+    bed9: bool = False
     header: bool = False
     all_classes: bool = False
     records: bool = False
     min_probability: float | None = None
     skip: bool = False
     live: bool = False
+
+    @property
+    def n_columns(self) -> int:
+        """Columns of a row for browsers; 0 where rows stay as they were."""
+        return 9 if self.bed9 else 6 if self.bed6 else 0
+
+
+def _is_track(line: str) -> bool:
+    return line.split(maxsplit=1)[0] == "track"
+
+
+def _colour(call: Call, classes: Sequence[str]) -> str:
+    """Return the colour of the most probable class; none of several labels has none."""
+    best = int(call.values.argmax())
+    none = call.label == "none" != classes[best]
+    return NO_COLOUR if none else COLOURS[best % len(COLOURS)]
 
 
 class PredictionWriter:
@@ -129,17 +169,23 @@ class PredictionWriter:
         lines: list[Sequence[str]] = []
         names = ["name", "length"] if self._records else list(column_names(n_columns))
         if layout.header:
-            headers = list(self._headers)
+            headers = [line for line in self._headers if not (layout.bed9 and _is_track(line))]
             if headers and headers[-1].startswith("#") and not headers[-1].startswith("##"):
                 given = headers[-1].lstrip("#").split("\t")
-                if len(given) == n_columns and not layout.bed6:  # it names the columns already
+                if len(given) == n_columns and not layout.n_columns:  # it names the columns already
                     names = given
                     headers.pop()
             made = " ".join(f"{task.name}={task.digest[:12]}" for task in self._tasks)
-            lines = [[line] for line in [*headers, f"##findna {__version__} {made}"]]
+            lines = [[line] for line in headers]
+            if layout.bed9:
+                lines.append([f'track name="{self._tasks[0].name}" itemRgb="On"'])
+            lines.append([f"##findna {__version__} {made}"])
+            if layout.bed9:
+                colours = zip(self._tasks[0].classes, cycle(COLOURS), strict=False)
+                lines.append(["##itemRgb", *map("=".join, colours)])
         if layout.form == "tsv" or layout.header:
             new = [name for task in self._tasks for name in self._columns(task)]
-            kept = list(column_names(6)) if layout.bed6 else names + new
+            kept = list(column_names(layout.n_columns)) or names + new
             lines.append(["#" + kept[0], *kept[1:]])
         for line in lines:
             _write_line(self._file, line)
@@ -162,11 +208,9 @@ class PredictionWriter:
         self.counts["written"] += 1
         if layout.form == "jsonl":
             _write_line(self._file, [json.dumps(self._object(row, result))])
-        elif layout.bed6:
-            label, score = MISSING, "0"
-            if result:
-                label, score = result[0].label, str(round(1000 * result[0].probability))
-            _write_line(self._file, [*row.columns[:3], label, score, row.interval.strand])
+        elif layout.n_columns:
+            columns = self._for_browser(row, result[0] if result else None)
+            _write_line(self._file, columns[: layout.n_columns])
         else:
             kept = row.columns
             if self._records:
@@ -174,6 +218,16 @@ class PredictionWriter:
             _write_line(self._file, [*kept, *self._new_columns(result)])
         if layout.live:
             self._file.flush()
+
+    def _for_browser(self, row: Placed, call: Call | None) -> list[str]:
+        """Return the columns of BED9; a row without a call is thin, and grey."""
+        (chrom, start, end), interval = row.columns[:3], row.interval
+        if call is None:
+            name = interval.name or MISSING
+            return [chrom, start, end, name, "0", interval.strand, start, start, NO_COLOUR]
+        name, score = interval.name or call.label, str(round(1000 * call.probability))
+        colour = _colour(call, self._tasks[0].classes)
+        return [chrom, start, end, name, score, interval.strand, start, end, colour]
 
     def _new_columns(self, calls: Sequence[Call] | None) -> list[str]:
         if calls is None:

@@ -19,6 +19,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+from findna.console import counted
 from findna.errors import InterruptedRunError, OutputError
 from findna.outputs.claims import LOCK, claimed
 from findna.outputs.destination import DIGEST, WHOLE, Destination
@@ -232,8 +233,8 @@ class Unfinished:
             n_rows = self.counts["rows"]
             if stop() and n_rows < total:
                 raise InterruptedRunError(
-                    f"interrupted; {n_rows} of {total} rows are kept in {self._shown}: the same "
-                    "command goes on from there"
+                    f"interrupted; {n_rows} of {counted(total, 'row')} kept in {self._shown}: the "
+                    "same command goes on from there"
                 )
 
     def discard(self) -> None:

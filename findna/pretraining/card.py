@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from findna import __version__
+from findna.console import counted
 from findna.model.checkpoint import CITATION, Model
 from findna.model.encoder import n_parameters
 
@@ -24,19 +25,23 @@ def model_card(name: str, model: Model, training: Mapping[str, Any]) -> str:
         "and its masked-nucleotide head.",
         "",
         f"- Encoder: ChordMixer, {n_parameters(model.encoder):,} parameters, {config.dim} "
-        f"channels, {n} block{'s' * (n != 1)} of {config.layers_per_block} layers; "
+        f"channels, {counted(n, 'block')} of {counted(config.layers_per_block, 'layer')}; "
         f"windows up to {config.max_length} bp, longer regions are tiled.",
         "- Weights: sha256 `{digest}`",
     ]
     lines += [
         f"- Data: `{source['file']}` (sha256 `{source['sha256']}`), {source['bases']:,} bp "
-        f"drawn from {source['contigs']} contigs; held out: {source['heldout'] or 'nothing'}."
+        f"drawn from {counted(source['contigs'], 'contig')}; held out: "
+        f"{source['heldout'] or 'nothing'}."
         for source in training.get("data", [])
     ]
+    if "init" in training:
+        init = training["init"]
+        lines.append(f"- Initial weights: `{init['name']}` (sha256 `{init['digest']}`).")
     if training.get("note"):
         lines.append(f"- {training['note']}")
     lines.append(
-        f"- Budget: {training['steps_done']:,} steps, at most "
+        f"- Budget: {counted(training['steps_done'], 'step', ',')}, at most "
         f"{training['tokens_seen']:,} nucleotides, "
         f"{hours:.1f} h on {training.get('hardware', 'unknown hardware')}."
     )

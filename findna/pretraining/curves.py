@@ -64,7 +64,7 @@ def draw_panel(axes: Any, panel: Panel, history: History) -> None:
             values = _running_mean(values, len(values) // 30)
         style = {"color": colour, "marker": "o" if len(values) <= 30 else None}
         axes.plot(steps, values, linewidth=1.6, markersize=2.5, label=panel.curves[name], **style)
-    bound = history.last(panel.bound) if panel.bound else panel.chance
+    bound = panel.line(history)
     if bound is not None:
         axes.axhline(bound, color=_GREY, linewidth=1, linestyle=(0, (4, 3)), label=panel.limit)
     if history.ended is not None:
@@ -147,6 +147,7 @@ def _page(history: History) -> str:
     from findna import __version__
 
     escape, failed = html.escape, history.ended
+    badge = "failed" if failed else "worse" if history.fallen else "healthy"
     remedy = (failed or {}).get("remedy") or ""
     if remedy:
         remedy = f'<p class="remedy">What to change: {escape(str(remedy))}.</p>'
@@ -157,7 +158,7 @@ def _page(history: History) -> str:
     )
     panels = "".join(
         f"<figure><b>{escape(panel.title)}</b>{_inline(history, panel)}"
-        f"<figcaption>{escape(panel.note)}</figcaption></figure>"
+        f"<figcaption>{escape(panel.caption(history))}</figcaption></figure>"
         for panel in _logged(history)
     )
     settings = "".join(
@@ -171,7 +172,7 @@ def _page(history: History) -> str:
 {_CSS.read_text("utf-8")}</style></head>
 <body><main>
 <h1>{escape(history.name)}: pretraining</h1>
-<p><span class="verdict {"failed" if failed else "healthy"}">{escape(history.verdict)}</span></p>
+<p><span class="verdict {badge}">{escape(history.verdict)}</span></p>
 {remedy}
 <div class="tiles">{tiles}</div>
 <div class="panels">{panels}</div>

@@ -20,6 +20,10 @@ METRICS = "metrics.jsonl"
 """Name of the log in a model folder (docs/formats.md)."""
 
 
+FALL, LAST = 0.02, 3
+"""Least fall of the probe that is said, and evaluations in a row that must lie so far below."""
+
+
 class Metrics:
     """Writer of ``metrics.jsonl``: one line per record, in the order of steps."""
 
@@ -61,7 +65,8 @@ class Panel(NamedTuple):
     """Curves that belong together.
 
     ``curves`` are words for fields of metrics.jsonl. What knowing nothing gives is ``chance``, or
-    the field ``bound``; ``limit`` is its name.
+    the field ``bound``: a dashed line. ``limit`` is its name, ``limit_note`` what a caption says
+    of it.
     """
 
     title: str
@@ -70,7 +75,16 @@ class Panel(NamedTuple):
     bound: str = ""
     chance: float | None = None
     limit: str = "chance"
+    limit_note: str = ""
     log: bool = False
+
+    def line(self, history: History) -> float | None:
+        """Return where the dashed line lies; None if a run has no such line."""
+        return history.last(self.bound) if self.bound else self.chance
+
+    def caption(self, history: History) -> str:
+        """Return what is said below the curves, of the dashed line only where it is drawn."""
+        return f"{self.note} {self.limit_note * (self.line(history) is not None)}".strip()
 
 
 _PANELS = Path(__file__).with_name("panels.json")
@@ -112,14 +126,32 @@ class History:
         return next((r for r in self.records if "verdict" in r), None)
 
     @property
+    def fallen(self) -> str:
+        """How far the probe fell and from where; empty if it did not.
+
+        It did if its last LAST evaluations all lie below the best one by more than FALL, and by
+        more than twice the mean step between neighbours of the last five.
+        """
+        values = self.finite("probe_auroc")
+        if len(values) <= LAST:
+            return ""
+        best, noise = max(values), [abs(b - a) for a, b in pairwise(values[-5:])]
+        if best - max(values[-LAST:]) <= max(FALL, 2 * sum(noise) / len(noise)):
+            return ""
+        step = next(r["step"] for r in self.records if r.get("probe_auroc") == best)
+        return f"probe AUROC fell to {values[-1]:.3f} from {best:.3f} at step {step:,}"
+
+    @property
     def verdict(self) -> str:
-        """One line: healthy, collapsed or diverged, at which step and why."""
+        """One line: healthy, worse, collapsed or diverged, at which step and why."""
         failed = self.ended
         if failed is not None:
             return f"{failed['verdict']} at step {failed['step']:,}: {failed.get('reason', '')}"
         recipe = self.settings.get("recipe")
         steps = recipe.get("steps") if isinstance(recipe, Mapping) else None
         of = f" of {steps:,}" if isinstance(steps, int) and steps != self.step else ""
+        if self.fallen:
+            return f"worse at step {self.step:,}{of}: {self.fallen}"
         return f"healthy at step {self.step:,}{of}"
 
 

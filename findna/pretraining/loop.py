@@ -108,8 +108,8 @@ def pretrain(
     heldout: Corpus,
     folder: Path,
     *,
-    device: torch.device,
     resume: bool = False,
+    init: Model | None = None,
     provenance: Mapping[str, Any] | None = None,
     probe: FrozenProbe | None = None,
 ) -> str:
@@ -121,8 +121,10 @@ def pretrain(
         Sequence to train on, and to measure masked accuracy on; their windows on ``device``.
     folder : Path
         Model folder; also holds metrics.jsonl and, for resuming, training.safetensors.
+    init : Model, optional
+        Initial weights, of the same sizes; otherwise they are drawn from the seed.
     provenance : mapping, optional
-        Plain values about the data, kept in config.json and on the card.
+        Plain values about the data and the initial weights, kept in config.json and on the card.
     probe : FrozenProbe, optional
         Measured at each evaluation.
 
@@ -136,16 +138,18 @@ def pretrain(
     CollapseError
         The run diverged or collapsed (`findna.pretraining.guard`).
     """
+    device = corpus.device
     for length in config.lengths:
         corpus.check_length(length)
     config.check_windows(collective.size())
     first = collective.rank() == 0  # the one that measures and writes
     path = folder / STATE
     record = dict(provenance or {})
+    data = [*record.get("data", []), *filter(None, [record.get("init")])]
     if resume and path.exists():
-        state = TrainingState.load(path, config, record.get("data"), device)
+        state = TrainingState.load(path, config, data, device)
     else:
-        state = TrainingState.start(config, record.get("data"), device)
+        state = TrainingState.start(config, data, device, init)
     if config.compile:
         compile_layers(state.model, device)
     logger.info(

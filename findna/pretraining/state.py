@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from findna.errors import CheckpointError, ConfigError
+from findna.model.checkpoint import Model
 from findna.model.folders import save_tensors
 from findna.pretraining.distillation import SelfDistillation
 from findna.pretraining.muon import Muon
@@ -41,11 +42,21 @@ class TrainingState:
     seconds: float = 0.0
 
     @classmethod
-    def start(cls, config: PretrainConfig, data: Any, device: torch.device) -> TrainingState:
-        """Return initial weights, from the seed; ``data`` says what they are trained on."""
+    def start(
+        cls, config: PretrainConfig, data: Any, device: torch.device, init: Model | None = None
+    ) -> TrainingState:
+        """Return initial weights; ``data`` says what they are trained on.
+
+        They are drawn from the seed, or those of ``init``, a model of the same sizes, which has
+        no projection head.
+        """
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
-            model = SelfDistillation(config).to(device)
+            model = SelfDistillation(config)
+        if init is not None:
+            for network in (model.student, model.teacher):
+                network.load_state_dict({**network.state_dict(), **init.state_dict()})
+        model.to(device)
         parameters = dict(model.student.named_parameters())
         optimizers: list[torch.optim.Optimizer] = []
         if config.optimizer == "muon":

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from findna import __version__
+from findna.console import counted
 from findna.labelled.metrics import NAMES
 from findna.labelled.sets import CLASSES, MULTILABEL, REGRESSION
 from findna.model.checkpoint import CITATION
@@ -35,7 +36,8 @@ def _data(data: Mapping[str, Any]) -> list[str]:
         classes = ", ".join(f"{c} {n}" for c, n in described.get("classes", {}).items())
         source = f"; {described['source']}" if "source" in described else ""
         lines.append(
-            f"- {name}: `{described['file']}`{source}; {described['rows']:,} sequences"
+            f"- {name}: `{described['file']}`{source}; "
+            + counted(described["rows"], "sequence", ",")
             + (f" ({classes})" if classes else "")
             + f", sha256 `{described['sha256'][:16]}`"
         )
@@ -89,6 +91,7 @@ def task_card(name: str, config: TaskConfig, record: Mapping[str, Any]) -> str:
         MULTILABEL: "any of the labels",
         REGRESSION: "the values",
     }[config.kind]
+    no_test = "there was no test set, so that all figures flatter."
     lines = [
         f"# {name}",
         "",
@@ -112,8 +115,8 @@ def task_card(name: str, config: TaskConfig, record: Mapping[str, Any]) -> str:
         "",
         *_data(record["data"]),
         "",
-        "Features and regularisation were chosen on the validation set; the test set was only "
-        "measured.",
+        "Features and regularisation were chosen on the validation set; "
+        + ("the test set was only measured." if "test" in record["data"] else no_test),
         "",
         "## Figures",
         "",

@@ -28,7 +28,7 @@ from findna.labelled.sets import CLASSES, REGRESSION
 from findna.model.checkpoint import Model
 from findna.model.devices import Compute
 from findna.model.encoder import Encoder
-from findna.model.heads import TaskHead
+from findna.model.heads import SiteHead, TaskHead
 from findna.model.schedules import warmup_cosine
 from findna.tasks.features import Features, FeatureTable
 from findna.tasks.kmers import kmer_counts
@@ -131,7 +131,7 @@ def differentiable_features(
 
 
 def parameter_groups(
-    encoder: Encoder, head: TaskHead, config: FineTuneConfig
+    encoder: Encoder, head: TaskHead | SiteHead, config: FineTuneConfig
 ) -> list[dict[str, Any]]:
     """Return the layers that are read, each with its learning rate relative to the head's."""
     used = islice(encoder.mixer.layers(), encoder.config.readout or None)

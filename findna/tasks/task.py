@@ -18,9 +18,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from findna import __version__
-from findna.errors import CheckpointError, ConfigError
+from findna.console import counted
+from findna.errors import CheckpointError, ConfigError, did_you_mean
 from findna.labelled.sets import CLASSES, KINDS, MULTILABEL, REGRESSION
 from findna.model.checkpoint import Checkpoint, Model, load_checkpoint, save_checkpoint
 from findna.model.encoder import Encoder
@@ -41,6 +43,7 @@ from findna.tasks.features import MOST_BINS, POOLS, Features, Matrix
 TASK, HEAD, CARD, ENCODER = "task.json", "head.safetensors", "README.md", "encoder"
 SHIPPED = Path(__file__).parents[1] / "shipped" / "tasks"
 MODES = ("probe", "full")
+SITES = "sites"  # kind of a task that tells the classes of single bases
 _MOST_CLASSES = 10_000
 _GEOMETRY = ("upstream", "stranded")  # decides which sequence is read, not what is made of it
 
@@ -90,7 +93,7 @@ class TaskConfig:
         least = 2 if self.kind == CLASSES else 1
         check(
             least <= len(self.classes) <= _MOST_CLASSES,
-            f"{len(self.classes)} classes; a {self.kind} task has at least {least}",
+            f"{counted(len(self.classes), 'class')}; a {self.kind} task has at least {least}",
         )
         check(
             all(map(is_class_name, self.classes)),
@@ -116,6 +119,11 @@ class TaskConfig:
     def positive(self) -> str | None:
         """The class whose probability is reported, if there are two."""
         return self.classes[1] if self.kind == CLASSES and len(self.classes) == 2 else None
+
+    @property
+    def reads(self) -> str:
+        """Length of the windows in bp, or ``any``, for a list of tasks."""
+        return str(self.window or "any")
 
     @property
     def windows(self) -> str:
@@ -153,19 +161,28 @@ def to_probabilities(logits: Matrix, kind: str, temperature: float) -> Matrix:
 
 
 @dataclass(frozen=True)
-class Task:
-    """A loaded task folder."""
+class TaskOutline:
+    """Name, folder and configuration of a task, without its weights."""
 
     name: str
     folder: Path
     config: TaskConfig
-    head: TaskHead
-    record: dict[str, Any]
 
     @property
     def encoder(self) -> str:
         """Name or folder of the encoder."""
         return str(self.folder / ENCODER) if self.config.mode == "full" else self.config.encoder
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class Task(TaskOutline):
+    """A loaded task folder."""
+
+    head: TaskHead
+    record: dict[str, Any]
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
@@ -176,13 +193,7 @@ class Task:
         CheckpointError
             It is missing, or not the one the head was trained on.
         """
-        checkpoint = load_checkpoint(self.encoder)
-        if checkpoint.digest != self.config.encoder_digest:
-            raise CheckpointError(
-                f"task {self.name} was trained on weights {self.config.encoder_digest[:12]}, but "
-                f"{self.encoder} holds {checkpoint.digest[:12]}; train the task again "
-                "(findna finetune)"
-            )
+        checkpoint = trained_on(self.name, self.encoder, self.config.encoder_digest)
         config, readout = checkpoint.config, self.config.features.readout
         if readout > config.n_layers:
             raise CheckpointError(
@@ -212,10 +223,7 @@ class Task:
     @property
     def digest(self) -> str:
         """SHA-256 over what decides the output for a sequence: configuration and head."""
-        return _digest(self.config, self.head)
-
-    def __str__(self) -> str:
-        return self.name
+        return task_digest(self.config, self.head)
 
     def probabilities(self, features: Matrix) -> Matrix:
         """Return probabilities, or values of a regression; (n, n_features) -> (n, n_outputs)."""
@@ -235,7 +243,25 @@ class Task:
         return Call(config.classes[0], float(values[0]), values)
 
 
-def _digest(config: TaskConfig, head: TaskHead) -> str:
+def trained_on(task: str, encoder: str, digest: str) -> Checkpoint:
+    """Load the encoder of a task, by name or folder.
+
+    Raises
+    ------
+    CheckpointError
+        It is missing, or not the one the head was trained on.
+    """
+    checkpoint = load_checkpoint(encoder)
+    if checkpoint.digest != digest:
+        raise CheckpointError(
+            f"task {task} was trained on weights {digest[:12]}, but {encoder} holds "
+            f"{checkpoint.digest[:12]}; train the task again (findna finetune)"
+        )
+    return checkpoint
+
+
+def task_digest(config: Any, head: nn.Module) -> str:
+    """Return SHA-256 over what decides the output for a sequence: configuration and head."""
     settings = {name: value for name, value in asdict(config).items() if name not in _GEOMETRY}
     sha = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for name, tensor in sorted(head.state_dict().items()):
@@ -246,8 +272,8 @@ def _digest(config: TaskConfig, head: TaskHead) -> str:
 
 def save_task(
     folder: Path,
-    config: TaskConfig,
-    head: TaskHead,
+    config: Any,
+    head: nn.Module,
     record: Mapping[str, Any],
     card: str,
     encoder: Model | None = None,
@@ -256,6 +282,8 @@ def save_task(
 
     Parameters
     ----------
+    config : dataclass
+        Settings that decide the output: `TaskConfig`, or that of sites.
     record : mapping
         Data, training and figures: plain values, kept in task.json.
     card : str
@@ -263,7 +291,7 @@ def save_task(
     encoder : Model, optional
         Kept in the folder (mode ``full``), in float16.
     """
-    digest = _digest(config, head)
+    digest = task_digest(config, head)
     values = {
         "format": FORMAT,
         "findna_version": __version__,
@@ -315,7 +343,8 @@ def find_task(task: str) -> Path:
     if not path.is_dir():
         raise CheckpointError(
             f"no task {task}: neither a folder nor one of the known tasks "
-            f"({', '.join(sorted(known)) or 'none'}); findna finetune makes one"
+            f"({', '.join(sorted(known)) or 'none'})"
+            + (did_you_mean(task, known) or "; findna finetune makes one")
         )
     for name in (TASK, HEAD):
         if not (path / name).is_file():
@@ -326,9 +355,34 @@ def find_task(task: str) -> Path:
     return path
 
 
+def has_sites(folder: Path) -> bool:
+    """Return whether a task folder is one of sites (`findna.tasks.sites`)."""
+    try:
+        return bool(json.loads((folder / TASK).read_text())["task"]["kind"] == SITES)
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return False  # whatever it is: reading it says so
+
+
 def read_task(folder: Path) -> tuple[TaskConfig, dict[str, Any]]:
-    """Read configuration and whole content of a folder's task.json; see `read_settings`."""
+    """Read configuration and whole content of a folder's task.json; see `read_settings`.
+
+    Raises
+    ------
+    ConfigError
+        It is a task of single bases.
+    """
+    if has_sites(folder):
+        name = folder.resolve().name
+        raise ConfigError(f"task {name} tells single bases, not regions: findna scan reads it")
     return read_settings(folder / TASK, "task", "task", TaskConfig)
+
+
+def outline_tasks(names: Sequence[str]) -> list[TaskOutline]:
+    """Read the configurations of tasks, no weights; raise ConfigError if two have one name."""
+    folders = [find_task(name) for name in names]
+    tasks = [TaskOutline(path.resolve().name, path, read_task(path)[0]) for path in folders]
+    _check_names(tasks)
+    return tasks
 
 
 def load_task(task: str | Task) -> Task:
@@ -356,7 +410,7 @@ def load_task(task: str | Task) -> Task:
     }
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if expected != shapes or not n_features:
-        raise CheckpointError(f"{path}: its tensors do not fit {n_outputs} classes")
+        raise CheckpointError(f"{path}: its tensors do not fit {counted(n_outputs, 'class')}")
     tensors = own_tensors(tensors, path)
     if not bool((tensors["scale"] > 0).all()):
         raise CheckpointError(f"{path}: holds a scale that is not above 0")
@@ -376,9 +430,13 @@ def load_task(task: str | Task) -> Task:
 def load_tasks(names: Sequence[str | Task]) -> list[Task]:
     """Load tasks as `load_task` does; raise ConfigError if two have the same name."""
     tasks = [load_task(name) for name in names]
+    _check_names(tasks)
+    return tasks
+
+
+def _check_names(tasks: Sequence[TaskOutline]) -> None:
     for i, task in enumerate(tasks):
         if task.name in (other.name for other in tasks[:i]):
             raise ConfigError(
                 f"--task: {task.name} is there twice; the columns need different names"
             )
-    return tasks

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from findna.console import counted
 from findna.errors import VariantError
 from findna.genome.encoding import N, Tokens, decode, encode
 from findna.genome.fasta import Genome
@@ -53,8 +54,8 @@ UNSCORED = (
 SAME_ASSEMBLY = "is it the same assembly?"
 
 _REMEDY = (
-    f"{SAME_ASSEMBLY} --ref-mismatch null keeps such records without scores, --chrom-alias FILE "
-    "maps names of contigs"
+    f"{SAME_ASSEMBLY} --ref-mismatch null keeps such records without scores, --chrom-alias maps "
+    "names of contigs"
 )
 _ACGT = re.compile("[ACGTacgt]+")
 _BLOCK = 1 << 16  # bp of the genome held around the last variant
@@ -295,14 +296,15 @@ def survey_alleles(
             if len(examples) < _MOST_EXAMPLES:
                 location = f"{record.chrom}:{record.start + 1}"
                 examples.append(f"line {record.number} ({location}): {reason}")
+    examiner.genome.tell_aliases(source.name)
     if n_bad and examiner.ref_mismatch == "stop":
         if set(n_bad) == {"unknown_contig"}:
             reasons = examiner.genome.unknown(*unknown)
         else:
             reasons = "; ".join(examples) + ("; ..." if n_bad.total() > len(examples) else "")
         raise VariantError(
-            f"{source.name}: {n_bad.total()} of {n_records} records do not fit the genome: "
-            f"{reasons}; {remedy}"
+            f"{source.name}: {n_bad.total()} of {counted(n_records, 'record')} do not fit the "
+            f"genome: {reasons}; {remedy}"
         )
     return n_records
 

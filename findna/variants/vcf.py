@@ -17,9 +17,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfileobj
-from typing import IO, Any, cast
+from typing import IO, cast
 
+from findna.console import counted
 from findna.errors import ConfigError, RegionError, VariantError
+from findna.genome.formats import check_format, head_of
 from findna.genome.intervals import Interval
 from findna.genome.order import Order
 from findna.genome.text import BGZF_END, display_name, is_bgzf, is_pipe, numbered_lines, open_input
@@ -143,8 +145,8 @@ def _genotype(record: VcfRecord, column: int, location: str, sample: str) -> Gen
     numbers = [-1 if a == MISSING else int(a) if _ALLELE.fullmatch(a) else -2 for a in alleles]
     if not all(-1 <= number <= len(record.alts) for number in numbers):
         raise VariantError(
-            f"{location}: GT of {sample} is {call[:40]!r}, with {len(record.alts)} alternate "
-            "alleles"
+            f"{location}: GT of {sample} is {call[:40]!r}, with "
+            + counted(len(record.alts), "alternate allele")
         )
     phase_set = None if "/" in unprefixed else values.get("PS", MISSING)
     return Genotype(tuple(numbers), phase_set)
@@ -212,7 +214,8 @@ class VcfSource:
             _check_end(self.path)
         if self._text is None:
             with open_input(self._from) as file:
-                if not _begins_with(file, b"BCF"):
+                if not head_of(file).startswith(b"BCF"):
+                    check_format(file, "VCF", self.name, VariantError)
                     yield self._read(file, bcf_contigs, on_malformed)
                     return
                 self._text = self._converted(file)
@@ -338,7 +341,7 @@ def _parse(line: str, number: int, n_columns: int, file: str) -> VcfRecord:
     n_fields = line.count("\t") + 1
     if n_fields != n_columns:
         raise VariantError(
-            f"{location}: {n_fields} tab-separated columns, but the #CHROM line has "
+            f"{location}: {counted(n_fields, 'tab-separated column')}, but the #CHROM line has "
             f"{n_columns}; is the file complete?"
         )
     chrom, pos, id_, ref, alt = line.split("\t", 5)[:5]
@@ -362,13 +365,6 @@ def _numbered(file: IO[bytes], name: str) -> Iterator[tuple[int, str]]:
         yield from numbered_lines(file, name, _LONGEST_LINE)
     except RegionError as error:
         raise VariantError(str(error)) from error
-
-
-def _begins_with(file: Any, magic: bytes) -> bool:
-    try:
-        return bool(file.peek(len(magic))[: len(magic)] == magic)
-    except (EOFError, OSError, zlib.error):
-        return False  # reading the file raises an error with the reason
 
 
 def _check_end(path: Path) -> None:

@@ -475,6 +475,7 @@ def test_a_failed_run_leaves_nothing_behind(run, example, model_folder, tmp_path
         (["--split", "--flank", 3], 2, "--split cannot be combined"),
         (["--per-base", "-O", "tsv"], 2, "--per-base needs HDF5"),
         (["-m", "nothing"], 1, "no model nothing"),
+        (["-m", "tinny"], 1, "did you mean tiny?"),
         (["--device", "cuda:99"], 2, "cuda:99"),
         (["--pool", "median"], 2, "median"),
         (["--chrom-alias", "absent"], 2, "absent"),

@@ -1,6 +1,7 @@
 """``findna evaluate``: small suites of motifs planted in random sequence."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -12,7 +13,7 @@ from findna.evaluation import protocol as evaluation
 from findna.evaluation.baselines import random_model
 from findna.evaluation.protocol import EvaluateOptions, evaluate
 from findna.evaluation.published import tables
-from findna.evaluation.report import to_markdown, verdict
+from findna.evaluation.report import summary_rows, to_markdown, verdict
 from findna.evaluation.runs import Run
 from findna.genome.encoding import reverse_complement
 from findna.labelled.metrics import METRICS, NAMES
@@ -103,7 +104,9 @@ def test_every_method_is_measured_on_every_set_and_seed(measured):
         for runs in result["methods"].values():
             assert [run["seed"] for run in runs] == [0, 1]
             for run in runs:
-                assert run.keys() == {"seed", "metrics", "intervals", "choice", "seconds"}
+                assert run.keys() == {
+                    "seed", "metrics", "intervals", "choice", "one_class", "seconds"
+                }  # fmt: skip
                 assert run["metrics"].keys() == set(METRICS[result["kind"]])
                 for metric, (low, high) in run["intervals"].items():
                     assert low <= run["metrics"][metric] <= high
@@ -372,10 +375,10 @@ def test_a_table_in_a_pipe_and_reports_in_a_folder(command, tmp_path):
     out = tmp_path / "out"
     result = command("-o", out, "--baseline", "k-mers", "--set", "plain", "--set", "half/only")
     rows = [line.split("\t") for line in result.stdout.splitlines()]
-    assert rows[0] == ["#set", "metric", "findna", "k-mers"]
+    assert rows[0][:4] == ["#set", "metric", "findna", "k-mers"]
     assert [row[:2] for row in rows[1:]] == [["half/only*", "AUROC"], ["plain", "AUROC"]]
     for row in rows[1:]:
-        assert all(" ± " in cell for cell in row[2:])
+        assert all(re.fullmatch(r"0\.\d{3}|1\.000", cell) for cell in row[2:4])  # of one seed
     assert f"2 sets in {json.loads((out / 'report.json').read_text())['about']['seconds']} s" in (
         result.stderr
     )
@@ -579,6 +582,38 @@ def test_what_the_length_alone_reaches(one, suite, tmp_path):
     text = to_markdown(report_of(result, {**fake("even", 0.8), "length": None}))
     assert "that is told nothing else reaches: uneven AUROC 1.000." in text
     assert "differ in length" not in to_markdown(report_of(fake("even", 0.8)))
+
+
+def test_one_seed_has_no_spread():
+    result = fake("a", 0.8, {"k-mers": 0.7})
+    for runs in result["methods"].values():
+        del runs[1:]
+    report = report_of(result)
+    report["about"] |= {"seeds": 1, "draws": 1, "most": 1}
+    text = to_markdown(report)
+    assert "±" not in text
+    assert "1 seed, at most 1 sequence of a split, 1 random encoder, on" in text
+    assert "in the mean of 1 set;" in text
+    assert rows_of(text.split("### Other")[0])["a"][2:4] == ["0.790 (0.780-0.820)", "0.690"]
+
+
+def test_one_class_throughout_is_remarked(one, tmp_path):
+    """Noise, in which class 1 is nine times as frequent."""
+    for split, n in (("train", 80), ("test", 40)):
+        data = made("presence", n, len(split))
+        data.labels[:] = np.arange(n) % 10 > 0
+        write_set(tmp_path / "rare" / f"{split}.csv", data)
+    rare = one("rare", data=tmp_path, baselines=("k-mers",), seeds=2)
+    first, second = rare["methods"]["k-mers"]
+    assert first["one_class"] == second["one_class"] == "1"
+    text = to_markdown(report_of(rare, fake("even", 0.8)))
+    remark = "k-mers predicts 1 throughout (seeds: 2 of 2)"
+    assert remark in text
+    header, rows = summary_rows([rare, fake("even", 0.8)])
+    assert header[-1] == "remark"
+    assert remark in rows[0][-1]
+    assert rows[1][-1] == ""
+    assert "remark" not in summary_rows([fake("even", 0.8)])[0]
 
 
 def test_a_metric_that_is_undefined_leaves_its_cell_empty():

@@ -722,7 +722,10 @@ def test_the_test_set_decides_nothing(mode, model_folder, tmp_path):
     assert a.record["metrics"]["valid"] == b.record["metrics"]["valid"]
     assert a.record["metrics"]["test"] != b.record["metrics"]["test"]
     assert c.record["calibration"]["measured_on"] == "valid"
-    assert "not measured" in (tmp_path / "c" / "README.md").read_text()
+    cards = [(tmp_path / name / "README.md").read_text() for name in "ac"]
+    assert ["test set was only measured" in card for card in cards] == [True, False]
+    assert "not measured" in cards[1]
+    assert "there was no test set" in cards[1]
 
 
 def test_a_validation_set_of_one_class(model_folder, tmp_path):
@@ -875,11 +878,11 @@ def shared_rows(files):
 
 
 def test_rows_in_two_sets_stop_a_run(files, shared_rows):
-    with pytest.raises(LabelError, match=r"2 sequences also occur in .*test.csv") as caught:
+    with pytest.raises(LabelError, match=r"shares 2 sequences with .*test.csv") as caught:
         read_splits(files)
     assert "1 identical, 1 as reverse complement" in str(caught.value)
     assert "--on-overlap drop" in str(caught.value)
-    with pytest.raises(LabelError, match=r"1 sequences also occur in .*valid.csv"):
+    with pytest.raises(LabelError, match=r"shares 1 sequence with .*valid.csv"):
         read_splits(files / "train.csv", files / "valid.csv")
 
 

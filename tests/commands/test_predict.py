@@ -27,6 +27,7 @@ from findna.genome.windows import Region, Window
 from findna.model.checkpoint import Model, load_checkpoint, save_checkpoint
 from findna.model.devices import Compute
 from findna.outputs.destination import Destination
+from findna.outputs.tables import COLOURS, NO_COLOUR
 from findna.tasks.features import Features
 from findna.tasks.task import load_task, tasks_home
 from tests.conftest import TINY, make_model, make_task, random_sequence
@@ -548,7 +549,7 @@ def test_bed6(predict, lines, some, write):
     for row, line, full in zip(rows, lines[::3], plain, strict=True):
         given = line.split("\t")
         assert row[:3] == given[:3]
-        assert row[3] == full[6]
+        assert row[3] == given[3] != full[6]
         assert row[4].isdigit()
         assert 0 <= int(row[4]) <= 1000
         assert abs(int(row[4]) - 1000 * float(full[7])) <= 0.501
@@ -557,10 +558,55 @@ def test_bed6(predict, lines, some, write):
     assert table(predict(bed, "binary", "--bed6", "--on-error", "null"))[1] == [
         "A", "0", "10", ".", "0", ".",
     ]  # fmt: skip
+    unnamed = "chrA\t0\t100\nchrA\t0\t90\n"
+    for text in (unnamed, unnamed.replace("0\n", "0\t.\n"), unnamed.replace("0\n", "0\t\n")):
+        source = write("u.bed", text)
+        labels = [row[-2] for row in table(predict(source, "three"))]
+        assert [row[3] for row in table(predict(source, "three", "--bed6"))] == labels
     names, row = predict(bed, "three", "--bed6", "--on-error", "skip", "-O", "bed",
                          "--header").decode().splitlines()[1:]  # fmt: skip
     assert names == "#chrom\tstart\tend\tname\tscore\tstrand"
     assert len(row.split("\t")) == 6
+
+
+def test_bed9(run, predict, example, some, tasks, write):
+    colours = dict(zip(load_task(str(tasks["three"])).config.classes, COLOURS, strict=False))
+    six, plain = table(predict(some, "three", "--bed6")), table(predict(some, "three"))
+    rows = table(predict(some, "three", "--bed9"))
+    for row, shorter, full in zip(rows, six, plain, strict=True):
+        assert row == [*shorter, row[1], row[2], colours[full[6]]]
+    assert len({row[8] for row in rows}) > 1
+    bed = write("b.bed", "browser x\ntrack name=y\n##note\nA\t0\t10\tgene\nchrA\t0\t100\t.\n")
+    words = [bed, "three", "--bed9", "--header", "--on-error", "null"]
+    *headers, missing, row = predict(*words).decode().splitlines()
+    assert headers[:3] == [
+        "browser x",
+        "##note",
+        f'track name="{tasks["three"].name}" itemRgb="On"',
+    ]
+    assert headers[4].split("\t") == ["##itemRgb", *(f"{c}={rgb}" for c, rgb in colours.items())]
+    assert headers[5] == ("#chrom\tstart\tend\tname\tscore\tstrand\tthickStart\tthickEnd\titemRgb")
+    assert missing.split("\t") == ["A", "0", "10", "gene", "0", ".", "0", "0", NO_COLOUR]
+    assert row.split("\t")[3] in colours
+    assert predict("-", *words[1:], input=bed.read_bytes()) == predict(*words)
+    # of several labels that of the most probable one; of none of them grey
+    labels = load_task(str(tasks["labels"])).config.classes
+    found = table(predict(some, "labels", "--all-classes"))
+    for row, full in zip(table(predict(some, "labels", "--bed9")), found, strict=True):
+        best = int(np.argmax([float(p) for p in full[8:]]))
+        assert row[8] == (NO_COLOUR if full[6] == "none" else COLOURS[best])
+        assert full[6] == "none" or labels[best] in full[6]
+
+
+def test_columns_for_browsers_in_bedtools(predict, some, tmp_path):
+    predict(some, "three", "--bed9", "--header", "-o", tmp_path / "nine.bed")
+    nine = BedTool(str(tmp_path / "nine.bed"))
+    plain = table(predict(some, "three"))
+    assert nine.file_type == "bed"
+    assert [(x.name, x.strand, len(x.fields)) for x in nine] == [(p[3], p[5], 9) for p in plain]
+    assert all(0 <= int(x.score) <= 1000 for x in nine)
+    both = nine.intersect(str(some), wa=True, f=1, r=True, u=True)
+    assert [x.fields for x in both] == [x.fields for x in nine]
 
 
 def test_header(predict, write, tasks):
@@ -725,6 +771,10 @@ def test_a_failed_run_leaves_nothing_behind(run, example, tasks, tmp_path, monke
         ("binary", ["--bed6", "-O", "tsv"], 2, "--bed6 is BED"),
         ("binary,three", ["--bed6"], 2, "--bed6 holds the probability of one task"),
         ("value", ["--bed6"], 2, "not be a regression"),
+        ("binary", ["--bed9", "-O", "jsonl"], 2, "--bed9 is BED"),
+        ("binary", ["--bed9", "-o", "x.tsv"], 2, "--bed9 is BED"),
+        ("binary", ["--bed6", "--bed9"], 2, "give --bed6 or --bed9, not both"),
+        ("binary,three", ["--bed9"], 2, "--bed9 holds the probability of one task"),
         ("value", ["--min-prob", 0.5], 2, "a regression has no probability"),
         ("binary", ["--min-prob", 1.5], 2, "--min-prob"),
         ("binary,binary", [], 2, "binary is there twice"),
@@ -1012,3 +1062,29 @@ def test_rows_of_nothing_but_n(run, tasks, write, piped):
     assert result.stdout == ""
     result = run(*words, "--on-error", "skip", input=given)
     assert [line.split("\t")[3] for line in result.stdout.splitlines()] == ["half"]
+
+
+def test_contigs_by_rule(run, example, tasks, write, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [("A", 0), ("chrB", 0), ("A", 9)]
+    bed = "".join(f"{name}\t{start}\t{start + 90}\n" for name, start in rows)
+    write("a.bed", bed)
+    write("b.bed", bed.replace("A\t", "chrA\t"))
+    write("auto", "A\tchrB\n")
+
+    def predict(name, aliases):
+        words = [example / "genome.fa", name, "-t", tasks["binary"], "--chrom-alias", aliases]
+        return run("predict", *words, input=bed.encode())
+
+    expected = predict("b.bed", "auto")
+    assert "alias" not in expected.stderr
+    for name, said in (("a.bed", "a.bed"), ("-", "the input")):
+        found = predict(name, "auto")
+        assert found.stdout.replace("A\t", "chrA\t") == expected.stdout
+        assert found.stderr.count("alias") == 1
+        assert (
+            f"chrom-alias auto: 1 name of {said} read as in genome.fa (A -> chrA)" in found.stderr
+        )
+    found = predict("a.bed", "./auto")
+    assert found.stdout.replace("A\t", "chrA\t") != expected.stdout
+    assert "alias" not in found.stderr

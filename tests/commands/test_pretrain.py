@@ -65,6 +65,19 @@ def metrics(folder):
     return lines
 
 
+def interrupt(patch, step):
+    """Let SIGINT arrive in a step, after the optimiser's part."""
+    ordinary, calls = SelfDistillation.update_teacher, []
+
+    def update_teacher(self, momentum):
+        calls.append(momentum)
+        if len(calls) == step:
+            raise KeyboardInterrupt
+        ordinary(self, momentum)
+
+    patch.setattr(SelfDistillation, "update_teacher", update_teacher)
+
+
 @pytest.mark.parametrize("preset", list(PRESETS))
 def test_a_run_leaves_a_model_that_embeds(pretrain, run, example, tmp_path, preset):
     pretrain(tmp_path / "m", "--preset", preset, "--n-cls", 2, "--steps", 6, "--holdout", "chrB")
@@ -87,18 +100,9 @@ def test_resumed_is_uninterrupted(pretrain, tmp_path, preset, optimizer, monkeyp
     options = ["--preset", preset, "--optimizer", optimizer, "--n-cls", 2, "--steps", 10]
     pretrain(tmp_path / "whole", *options)
 
-    ordinary = SelfDistillation.update_teacher
-    calls = []
-
-    def stop_at_step_six(self, momentum):
-        calls.append(momentum)
-        if len(calls) == 7:
-            raise KeyboardInterrupt
-        ordinary(self, momentum)
-
-    monkeypatch.setattr(SelfDistillation, "update_teacher", stop_at_step_six)
-    assert "interrupted" in pretrain(tmp_path / "parts", *options, code=130).stderr
-    monkeypatch.setattr(SelfDistillation, "update_teacher", ordinary)
+    with monkeypatch.context() as patch:
+        interrupt(patch, step=7)
+        assert "interrupted" in pretrain(tmp_path / "parts", *options, code=130).stderr
     assert load_checkpoint(str(tmp_path / "parts")).training["steps_done"] == 4
     pretrain(tmp_path / "parts", *options, "--resume")
 
@@ -204,6 +208,45 @@ def test_resume_wants_the_same_data(pretrain, run, tmp_path, write):
     assert "has other data" in run("pretrain", other, *words, code=2).stderr
     words = [tmp_path / "m", "--steps", 4, "--resume", "--holdout", "chrB"]
     assert "has other data" in pretrain(*words, code=2).stderr
+
+
+def test_initial_weights_of_a_model(pretrain, tmp_path):
+    """A step of next to no size leaves the weights it began with; heads that are new are drawn."""
+    pretrain(tmp_path / "first", "--steps", 6)
+    still = ["--muon-lr", 1e-30, "--lr", 1e-30, "--weight-decay", 0, "--steps", 1]
+    pretrain(tmp_path / "second", "--init", tmp_path / "first", *still, "--seed", 5)
+    first, second = (load_checkpoint(str(tmp_path / name)) for name in ("first", "second"))
+    assert second.digest == first.digest
+    assert second.training["init"] == {"name": "first", "digest": first.digest}
+    assert (
+        f"Initial weights: `first` (sha256 `{first.digest}`)"
+        in (tmp_path / "second" / "README.md").read_text()
+    )
+
+
+def test_resume_wants_the_same_initial_weights(pretrain, tmp_path, monkeypatch):
+    pretrain(tmp_path / "first", "--steps", 4)
+    init = ["--steps", 8, "--init", tmp_path / "first"]
+    pretrain(tmp_path / "whole", *init)
+    with monkeypatch.context() as patch:
+        interrupt(patch, step=7)
+        pretrain(tmp_path / "parts", *init, code=130)
+    said = pretrain(tmp_path / "parts", "--steps", 8, "--resume", code=2).stderr
+    assert "other data" in said
+    pretrain(tmp_path / "parts", *init, "--resume")
+    one, other = (load_file(tmp_path / n / "model.safetensors") for n in ("whole", "parts"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_initial_weights_that_do_not_fit(pretrain, tmp_path):
+    pretrain(tmp_path / "first", "--steps", 1)
+    init = ["--init", tmp_path / "first"]
+    said = pretrain(tmp_path / "x", *init, "--dim", 32, "--steps", 1, code=2).stderr
+    assert "its weights fix dim" in said
+    assert not (tmp_path / "x").exists()
+    assert "--size does nothing" in pretrain(tmp_path / "x", *init, "--size", "tiny", code=2).stderr
+    said = pretrain(tmp_path / "x", "--init", tmp_path / "none", "--steps", 1, code=1).stderr
+    assert "no model" in said
 
 
 def test_resume_does_not_start_over_in_a_finished_model(pretrain, model_folder, tmp_path):

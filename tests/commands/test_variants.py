@@ -781,7 +781,7 @@ def test_n_in_the_window_and_the_ends_of_the_contig(score, write):
 MALFORMED = [
     ("", "neither VCF nor BCF"),
     ("c\t1\t.\tA\tC\t.\t.\t.\n", "neither VCF nor BCF"),
-    ("chr1\t0\t100\n", "neither VCF nor BCF"),
+    ("chr1\t0\t100\n", "BED, not VCF; findna embed and findna predict read BED"),
     ("##fileformat=VCFv4.2\n", "ends before its #CHROM line"),
     ("##fileformat=VCFv4.2\nc\t1\t.\tA\tC\t.\t.\t.\n", "2: no line that begins with #CHROM"),
     (HEADER + "c\t1\t.\tA\tC\t.\t.\n", "8: 7 tab-separated columns, but the #CHROM line has 11"),
@@ -790,7 +790,7 @@ MALFORMED = [
     (HEADER + record(-5), "8: POS is '-5'"),
     (HEADER + record(alt=""), "8: ALT is empty"),
     (HEADER + record(ref=""), "8: REF is empty"),
-    (HEADER + record() + "#comment\n", "9: 1 tab-separated columns"),
+    (HEADER + record() + "#comment\n", "9: 1 tab-separated column,"),
     (HEADER.encode() + b"c\t\0\n", "8: holds a NUL byte"),
     (gzip.compress((HEADER + record()).encode(), mtime=0)[:-12], "ends early"),
     (b"BCF\2\2garbage", "htslib cannot read"),
@@ -860,7 +860,7 @@ def test_wrong_usage(score, write, tasks, fasta, tmp_path):
     assert "--scores: no score cosine" in score(vcf, "--scores", "cosine", code=2).stderr
     assert "nothing to do" in score(vcf, "--scores", "none", code=2).stderr
     assert "trained on at most 100 bp" in score(vcf, "--window", 101, code=2).stderr
-    assert "1 alleles" in score(vcf, "--window", 101, "--whole").stderr
+    assert "1 allele of 1 record scored" in score(vcf, "--window", 101, "--whole").stderr
     error = score(vcf, "--task", tasks["three"], "--class", "exon", code=2).stderr
     assert "no task has a class exon" in error
     assert "is also an input" in score(vcf, "-o", vcf, "-f", code=1).stderr
@@ -1005,6 +1005,6 @@ def test_alleles_among_too_many_n(run, model_folder, write, tmp_path):
     assert [row[column] for row in rows[1:]] == ["no_sequence", "no_sequence", "snv"]
     assert set(rows[1][column + 1 :]) == {"."}
     assert result.stderr.count("too many N around it") == 1
-    assert "1 alleles of 3 records scored (1 snv), not scored: 2 no_sequence" in result.stderr
+    assert "1 allele of 3 records scored (1 snv), not scored: 2 no_sequence" in result.stderr
     result = run("validate", fasta, vcf, "--window", 60, "--max-n", 0.4, "--no-estimate", "--json")
     assert '"no_sequence": 2' in result.stdout

@@ -57,7 +57,7 @@ def test_a_file_is_the_same_again(embedded, verify, options):
     checks = verify(embedded(*options), "--all")
     assert list(checks) == ["structure", "weights", "contigs", "rows"]
     assert checks["rows"]["measured"] <= checks["rows"]["tolerance"] / 10
-    assert checks["rows"]["message"] == "96 of 96 rows computed again are the same"
+    assert checks["rows"]["message"] == "96 of 96 rows computed again: the same"
 
 
 def test_every_kind_of_row(embedded, verify, write):
@@ -113,9 +113,11 @@ def test_what_differs_is_said(embedded, verify, run, example, model_folder):
         file["obs/status"][11] = "empty"
     rows = verify(path, "--all", code=1)["rows"]
     assert rows["message"].startswith(
-        "5 of 96 rows differ: row 7 (background_chrA_4): X differs by"
+        "5 of 96 rows differ, 1 in X, 1 in obsm/bins, 1 in length, 1 in n_fraction, 1 in status: "
+        "row 7 (background_chrA_4): X differs by"
     )
     assert rows["message"].endswith("; ...")
+    assert rows["measured"] is None  # not a number, which later rows must not hide
     text = run("verify", path, example / "genome.fa", "-m", model_folder, code=1).stdout
     assert [line.split()[0] for line in text.splitlines()] == ["ok", "ok", "ok", "FAILED"]
 
@@ -130,7 +132,23 @@ def test_lengths_and_status(embedded, verify):
         path = embedded()
         with h5py.File(path, "r+") as file:
             file[f"obs/{name}"][0] = value
-        assert said in verify(path, code=1)["rows"]["message"]
+        rows = verify(path, code=1)["rows"]
+        assert said in rows["message"]
+        assert rows["measured"] is None  # no vector differs: 0.0 beside FAILED says nothing
+
+
+def test_the_figure_that_failed(embedded, verify, run, example, model_folder):
+    path = embedded()
+    with h5py.File(path, "r+") as file:
+        file["X"][7] *= 1.01
+        file["obs/length"][9] += 1
+    rows = verify(path, "--all", code=1)["rows"]
+    assert rows["message"].startswith("2 of 96 rows differ, 1 in X, 1 in length: row 7")
+    assert rows["measured"] == pytest.approx(0.01, rel=0.02)
+    with h5py.File(path, "r+") as file:
+        file["X"][7] = np.nan
+    words = ["verify", path, example / "genome.fa", "-m", model_folder, "--all"]
+    assert "FAILED  rows          nan (at most 1e-04)  2 of 96" in run(*words, code=1).stdout
 
 
 def test_values_where_there_should_be_none(embedded, verify, write):
@@ -196,7 +214,7 @@ def write_texts(obs, name, texts):
 
 def test_files_of_format_1_are_read(run, example, model_folder, embedded, verify, tmp_path):
     checks = verify(as_version_1(embedded("-s")), "--all")
-    assert checks["rows"]["message"] == "96 of 96 rows computed again are the same"
+    assert checks["rows"]["message"] == "96 of 96 rows computed again: the same"
     parts = [tmp_path / "1.h5", tmp_path / "2.h5"]
     words = ["embed", example / "genome.fa", example / "regions.bed", "-m", model_folder]
     for i, part in enumerate(parts, 1):
@@ -287,4 +305,4 @@ def test_bgzf_and_real_regions(run, shared_data, model_folder, tmp_path):
     run("embed", hg38, tss, "--window", 300, "--on-error", "null", "-m", model_folder, "-o", out)
     said = run("verify", shutil.copy(out, tmp_path / "copy.h5"), hg38, "-m", model_folder,
                "--rows", 500).stdout  # fmt: skip
-    assert "500 of 27586 rows computed again are the same" in said
+    assert "500 of 27586 rows computed again: the same" in said

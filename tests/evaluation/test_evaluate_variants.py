@@ -515,7 +515,7 @@ def test_inputs_are_checked_before_the_model_is_loaded(
     (tmp_path / "x").mkdir()
     wrong = record("chrA", 5, "1", ref="A" * 30, alt="C")
     (tmp_path / "x" / "x.vcf").write_text(HEADER + wrong)
-    assert "1 of 1 records do not fit the genome" in command(tmp_path / "x", code=1).stderr
+    assert "1 of 1 record do not fit the genome" in command(tmp_path / "x", code=1).stderr
     (tmp_path / "x" / "x.vcf").write_text(HEADER + record("chrA", 5, "1"))
     assert "0 and 1 are both needed" in command(tmp_path / "x", code=1).stderr
     other = write("other.bed", "1\t5\t6\n")

@@ -184,7 +184,7 @@ def test_a_list_of_labels(write, separator):
         ("sequence,a,A\nG,1,1\n", {"label_column": "á"}, r"a.csv:1: no column 'á'"),
         ("sequence,a,a\nG,1,1\n", {"label_column": "a"}, r"a.csv:1: 2 columns are called 'a'"),
         ("sequence,label\nA,1,2\n", {}, r"a.csv:2: 3 columns, but the header has 2; every row"),
-        ("sequence,label\nA\n", {}, r"a.csv:2: 1 columns, but the header has 2"),
+        ("sequence,label\nA\n", {}, r"a.csv:2: 1 column, but the header has 2"),
         ("sequence,label\n\n,1\n", {}, r"a.csv:3: the sequence is empty; correct or remove"),
         ("sequence,label\nACGE,1\n", {}, r"a.csv:2: 'E' in sequence 'ACGE' is not a nucleotide"),
         ("sequence,label\nAC GT,1\n", {}, r"a.csv:2: ' ' in sequence .*without gaps or spaces"),
@@ -329,7 +329,7 @@ def test_a_window_is_read_about_the_middle(write, genome):
         read_labelled(bed, genome, window=1000)
     table = write("w.csv", "sequence,label\nAACCGGTT,1\nACCCG,0\nACGT,1\n")
     assert texts(read_labelled(table, window=4)) == ["CCGG", "ACCC", "ACGT"]
-    message = "2 of 3 sequences are shorter than --window 6, the first at .*w.csv:3: 5 bp; remove"
+    message = "2 of 3 sequences shorter than --window 6, the first at .*w.csv:3: 5 bp; remove"
     with pytest.raises(LabelError, match=message):
         read_labelled(table, window=6)
 
@@ -519,7 +519,7 @@ def test_a_table_of_intervals_per_class(tmp_path, genome):
         ({"a.csv": INTERVALS + "1,chrA,1,x,+\n"}, {}, r"a.csv:2: end is 'x'; expected a number"),
         ({"a.csv": INTERVALS + "1,chrA,1,2,1\n"}, {}, r"a.csv:2: strand is '1'; write \+, - or"),
         ({"a.csv": INTERVALS + "1,c\tA,1,2,+\n"}, {}, r"a.csv:2: a tab within a column; remove"),
-        ({"a.csv": INTERVALS + "1,X,1,2,+\n"}, {}, r"1 of 1 rows .* from a.csv:2 on: no contig X"),
+        ({"a.csv": INTERVALS + "1,X,1,2,+\n"}, {}, r"1 of 1 row .* from a.csv:2 on: no contig X"),
         ({"train.csv": TABLE, "test.csv": TABLE}, {}, "give one of them: train.csv, test.csv"),
         ({"a/1.txt": "A"}, {"kind": "regression"}, "names its classes by files.*leave out"),
         ({"a/1.txt": "A"}, {"label_column": "x"}, "leave out --label-column"),
@@ -583,7 +583,7 @@ def test_take():
     [
         (make([]), "made: holds no rows; give a set"),
         (make([0, 0]), "made: every row has label '0'; training needs at least two classes: add"),
-        (make([0, 0, 1]), "made: class '1' has 1 rows, but training needs at least 2; add rows"),
+        (make([0, 0, 1]), "made: class '1' has 1 row, but training needs at least 2; add rows"),
         (make([0, 0, 2, 2]), "made: class '1' has 0 rows"),
         (make([[0, 1]] * 3, kind=MULTILABEL), "made: every row has the same labels; add rows"),
         (make([[0, 1], [1, 1]], kind=REGRESSION), "target '1' is the same in every row; correct"),
@@ -657,7 +657,7 @@ def test_holding_out_of_other_kinds():
     listed = make([[0, 1]] * 10 + [[1, 0]] * 10 + [[1, 1], [0, 0]], kind=MULTILABEL)
     assert [len(rows) for rows in hold_out(listed, 0.1)] == [19, 3]
     assert [len(rows) for rows in hold_out(make([0, 1]))] == [1, 1]
-    with pytest.raises(LabelError, match="made: 1 rows cannot be divided; give at least 2"):
+    with pytest.raises(LabelError, match="made: 1 row cannot be divided; give at least 2"):
         hold_out(make([0]))
     with pytest.raises(ValueError, match="fraction 1"):
         hold_out(targets, 1)

@@ -82,6 +82,7 @@ def command(example, model_folder, tasks):
                 "--bins", 2, "--per-base", "-s"], "h5"),
         "table": (["embed", genome, bed, "-m", model_folder], "tsv.gz"),
         "bed": (["predict", genome, bed, "-t", tasks["binary"], "--header"], "bed.gz"),
+        "bed9": (["predict", genome, bed, "-t", tasks["three"], "--bed9", "--header"], "bed"),
         "jsonl": (["predict", genome, bed, "-t", tasks["three"], "--min-prob", 0.4], "jsonl"),
         "records": (["predict", genome, "-t", tasks["binary"], "-O", "tsv"], "tsv"),
         "vcf": (["variants", genome, example / "variants.vcf", "-m", model_folder, "--window", 60,
@@ -91,7 +92,7 @@ def command(example, model_folder, tasks):
     }  # fmt: skip
 
 
-KINDS = ["h5", "table", "bed", "jsonl", "records", "vcf", "variants"]
+KINDS = ["h5", "table", "bed", "bed9", "jsonl", "records", "vcf", "variants"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -103,7 +104,7 @@ def test_merged_is_a_single_run(command, run, tmp_path, kind, count):
     for i, part in enumerate(parts, 1):
         run(*words, "-o", part, "--shard", f"{i}/{count}")
     found = run("merge", *parts[::-1], "-o", tmp_path / f"merged.{suffix}")
-    assert f"of {count} parts merged" in found.stderr
+    assert f"of {count} part{'s' * (count > 1)} merged" in found.stderr
     assert contents(tmp_path / f"merged.{suffix}") == contents(tmp_path / f"whole.{suffix}")
 
 
@@ -182,9 +183,9 @@ OPTIONS = {
     "h5": ["-m tiny", "--pool max", "--bins 3", "--per-base", "--both-strands", "--whole",
            "--dtype float16", "-s", "--split", "--flank 2", "--window 40",
            "--anchor start", "--out-of-bounds pad", "--on-error null", "--precision bf16"],
-    "bed": ["-t {three}", "-O tsv", "--bed6", "--header", "--all-classes", "--min-prob .5", "-s",
-            "--split", "--flank 2", "--window 40", "--anchor end", "--out-of-bounds pad",
-            "--on-error null", "--precision bf16", "-t {binary} -t {three}"],
+    "bed": ["-t {three}", "-O tsv", "--bed6", "--bed9", "--header", "--all-classes",
+            "--min-prob .5", "-s", "--split", "--flank 2", "--window 40", "--anchor end",
+            "--out-of-bounds pad", "--on-error null", "--precision bf16", "-t {binary} -t {three}"],
     "vcf": ["-m tiny", "--scores dist", "-t {binary}", "-t {three} --class donor", "--window 50",
             "--whole", "--strand +", "--haplotype HG1", "--ref-mismatch null", "--no-version",
             "--precision bf16", "-O tsv"],
@@ -247,6 +248,9 @@ def test_other_aliases_are_another_run(run, example, model_folder, tasks, write,
             run(*words, "-o", tmp_path / f"{words[0]}{i}", *more)
         parts = [tmp_path / f"{words[0]}{i}" for i in (1, 2)]
         assert "alias x (chrB, not chrA)" in run("merge", *parts, code=1).stderr
+        run(*words, "-o", parts[1], "--chrom-alias", "auto", "--shard", "2/2", "-f",
+            "--on-error" if words[0] != "variants" else "--ref-mismatch", "null")  # fmt: skip
+        assert "alias (auto, not " in run("merge", *parts, code=1).stderr
 
 
 def test_merge_streams_text(command, run, tmp_path):
@@ -722,7 +726,7 @@ def test_an_interrupt_keeps_what_is_done(example, model_folder, write, tmp_path,
         process.send_signal(kind)
         assert process.wait(60) == 130
         (line,) = process.stderr.read().splitlines()
-    assert "of 20000 rows are kept in" in line
+    assert "of 20000 rows kept in" in line
     assert "the same command goes on from there" in line
     n = int(line.split("interrupted; ")[1].split()[0])
     journal = json.loads((folder / "journal.json").read_text())

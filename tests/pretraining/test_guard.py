@@ -352,6 +352,54 @@ def test_report_of_a_run_that_failed(pretrain, genome, tmp_path):
     assert "diverged at step" in read_history(folder).verdict
 
 
+def log_of(write, scores, **fields):
+    """A log of a loss and of probe scores, one evaluation each 10 steps."""
+    rows = [{"step": 10 * i, "mnm": 1.4} for i in range(1, len(scores) + 1)]
+    rows += [
+        {"step": 10 * i, "accuracy": 0.3, "probe_auroc": score} | fields
+        for i, score in enumerate(scores, 1)
+    ]
+    return read_history(write("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows)))
+
+
+def test_a_probe_that_fell_is_not_healthy(run, write, tmp_path):
+    history = log_of(write, [0.80, 0.90, 0.88, 0.85, 0.84, 0.83])
+    said = "worse at step 60: probe AUROC fell to 0.830 from 0.900 at step 20"
+    assert history.verdict == said
+    run("models", "report", tmp_path / "metrics.jsonl", "-o", tmp_path / "r.html")
+    assert f'<span class="verdict worse">{said}</span>' in (tmp_path / "r.html").read_text()
+    assert (
+        said in run("models", "report", tmp_path / "metrics.jsonl", "-o", tmp_path / "r.svg").stderr
+    )
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [
+        [0.80, 0.90, 0.89, 0.885, 0.882, 0.881],  # by less than .02
+        [0.80, 0.90, 0.90, 0.90, 0.85, 0.85],  # not long enough
+        [0.80, 0.90, 0.70, 0.85, 0.72, 0.87, 0.74, 0.86],  # within the noise
+        [0.9, 0.5, 0.5],  # too few to tell
+        [0.9, None, None, None, None],
+    ],
+)
+def test_a_probe_that_wavers_is_healthy(write, scores):
+    assert log_of(write, scores).verdict.startswith("healthy at step")
+
+
+def test_captions_speak_of_lines_that_are_drawn(write):
+    bounds = {"mnm_bound": 1.386, "contrast_bound": 4.85}
+    without, with_bounds = log_of(write, [0.8] * 4), log_of(write, [0.8] * 4, **bounds)
+    for panel in PANELS:
+        assert "ashed" not in panel.note
+        assert "ashed" not in panel.caption(without)
+        assert ("ashed" in panel.caption(with_bounds)) == bool(panel.limit_note)
+        assert not panel.bound or (panel.line(without), panel.line(with_bounds)) == (
+            None,
+            bounds[panel.bound],
+        )
+
+
 def test_reports_that_cannot_be_made(pretrain, genome, tmp_path, monkeypatch, write):
     error, folder = pretrain(genome, "--steps", 2, "--report", "r.jpg", code=2)
     assert "r.jpg: name a .html, .pdf, .png or .svg file" in error

@@ -32,13 +32,15 @@ def pretrain_together(example, tmp_path):
 
 
 def same_run(one, other, tolerance):
-    """Weights, optimiser and figures of two runs agree within rounding."""
+    """Weights, optimiser and figures of two runs agree within rounding, `agreement` within a
+    few of its 45 windows."""
     a, b = (load_file(folder / "training.safetensors") for folder in (one, other))
     assert a.keys() == b.keys()
     for name in a:
         if not name.endswith((".exp_avg", ".exp_avg_sq")):
             torch.testing.assert_close(a[name], b[name], rtol=tolerance, atol=tolerance, msg=name)
     for x, y in zip(metrics(one), metrics(other), strict=True):
+        assert x.pop("agreement", 0) == pytest.approx(y.pop("agreement", 0), abs=0.05)
         assert x == pytest.approx(y, rel=1e-2, abs=1e-4)
 
 
@@ -121,7 +123,7 @@ def test_resumed_by_another_number_of_processes(
     ],
 )
 def test_an_error_is_said_once(pretrain_together, tmp_path, options, code, message):
-    done = pretrain_together(tmp_path / "m", *options)
+    done = pretrain_together(tmp_path / "m", *options, "-q")  # a slow run shows its progress
     assert done.codes == [code, code]
     lines = [line for line in done.stderr.splitlines() if line.startswith("findna: ")]
     assert len(lines) == 1, done.stderr

@@ -1,0 +1,312 @@
+"""Train a task of sites: a genome with annotated bases in, a task folder out."""
+
+from __future__ import annotations
+
+import logging
+import time
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
+
+from findna.errors import LabelError, RegionError
+from findna.genome.batching import read_window
+from findna.genome.bed import read_intervals
+from findna.genome.encoding import ALPHABET, COMPLEMENT, N, Tokens
+from findna.genome.fasta import Genome
+from findna.genome.intervals import select
+from findna.genome.windows import Region, Window
+from findna.labelled.matrix import PositionMatrix
+from findna.labelled.sites import SiteLabels, read_sites
+from findna.model.checkpoint import SHIPPED, digest_of, load_checkpoint
+from findna.model.devices import Compute, describe
+from findna.outputs.claims import claimed
+from findna.outputs.files import check_folder, file_digest
+from findna.tasks.features import Matrix
+from findna.tasks.recipe import FineTuneConfig
+from findna.tasks.site_card import site_card
+from findna.tasks.site_training import (
+    Layout,
+    Measured,
+    SiteData,
+    Span,
+    calibrate,
+    measure_sites,
+    train_sites,
+)
+from findna.tasks.sites import SiteConfig
+from findna.tasks.task import TASK, save_task
+
+logger = logging.getLogger(__name__)
+
+VALID_FRACTION = 0.2
+_MANY_CONTIGS = 20  # from here on whole contigs are held out for validation
+_LEAST_SITES = 10  # of a class, in training and in validation
+_LONG_RUN = 100  # of N, bp; nothing is drawn from it
+_MATRIX_REACH = 20  # bp about a site that the position weight matrix reads
+
+
+@dataclass(frozen=True)
+class SiteInput:
+    """A genome, its sites, and what is done with which part of it.
+
+    Parameters
+    ----------
+    train : Path
+        BED, GTF or GFF with the sites.
+    names : sequence of str
+        Features, or sites derived from exons, of GTF and GFF.
+    regions : Path, optional
+        BED: bases elsewhere are neither trained on nor measured.
+    holdout : sequence of str
+        Contigs to measure on, once, at the end.
+    """
+
+    genome: Genome
+    train: Path
+    names: Sequence[str] = ()
+    regions: Path | None = None
+    holdout: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class SiteOptions:
+    """Options that decide a task of sites, beside data and model.
+
+    Parameters
+    ----------
+    mode : {"probe", "full"}
+        A head on the frozen encoder, or the encoder along with it.
+    config : FineTuneConfig
+        Training; its ``layer_decay`` and ``weight_decay`` are those of mode ``full``.
+    """
+
+    mode: str = "probe"
+    reach: int = 5
+    config: FineTuneConfig = field(default_factory=FineTuneConfig)
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class SiteSummary:
+    """Summary of a run: the task it made, and the figures of each set."""
+
+    folder: Path
+    digest: str
+    metrics: dict[str, Any]
+    seconds: float
+
+
+def divide(spans: Sequence[Span], seed: int) -> tuple[list[Span], list[Span]]:
+    """Return the spans to train on and those to validate on, about a fifth.
+
+    Where there are many contigs, whole ones are held out, by their names; otherwise the last fifth
+    of the spans of each.
+    """
+    contigs = {chrom for chrom, _, _ in spans}
+    if len(contigs) >= _MANY_CONTIGS:
+        share = {c: zlib.crc32(f"{seed}:{c}".encode("utf-8", "replace")) / 2**32 for c in contigs}
+        held = {chrom for chrom, value in share.items() if value < VALID_FRACTION}
+        return [s for s in spans if s[0] not in held], [s for s in spans if s[0] in held]
+    train, valid = [], []
+    for contig in sorted(contigs):
+        own = [span for span in spans if span[0] == contig]
+        left = round((1 - VALID_FRACTION) * sum(end - start for _, start, end in own))
+        for chrom, start, end in own:
+            cut = min(max(start + left, start), end)
+            left -= cut - start
+            train += [(chrom, start, cut)] if cut > start else []
+            valid += [(chrom, cut, end)] if end > cut else []
+    return train, valid
+
+
+def _spans(data: SiteInput) -> tuple[list[Span], list[Span]]:
+    """Return what to learn from, and what to measure on."""
+    genome = data.genome
+    for contig in data.holdout:
+        if contig not in genome.contigs:
+            raise RegionError(f"--holdout: {genome.unknown(contig)}")
+    spans = [(name, 0, length) for name, length in genome.contigs.items() if length]
+    if data.regions is not None:
+        spans = select(genome.contigs, read_intervals(data.regions, genome), None)
+    held = set(data.holdout)
+    known = [piece for span in spans for piece in _known(genome, span)]
+    return [s for s in known if s[0] not in held], [s for s in known if s[0] in held]
+
+
+def _known(genome: Genome, span: Span) -> list[Span]:
+    """Return a span without its long runs of N."""
+    chrom, start, end = span
+    is_known = genome.fetch(chrom, start, end) != N
+    edges = np.flatnonzero(np.diff(is_known, prepend=False, append=False))
+    pieces: list[Span] = []
+    for low, high in (edges.reshape(-1, 2) + start).tolist():
+        if pieces and low - pieces[-1][2] < _LONG_RUN:
+            low = pieces.pop()[1]
+        pieces.append((chrom, low, high))
+    return pieces
+
+
+def _check_classes(labels: SiteLabels, spans: Sequence[Span], what: str, least: int) -> list[int]:
+    """Return how many sites of each class lie in spans; raise LabelError if too few do."""
+    numbers = np.array([number for _, _, number, _ in labels.within(spans)], np.int64)
+    counts: list[int] = np.bincount(numbers, minlength=len(labels.classes)).tolist()
+    for name, count in zip(labels.classes, counts, strict=True):
+        if count < least:
+            raise LabelError(
+                f"{what}: {count} sites of class {name}; at least {least} are needed: give more "
+                "contigs, or leave the class out"
+            )
+    return counts
+
+
+def finetune_sites(
+    data: SiteInput,
+    folder: Path,
+    options: SiteOptions = SiteOptions(),
+    *,
+    model: str = "tiny",
+    compute: Compute,
+    note: str = "",
+    licence: str = "",
+    force: bool = False,
+) -> SiteSummary:
+    """Train a task of sites and write its folder.
+
+    Raises
+    ------
+    FindnaError
+        The data or the model cannot be used, or the folder not written.
+    """
+    with claimed(folder):
+        check_folder(folder, force, TASK)
+        started = time.monotonic()
+        checkpoint = load_checkpoint(model)
+        labels = read_sites(data.train, data.genome, data.names)
+        learned, held = _spans(data)
+        train, valid = divide(learned, options.seed)
+        counts = {
+            "train": _check_classes(labels, train, "training", _LEAST_SITES),
+            "valid": _check_classes(labels, valid, "validation", _LEAST_SITES),
+        }
+        if held:
+            counts["test"] = _check_classes(labels, held, "--holdout", 1)
+        frozen = options.mode == "probe"
+        start = checkpoint.model
+        if not frozen:  # every layer is trained and read
+            start.encoder = start.encoder.read_after(checkpoint.config.n_layers)
+        margin = checkpoint.config.max_length // 8
+        layout = Layout(checkpoint.config.max_length, margin, min(options.reach, margin))
+        parts = SiteData(data.genome, labels, train, valid)
+        tuned = train_sites(
+            start, parts, layout, options.config, compute, frozen=frozen, seed=options.seed
+        )
+        network = tuned.model if frozen else tuned.model.half().float()  # as it will be stored
+        exact = replace(compute, precision="fp32")
+
+        def measured(spans: Sequence[Span]) -> Measured:
+            return measure_sites(network.encoder, tuned.head, layout, parts, spans, exact)
+
+        seen = measured(valid)
+        slopes, shifts = calibrate(seen)
+        matrices = _matrices(parts)
+        metrics = {"valid": _figures(seen, labels.classes, _baseline(matrices, parts, valid))}
+        if held:
+            baseline = _baseline(matrices, parts, held)
+            metrics["test"] = _figures(measured(held), labels.classes, baseline)
+        named = not frozen or checkpoint.folder.parent == SHIPPED
+        settings = SiteConfig(
+            mode=options.mode,
+            classes=labels.classes,
+            tile=layout.tile,
+            margin=layout.margin,
+            reach=layout.reach,
+            encoder=checkpoint.name if named else str(checkpoint.folder.resolve()),
+            encoder_digest=digest_of(network.encoder.config, network.state_dict()),
+            slopes=slopes,
+            shifts=shifts,
+        )
+        spans = {"train": train, "valid": valid, "test": held}
+        record = {
+            "data": {
+                "file": data.train.name,
+                "sha256": file_digest(data.train),
+                "genome": data.genome.path.name,
+                "genome_sha256": file_digest(data.genome.path),
+                "holdout": list(data.holdout),
+                "parts": {
+                    name: {
+                        "bases": sum(end - first for _, first, end in spans[name]),
+                        "sites": dict(zip(labels.classes, numbers, strict=True)),
+                    }
+                    for name, numbers in counts.items()
+                },
+            },
+            "metrics": metrics,
+            "training": {
+                "best_epoch": tuned.epoch,
+                "history": tuned.history,
+                "seed": options.seed,
+                "hardware": describe(compute.device),
+                "seconds": round(time.monotonic() - started, 1),
+            },
+            "note": note,
+            "licence": licence,
+        }
+        card = site_card(folder.resolve().name, settings, record)
+        digest = save_task(folder, settings, tuned.head, record, card, None if frozen else network)
+        return SiteSummary(folder, digest, metrics, time.monotonic() - started)
+
+
+def _matrices(data: SiteData) -> list[PositionMatrix]:
+    """Return the position weight matrix of each class, from the training spans."""
+    counts = np.zeros(len(ALPHABET))
+    for chrom, start, end in data.train:
+        counts += np.bincount(data.genome.fetch(chrom, start, end), minlength=len(ALPHABET))
+    counts[N] = 0
+    counts += counts[COMPLEMENT[: len(ALPHABET)]]  # both strands
+    windows: list[list[Tokens]] = [[] for _ in data.labels.classes]
+    for chrom, middle, number, reverse in data.labels.within(data.train):
+        span = (middle - _MATRIX_REACH, middle + _MATRIX_REACH + 1)
+        region = Region(chrom, (span,), reverse)
+        windows[number].append(read_window(data.genome, Window(region, 0, len(region))))
+    return [PositionMatrix.fit(each, counts / counts.sum()) for each in windows]
+
+
+def _baseline(matrices: Sequence[PositionMatrix], data: SiteData, spans: Sequence[Span]) -> Matrix:
+    """Return the log-odds of each class at the bases that are measured, in the same order."""
+    scores = []
+    for reverse in (False, True):
+        for chrom, start, end in spans:
+            around = (start - _MATRIX_REACH, end + _MATRIX_REACH)
+            region = Region(chrom, (around,), reverse)
+            tokens = read_window(data.genome, Window(region, 0, len(region)))
+            values = np.stack([matrix.scores(tokens) for matrix in matrices], 1)
+            known = tokens[_MATRIX_REACH : len(tokens) - _MATRIX_REACH] != N
+            step = -1 if reverse else 1
+            scores.append(values[known][::step])
+    return np.concatenate(scores)
+
+
+def _figures(
+    seen: Measured, classes: Sequence[str], baseline: Matrix
+) -> dict[str, dict[str, float]]:
+    """Return the figures of each class on every base, beside those of its matrix."""
+    figures: dict[str, dict[str, float]] = {}
+    for i, name in enumerate(classes):
+        present = seen.labels[:, i]
+        figures[name] = {"sites": int(present.sum()), "bases": len(present)}
+        for title, scores in (("", seen.logits[:, i]), ("matrix_", baseline[:, i])):
+            precision, recall, _ = precision_recall_curve(present, scores)
+            half = precision[recall >= 0.5].max()
+            for key, value in (
+                ("auprc", average_precision_score(present, scores)),
+                ("auroc", roc_auc_score(present, scores)),
+                ("precision_at_half_recall", half),
+            ):
+                figures[name][title + key] = round(float(value), 4)
+    return figures

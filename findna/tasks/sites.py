@@ -1,0 +1,276 @@
+"""Tasks of sites: a probability for each class at every base, from tiles along a contig.
+
+Tiles lie at the same places of a contig whatever is asked for, and only their middles are used, so
+what a base gets depends on nothing but the sequence about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from findna.errors import CheckpointError
+from findna.genome.batching import Batch, SequenceSource, batches
+from findna.genome.encoding import N
+from findna.genome.windows import Region
+from findna.labelled.sites import MOST_CLASSES
+from findna.model.checkpoint import Checkpoint
+from findna.model.devices import Compute
+from findna.model.encoder import Encoder
+from findna.model.folders import own_tensors, read_settings, read_tensors
+from findna.model.heads import SiteHead
+from findna.model.inference import forward_batches
+from findna.settings import check
+from findna.tasks.features import Matrix
+from findna.tasks.task import (
+    ENCODER,
+    HEAD,
+    MODES,
+    SITES,
+    TASK,
+    Task,
+    TaskConfig,
+    find_task,
+    has_sites,
+    is_class_name,
+    load_task,
+    read_task,
+    task_digest,
+    trained_on,
+)
+
+
+@dataclass(frozen=True)
+class SiteConfig:
+    """All settings that decide a task's output. Stored: never rename a field.
+
+    Parameters
+    ----------
+    classes : tuple of str
+        Classes of sites; a base has any number of them.
+    tile, margin : int
+        bp that are read at once, and bp at either end of them of which the output is not used.
+    reach : int
+        Hidden states on either side of a base that the head reads.
+    slopes, shifts : tuple of float
+        Of the logits of each class, before they become probabilities.
+    """
+
+    mode: str
+    classes: tuple[str, ...]
+    tile: int
+    margin: int
+    reach: int
+    encoder: str
+    encoder_digest: str
+    slopes: tuple[float, ...]
+    shifts: tuple[float, ...]
+    kind: str = SITES
+
+    def __post_init__(self) -> None:
+        check(self.kind == SITES and self.mode in MODES, f"unknown mode {self.mode!r} or kind")
+        n = len(self.classes)
+        check(0 < n <= MOST_CLASSES, f"{n} classes; a task of sites has 1 to {MOST_CLASSES}")
+        check(
+            all(map(is_class_name, self.classes)) and len(set(self.classes)) == n,
+            "a class name is empty, not printable, holds a comma, or is there twice",
+        )
+        check(
+            0 <= 2 * self.margin < self.tile < 2**31 and 0 <= self.reach <= self.margin,
+            f"impossible tile {self.tile}, margin {self.margin} or reach {self.reach}",
+        )
+        check(
+            len(self.slopes) == len(self.shifts) == n
+            and all(map(np.isfinite, (*self.slopes, *self.shifts))),
+            "slopes and shifts are not one finite number per class",
+        )
+
+    @property
+    def reads(self) -> str:
+        """Return ``bases``, for a list of tasks."""
+        return "bases"
+
+
+class Tile(NamedTuple):
+    """Bases [first, last) of a contig, read at once; the output of [start, end) is used."""
+
+    chrom: str
+    first: int
+    last: int
+    start: int
+    end: int
+
+
+class Bases(NamedTuple):
+    """Values of neighbouring bases from ``start`` on; (n, n_classes), NaN where a base is N."""
+
+    chrom: str
+    start: int
+    values: Matrix
+
+
+def tiles(
+    spans: Iterable[tuple[str, int, int]], lengths: dict[str, int], tile: int, margin: int
+) -> Iterator[Tile]:
+    """Yield the tiles that cover spans, each span's own, in their order.
+
+    Tile i of a contig gives the values of the bases from ``i * (tile - 2 * margin)`` on.
+    """
+    step = tile - 2 * margin
+    for chrom, start, end in spans:
+        for low in range(start // step * step, end, step):
+            high = min(low + step, lengths[chrom])
+            first, last = max(low - margin, 0), min(high + margin, lengths[chrom])
+            yield Tile(chrom, first, last, max(low, start), min(high, end))
+
+
+def window_numbers(batch: Batch[Any], n_cls: int) -> npt.NDArray[np.int64]:
+    """Return the window of each position of a batch, (total,), or -1 at CLS positions."""
+    sizes = np.diff(batch.offsets)
+    numbers = np.repeat(np.arange(len(sizes)), sizes)
+    for i in range(1, n_cls + 1):
+        numbers[batch.offsets[1:] - i] = -1
+    return numbers
+
+
+@dataclass(frozen=True)
+class SiteTask:
+    """A loaded task of sites."""
+
+    name: str
+    folder: Path
+    config: SiteConfig
+    head: SiteHead
+    record: dict[str, Any]
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint:
+        """The encoder, loaded when it is first needed.
+
+        Raises
+        ------
+        CheckpointError
+            It is missing, or not the one the head was trained on.
+        """
+        config = self.config
+        model = str(self.folder / ENCODER) if config.mode == "full" else config.encoder
+        checkpoint = trained_on(self.name, model, config.encoder_digest)
+        if checkpoint.config.dim != len(self.head.mean):
+            raise CheckpointError(
+                f"{self.folder / HEAD}: made for {len(self.head.mean)} channels; the encoder has "
+                f"{checkpoint.config.dim}"
+            )
+        return checkpoint
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over what decides the output for a sequence: configuration and head."""
+        return task_digest(self.config, self.head)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def probabilities(
+        self,
+        spans: Iterable[tuple[str, int, int]],
+        genome: SequenceSource,
+        lengths: dict[str, int],
+        compute: Compute,
+        reverse: bool = False,
+    ) -> Iterator[Bases]:
+        """Yield the probabilities of every class at the bases of spans, tile by tile.
+
+        Parameters
+        ----------
+        lengths : dict
+            Length of every contig.
+        reverse : bool
+            Of the minus strand; values are in the contig's order all the same.
+        """
+        config = self.config
+        slopes, shifts = (np.array(v, np.float32) for v in (config.slopes, config.shifts))
+        places = tiles(spans, lengths, config.tile, config.margin)
+        encoder = self.checkpoint.model.encoder
+        for chrom, start, logits in site_logits(
+            encoder, self.head, places, genome, compute, reverse
+        ):
+            yield Bases(chrom, start, 1 / (1 + np.exp(-(logits * slopes + shifts))))
+
+
+def site_logits(
+    encoder: Encoder,
+    head: SiteHead,
+    places: Iterable[Tile],
+    genome: SequenceSource,
+    compute: Compute,
+    reverse: bool,
+) -> Iterator[Bases]:
+    """Yield the logits of tiles, in their order."""
+    n_cls = encoder.config.n_cls
+    rows = ((tile, Region(tile.chrom, ((tile.first, tile.last),), reverse)) for tile in places)
+    packed = batches(rows, genome, max_tokens=compute.budget, longest=None, n_cls=n_cls)
+    head = head.to(compute.device)
+    for batch, hidden in forward_batches(encoder, packed, compute):
+        windows = torch.from_numpy(window_numbers(batch, n_cls)).to(compute.device)
+        with torch.inference_mode():
+            logits = head(hidden, windows).cpu().numpy()
+        for piece, offset in zip(batch.pieces, batch.offsets.tolist(), strict=False):
+            tile, size = piece.item, len(piece)
+            values = logits[offset : offset + size].copy()
+            values[batch.tokens[offset : offset + size] == N] = np.nan
+            if reverse:
+                values = values[::-1]
+            cut = slice(tile.start - tile.first, tile.end - tile.first)
+            yield Bases(tile.chrom, tile.start, values[cut])
+
+
+def read_any_task(folder: Path) -> tuple[TaskConfig | SiteConfig, dict[str, Any]]:
+    """Read configuration and whole content of a folder's task.json, of either kind of task."""
+    if has_sites(folder):
+        return read_settings(folder / TASK, "task", "task", SiteConfig)
+    return read_task(folder)
+
+
+def load_any_task(task: str) -> Task | SiteTask:
+    """Load a task of either kind; see `load_task` and `load_sites`."""
+    return load_sites(task) if has_sites(find_task(task)) else load_task(task)
+
+
+def load_sites(task: str | SiteTask) -> SiteTask:
+    """Load a task of sites by name or folder, unless it is loaded.
+
+    Raises
+    ------
+    CheckpointError
+        The task is missing or malformed, of another kind, or its files are not those of one run.
+    """
+    if isinstance(task, SiteTask):
+        return task
+    folder = find_task(task)
+    config, record = read_settings(folder / TASK, "task", "task", SiteConfig)
+    path = folder / HEAD
+    tensors = read_tensors(path)
+    mean = tensors.get("mean")
+    head = SiteHead(0 if mean is None else mean.numel(), config.reach, len(config.classes))
+    expected = {name: tensor.shape for name, tensor in head.state_dict().items()}
+    if not head.mean.numel() or expected != {name: t.shape for name, t in tensors.items()}:
+        raise CheckpointError(f"{path}: its tensors do not fit {len(config.classes)} classes")
+    tensors = own_tensors(tensors, path)
+    if not bool((tensors["scale"] > 0).all()):
+        raise CheckpointError(f"{path}: holds a scale that is not above 0")
+    head.load_state_dict(tensors)
+    name = folder.resolve().name
+    loaded = SiteTask(name, folder, config, head.requires_grad_(False).eval(), record)
+    if record.get("digest") != loaded.digest:
+        raise CheckpointError(
+            f"{folder}: {TASK} and {HEAD} are not what one run wrote; train the task again "
+            "(findna finetune)"
+        )
+    return loaded
