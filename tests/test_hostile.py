@@ -336,7 +336,7 @@ def test_long_words_that_are_nearly_numbers(run, example, model_folder, tmp_path
     table = write("a.csv", f"sequence,label\nACGT,{digits}x\nACGA,1\n")
     assert read_labelled(table).classes == ("1", f"{digits}x")
     result = run("embed", example / "genome.fa", "-r", f"chrA:{digits}x", "-O", "tsv", code=1)
-    assert "no contig" in refused(result)
+    assert "region chrA:111" in refused(result)
 
 
 def test_a_device_in_the_place_of_a_file(tasks, tmp_path):
