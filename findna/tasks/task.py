@@ -384,6 +384,13 @@ def has_sites(folder: Path) -> bool:
         return False  # whatever it is: reading it says so
 
 
+def not_of_regions(task: str) -> ConfigError:
+    """Return the error about a task of sites where one of regions is needed."""
+    return ConfigError(
+        f"task {task} tells single bases, not regions: findna predict and findna scan read it"
+    )
+
+
 def read_task(folder: Path) -> tuple[TaskConfig, dict[str, Any]]:
     """Read configuration and whole content of a folder's task.json; see `read_settings`."""
     return read_settings(folder / TASK, "task", "task", TaskConfig)
@@ -401,7 +408,7 @@ def load_task(task: str | Task) -> Task:
         return task
     folder = find_task(task)
     if has_sites(folder):
-        raise ConfigError(f"task {task} tells single bases, not regions: findna scan reads it")
+        raise not_of_regions(task)
     config, record = read_task(folder)
     path = folder / HEAD
     tensors = read_tensors(path)
@@ -436,9 +443,12 @@ def load_task(task: str | Task) -> Task:
 def load_tasks(names: Sequence[str | Task]) -> list[Task]:
     """Load tasks as `load_task` does; raise ConfigError if two have the same name."""
     tasks = [load_task(name) for name in names]
-    for i, task in enumerate(tasks):
-        if task.name in (other.name for other in tasks[:i]):
-            raise ConfigError(
-                f"--task: {task.name} is there twice; the columns need different names"
-            )
+    check_names([task.name for task in tasks])
     return tasks
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raise ConfigError if two tasks have the same name."""
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            raise ConfigError(f"--task: {name} is there twice; the columns need different names")
