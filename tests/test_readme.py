@@ -112,6 +112,15 @@ def test_links_lead_somewhere():
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def test_each_case_names_a_test_that_is_there():
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    rows = [line for line in page.split("## Cases", 1)[1].splitlines() if ".py`: `" in line]
+    there = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    assert len(rows) > 20
+    for name in re.findall(r"`(test_\w+)`", "".join(rows)):
+        assert f"def {name}(" in there, name
+
+
 def test_every_setting_is_documented_where_it_is_defined(run):
     text = run("pretrain", "--help").stdout
     for option in ("--mask-fraction", "--teacher-temp", "--layers-per-block", "--prototypes"):

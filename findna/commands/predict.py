@@ -117,8 +117,7 @@ def predict(
         return run.facts("predict", task_weights(columns), recorded)
 
     sink = text_output(output.open_text, writer)
-    longest = max(genome.contigs.values())
-    counts = run_rows("predict", run.rows(), run.calls, sink, output, facts, longest)
+    counts = run_rows("predict", run.rows(), run.calls, sink, output, facts)
     weights = {f"task {task.name}": task.digest for task in loaded}
     return Summary(counts, time.monotonic() - started, weights, windows=str(run.windows))
 

@@ -244,6 +244,6 @@ def scan_sites(
                     line = "\t".join(map(str, columns)) + "\n"
                     file.write(line.encode("utf-8", "surrogateescape"))
             quantity = counted(run.counts["sites"], "site")
-    output.index(max(genome.contigs.values(), default=0))
+    output.index()
     weights = {f"task {run.task.name}": run.task.digest}
     return Summary(run.counts, time.monotonic() - started, weights, quantity)

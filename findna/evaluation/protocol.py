@@ -25,7 +25,7 @@ from findna.evaluation.baselines import (
     train_cnn,
 )
 from findna.evaluation.report import BASELINES, MODEL
-from findna.evaluation.runs import Run, choose_sets, measure_sets
+from findna.evaluation.runs import Run, Suite, choose_sets, measure_sets
 from findna.evaluation.suites import SuiteSet, find_sets
 from findna.genome.encoding import Tokens
 from findna.genome.fasta import Genome
@@ -246,11 +246,9 @@ def evaluate(
     FindnaError
         There is no set, a set cannot be read, or the folder holds results of other settings.
     """
+    found, unusable = find_sets(suite, run.data)
     sets, missing = choose_sets(
-        run,
-        suite,
-        *find_sets(suite, run.data),
-        "a set is a folder that holds test and train (or dev) files",
+        run, suite, found, unusable, "a set is a folder that holds test and train (or dev) files"
     )
     checkpoint = load_checkpoint(run.model)
     settings = dataclasses.asdict(options)
@@ -259,4 +257,5 @@ def evaluate(
     def measured(chosen: SuiteSet) -> dict[str, Any]:
         return evaluate_set(chosen, checkpoint, options, genome=genome, compute=run.compute)
 
-    return measure_sets(run, suite, sets, missing, measured, checkpoint, settings)
+    named = Suite(suite, {each.name: list(each.splits.values()) for each in found}, genome)
+    return measure_sets(run, named, sets, missing, measured, checkpoint, settings)

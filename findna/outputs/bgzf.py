@@ -1,4 +1,4 @@
-"""BGZF to a pipe or standard output, which htslib writes to files only."""
+"""BGZF: gzip in blocks, as htslib's tools index it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ _HEAD = bytes.fromhex("1f8b08040000000000ff060042430200")
 
 
 class _Blocks(io.RawIOBase):
-    """Writes each piece as a block of its own."""
+    """Writes each piece as a block of its own, until it has ended."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
+        self.has_ended = False
 
     def writable(self) -> bool:
         """Return True."""
@@ -28,22 +29,29 @@ class _Blocks(io.RawIOBase):
     def write(self, data: Any) -> int:
         """Write a block of as much as it can hold; return how much that is."""
         piece = bytes(data[:_MOST])
-        packer = zlib.compressobj(wbits=-15)
-        packed = packer.compress(piece) + packer.flush()
-        tail = struct.pack("<II", zlib.crc32(piece), len(piece))
-        size = struct.pack("<H", len(_HEAD) + 2 + len(packed) + len(tail) - 1)
-        self._file.write(_HEAD + size + packed + tail)
+        if not self.has_ended:
+            packer = zlib.compressobj(wbits=-15)
+            packed = packer.compress(piece) + packer.flush()
+            tail = struct.pack("<II", zlib.crc32(piece), len(piece))
+            size = struct.pack("<H", len(_HEAD) + 2 + len(packed) + len(tail) - 1)
+            self._file.write(_HEAD + size + packed + tail)
         return len(piece)
 
     def flush(self) -> None:
         """Pass on what is written."""
-        self._file.flush()
+        if not self.has_ended:
+            self._file.flush()
 
 
 @contextmanager
 def bgzf(file: BinaryIO) -> Iterator[BinaryIO]:
     """Give a file whose content goes to ``file`` as BGZF; each flush ends a block."""
-    blocks = io.BufferedWriter(_Blocks(file), _MOST)
-    yield cast(BinaryIO, blocks)
-    blocks.detach()  # flushes
-    file.write(BGZF_END)
+    blocks = _Blocks(file)
+    buffer = io.BufferedWriter(blocks, _MOST)
+    try:
+        yield cast(BinaryIO, buffer)
+        buffer.flush()
+        file.write(BGZF_END)
+    finally:
+        blocks.has_ended = True  # after a failure the buffer still holds what could not be written
+        buffer.close()

@@ -292,6 +292,24 @@ def test_results_are_not_mixed(copied, suite, model_folder, monkeypatch):
             evaluated("folder", suite, copied, **{**words, **other}, resume=True)
 
 
+@pytest.mark.parametrize("change", ["a file", "a name", "another folder"])
+def test_results_of_other_data_are_not_mixed(copied, suite, model_folder, tmp_path, change):
+    """A set that is not measured now counts too: its result would be in the report."""
+    data = shutil.copytree(suite, tmp_path / "data")
+    if change == "a file":
+        with (data / "plain" / "test.csv").open("a") as file:
+            file.write("ACGTACGTACGT,a\n")
+    elif change == "a name":
+        (data / "plain" / "train.csv").rename(data / "plain" / "dev.csv")
+    else:
+        shutil.rmtree(data / "plain")
+    options = EvaluateOptions(seeds=2, draws=2)
+    words = {"model": str(model_folder), "options": options, "only": ("value",)}
+    evaluated("folder", shutil.copytree(suite, tmp_path / "same"), copied, resume=True, **words)
+    with pytest.raises(OutputError, match=r"plain\.json: measured on other data than"):
+        evaluated("folder", data, copied, resume=True, **words)
+
+
 @pytest.mark.parametrize("result", ["5", "{}", '{"name": []}'])
 def test_a_result_of_another_make(tmp_path, suite, model_folder, monkeypatch, result):
     monkeypatch.setattr(evaluation, "evaluate_set", must_not)
