@@ -33,12 +33,11 @@ from findna.tasks.site_training import (
     Layout,
     Measured,
     SiteData,
-    Span,
     calibrate,
     measure_sites,
     train_sites,
 )
-from findna.tasks.sites import SiteConfig
+from findna.tasks.sites import SiteConfig, Span
 from findna.tasks.task import TASK, save_task
 
 logger = logging.getLogger(__name__)
