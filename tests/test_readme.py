@@ -98,7 +98,8 @@ def test_python_of_the_other_pages(demo, page):
     exec(compile(block, page, "exec"), {})
 
 
-def test_the_page_about_python(demo):
+def test_the_page_about_python(demo, site_task):
+    (demo / "sites").symlink_to(site_task)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.S)
     page = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, "python.md", None, None)
     assert len(page.examples) > 20

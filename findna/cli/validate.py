@@ -186,7 +186,7 @@ def _task_lines(task: TaskUse) -> Iterator[_Line]:
     if n_rows:
         mean = f"{task.tiles / n_rows:.3g} a row, at most {task.most_tiles}"
         yield _Line(section, "tiles", str(task.tiles), mean)
-    said = f"; {task.scan_said}" if task.scan and task.scan_said else task.scan_said
+    said = f"; {task.scan_message}" if task.scan and task.scan_message else task.scan_message
     if task.scan is not None:
         scan = task.scan
         said = (

@@ -34,7 +34,7 @@ COLUMNS = (
 """Names of the standard columns; extra ones are called ``col13`` and so on."""
 
 _DIGITS = re.compile("[0-9]{1,13}")
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _LARGEST = 2**40  # bp; beyond any contig, so a position is refused before arithmetic meets it
 _MOST_PADDING = 2_000_000_000  # bp; more than --flank and --window can ask for
 

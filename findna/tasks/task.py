@@ -363,6 +363,13 @@ def has_sites(folder: Path) -> bool:
         return False  # whatever it is: reading it says so
 
 
+def not_of_regions(task: str) -> ConfigError:
+    """Return the error about a task of sites where one of regions is needed."""
+    return ConfigError(
+        f"task {task} tells single bases, not regions: findna predict and findna scan read it"
+    )
+
+
 def read_task(folder: Path) -> tuple[TaskConfig, dict[str, Any]]:
     """Read configuration and whole content of a folder's task.json; see `read_settings`.
 
@@ -372,8 +379,7 @@ def read_task(folder: Path) -> tuple[TaskConfig, dict[str, Any]]:
         It is a task of single bases.
     """
     if has_sites(folder):
-        name = folder.resolve().name
-        raise ConfigError(f"task {name} tells single bases, not regions: findna scan reads it")
+        raise not_of_regions(folder.resolve().name)
     return read_settings(folder / TASK, "task", "task", TaskConfig)
 
 
@@ -381,7 +387,7 @@ def outline_tasks(names: Sequence[str]) -> list[TaskOutline]:
     """Read the configurations of tasks, no weights; raise ConfigError if two have one name."""
     folders = [find_task(name) for name in names]
     tasks = [TaskOutline(path.resolve().name, path, read_task(path)[0]) for path in folders]
-    _check_names(tasks)
+    check_names([task.name for task in tasks])
     return tasks
 
 
@@ -430,13 +436,12 @@ def load_task(task: str | Task) -> Task:
 def load_tasks(names: Sequence[str | Task]) -> list[Task]:
     """Load tasks as `load_task` does; raise ConfigError if two have the same name."""
     tasks = [load_task(name) for name in names]
-    _check_names(tasks)
+    check_names([task.name for task in tasks])
     return tasks
 
 
-def _check_names(tasks: Sequence[TaskOutline]) -> None:
-    for i, task in enumerate(tasks):
-        if task.name in (other.name for other in tasks[:i]):
-            raise ConfigError(
-                f"--task: {task.name} is there twice; the columns need different names"
-            )
+def check_names(names: Sequence[str]) -> None:
+    """Raise ConfigError if two tasks have the same name."""
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            raise ConfigError(f"--task: {name} is there twice; the columns need different names")

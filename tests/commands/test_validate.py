@@ -505,9 +505,9 @@ def test_tasks_that_cannot_be_read_together(run, validate, write, example, stran
     assert "the tasks read different windows" in report["verdict"]
     three = validate(bed, "-t", tasks["three"])["tasks"][0]
     assert (three["window"], three["shorter"], three["without_strand"]) == (0, 0, None)
-    assert (three["scan"], three["scan_said"][-8:]) == (None, "--window")
+    assert (three["scan"], three["scan_message"][-8:]) == (None, "--window")
     three = validate(bed, "-t", tasks["three"], "--window", 90)["tasks"][0]
-    assert "choose it with --class" in three["scan_said"]
+    assert "choose it with --class" in three["scan_message"]
     for words, code, message in (
         ([example / "variants.vcf", "-t", "promoter"], 2, "--task is for regions"),
         ([bed, "-t", "promotor"], 1, "did you mean promoter?"),

@@ -133,7 +133,7 @@ class TaskUse:
         Rows without a strand among those that are read by strand; None if none is.
     tiles, most_tiles : int
         Pieces that are encoded one by one, of all rows and of one.
-    scan_said : str
+    scan_message : str
         Reason why ``findna scan`` would stop, or what it needs.
     """
 
@@ -148,7 +148,7 @@ class TaskUse:
     tiles: int = 0
     most_tiles: int = 0
     scan: Scanned | None = None
-    scan_said: str = ""
+    scan_message: str = ""
 
 
 @dataclass

@@ -119,7 +119,7 @@ class TaskRows:
         try:
             options = ScanOptions(window=window).for_task(task)
         except ConfigError as error:
-            use.scan_said = str(error)
+            use.scan_message = str(error)
             return
         each = [n_windows(length, options.window, options.step) for length in lengths]
         shorter = sum(length < options.window for length in lengths)
@@ -129,4 +129,4 @@ class TaskRows:
         try:
             task.config.output()
         except ConfigError as error:
-            use.scan_said = str(error)
+            use.scan_message = str(error)
