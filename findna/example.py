@@ -6,23 +6,47 @@
 from __future__ import annotations
 
 import gzip
-import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+from findna.errors import OutputError
 
 FOLDER = Path(__file__).parent / "shipped" / "example"
 
 
 def write_example(folder: Path) -> None:
-    """Write genome.fa, tss.bed, regions.bed, genes.bed and variants.vcf to an existing folder."""
+    """Write genome.fa, tss.bed, regions.bed, genes.bed and variants.vcf to an existing folder.
+
+    Raises
+    ------
+    OutputError
+        A file of one of these names is there already and holds something else.
+    """
+    contents = {}
     for path in FOLDER.iterdir():
-        if path.suffix == ".gz":
-            (folder / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
-        else:
-            shutil.copy(path, folder)
+        packed = path.suffix == ".gz"
+        target = folder / (path.stem if packed else path.name)
+        contents[target] = gzip.decompress(path.read_bytes()) if packed else path.read_bytes()
+    for target, content in contents.items():
+        if target.exists() and target.read_bytes() != content:
+            raise OutputError(f"{target}: exists and holds something else; delete it or name another folder")
+    for target, content in contents.items():
+        target.write_bytes(content)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Write the example to the folder that is the one argument, and say where it is."""
+    if len(arguments) != 1 or arguments[0].startswith("-"):
+        sys.exit("Usage: python -m findna.example FOLDER")
+    folder = Path(arguments[0])
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_example(folder)
+    except (OutputError, OSError) as error:
+        sys.exit(f"findna: {error}")
+    print(f"findna: example -> {folder}", file=sys.stderr)
 
 
 if __name__ == "__main__":
-    target = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
-    target.mkdir(parents=True, exist_ok=True)
-    write_example(target)
+    main(sys.argv[1:])

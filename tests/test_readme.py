@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from findna.example import write_example
+from findna.example import main, write_example
 from tests.conftest import random_sequence
 
 ROOT = Path(__file__).parents[1]
@@ -33,6 +33,22 @@ def demo(example, tmp_path, monkeypatch):
     shutil.copy(example / "genome.fa", tmp_path / "genome.fa")
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def test_the_example_replaces_no_file_of_the_user(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for wrong in ([], ["-h"], ["a", "b"]):
+        with pytest.raises(SystemExit, match="Usage: python -m findna.example FOLDER"):
+            main(wrong)
+    assert not list(tmp_path.iterdir())
+    Path("tss.bed").write_text("mine\n")
+    with pytest.raises(SystemExit, match="tss.bed: exists and holds something else"):
+        main(["."])
+    assert [path.name for path in tmp_path.iterdir()] == ["tss.bed"]
+    assert Path("tss.bed").read_text() == "mine\n"
+    for _ in range(2):  # the same once more is no harm
+        main(["demo"])
+    assert capsys.readouterr().err == "findna: example -> demo\n" * 2
 
 
 def test_the_one_command_and_the_python_example(demo, run, capsys):
