@@ -31,7 +31,8 @@ class GroupedCommand(click.Command):
             records = [
                 parameter.get_help_record(context)
                 for parameter in self.get_params(context)
-                if isinstance(parameter, SettingOption) is settings
+                if isinstance(parameter, click.Option)
+                and isinstance(parameter, SettingOption) is settings
             ]
             with formatter.section(title):
                 formatter.write_dl([record for record in records if record])

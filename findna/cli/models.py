@@ -12,7 +12,7 @@ from findna.cli._options import FILE, PATH, flag, option
 from findna.cli._output import is_terminal, print_card, print_table, print_text
 
 
-@click.group()
+@click.group(short_help="List models, look at one, or import one.")
 def models() -> None:
     """List models, look at one, draw how one was trained, or import a published checkpoint.
 
@@ -48,7 +48,7 @@ def list_models() -> None:
     print_table(("model", "dim", "layers", "max_length", "trained_on_bp", "digest"), rows)
 
 
-@models.command()
+@models.command(short_help="Show the card of a model, and check its weights.")
 @click.argument("model")
 @flag("--json as_json", "Print config.json as it is.")
 @_options.verbosity
@@ -71,7 +71,7 @@ def info(model: str, as_json: bool) -> None:
         print_table(*curve_rows(history, with_curve=is_terminal()))
 
 
-@models.command()
+@models.command(short_help="Draw the curves of a training.")
 @click.argument("run", metavar="MODEL|METRICS")
 @option("-o --output=FILE", ".html, .pdf, .png or .svg.", PATH, required=True)
 @_options.force
@@ -96,7 +96,7 @@ def report(run: str, output: Path, force: bool) -> None:
     _options.say(f"{history.verdict} -> {output}")
 
 
-@models.command("import")
+@models.command("import", short_help="Convert a checkpoint of the paper's code.")
 @click.argument("published", type=FILE)
 @option("-o --output", "Model folder to write.", PATH, required=True)
 @option("--teacher/--student", "Which of the two networks to take.", default=True)

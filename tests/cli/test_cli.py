@@ -25,6 +25,8 @@ def python(code):
 def test_every_command_has_help_with_examples(run, command, flag):
     text = run(*command, flag).stdout
     assert "Usage:" in text
+    assert "  [GENOME]\n" not in text.partition("Options:")[2]  # an argument is no option
+    assert "...\n" not in text.partition("Commands:")[2]  # what a command does is not cut
     if command != ["models", "import"]:
         assert "Examples:" in text
     if not command:
