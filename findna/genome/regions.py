@@ -509,12 +509,22 @@ def survey(
         if n_unknown == surveyed.bad:
             reasons = f"from {examples[0].split(':')[0]} on: {genome.unknown(*unknown)}"
         else:
-            reasons = "; ".join(examples) + ("; ..." if surveyed.bad > len(examples) else "")
+            reasons = "; ".join(_hint_once(examples))
+            reasons += "; ..." if surveyed.bad > len(examples) else ""
         raise RegionError(
             f"{source.name}: {surveyed.bad} of {counted(surveyed.rows, 'region')} cannot be read: "
             f"{reasons}; {KEPT_OR_SKIPPED}"
         )
     return surveyed
+
+
+def _hint_once(reasons: Sequence[str]) -> list[str]:
+    """Return the reasons without a hint, which is what follows "; ", that a later one repeats."""
+    hints = [reason.partition("; ")[2] for reason in reasons]
+    return [
+        reason.removesuffix(f"; {hint}") if hint and hint in hints[i + 1 :] else reason
+        for i, (reason, hint) in enumerate(zip(reasons, hints, strict=True))
+    ]
 
 
 def ragged(location: str, n_columns: int, expected: int, of: str = "the first row") -> str:

@@ -258,6 +258,10 @@ def test_regions_that_cannot_be_read(scan, run, fasta, tasks, write):
     words = ["scan", fasta, "-t", tasks["binary"], "--window", 60, "--regions", bed]
     error = run(*words, code=1).stderr
     assert "b.bed: 2 of 3 regions cannot be read: line 2: no contig 2" in error
+    far = write("far.bed", "".join(f"chr2\t{10**8 + n}\t{10**8 + n + 9}\n" for n in range(3)))
+    error = run(*words[:-1], far, code=1).stderr
+    assert error.count("check that the regions and the FASTA are the same assembly") == 1
+    assert error.count("is past the end of chr2") == 3
     for choice in ("skip", "null"):
         result = run(*words, "--on-error", choice)
         assert {row[0] for row in rows(result.stdout)} == {"chr2"}
