@@ -50,7 +50,11 @@ def checked(parts: Sequence[Path]) -> list[tuple[Path, Note]]:
     numbers = [note.shard[0] for _, note in noted]
     for number in range(1, count + 1):
         if numbers.count(number) != 1:
-            fault = "is missing" if number not in numbers else "is there twice"
+            fault = (
+                f"is missing: name its output too, or run --shard {number}/{count} first"
+                if number not in numbers
+                else "is there twice: name each part once"
+            )
             raise OutputError(f"shard {number} of {count} {fault}")
     row = 0
     for path, note in noted:

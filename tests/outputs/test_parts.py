@@ -158,7 +158,8 @@ def test_merge_refuses_what_is_no_whole(command, run, tmp_path, example, model_f
         assert len(found.splitlines()) == 1
         return found
 
-    assert "shard 2 of 3 is missing" in refused(parts[0], parts[2])
+    missing = "shard 2 of 3 is missing: name its output too, or run --shard 2/3 first"
+    assert missing in refused(parts[0], parts[2])
     assert "shard 1 of 3 is there twice" in refused(*parts, parts[0])
     assert "no such file" in refused(parts[0], tmp_path / "no.h5")
     run(*words, "--flank", 3, "-o", tmp_path / "other.h5", "--shard", "2/3")
