@@ -333,9 +333,10 @@ def refuse(names: Iterable[str], why: str) -> None:
             raise click.UsageError(f"--{name.replace('_', '-')} {why}")
 
 
-def arrow(output: Path | None) -> str:
-    """Return an arrow to the output, for the last line of a run; nothing of standard output."""
-    return f" -> {output}" if output is not None and str(output) != "-" else ""
+def arrow(*outputs: str | Path | None) -> str:
+    """Return an arrow to the outputs, for the last line of a run; nothing of standard output."""
+    shown = [str(output) for output in outputs if output is not None and str(output) != "-"]
+    return f" -> {', '.join(shown)}" if shown else ""
 
 
 def for_job(run: Callable[..., Any], rows: str | None) -> Callable[..., Any]:

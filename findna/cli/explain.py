@@ -90,7 +90,18 @@ def explain(genome: Path, regions: str | None, **given: Any) -> None:
         _options.regions_done(counts, "explained", fate)
         + f": {counts['mutants']} replacements in {summary.seconds:.1f} s ({rate:.0f}/s), "
         + f"{summary.quantity}{_options.in_windows(summary)}, {summary.made_by}"
+        + _options.arrow(given["output"], given["track"], _pictures(given["plot"], counts))
     )
+
+
+def _pictures(plot: Path | None, counts: Mapping[str, int]) -> str | None:
+    """Return the name of the picture, or the first and the last of several."""
+    from findna.outputs.logos import picture_paths
+
+    if plot is None:
+        return None
+    paths = picture_paths(plot, counts["explained"])
+    return str(plot) if len(paths) == 1 else f"{paths[0]} to {paths[-1]}"
 
 
 def _outputs(given: Mapping[str, Any]) -> Any:

@@ -100,4 +100,5 @@ def predict(genome: Path, regions: str | None, **given: Any) -> None:
         + (f", {counts['written']} written" if layout.min_probability is not None else "")
         + _options.in_windows(summary)
         + f" in {summary.seconds:.1f} s, {summary.made_by}"
+        + _options.arrow(output.path)
     )

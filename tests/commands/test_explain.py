@@ -341,7 +341,8 @@ def test_pictures(run, fasta, write, tasks, tmp_path, suffix):
     bed = write("t.bed", "c\t0\t90\tleft\n" + "b\t0\t30\tright\n" * (suffix == "pdf"))
     paths = [tmp_path / f"{i}.{suffix}" for i in (1, 2)]
     for path in paths:
-        run("explain", fasta, bed, "-t", tasks["binary"], "--plot", path)
+        said = run("explain", fasta, bed, "-t", tasks["binary"], "--plot", path).stderr
+        assert said.endswith(f" -> {path}\n")
     content = paths[0].read_bytes()
     assert content == paths[1].read_bytes()
     start = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[suffix]
@@ -355,7 +356,8 @@ def test_several_regions_are_several_pictures(run, fasta, write, tasks, tmp_path
     bed = write("t.bed", "c\t0\t30\tleft\n" + "b\t0\t30\tright\n" * 9)
     words = ["explain", fasta, bed, "-t", tasks["binary"], "--plot", tmp_path / "x.png"]
     (tmp_path / "x.png").touch()  # of one region, in a run before: no name that is written
-    run(*words)
+    said = run(*words).stderr
+    assert said.endswith(f" -> {tmp_path / 'x.01.png'} to {tmp_path / 'x.10.png'}\n")
     (tmp_path / "x.png").unlink()
     names = [f"x.{i:02}.png" for i in range(1, 11)]
     assert sorted(path.name for path in tmp_path.glob("*.png")) == names

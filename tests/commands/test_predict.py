@@ -122,6 +122,15 @@ def test_rows_of_unlike_width(run, example, tasks, write):
         assert ":2: 3 columns, but the first row has 4" in run(*words, input=text, code=1).stderr
 
 
+@pytest.mark.parametrize("command", ["predict", "scan"])
+def test_the_last_line_names_the_output(run, example, some, tasks, tmp_path, command):
+    rows = [some] if command == "predict" else ["--regions", some, "--window", 60]
+    words = [command, example / "genome.fa", *rows, "-t", tasks["binary"]]
+    out = tmp_path / {"predict": "out.bed", "scan": "out.bedgraph"}[command]
+    assert run(*words, "-o", out).stderr.endswith(f" -> {out}\n")
+    assert "->" not in run(*words).stderr
+
+
 def test_same_input_same_bytes(predict, some, tmp_path):
     contents = []
     for i in range(2):
