@@ -73,7 +73,7 @@ embed genome.fa -m model -o o.h5 ...
     edge.bed --flank 60 --out-of-bounds pad
     blocks.bed --split -s
     headed.narrowPeak --window 90
-    alias.bed --chrom-alias alias.tsv
+    alias.bed --chrom-alias {alias.tsv,auto}
     - < few.bed
 embed records.fa -m model -o records.h5
 embed genome.fa few.bed -o shipped.h5 --pool std --bins 2
@@ -176,6 +176,7 @@ validate genome.fa ...
     variants.vcf -m model
     labelled.bed --labelled --label-column 5 --no-estimate
     blocks.bed --split --no-estimate --json
+    few.bed -t promoter,bed
 validate two.csv --json
 validate values.csv --label-column gc,cpg --kind regression
 validate records.fa -m model
@@ -205,6 +206,8 @@ evaluate --data sets -m model --seeds 1 --most 60 ...
     -o report
     --baseline k-mers --mode knn --remove-leaks
     --baseline none --mode full --epochs 1
+    --baseline none --cache none
+evaluate --data sets -m model --protocol geneb --draws 2 --most 60 --both-strands -o geneb
 evaluate genome.fa --suite variants --data vcfs -m model --tss tss.bed -t two --draws 2 -o report
 
 embed genome.fa few.bed -m model -o there.h5

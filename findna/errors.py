@@ -4,7 +4,17 @@ A message says where, what and the remedy, on one line. ``findna.cli`` prints it
 with ``exit_code``; a programmer's mistake raises a built-in exception instead.
 """
 
+from collections.abc import Iterable
+
 LONGEST_MESSAGE = 2_000
+
+
+def did_you_mean(word: str, words: Iterable[str]) -> str:
+    """Return a hint to the word that is most like one that is not known; empty if none is."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(word, list(words), 1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 class FindnaError(Exception):

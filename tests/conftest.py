@@ -22,9 +22,10 @@ from findna.genome.fasta import Genome
 from findna.model.checkpoint import Model, load_checkpoint, save_checkpoint
 from findna.model.config import EncoderConfig
 from findna.model.devices import Compute
-from findna.model.heads import TaskHead
+from findna.model.heads import SiteHead, TaskHead
 from findna.pretraining import heldout
 from findna.tasks.features import Features, FeatureTable
+from findna.tasks.sites import SiteConfig
 from findna.tasks.task import TaskConfig, save_task
 from tests.made_up import write_example
 
@@ -165,6 +166,26 @@ def tasks(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
             ("log2fc", "rate"),
         ),
     }  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def site_task(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A task folder ``sites`` of two classes of single bases, with a random head.
+
+    Probabilities above one half are rare, and of both classes and strands.
+    """
+    encoder = load_checkpoint(str(model_folder))
+    config = SiteConfig(
+        mode="probe", classes=("donor", "acceptor"), tile=100, margin=12, reach=2,
+        encoder=str(model_folder), encoder_digest=encoder.digest, slopes=(1.0, 1.5),
+        shifts=(-3.5, -5.0),
+    )  # fmt: skip
+    head = SiteHead(encoder.config.dim, config.reach, len(config.classes))
+    head.linear.weight.data.normal_(0, 0.3, generator=torch.Generator().manual_seed(0))
+    head.linear.bias.data.zero_()
+    folder = tmp_path_factory.mktemp("site_task") / "sites"
+    save_task(folder, config, head.requires_grad_(False), {}, "{digest}\n")
+    return folder
 
 
 @pytest.fixture

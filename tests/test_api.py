@@ -77,9 +77,10 @@ def public_functions():
 
 
 @pytest.mark.parametrize("name", [name for name, _ in public_functions()])
-def test_the_example_of_each_function(here, name, tmp_path, monkeypatch):
+def test_the_example_of_each_function(here, site_task, name, tmp_path, monkeypatch):
     for file in ("genome.fa", "regions.bed", "variants.vcf"):
         (tmp_path / file).symlink_to(here / file)
+    (tmp_path / "sites").symlink_to(site_task)
     monkeypatch.chdir(tmp_path)
     function = dict(public_functions())[name]
     finder = doctest.DocTestFinder(recurse=False)
@@ -367,6 +368,90 @@ def test_scan_gives_the_track_of_the_command(here, run, tasks, words):
         for chrom, start, end, value in rows_of(bedgraph)
     ]
     assert [tuple(segment) for segment in segments] == written
+
+
+def test_calls_of_single_bases_are_the_lines_of_the_command(here, run, site_task, tasks):
+    named = [tasks["three"], findna.load_task(site_task)]
+    words = ["-t", f"{tasks['three']},{site_task}", "-s", "--all-classes"]
+    lines = rows_of(run("predict", "genome.fa", "regions.bed", *words).stdout)
+    rows = findna.predict("genome.fa", "regions.bed", task=named, stranded=True)
+    for (row, calls), line in zip(rows, lines, strict=True):
+        call, new = calls["sites"], line[-6:]
+        assert new[:1] + new[2:4] == [call.label, str(call.place.start), call.place.strand]
+        numbers = [call.probability, *call.values.tolist()]
+        assert [float(new[1]), *map(float, new[4:])] == pytest.approx(numbers, abs=1e-6)
+        assert row.interval.start <= call.place.start < row.interval.end
+        assert calls["three"].place is None
+
+
+def test_a_task_of_single_bases_reads_plain_sequences(here, site_task):
+    task = findna.load_task(site_task)
+    assert (task.name, task.classes, task.window) == ("sites", ("donor", "acceptor"), 0)
+    with findna.Genome("genome.fa") as genome:
+        letters = decode(genome.fetch("chrB", 0, genome.contigs["chrB"]))
+    (_, calls), *_ = findna.predict("genome.fa", [("chrB", 100, 40_000, "-")], task=task)
+    plus, minus = (task.probabilities(letters, strand=strand) for strand in "+-")
+    assert plus.shape == minus.shape == (40_000, 2)
+    assert plus.dtype == np.float32
+    best = np.maximum(plus, minus)[100:].max(0)
+    np.testing.assert_allclose(best, calls["sites"].values, atol=1e-5)
+    place = calls["sites"].place
+    there = {"+": plus, "-": minus}[place.strand][place.start]
+    assert there.max() == pytest.approx(calls["sites"].probability, abs=1e-5)
+    short = letters[:50]
+    turned = decode(reverse_complement(encode(short)))
+    np.testing.assert_allclose(
+        task.probabilities(short, strand="-"), task.probabilities(turned)[::-1], atol=1e-5
+    )
+    unknown = np.isnan(task.probabilities("ACNNT"))
+    assert unknown.all(1).tolist() == unknown.any(1).tolist() == [False, False, True, True, False]
+
+
+def test_tracks_and_sites_are_those_of_the_command(here, run, site_task):
+    where, loci = "chrA:1,001-4,000", [("chrA", 1000, 4000)]
+    words = ["scan", "genome.fa", "--task", site_task, "-r", where]
+    for options, strand in (([], "+"), (["--strand", "-"], "-")):
+        track = rows_of(run(*words, "--class", "acceptor", *options).stdout)
+        segments = findna.scan(
+            "genome.fa", loci, task=site_task, class_name="acceptor", strand=strand
+        )
+        made = [[s.chrom, str(s.start), str(s.end), f"{s.value:.6f}"] for s in segments]
+        assert [[*row[:3], f"{float(row[3]):.6f}"] for row in track] == made
+    for options, given in [
+        ([], {}),
+        (["--strand", "-"], {"strand": "-"}),
+        (["--class", "donor"], {"class_name": "donor"}),
+    ]:
+        listed = rows_of(run(*words, "--call", 0.2, *options).stdout)
+        assert listed
+        sites = findna.sites(
+            "genome.fa", loci, task=findna.load_task(site_task), least=0.2, **given
+        )
+        assert listed == [
+            [*map(str, site[:4]), str(round(1000 * site.probability)), site.strand]
+            for site in sites
+        ]
+
+
+def test_tasks_of_the_other_kind_are_refused(here, site_task, tasks):
+    sites, regions = findna.load_task(site_task), findna.load_task(tasks["binary"])
+    records = findna.score_variants
+    for call, message in [
+        (lambda: sites.predict("ACGT"), "tells single bases, not regions"),
+        (lambda: findna.explain("genome.fa", "chrA:1-9", task=sites), "tells single bases"),
+        (lambda: records("genome.fa", "variants.vcf", task=sites), "tells single bases"),
+        (lambda: regions.probabilities("ACGT"), "task binary tells regions, not single bases"),
+        (lambda: findna.sites("genome.fa", task=regions), "tells regions, not single bases"),
+        (lambda: findna.sites("genome.fa", task=tasks["binary"]), "tells regions, not single"),
+        (lambda: findna.sites("genome.fa", task=sites, least=2), "least: 2 is not a probability"),
+        (lambda: findna.sites("genome.fa", task=sites, strand="."), "strand: no '.'"),
+        (lambda: findna.sites("genome.fa", task=sites, class_name="x"), "classes are donor, acc"),
+        (lambda: sites.probabilities("ACGT", strand="both"), "strand: no 'both'"),
+        (lambda: findna.scan("genome.fa", task=sites), "a track has one class"),
+        (lambda: findna.scan("genome.fa", task=sites, step=5), "step does nothing for a task of"),
+    ]:
+        with pytest.raises(findna.FindnaError, match=message):
+            call()
 
 
 def test_scored_records_are_those_of_the_command(here, run, model_folder, tasks):

@@ -53,6 +53,23 @@ def test_a_job_writes_one_file(example, model_folder, run, tmp_path, kind):
     assert not list(tmp_path.glob("*.shards"))
 
 
+@pytest.mark.slow
+def test_a_job_goes_on_from_finished_shards(example, tasks, run, tmp_path):
+    """As one whose second process was killed leaves them: the first shard was finished."""
+    words = ["predict", example / "genome.fa", example / "regions.bed", "-t", tasks["binary"]]
+    out, whole = tmp_path / "job.bed", tmp_path / "whole.bed"
+    run(*words, "-o", whole)
+    shards = tmp_path / "job.bed.shards"
+    shards.mkdir()
+    run(*words, "-o", shards / "1.job.bed", "--shard", "1/2")
+    done = together(tmp_path, *words, "-o", out, "--resume", "-v")
+    assert done.codes == [0, 0], done.stderr
+    assert "1.job.bed is finished" in done.stderr
+    assert "2.job.bed is finished" not in done.stderr
+    assert contents(out) == contents(whole)
+    assert not shards.exists()
+
+
 def test_a_job_refuses_what_cannot_be_shared(example, model_folder, run, monkeypatch, tmp_path):
     for name, value in (("RANK", 0), ("WORLD_SIZE", 2), ("LOCAL_RANK", 0), ("MASTER_ADDR", "x")):
         monkeypatch.setenv(name, str(value))

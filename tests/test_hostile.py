@@ -16,7 +16,9 @@ import torch
 
 import findna
 from findna.errors import LONGEST_MESSAGE, CheckpointError, FindnaError
+from findna.labelled.sets import read_labelled
 from findna.tasks.task import load_task
+from findna.variants.header import definitions
 
 PACKAGE = Path(findna.__file__).parent
 
@@ -306,6 +308,35 @@ def test_import_takes_tensors_alone(run, tmp_path):
     pickle.loads(pickle.dumps(Payload(harm)))  # noqa: S301  the payload would have worked
     assert harm.is_dir()
     assert _unpickled  # and would have been seen
+
+
+LONG = 1_000_000
+DEFINITIONS = {
+    "spaces": "ID=X," + " " * LONG,
+    "letters": "ID=X," + "a" * LONG,
+    "quoted": 'ID=X,Description="' + "," * LONG + '"',
+    "an open quote": 'ID=X,Description="' + "," * LONG,
+    "escapes": 'ID=X,Description="' + '\\"' * LONG,
+}
+
+
+@pytest.mark.parametrize("case", DEFINITIONS)
+def test_a_long_definition_takes_no_longer_than_its_length(case):
+    """The first two would take days if each letter began a search of all behind it."""
+    [(kind, _, fields)] = definitions([f"##INFO=<{DEFINITIONS[case]}>"])
+    assert (kind, fields["ID"]) == ("INFO", "X")
+
+
+def test_long_words_that_are_nearly_numbers(run, example, model_folder, tmp_path, write):
+    digits = "1" * LONG
+    bed = write("a.bed", f"chrA\t1\t90\tname\t{digits}x\t+\n")
+    run("embed", example / "genome.fa", bed, "-m", model_folder, "-o", tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file["obs/score"].asstr()[0] == f"{digits}x"
+    table = write("a.csv", f"sequence,label\nACGT,{digits}x\nACGA,1\n")
+    assert read_labelled(table).classes == ("1", f"{digits}x")
+    result = run("embed", example / "genome.fa", "-r", f"chrA:{digits}x", "-O", "tsv", code=1)
+    assert "region chrA:111" in refused(result)
 
 
 def test_a_device_in_the_place_of_a_file(tasks, tmp_path):

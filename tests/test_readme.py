@@ -98,7 +98,8 @@ def test_python_of_the_other_pages(demo, page):
     exec(compile(block, page, "exec"), {})
 
 
-def test_the_page_about_python(demo):
+def test_the_page_about_python(demo, site_task):
+    (demo / "sites").symlink_to(site_task)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.S)
     page = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, "python.md", None, None)
     assert len(page.examples) > 20
@@ -109,6 +110,15 @@ def test_links_lead_somewhere():
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_each_case_names_a_test_that_is_there():
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    rows = [line for line in page.split("## Cases", 1)[1].splitlines() if ".py`: `" in line]
+    there = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    assert len(rows) > 20
+    for name in re.findall(r"`(test_\w+)`", "".join(rows)):
+        assert f"def {name}(" in there, name
 
 
 def test_every_setting_is_documented_where_it_is_defined(run):

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from findna.api import inputs
 from findna.api.inputs import AnyPath
+from findna.commands.scan import STRANDS
 from findna.errors import ConfigError
 from findna.genome.batching import Sequences
 from findna.genome.encoding import Tokens
@@ -21,8 +22,8 @@ from findna.model.inference import region_vectors
 from findna.model.pooling import POOLINGS, Pooling
 from findna.outputs.results import RegionVectors
 from findna.tasks.reading import TaskReader
+from findna.tasks.sites import AnyTask, SiteTask, load_any_task, of_regions, of_sites
 from findna.tasks.task import Task
-from findna.tasks.task import load_task as load
 from findna.variants.mutagenesis import Stretch
 from findna.variants.scores import masked_log_probabilities
 
@@ -172,7 +173,7 @@ class LoadedModel:
 class LoadedTask:
     """A task that reads sequences; made by `load_task`."""
 
-    task: Task
+    task: AnyTask
     compute: Compute
 
     @property
@@ -192,8 +193,8 @@ class LoadedTask:
 
     @property
     def window(self) -> int:
-        """Length of every training sequence, bp; 0 where they differed."""
-        return self.task.config.window
+        """Length of every training sequence, bp; 0 where they differed, and of single bases."""
+        return 0 if isinstance(self.task, SiteTask) else self.task.config.window
 
     def predict(self, sequences: str | Sequence[str]) -> Predictions:
         """Return the label and the probabilities of each sequence.
@@ -207,6 +208,8 @@ class LoadedTask:
         ------
         LabelError
             A sequence is empty or holds something else than nucleotides.
+        ConfigError
+            The task tells single bases; it has `probabilities`.
 
         Examples
         --------
@@ -216,12 +219,47 @@ class LoadedTask:
         (2, 2)
         """
         source = Sequences(_tokens(sequences))
-        rows = TaskReader([self.task], self.compute).calls(source.rows(), source)
+        rows = TaskReader([of_regions(self.task)], self.compute).calls(source.rows(), source)
         calls = [calls[0] for _, calls in rows if calls is not None]
         values = np.empty((len(calls), len(self.classes)), np.float32)
         for row, call in zip(values, calls, strict=True):
             row[:] = call.values
         return Predictions([call.label for call in calls], values)
+
+    def probabilities(self, sequence: str, *, strand: str = "+") -> npt.NDArray[np.float32]:
+        """Return the probability of each class of sites at each base of a sequence.
+
+        Parameters
+        ----------
+        sequence : str
+            Of any length, bp; read like a contig of its own.
+        strand : {"+", "-"}
+            Whose sites; rows have the order of the sequence on either.
+
+        Returns
+        -------
+        ndarray, shape (length, n_classes), float32
+            NaN where the base is N.
+
+        Raises
+        ------
+        LabelError
+            The sequence is empty or holds something else than nucleotides.
+        ConfigError
+            The task tells regions, or there is no such strand.
+
+        Examples
+        --------
+        >>> task = findna.load_task("sites")
+        >>> task.probabilities("ACGTACGTAC", strand="-").shape
+        (10, 2)
+        """
+        inputs.chosen("strand", strand, STRANDS)
+        task = of_sites(self.task)
+        (tokens,) = _tokens([sequence])
+        spans, source = [("0", 0, len(tokens))], Sequences([tokens])
+        pieces = task.probabilities(spans, source, self.compute, strand == "-")
+        return np.concatenate([bases.values for bases in pieces])
 
 
 def load_model(model: AnyPath = "tiny", *, cls: bool = False, **options: Any) -> LoadedModel:
@@ -280,7 +318,7 @@ def load_task(task: AnyPath, **options: Any) -> LoadedTask:
     """
     inputs.check_options("load_task", options, inputs.COMPUTE)
     compute = compute_of(options)
-    loaded = load(str(task))
+    loaded = load_any_task(str(task))
     _ = loaded.checkpoint  # raises where the encoder is wrong
     return LoadedTask(loaded, compute)
 
@@ -303,9 +341,14 @@ def model_of(model: AnyPath | LoadedModel) -> str | Checkpoint:
     return model.checkpoint if isinstance(model, LoadedModel) else str(model)
 
 
-def task_of(task: AnyPath | LoadedTask) -> str | Task:
+def any_task_of(task: AnyPath | LoadedTask) -> str | AnyTask:
     """Return the name or folder of a task, or the task if it is loaded."""
     return task.task if isinstance(task, LoadedTask) else str(task)
+
+
+def task_of(task: AnyPath | LoadedTask) -> str | Task:
+    """Return the same of a task of regions; raise ConfigError if another is loaded."""
+    return of_regions(task.task) if isinstance(task, LoadedTask) else str(task)
 
 
 def compute_of(given: dict[str, Any], *loaded: Any) -> Compute:

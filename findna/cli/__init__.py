@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import logging
 import os
@@ -15,7 +16,7 @@ import click
 
 from findna import __version__
 from findna.console import printable
-from findna.errors import LONGEST_MESSAGE, FindnaError
+from findna.errors import LONGEST_MESSAGE, FindnaError, did_you_mean
 
 COMMANDS = (
     *("embed", "predict", "scan", "variants", "explain", "merge"),
@@ -34,6 +35,8 @@ Exit codes:
 """
 
 INTERRUPTED = 130
+
+_NO_SPACE = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 def _version(context: click.Context, _: click.Parameter, value: bool) -> None:
@@ -61,6 +64,15 @@ class FindnaGroup(click.Group):
         module = importlib.import_module(f"findna.cli.{name}")
         command: click.Command = getattr(module, name)
         return command
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is named; of an unknown one say which may be meant."""
+        name = args[0]
+        if name in COMMANDS or name.startswith("-") or context.resilient_parsing:
+            return super().resolve_command(context, args)
+        raise click.UsageError(f"No such command {name!r}{did_you_mean(name, COMMANDS)}", context)
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         """Parse the command line; names and texts that are not UTF-8 are refused."""
@@ -119,7 +131,11 @@ def _describe(error: BaseException) -> str:
     if _is_out_of_memory(error):
         return "out of memory; lower --max-tokens (or --batch-tokens), or leave out --whole"
     if isinstance(error, OSError) and error.strerror:
-        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        text = error.strerror
+        if error.filename:
+            text = f"{error.filename}: {text}"
+        elif error.errno in _NO_SPACE:
+            text = f"cannot write the output: {text}"
     else:
         text = " ".join(str(error).split()) or type(error).__name__
     text = printable(text)

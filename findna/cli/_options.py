@@ -131,8 +131,20 @@ model = option(
 kmers = option(
     "--kmers/--no-kmers", "Let validation append k-mer frequencies to the embedding.", default=True
 )
+
+
+class _Aliases(click.Path):
+    """An alias file, or the word ``auto``; ``./auto`` is a file of that name."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        return value if value == "auto" else super().convert(value, param, ctx)
+
+
 chrom_alias = option(
-    "--chrom-alias=FILE", "Tab-separated: name in the input, name in the FASTA.", FILE
+    "--chrom-alias=auto|FILE",
+    "Other names of contigs. auto: 1 for chr1, MT for chrM and the reverse, as the FASTA has them. "
+    "FILE, tab-separated: name in the input, name in the FASTA.",
+    _Aliases(path_type=Path, exists=True, dir_okay=False),
 )
 
 anchor = option(
@@ -225,16 +237,16 @@ def begin() -> None:
     on_interrupt(signal.default_int_handler)
 
 
-def opened_genome(
-    genome: Path | None, chrom_alias: Path | None = None
-) -> AbstractContextManager[Any]:
-    """Open the FASTA, if there is one, under the names of the alias file too."""
+def opened_genome(genome: Path | None, chrom_alias: Any = None) -> AbstractContextManager[Any]:
+    """Open the FASTA, if there is one, under other names too: of a file, or ``auto``."""
     from findna.genome.fasta import Genome, read_aliases
 
     begin()
     if genome is None:
         return nullcontext()
-    return Genome(genome, read_aliases(chrom_alias) if chrom_alias else None)
+    if isinstance(chrom_alias, Path):
+        chrom_alias = read_aliases(chrom_alias)
+    return Genome(genome, chrom_alias)
 
 
 @contextmanager

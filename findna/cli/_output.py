@@ -75,7 +75,7 @@ def print_checks(about: Mapping[str, Any], checks: Iterable[Check], as_json: boo
             numbers = (
                 f"{measured:.1e} (at most {check.tolerance:.0e})  " if measured is not None else ""
             )
-            said = printable(f"{check.name:12}  {numbers}{check.said}")
+            said = printable(f"{check.name:12}  {numbers}{check.message}")
             click.echo(f"{click.style(f'{word:6}', fg=colour)}  {said}")
         if measured is not None and not math.isfinite(measured):
             measured = None  # JSON has no such number

@@ -16,9 +16,20 @@ from findna.console import counted
 from findna.tasks.recipe import FineTuneConfig
 
 _BASELINES = ("random", "k-mers", "cnn")
-_OF_SEQUENCES = ("mode", "seeds", "baseline", "most", "kmers", "remove_leaks")
+_OF_FINDNA = ("mode", "seeds", "kmers")
+"""Options of sequences that the protocol of GENEB decides."""
+_OF_SEQUENCES = ("protocol", "both_strands", "baseline", "most", "remove_leaks", "cache")
 _OF_VARIANTS = ("task", "tss", "window", "label")
 """Options for suites of one kind only."""
+
+
+def _cache(folder: Path | None) -> Any:
+    """Return where vectors are kept: findna's own folder, if none is given."""
+    from findna.tasks.feature_cache import FeatureCache
+
+    if folder is None:
+        return FeatureCache.own()
+    return None if str(folder) == "none" else FeatureCache(folder)
 
 
 @click.command(
@@ -46,7 +57,14 @@ _OF_VARIANTS = ("task", "tss", "window", "label")
     "Linear head on the frozen encoder, encoder trained too, or nearest neighbours.",
     "probe full knn",
 )
-@option("--seeds", "Repetitions: other training sequences, other draws.", (1, 1000), default=5)
+@choice(
+    "--protocol",
+    "Heads chosen on validation sequences; or as GENEB: logistic regression on mean vectors and "
+    "all of train, MCC.",
+    "findna geneb",
+)
+@flag("--both-strands", "With --protocol geneb: average with the reverse complement.")
+@option("--seeds", "Repetitions with other draws.", (1, 1000), default=5)
 @option(
     "--draws=N",
     "Different random encoders, used by the seeds in turn.  [default: one per seed; 5 of variants]",
@@ -83,6 +101,12 @@ _OF_VARIANTS = ("task", "tss", "window", "label")
 @option(
     "--label=FIELD", "Variants: INFO field that is 1 with an effect, 0 without.", default="LABEL"
 )
+@option(
+    "--cache=FOLDER|none",
+    "Where the vectors of labelled sequences are kept for the next run.  [default: findna's cache "
+    "folder, at most 4 GB]",
+    PATH,
+)
 @option("-o --output=FOLDER", "Keep the figures of each set, report.json and report.md here.", PATH)
 @flag("--resume", "Go on: sets that -o holds are not measured again.")
 @_options.device
@@ -94,9 +118,14 @@ _OF_VARIANTS = ("task", "tss", "window", "label")
 def evaluate(genome: Path | None, suite: str, output: Path | None, **options: Any) -> None:
     """Measure a model and its baselines on labelled sets: a table with intervals and seeds.
 
-    Choices are made on validation sequences (a set without dev holds out part of train; one
-    without train is trained on dev and starred); the test split is only measured. Sequences that
-    occur in both are counted. GENOME is the FASTA of sets that are intervals, or of variants.
+    All training sequences are used. Choices are made on validation sequences (a set without dev
+    holds out part of train; one without train is trained on dev and starred); the test split is
+    only measured. Sequences that occur in both are counted. GENOME is the FASTA of sets that are
+    intervals, or of variants.
+
+    --protocol geneb measures as the leaderboard of GENEB does, beside its figures: scikit-learn's
+    logistic regression on mean vectors as they are, forward strand, without any choice; 4-mers
+    and random weights alike. A set without train is left out.
 
     Of variants there is one row per score, model or not; nothing is trained but regressions, on
     other parts of the genome than they score.
@@ -105,6 +134,7 @@ def evaluate(genome: Path | None, suite: str, output: Path | None, **options: An
     Examples:
       findna evaluate --suite gue --data GUE -o gue/ --seeds 5
       findna evaluate --suite gue --data GUE --set prom/prom_300_tata --baseline k-mers
+      findna evaluate --suite gue --data GUE --protocol geneb --precision bf16 -o geneb/
       findna evaluate hg38.fa --suite genomic-benchmarks --data datasets --most 5000 -o gb/
       findna evaluate hg38.fa --suite variants --data vcfs/ --tss tss.bed --task promoter
       findna evaluate --data my_sets/ --model my_model/ --mode full -o mine/ --resume
@@ -114,11 +144,19 @@ def evaluate(genome: Path | None, suite: str, output: Path | None, **options: An
     config = needing_mode_full(FineTuneConfig, options)
 
     if suite == "variants":
-        _options.refuse(_OF_SEQUENCES, "does not go with --suite variants")
+        _options.refuse(_OF_FINDNA + _OF_SEQUENCES, "does not go with --suite variants")
         if genome is None:
             raise click.UsageError("--suite variants needs GENOME, the FASTA of the variants")
     else:
         _options.refuse(_OF_VARIANTS, "needs --suite variants")
+    known: tuple[str, ...] = _BASELINES
+    if options["protocol"] == "geneb":
+        _options.refuse(_OF_FINDNA, "does not go with --protocol geneb")
+        if "cnn" in options["baseline"]:
+            raise click.UsageError("--baseline cnn does not go with --protocol geneb")
+        known = _BASELINES[:2]
+    else:
+        _options.refuse(("both_strands",), "needs --protocol geneb; others choose the strands")
 
     from findna.evaluation.protocol import EvaluateOptions
     from findna.evaluation.protocol import evaluate as run_suite
@@ -130,18 +168,21 @@ def evaluate(genome: Path | None, suite: str, output: Path | None, **options: An
 
     with _options.opened_genome(genome) as fasta:
         compute = _options.compute(options)
-        run = _options.filled(Run, options, compute=compute, only=options["sets"], folder=output)
+        cache = _cache(options["cache"])
+        run = _options.filled(
+            Run, options, compute=compute, only=options["sets"], folder=output, cache=cache
+        )
         if suite == "variants":
             tasks, draws = _options.listed(options["task"], "--task"), options["draws"] or 5
             of_variants = _options.filled(VariantOptions, options, tasks=tasks, draws=draws)
             report = evaluate_variants(fasta, run, of_variants)
             text, table = variant_markdown(report), variant_rows(report["sets"])
         else:
-            chosen = () if "none" in options["baseline"] else options["baseline"] or _BASELINES
+            chosen = () if "none" in options["baseline"] else options["baseline"] or known
             of_sequences = _options.filled(
                 EvaluateOptions,
                 options,
-                baselines=tuple(name for name in _BASELINES if name in chosen),
+                baselines=tuple(name for name in known if name in chosen),
                 draws=options["draws"] or options["seeds"],
                 config=config,
             )

@@ -131,11 +131,12 @@ def finetune(genome: Path | None, task: str, output: Path | None, **options: Any
 
     from findna.commands.finetune import FineTuneOptions, SplitOptions, read_splits
     from findna.commands.finetune import finetune as train_task
-    from findna.tasks.task import check_task_folder, tasks_home
+    from findna.outputs.files import check_folder
+    from findna.tasks.task import TASK, tasks_home
 
     _options.begin()
     folder = output or tasks_home() / task
-    check_task_folder(folder, options["force"])
+    check_folder(folder, options["force"], TASK)
     names = options["class_names"]
     names = names.split(",") if names else None
     how = _options.filled(FineTuneOptions, options, class_names=names, config=config)
@@ -176,14 +177,15 @@ def _train_sites(
 
     from findna.commands.finetune_sites import SiteInput, SiteOptions, finetune_sites
     from findna.labelled.sites import SPLICE_SITES
-    from findna.tasks.task import check_task_folder, tasks_home
+    from findna.outputs.files import check_folder
+    from findna.tasks.task import TASK, tasks_home
 
     for name in (options["sites"] or "").split(","):
         if name and name not in SPLICE_SITES:
             raise click.UsageError(f"--sites {name}: known are {', '.join(SPLICE_SITES)}")
     _options.begin()
     folder = output or tasks_home() / task
-    check_task_folder(folder, options["force"])
+    check_folder(folder, options["force"], TASK)
     with _options.opened_genome(genome, options["chrom_alias"]) as fasta:
         assert fasta is not None
         data = _options.filled(SiteInput, options, genome=fasta, names=names)

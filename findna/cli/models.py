@@ -10,7 +10,6 @@ import click
 from findna.cli import _options
 from findna.cli._options import FILE, PATH, flag, option
 from findna.cli._output import is_terminal, print_card, print_table, print_text
-from findna.console import printable
 
 
 @click.group()
@@ -70,13 +69,6 @@ def info(model: str, as_json: bool) -> None:
         history = read_history(checkpoint.folder)
         print_text(f"\n## Training\n\n{history.verdict}\n")
         print_table(*curve_rows(history, with_curve=is_terminal()))
-    stated = read_config(checkpoint.folder).get("digest")
-    if stated != checkpoint.digest:
-        warning = (
-            f"findna: the weights are {checkpoint.digest[:12]}, config.json says "
-            f"{str(stated)[:12]}: they were changed after training"
-        )
-        click.echo(printable(warning), err=True)
 
 
 @models.command()

@@ -45,11 +45,14 @@ def predict(genome: Path, regions: str | None, **given: Any) -> None:
 
     Rows come out as they went in, in their order, with two more columns per task: the label, and
     a probability of six decimals: that of the second class where there are two (findna tasks info
-    names it), of the label where there are more. REGIONS may be plain, gzip or BGZF; a pipe (-)
+    names it), of the label where there are more. A task of sites (findna finetune --dense) gives
+    the most probable site of each region, and two columns more: its start, 0-based, and its strand;
+    without -s both strands are looked at. REGIONS may be plain, gzip or BGZF; a pipe (-)
     is answered while it is read. Without REGIONS (and without -r) every FASTA record is a row.
 
     Points, which are rows of 1 bp, get the window that the task was trained on, laid by strand
-    where that matters; with --anchor alone every row does. Other rows are read as they are.
+    where that matters; with --anchor alone every row does. Other rows are read as they are, and
+    a task of sites looks at a point alone.
 
     \b
     Examples:
@@ -58,6 +61,7 @@ def predict(genome: Path, regions: str | None, **given: Any) -> None:
       findna predict genome.fa genes.bed --task promoter --anchor start --bed6 -o genes.bed.gz
       findna predict genome.fa peaks.bed --task regulatory --bed9 --header -o for_ucsc.bed
       findna predict genes.fa --task promoter,splice --all-classes
+      findna predict genome.fa introns.bed --task my-sites -s -O tsv -o introns.tsv
     """
     options = _options.placement(given)
     records = regions is None and not given["region"]

@@ -16,6 +16,7 @@ from findna.console import printable
 
 if TYPE_CHECKING:
     from findna.commands.validate import Report
+    from findna.commands.validate.report import TaskUse
 
 _BAR = 30  # letters of the longest bar
 _MOST_CLASSES = 20  # in the list
@@ -29,6 +30,12 @@ _MOST_CLASSES = 20  # in the list
 @flag("--labelled", "These are labelled sequences, also if they look like BED or a FASTA.")
 @choice("--kind", "Of the labels, as for findna finetune.", "auto classes multilabel regression")
 @option("--label-column=NAME", "Column of the label, as for findna finetune.")
+@option(
+    "-t --task=NAME[,NAME]",
+    "Say what findna predict and findna scan would take with a task; repeatable. Loads no "
+    "weights and estimates nothing.",
+    multiple=True,
+)
 @option("-m --model=NAME|FOLDER", "Model to estimate time and memory of.", default="tiny")
 @flag("--no-estimate", "No estimate of time and memory; loads no model.")
 @_options.device
@@ -47,11 +54,13 @@ def validate(genome: Path, data: Path | None, labelled: bool, as_json: bool, **g
     \b
     Examples:
       findna validate genome.fa peaks.bed --window 500
+      findna validate genome.fa tss.bed --task promoter
       findna validate genome.fa calls.vcf.gz --no-estimate
       findna validate labelled.csv --json | jq .labels
       findna validate genome.fa regions.bed --no-estimate -q && findna embed genome.fa ...
     """
     options = _options.placement(given)
+    tasks = _options.listed(given["task"], "--task")
 
     from findna.commands.validate import validate as run
     from findna.labelled.rows import TABLE, suffix
@@ -59,6 +68,7 @@ def validate(genome: Path, data: Path | None, labelled: bool, as_json: bool, **g
     fasta_path: Path | None = genome
     if data is None and (labelled or genome.is_dir() or suffix(genome) in TABLE):
         fasta_path, data = None, genome
+    measured = None if given["no_estimate"] or tasks else (given["model"], given["device"])
     with _options.opened_genome(fasta_path, given["chrom_alias"]) as fasta:
         report = run(
             fasta,
@@ -67,8 +77,8 @@ def validate(genome: Path, data: Path | None, labelled: bool, as_json: bool, **g
             labelled=labelled,
             kind=given["kind"],
             label_column=given["label_column"],
-            model=None if given["no_estimate"] else given["model"],
-            device=given["device"],
+            tasks=tasks,
+            measured=measured,
         )
     if as_json:
         print_text(json.dumps(report.facts()))
@@ -130,6 +140,8 @@ def _lines(report: Report) -> Iterator[_Line]:
         yield _Line("more", "contigs", str(len(report.contigs)))
     if report.kind != "labelled" and duplicates.compared:
         yield _Line("more", "sorted", "yes" if report.in_order else "no")
+    for task in report.tasks:
+        yield from _task_lines(task)
     estimate = report.estimate
     if estimate is not None:
         run = f"findna {estimate.command}, model {estimate.model} on {estimate.device}"
@@ -155,6 +167,33 @@ def _length_lines(report: Report, unit: str) -> Iterator[_Line]:
     if report.n_rows_half:
         rows += f", above half in {report.n_rows_half}, nothing else in {report.n_rows_all}"
     yield _Line("bp", "N", f"{100 * report.n_bases / lengths.total:.3g}%", rows)
+
+
+def _task_lines(task: TaskUse) -> Iterator[_Line]:
+    n_rows = task.windows + task.as_given
+    section = f"task {task.name}"
+    if task.windows:
+        yield _Line(section, "windows", str(task.windows), task.geometry)
+    if task.as_given:
+        said = "as they are" if task.windows else task.geometry
+        yield _Line(section, "others", str(task.as_given), said)
+    if task.window:
+        trained = f"than the {task.window} bp it was trained on"
+        yield _Line(section, "shorter", str(task.shorter), trained)
+        yield _Line(section, "longer", str(task.longer), trained)
+    if task.without_strand is not None:
+        yield _Line(section, "without strand", str(task.without_strand), "read forward")
+    if n_rows:
+        mean = f"{task.tiles / n_rows:.3g} a row, at most {task.most_tiles}"
+        yield _Line(section, "tiles", str(task.tiles), mean)
+    said = f"; {task.scan_message}" if task.scan and task.scan_message else task.scan_message
+    if task.scan is not None:
+        scan = task.scan
+        said = (
+            f"windows of {scan.window} bp every {scan.step} bp, in {scan.bases} bp of "
+            f"{scan.regions} joined regions, {scan.shorter} of them shorter{said}"
+        )
+    yield _Line(section, "scan", str(task.scan.windows) if task.scan else "", said)
 
 
 def _short(text: str, report: Report) -> str:

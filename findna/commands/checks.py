@@ -23,22 +23,22 @@ class Check:
     ----------
     passed : bool or None
         None: it could not be checked here.
-    said : str
-        Object of the check, or its fault; ``said`` in the JSON of a report.
+    message : str
+        Object of the check, or its fault.
     measured, tolerance : float, optional
         The number that decides, and the largest one that passes.
     """
 
     name: str
     passed: bool | None
-    said: str
+    message: str
     measured: float | None = None
     tolerance: float | None = None
 
     @classmethod
-    def within(cls, name: str, measured: float, tolerance: float, said: str) -> Check:
+    def within(cls, name: str, measured: float, tolerance: float, message: str) -> Check:
         """Return a check that passes up to a tolerance; NaN fails."""
-        return cls(name, measured <= tolerance, said, measured, tolerance)
+        return cls(name, measured <= tolerance, message, measured, tolerance)
 
 
 def relative(vectors: npt.NDArray[Any], expected: npt.NDArray[Any]) -> float:

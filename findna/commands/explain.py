@@ -86,7 +86,6 @@ class ExplainOutputs:
             check_track(self.track, inputs, self.header)
             paths += [self.track.path] if self.track.path else []
         if self.plot is not None:
-            check_output(self.plot, self.force, [path for path in inputs if path is not None])
             paths.append(self.plot)
         for i, path in enumerate(paths):
             if any(path.resolve() == other.resolve() for other in paths[:i]):
@@ -94,14 +93,14 @@ class ExplainOutputs:
         if self.plot is not None:
             need_logos(self.plot)
 
-    def check_plot(self, n_regions: int) -> None:
-        """Raise unless pictures of so many regions can be written."""
+    def check_plot(self, n_regions: int, inputs: Sequence[Path | None]) -> None:
+        """Raise unless pictures of so many regions can be written: a file, or one for each."""
         if self.plot is None:
             return
         if n_regions == 0:
             raise ConfigError("--plot: there is no region to draw")
         for path in picture_paths(self.plot, n_regions):
-            check_output(path, self.force)
+            check_output(path, self.force, [path for path in inputs if path is not None])
 
 
 @dataclass(frozen=True)
@@ -186,7 +185,7 @@ class ExplainRun(RegionRun):
         self.question = question
         rows = self.checked(self.placed())
         self.n_explained = sum(row.region is not None for row in rows)
-        outputs.check_plot(self.n_explained)
+        outputs.check_plot(self.n_explained, [genome.path, source.path])
         if self.task is None:
             self.checkpoint = load_checkpoint(question.model)
             self.quantity = "mean log-likelihood"
@@ -325,7 +324,7 @@ def explain(
             headers = run.track_lines if outputs.header else []
             write_track(outputs.track, joined(track.segments()), genome.contigs, headers)
     if outputs.track is not None:
-        outputs.track.index(max(genome.contigs.values(), default=0))
+        outputs.track.index()
     seconds, weights = time.monotonic() - started, {run.weights: run.digest}
     return Summary(counts, seconds, weights, run.quantity, str(run.windows))
 

@@ -33,19 +33,14 @@ from findna.labelled.splits import hold_out, overlap
 from findna.model.checkpoint import SHIPPED, Model, digest_of, load_checkpoint
 from findna.model.devices import Compute, describe
 from findna.outputs.claims import claimed
+from findna.outputs.files import check_folder
 from findna.tasks.calibration import fit_temperature
 from findna.tasks.card import task_card
 from findna.tasks.features import Features, FeatureTable, Matrix
 from findna.tasks.full import fine_tune
 from findna.tasks.probe import Labels, Problem, Rows, fit_probe, search_space
 from findna.tasks.recipe import FineTuneConfig
-from findna.tasks.task import (
-    TaskConfig,
-    check_task_folder,
-    is_class_name,
-    save_task,
-    to_probabilities,
-)
+from findna.tasks.task import TASK, TaskConfig, is_class_name, save_task, to_probabilities
 
 logger = logging.getLogger(__name__)
 
@@ -175,8 +170,13 @@ def read_splits(
         train, valid, test = files["train"], valid or files.get("dev"), test or files.get("test")
     how = RowOptions(options.label_column, options.region)
 
+    no_strand: list[str] = []
+
     def read(path: Path, kind: str, classes: Sequence[str] | None = None) -> LabelledSet:
         raw, kind = read_rows(path, genome, how, kind=kind, classes=classes)
+        no_strand.extend(
+            row.place for row in raw.rows if row.interval and row.interval.interval.strand == "."
+        )
         return labelled_set(raw, display_name(path), kind, classes)
 
     data = read(train, options.kind)
@@ -189,6 +189,12 @@ def read_splits(
     if "test" in others and "valid" in others:
         others["valid"] = _drop_overlap("test", others["valid"], others["test"], options.on_overlap)
     check_trainable(data)
+    if no_strand and options.stranded:
+        logger.warning(
+            "%s: strand is not + or -; it and others like it are read forward: give strands, or "
+            "leave out -s",
+            no_strand[0],
+        )
     point = options.point(data.contigs is not None)
     if "valid" in others:
         return Splits(data, others["valid"], others.get("test"), "its own file", *point)
@@ -264,7 +270,7 @@ def finetune(
         The data or the model cannot be used, or the folder not written.
     """
     with claimed(folder):
-        check_task_folder(folder, force)
+        check_folder(folder, force, TASK)
         return _train(splits, folder, options, model, compute, {"note": note, "licence": licence})
 
 

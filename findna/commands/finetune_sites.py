@@ -25,7 +25,7 @@ from findna.labelled.sites import SiteLabels, read_sites
 from findna.model.checkpoint import SHIPPED, digest_of, load_checkpoint
 from findna.model.devices import Compute, describe
 from findna.outputs.claims import claimed
-from findna.outputs.files import file_digest
+from findna.outputs.files import check_folder, file_digest
 from findna.tasks.features import Matrix
 from findna.tasks.recipe import FineTuneConfig
 from findna.tasks.site_card import site_card
@@ -33,13 +33,12 @@ from findna.tasks.site_training import (
     Layout,
     Measured,
     SiteData,
-    Span,
     calibrate,
     measure_sites,
     train_sites,
 )
-from findna.tasks.sites import SiteConfig
-from findna.tasks.task import check_task_folder, save_task
+from findna.tasks.sites import SiteConfig, Span
+from findna.tasks.task import TASK, save_task
 
 logger = logging.getLogger(__name__)
 
@@ -183,7 +182,7 @@ def finetune_sites(
         The data or the model cannot be used, or the folder not written.
     """
     with claimed(folder):
-        check_task_folder(folder, force)
+        check_folder(folder, force, TASK)
         started = time.monotonic()
         checkpoint = load_checkpoint(model)
         labels = read_sites(data.train, data.genome, data.names)

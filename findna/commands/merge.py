@@ -102,5 +102,5 @@ def merge(parts: Sequence[Path], output: Destination) -> MergeSummary:
                     for _ in range(note.header_lines if i else 0):
                         part.readline()
                     shutil.copyfileobj(part, file, 1 << 20)
-        output.index(None)
+        output.index()
     return MergeSummary(len(noted), noted[0][1].total)

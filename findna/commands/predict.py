@@ -21,7 +21,8 @@ from findna.outputs.shards import Facts
 from findna.outputs.tables import PredictionFormat, PredictionWriter
 from findna.tasks.placement import TaskWindows
 from findna.tasks.reading import TaskReader
-from findna.tasks.task import Task, load_tasks
+from findna.tasks.sites import AnyTask, load_any_tasks
+from findna.tasks.task import Task
 
 logger = logging.getLogger(__name__)
 
@@ -35,19 +36,23 @@ class PredictRun(RegionRun):
         self,
         genome: Genome,
         source: RegionSource,
-        tasks: Sequence[Task],
+        tasks: Sequence[AnyTask],
         options: RegionOptions,
         compute: Compute,
     ) -> None:
-        self.windows = TaskWindows(tasks, options)
+        self._of_regions = [task for task in tasks if isinstance(task, Task)]
+        self.windows = TaskWindows(self._of_regions, options)
         super().__init__(genome, source, self.windows.options, compute, streams=True)
         self.windows.check_points(self.survey.points)
         self.reader = TaskReader(tasks, compute)
 
     def calls(self, rows: Iterator[Placed]) -> Iterator[tuple[Placed, list[Call] | None]]:
         """Yield each row with the call of every task; without a region it has none."""
-        watched = _watch_lengths(self.windows.watch(self.checked(rows)), self.reader.tasks)
-        return self.reader.calls(((row, row.region) for row in watched), self.genome)
+        watched = _watch_lengths(self.windows.watch(self.checked(rows)), self._of_regions)
+        pairs = ((row, row.region) for row in watched)
+        return self.reader.calls(
+            pairs, self.genome, lambda row: self.options.of(row.interval).stranded
+        )
 
 
 def predict(
@@ -55,7 +60,7 @@ def predict(
     source: RegionSource,
     output: Destination,
     *,
-    tasks: Sequence[str | Task],
+    tasks: Sequence[str | AnyTask],
     options: RegionOptions = RegionOptions(),
     layout: PredictionFormat = PredictionFormat(),
     compute: Compute,
@@ -68,7 +73,7 @@ def predict(
 
     Parameters
     ----------
-    tasks : sequence of str or Task
+    tasks : sequence of str, Task or SiteTask
         Names or folders; or loaded ones.
     layout : PredictionFormat
         Form of a row; format, missing rows and flushing are those of ``output`` and ``options``.
@@ -82,7 +87,7 @@ def predict(
     output.check([genome.path, source.path])
     if source.is_stream and output.in_parts:
         raise ConfigError(f"{source.name} is a stream, which cannot be read twice; give a file")
-    loaded = load_tasks(tasks)
+    loaded = load_any_tasks(tasks)
     _check_tasks(loaded, layout)
     columns = [task.columns for task in loaded]
     run = PredictRun(genome, source, loaded, options, compute)
@@ -112,13 +117,12 @@ def predict(
         return run.facts("predict", task_weights(columns), recorded)
 
     sink = text_output(output.open_text, writer)
-    longest = max(genome.contigs.values())
-    counts = run_rows("predict", run.rows(), run.calls, sink, output, facts, longest)
+    counts = run_rows("predict", run.rows(), run.calls, sink, output, facts)
     weights = {f"task {task.name}": task.digest for task in loaded}
     return Summary(counts, time.monotonic() - started, weights, windows=str(run.windows))
 
 
-def _check_tasks(tasks: Sequence[Task], layout: PredictionFormat) -> None:
+def _check_tasks(tasks: Sequence[AnyTask], layout: PredictionFormat) -> None:
     regressions = [task.name for task in tasks if task.config.kind == REGRESSION]
     if layout.n_columns and (len(tasks) > 1 or regressions):
         raise ConfigError(

@@ -21,7 +21,7 @@ from findna.model import collective
 from findna.model.checkpoint import CONFIG, Checkpoint, load_checkpoint
 from findna.model.devices import describe, keep_freed_memory, resolve_device
 from findna.outputs.claims import claimed
-from findna.outputs.files import check_model_folder, check_output, file_digest
+from findna.outputs.files import check_folder, check_output, file_digest
 from findna.pretraining.corpus import Corpus
 from findna.pretraining.curves import need_curves, write_report
 from findna.pretraining.history import METRICS, read_history
@@ -106,7 +106,7 @@ class TrainingRun:
                 f"{self.folder}: holds a model but no {STATE} to resume from; name another"
             )
         begun = self.resume and (self.state.exists() or self._has_only_leftovers())
-        check_model_folder(self.folder, self.force or begun)
+        check_folder(self.folder, self.force or begun, CONFIG)
         if begun:
             for pattern in (f"{_SEQUENCE}*", ".*.tmp"):
                 for path in self.folder.glob(pattern):

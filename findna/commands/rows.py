@@ -34,8 +34,8 @@ from findna.genome.regions import (
 from findna.model.devices import Compute
 from findna.outputs.destination import Destination
 from findna.outputs.provenance import run_facts
-from findna.outputs.shards import Facts, Shard, write_note
-from findna.outputs.unfinished import Counts, Unfinished, open_unfinished
+from findna.outputs.shards import Counts, Facts, Shard, write_note
+from findna.outputs.unfinished import Unfinished, open_unfinished
 
 logger = logging.getLogger(__name__)
 
@@ -167,7 +167,6 @@ def run_rows(
     output: Output[Row, Result],
     destination: Destination,
     facts: Callable[[], Facts],
-    longest: int = 0,
 ) -> Counts:
     """Compute rows and write them; go on from what is complete, and note what a shard is part of.
 
@@ -179,8 +178,6 @@ def run_rows(
         Computes rows; none is left out or moved.
     facts : callable
         Gives what decides the content of the output; called for an output in parts only.
-    longest : int
-        Length of the longest contig, bp, for an index.
 
     Returns
     -------
@@ -199,10 +196,9 @@ def run_rows(
         results = stage(islice(rows.read(), first + done, last))
         counts = _write(results, output, unfinished, n_rows or 0, bar.update)
         if destination.shard is not None:
-            header_lines, total = counts["header_lines"], rows.total or 0
-            span = first, last or 0
-            write_note(destination.file, destination.shard, decides, span, total, header_lines)
-        destination.index(longest)
+            span, total = (first, last or 0), rows.total or 0
+            write_note(destination.file, destination.shard, decides, span, total, counts)
+        destination.index()
         if unfinished is not None:
             unfinished.discard()
     return counts | {"resumed": done}

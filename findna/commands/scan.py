@@ -27,7 +27,7 @@ from findna.model.devices import Compute
 from findna.model.inference import region_vectors
 from findna.outputs.destination import Destination
 from findna.outputs.tracks import Segment, joined, write_track
-from findna.tasks.task import Task, load_task
+from findna.tasks.task import Task, TaskOutline, load_task
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class ScanOptions:
     strand: str = "+"
     on_error: str = "stop"
 
-    def for_task(self, task: Task) -> ScanOptions:
+    def for_task(self, task: TaskOutline) -> ScanOptions:
         """Return the options with the window and the step that a task has by default.
 
         Raises
@@ -114,6 +114,11 @@ def windows(start: int, end: int, window: int, step: int) -> Iterator[tuple[int,
     for first in range(start, last, step):
         yield first, first + window
     yield last, min(last + window, end)
+
+
+def n_windows(length: int, window: int, step: int) -> int:
+    """Return the number of windows inside an interval of ``length`` bp; see `windows`."""
+    return len(range(0, length - window, step)) + 1
 
 
 class WindowReader:
@@ -343,7 +348,7 @@ def scan(
     with progress(run.counts["bases"], "bp", "scan", beside_rows=output.is_stdout) as bar:
         headers = run.headers if header else []
         write_track(output, run.track(bar.update), genome.contigs, headers)
-    output.index(max(genome.contigs.values(), default=0))
+    output.index()
     seconds = time.monotonic() - started
     weights = {f"task {run.task.name}": run.task.digest}
     return ScanSummary(run.counts, seconds, weights, run.class_name, options=run.options)

@@ -22,6 +22,7 @@ from findna.genome.fasta import Genome
 from findna.genome.regions import RegionSource
 from findna.model.devices import Compute
 from findna.outputs.destination import Destination
+from findna.outputs.results import Array
 from findna.outputs.tracks import Segment, joined, write_track
 from findna.tasks.sites import Bases, SiteTask, load_sites
 
@@ -37,7 +38,7 @@ class Site(NamedTuple):
     chrom: str
     start: int
     end: int
-    number: int
+    class_name: str
     strand: str
     probability: float
 
@@ -93,30 +94,38 @@ class SiteScan:
         bases = sum(end - start for _, start, end in self.spans)
         self.counts = Counter(bases=bases, covered=0, sites=0)
 
-    def number(self, class_name: str) -> int:
-        """Return the number of a class; raise ConfigError if there is none of the name."""
+    def classes(self, class_name: str | None) -> tuple[str, ...]:
+        """Return the class that is named, or all; raise ConfigError if there is none."""
         classes = self.task.config.classes
-        if class_name not in classes:
+        if class_name not in (None, *classes):
             raise ConfigError(f"--class {class_name}: the task's classes are {', '.join(classes)}")
-        return classes.index(class_name)
+        return classes if class_name is None else (class_name,)
+
+    def only_class(self, class_name: str | None) -> str:
+        """Return the class that is named, or the only one; raise ConfigError without one."""
+        chosen = self.classes(class_name)
+        if len(chosen) > 1:
+            raise ConfigError(
+                f"a track has one class: choose it with --class ({', '.join(chosen)})"
+            )
+        return chosen[0]
 
     def _read(self, strand: str) -> Iterator[Bases]:
-        return self.task.probabilities(
-            self.spans, self.genome, self.genome.contigs, self.compute, strand == "-"
-        )
+        return self.task.probabilities(self.spans, self.genome, self.compute, strand == "-")
 
     def track(
-        self, number: int, strand: str, advance: Callable[[int], object] = lambda bases: None
+        self, class_name: str, strand: str, advance: Callable[[int], object] = lambda bases: None
     ) -> Iterator[Segment]:
         """Yield the probability of a class; bases that are N have none."""
-        for segment in joined(self._segments(number, strand, advance)):
+        for segment in joined(self._segments(class_name, strand, advance)):
             self.counts["covered"] += segment.end - segment.start
             yield segment
 
     def _segments(
-        self, number: int, strand: str, advance: Callable[[int], object]
+        self, class_name: str, strand: str, advance: Callable[[int], object]
     ) -> Iterator[Segment]:
-        for chrom, start, values in self._read(strand):
+        number = self.task.config.classes.index(class_name)
+        for chrom, start, _, values in self._read(strand):
             column = np.round(values[:, number], TRACK_DECIMALS)
             changes = np.flatnonzero(column[1:] != column[:-1]) + 1  # NaN differs from NaN
             edges = [0, *changes.tolist(), len(column)]
@@ -128,19 +137,19 @@ class SiteScan:
     def sites(
         self,
         least: float,
-        numbers: Iterable[int],
+        classes: Iterable[str],
         strands: Iterable[str],
         advance: Callable[[int], object] = lambda bases: None,
     ) -> Iterator[Site]:
         """Yield the sites whose probability is at least ``least``, sorted by contig and start."""
-        streams = [(strand, self._read(strand)) for strand in strands]
+        numbers = {name: self.task.config.classes.index(name) for name in classes}
         found: list[Site] = []  # sites that a later one may precede
-        for pieces in zip(*(stream for _, stream in streams), strict=True):
+        for pieces in zip(*map(self._read, strands), strict=True):
             chrom, start, end = pieces[0].chrom, pieces[0].start, 0
-            for (strand, _), bases in zip(streams, pieces, strict=True):
+            for bases in pieces:
                 end = start + len(bases.values)
-                for number in numbers:
-                    for site in _runs(bases, number, strand, least):
+                for name, number in numbers.items():
+                    for site in _runs(bases, name, bases.values[:, number], least):
                         _add(found, site)
             growing = [site.start for site in found if (site.chrom, site.end) == (chrom, end)]
             settled = min(growing, default=end)
@@ -155,20 +164,20 @@ class SiteScan:
         yield from sorted(found)
 
 
-def _runs(bases: Bases, number: int, strand: str, least: float) -> Iterator[Site]:
+def _runs(bases: Bases, class_name: str, values: Array, least: float) -> Iterator[Site]:
     """Yield runs of bases whose probability of a class is high enough."""
-    values = bases.values[:, number]
+    strand = "-" if bases.reverse else "+"
     edges = np.flatnonzero(np.diff(values >= least, prepend=False, append=False))
     for low, high in edges.reshape(-1, 2).tolist():
         place = bases.chrom, bases.start + low, bases.start + high
-        yield Site(*place, number, strand, float(values[low:high].max()))
+        yield Site(*place, class_name, strand, float(values[low:high].max()))
 
 
 def _add(found: list[Site], site: Site) -> None:
     """Append a site, or lengthen one that ends where it starts."""
     for i, other in enumerate(found):
-        same = (other.chrom, other.end, other.number, other.strand)
-        if same == (site.chrom, site.start, site.number, site.strand):
+        same = (other.chrom, other.end, other.class_name, other.strand)
+        if same == (site.chrom, site.start, site.class_name, site.strand):
             highest = max(other.probability, site.probability)
             found[i] = other._replace(end=site.end, probability=highest)
             return
@@ -210,21 +219,19 @@ def scan_sites(
     else:
         output.check(inputs)
     run = SiteScan(genome, task, regions, options.on_error, compute)
-    classes = run.task.config.classes
-    chosen = range(len(classes)) if options.class_name is None else [run.number(options.class_name)]
-    if options.call is None and len(chosen) > 1:
-        raise ConfigError(f"a track has one class: choose it with --class ({', '.join(classes)})")
+    chosen = run.classes(options.class_name)
+    name = run.only_class(options.class_name) if options.call is None else ""
     facts = f"#findna {__version__} {run.task.name}={run.task.digest[:12]}"
     with progress(run.counts["bases"], "bp", "scan", beside_rows=output.is_stdout) as bar:
         if options.call is None:
-            name, one = classes[chosen[0]], options.strand or "+"
+            one = options.strand or "+"
             shown = f"{run.task.name} {name} {one}".replace('"', "'")
             headers = [
                 f"{facts} class={name} strand={one}",
                 f'track type=bedGraph name="{shown}" description="{shown}" autoScale=off '
                 "viewLimits=0:1",
             ]
-            track = run.track(chosen[0], one, bar.update)
+            track = run.track(name, one, bar.update)
             write_track(output, track, genome.contigs, headers if header else [])
             quantity = name
         else:
@@ -233,15 +240,10 @@ def scan_sites(
                 if header:
                     file.write(f"{facts} call={options.call:g}\n".encode())
                 for site in run.sites(options.call, chosen, strands, bar.update):
-                    columns = (
-                        *site[:3],
-                        classes[site.number],
-                        round(1000 * site.probability),
-                        site.strand,
-                    )
+                    columns = *site[:4], round(1000 * site.probability), site.strand
                     line = "\t".join(map(str, columns)) + "\n"
                     file.write(line.encode("utf-8", "surrogateescape"))
             quantity = counted(run.counts["sites"], "site")
-    output.index(max(genome.contigs.values(), default=0))
+    output.index()
     weights = {f"task {run.task.name}": run.task.digest}
     return Summary(run.counts, time.monotonic() - started, weights, quantity)

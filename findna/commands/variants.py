@@ -260,7 +260,7 @@ def variants(
     if embeddings is not None:
         vectors = replace(output, path=embeddings, form="h5", write_index=False)
     _check_outputs(genome, source, output, vectors)
-    contigs = _contig_lengths(genome)
+    contigs = genome.lengths
     bcf_contigs = contigs if output.form == "bcf" else None
     run = ScoringRun(
         *(genome, source, scoring, ref_mismatch, compute),
@@ -325,16 +325,15 @@ def variants(
 
         rows = Rows(lambda: run.records(reader), total, lambda: repeat(1, total or 0), "records")
         sink = text_output(partial(open_vcf_output, output), writer)
-        longest = max(genome.contigs.values())
         # an index that fails shall not take the vectors with it
         records = output if vectors is None else replace(output, write_index=False)
-        counts = run_rows("variants", rows, run.effects, sink, records, facts, longest)
+        counts = run_rows("variants", rows, run.effects, sink, records, facts)
     if vectors is not None:
-        output.index(longest)
+        output.index()
     if vectors is not None and vectors.shard is not None:
         first, last = rows.span(vectors.shard)
         decides = {**facts(), "output": "embeddings"}
-        write_note(vectors.file, vectors.shard, decides, (first, last or 0), total or 0, 0)
+        write_note(vectors.file, vectors.shard, decides, (first, last or 0), total or 0, {})
     weights = {f"model {checkpoint.name}": checkpoint.digest} if checkpoint else {}
     weights |= {f"task {task.name}": task.digest for task in run.tasks}
     return VariantSummary(counts, time.monotonic() - started, weights, haplotypes=run.haplotypes)
@@ -398,13 +397,6 @@ def _contigs(source: VcfSource, genome: Genome) -> list[str]:
     with source.open() as reader:
         names = dict.fromkeys(record.chrom for record in reader.records)
     return [contig for contig in map(genome.resolve, names) if contig is not None]
-
-
-def _contig_lengths(genome: Genome) -> dict[str, int]:
-    """Return the lengths of the FASTA's contigs, by each of their names."""
-    names = dict.fromkeys([*genome.contigs, *genome.aliases])
-    resolved = [(name, genome.resolve(name)) for name in names]
-    return {name: genome.contigs[contig] for name, contig in resolved if contig is not None}
 
 
 def _header(

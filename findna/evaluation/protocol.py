@@ -1,8 +1,9 @@
 """A model and its baselines on the labelled sets of a suite, under one protocol.
 
 Choices (features, k, regularisation, epoch) are made on validation sequences; the test split is
-only measured. A seed decides which three quarters of the training sequences are used and what is
-drawn at random: initial weights, minibatches, the order of the search.
+only measured. A seed decides what is drawn at random: initial weights, minibatches, the order of
+the search, and where there is no dev split which quarter of the training sequences validates.
+Under the protocol of `findna.evaluation.geneb` nothing is chosen.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from findna.errors import LabelError
+from findna.evaluation import geneb
 from findna.evaluation.baselines import (
     KmerTable,
     Prediction,
@@ -25,7 +28,7 @@ from findna.evaluation.baselines import (
     train_cnn,
 )
 from findna.evaluation.report import BASELINES, MODEL
-from findna.evaluation.runs import Run, choose_sets, measure_sets
+from findna.evaluation.runs import Run, Suite, choose_sets, measure_sets
 from findna.evaluation.suites import SuiteSet, find_sets
 from findna.genome.encoding import Tokens
 from findna.genome.fasta import Genome
@@ -35,6 +38,7 @@ from findna.labelled.sets import CLASSES, check_trainable, read_labelled
 from findna.labelled.splits import overlap
 from findna.model.checkpoint import Checkpoint, Model, load_checkpoint
 from findna.model.devices import Compute
+from findna.tasks.feature_cache import FeatureCache
 from findna.tasks.features import Features, FeatureTable, Matrix
 from findna.tasks.full import fine_tune
 from findna.tasks.probe import Labels, Problem, Rows, fit_probe, search_space
@@ -50,14 +54,26 @@ _TRAIN_SHARE = 0.75
 class EvaluateOptions:
     """Options that decide the figures."""
 
+    protocol: str = "findna"  # or geneb, which decides mode, seeds and kmers
     mode: str = "probe"  # use of the encoder: probe, full or knn
     baselines: tuple[str, ...] = tuple(BASELINES)  # random weights are used in the same mode
     seeds: int = 5  # repetitions
     draws: int = 5  # different random encoders; with fewer than seeds they are used in turn
     most: int = 0  # sequences of a split that are used at most, drawn once; 0 is all
     kmers: bool = True  # let the probe append k-mer frequencies
+    both_strands: bool = False  # of geneb: average with the reverse complement
     remove_leaks: bool = False  # leave out training sequences of the test split, on either strand
     config: FineTuneConfig = field(default_factory=FineTuneConfig)
+
+    @property
+    def of_geneb(self) -> bool:
+        """True if `findna.evaluation.geneb` says what is measured."""
+        return self.protocol == "geneb"
+
+    @property
+    def seed_numbers(self) -> tuple[int, ...]:
+        """The seed of each repetition."""
+        return geneb.SEEDS if self.of_geneb else tuple(range(self.seeds))
 
 
 @dataclass(frozen=True)
@@ -74,10 +90,17 @@ class _Data:
 
     def problem(self, seed: int) -> Problem:
         """Return the training and validation rows of a seed."""
-        order = np.random.default_rng(seed).permutation(self.train)
-        n = int(len(order) * _TRAIN_SHARE)
-        valid = self.dev if self.dev is not None else np.sort(order[n:])
-        return Problem(self.kind, self.n_outputs, self.labels, np.sort(order[:n]), valid)
+        train, valid = self.train, self.dev
+        if valid is None:
+            order = np.random.default_rng(seed).permutation(train)
+            n = int(len(order) * _TRAIN_SHARE)
+            train, valid = np.sort(order[:n]), np.sort(order[n:])
+        return Problem(self.kind, self.n_outputs, self.labels, train, valid)
+
+    @property
+    def whole(self) -> Problem:
+        """All training rows, and none that validate."""
+        return Problem(self.kind, self.n_outputs, self.labels, self.train, self.train[:0])
 
 
 def _read(
@@ -88,7 +111,7 @@ def _read(
     first = read_labelled(chosen.splits[learned], genome)
     check_trainable(first)
     sets = {learned: first}
-    for name in ("dev", "test"):
+    for name in ("test",) if options.of_geneb else ("dev", "test"):
         if name in chosen.splits and name != learned:
             sets[name] = read_labelled(
                 chosen.splits[name], genome, kind=first.kind, classes=first.classes
@@ -159,7 +182,12 @@ def _of_encoder(
 
 
 def _predictions(
-    method: str, data: _Data, checkpoint: Checkpoint, options: EvaluateOptions, compute: Compute
+    method: str,
+    data: _Data,
+    checkpoint: Checkpoint,
+    options: EvaluateOptions,
+    compute: Compute,
+    cache: FeatureCache | None,
 ) -> Iterator[Prediction]:
     """Yield predictions of the test rows by a method, seed by seed; sequences are read once."""
     if method == "cnn" and data.kind != CLASSES:
@@ -177,10 +205,43 @@ def _predictions(
             draw = seed % options.draws if random else 0
             if draw not in encoders:
                 model = random_model(checkpoint.config, draw) if random else checkpoint.model
-                encoders[draw] = model, FeatureTable(model.encoder, data.sequences, compute)
+                table = FeatureTable(model.encoder, data.sequences, compute, cache=cache)
+                encoders[draw] = model, table
             yield _of_encoder(data, *encoders[draw], seed, options, compute)
             if random and seed + options.draws >= options.seeds:
                 del encoders[draw]  # vectors of every sequence, which no later seed reads
+
+
+def _geneb_predictions(
+    method: str,
+    data: _Data,
+    checkpoint: Checkpoint,
+    options: EvaluateOptions,
+    compute: Compute,
+    cache: FeatureCache | None,
+) -> Iterator[Prediction]:
+    """Yield predictions of the test rows under the protocol of GENEB, seed by seed.
+
+    The solver draws nothing, so that a seed changes the random encoder alone: each is fitted once.
+    """
+    features = geneb.features_of(method, options.both_strands)
+    random = method == "random"
+    found: dict[int, Prediction] = {}
+    for i, seed in enumerate(geneb.SEEDS):
+        draw = i % options.draws if random else 0
+        if draw not in found:
+            model = random_model(checkpoint.config, seed) if random else checkpoint.model
+            table = FeatureTable(
+                model.encoder,
+                data.sequences,
+                compute,
+                strands=1 + options.both_strands,
+                pools=features.pools,
+                bins=0,
+                cache=cache,
+            )
+            found[draw] = geneb.frozen_probe(table, features, data.whole, data.test, seed=seed)
+        yield found[draw]
 
 
 def evaluate_set(
@@ -190,16 +251,22 @@ def evaluate_set(
     *,
     genome: Genome | None = None,
     compute: Compute,
+    cache: FeatureCache | None = None,
 ) -> dict[str, Any]:
     """Return every figure of a set: metrics, intervals and choices by method and seed."""
+    if options.of_geneb and chosen.starred:
+        raise LabelError("no train split, on which --protocol geneb learns")
     data, about = _read(chosen, genome, options)
+    if options.of_geneb and data.kind != CLASSES:
+        raise LabelError(f"labels of {data.kind}; --protocol geneb measures classes")
     labels = data.labels[data.test]
-    main = PRIMARY[data.kind]
+    main = geneb.PRIMARY if options.of_geneb else PRIMARY[data.kind]
+    predict = _geneb_predictions if options.of_geneb else _predictions
     methods: dict[str, list[dict[str, Any]]] = {}
     for method in (MODEL, *options.baselines):
         started = time.monotonic()
-        predictions = _predictions(method, data, checkpoint, options, compute)
-        for seed, (predicted, choice) in enumerate(predictions):
+        predictions = predict(method, data, checkpoint, options, compute, cache)
+        for seed, (predicted, choice) in zip(options.seed_numbers, predictions, strict=False):
             predicted = np.asarray(predicted, np.float32)
             values = measure(labels, predicted, data.kind)
             defined = [metric for metric, value in values.items() if np.isfinite(value)]
@@ -217,9 +284,9 @@ def evaluate_set(
             figure = f"{main} {values[main]:.4f} ({choice}), {seconds:.0f} s"
             logger.info("%s, %s, seed %d: %s", chosen.name, method, seed, figure)
             started = time.monotonic()
-    first = data.problem(0)
+    first = data.whole if options.of_geneb else data.problem(0)
     used = {"train": len(first.train), "valid": len(first.valid), "test": len(data.test)}
-    head = {"name": chosen.name, "starred": chosen.starred}
+    head = {"name": chosen.name, "starred": chosen.starred, "primary": main}
     return {**head, **about, "used": used, "methods": methods}
 
 
@@ -246,17 +313,18 @@ def evaluate(
     FindnaError
         There is no set, a set cannot be read, or the folder holds results of other settings.
     """
+    found, unusable = find_sets(suite, run.data)
     sets, missing = choose_sets(
-        run,
-        suite,
-        *find_sets(suite, run.data),
-        "a set is a folder that holds test and train (or dev) files",
+        run, suite, found, unusable, "a set is a folder that holds test and train (or dev) files"
     )
     checkpoint = load_checkpoint(run.model)
     settings = dataclasses.asdict(options)
     settings |= {"baselines": list(options.baselines), "precision": run.compute.precision}
 
     def measured(chosen: SuiteSet) -> dict[str, Any]:
-        return evaluate_set(chosen, checkpoint, options, genome=genome, compute=run.compute)
+        return evaluate_set(
+            chosen, checkpoint, options, genome=genome, compute=run.compute, cache=run.cache
+        )
 
-    return measure_sets(run, suite, sets, missing, measured, checkpoint, settings)
+    named = Suite(suite, {each.name: list(each.splits.values()) for each in found}, genome)
+    return measure_sets(run, named, sets, missing, measured, checkpoint, settings)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -14,9 +14,11 @@ from typing import Any, Protocol, TypeVar
 from findna import __version__
 from findna.console import progress
 from findna.errors import ConfigError, FindnaError, LabelError, OutputError
+from findna.genome.fasta import Genome
 from findna.model.checkpoint import Checkpoint
 from findna.model.devices import Compute, describe
-from findna.outputs.files import replaced
+from findna.outputs.files import file_digest, replaced
+from findna.tasks.feature_cache import FeatureCache
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +34,28 @@ class Run:
     folder: Path | None = None  # keeps the result of each set as soon as there is one
     resume: bool = False  # keep the results that the folder holds and measure only other sets
     force: bool = False  # replace them
+    cache: FeatureCache | None = None  # keeps the vectors of labelled sequences between runs
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite as it was found: the files of every set by its name, and the FASTA of intervals."""
+
+    name: str
+    files: Mapping[str, Sequence[Path]]
+    genome: Genome | None = None
+
+    def digest(self, name: str) -> str:
+        """Return the SHA-256 over the data of a set; empty of one that was not found."""
+        if name not in self.files:
+            return ""
+        data: dict[str, Any] = {}
+        for path in self.files[name]:
+            below = [each for each in path.rglob("*") if each.is_file()] or [path]
+            data |= {str(each.relative_to(path.parent)): file_digest(each) for each in below}
+        if self.genome is not None:
+            data["contigs"] = self.genome.digests(self.genome.contigs)
+        return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
 class _Named(Protocol):
@@ -83,7 +107,7 @@ def nothing_measured(run: Run, missing: list[str]) -> LabelError:
 
 def measure_sets(
     run: Run,
-    suite: str,
+    suite: Suite,
     sets: list[Set],
     missing: list[str],
     measure: Callable[[Set], dict[str, Any]],
@@ -92,16 +116,17 @@ def measure_sets(
 ) -> dict[str, Any]:
     """Measure one set after the other, and keep each result in the folder.
 
-    ``settings`` decide the figures, beside the model: results of others are not mixed. Returned are
-    ``about``, ``sets`` and ``missing``, the sets that cannot be measured, with the reason.
+    ``settings`` decide the figures, beside model and data: results of others are not mixed.
+    Returned are ``about``, ``sets`` and ``missing``, the sets that cannot be measured, with the
+    reason.
     """
     about: dict[str, Any] = {"findna_version": __version__, "model": checkpoint.name}
     about |= {"digest": checkpoint.digest, **settings}
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
-    kept = {} if run.folder is None else _kept_results(run.folder, digest, run)
+    kept = {} if run.folder is None else _kept_results(run.folder, digest, run, suite)
     started = time.monotonic()
     results = []
-    with progress(len(sets), "sets", suite) as bar:
+    with progress(len(sets), "sets", suite.name) as bar:
         for chosen in sets:
             result = kept.pop(chosen.name, None)
             if result is None:
@@ -111,7 +136,8 @@ def measure_sets(
                     leave_out(chosen.name, error, missing)
                     continue
                 if run.folder is not None:
-                    text = json.dumps({"settings": digest, "result": result}, indent=1) + "\n"
+                    kept_as = {"settings": digest, "data": suite.digest(chosen.name)}
+                    text = json.dumps({**kept_as, "result": result}, indent=1) + "\n"
                     path = run.folder / f"{chosen.name.replace('/', '.')}.json"
                     with replaced(path) as temporary:
                         temporary.write_text(text)
@@ -122,14 +148,14 @@ def measure_sets(
     if not results:
         raise nothing_measured(run, missing)
     about |= {
-        "suite": suite,
+        "suite": suite.name,
         "hardware": describe(run.compute.device),
         "seconds": round(time.monotonic() - started),
     }
     return {"about": about, "sets": results, "missing": missing}
 
 
-def _kept_results(folder: Path, settings: str, run: Run) -> dict[str, Any]:
+def _kept_results(folder: Path, settings: str, run: Run, suite: Suite) -> dict[str, Any]:
     """Make the folder; return the results to go on from, by set.
 
     Raises
@@ -160,6 +186,11 @@ def _kept_results(folder: Path, settings: str, run: Run) -> dict[str, Any]:
         if run.resume and before["settings"] != settings:
             raise OutputError(
                 f"{path}: measured with another model or other options; name another folder, or "
+                "--force to begin anew"
+            )
+        if run.resume and before.get("data") != suite.digest(result["name"]):
+            raise OutputError(
+                f"{path}: measured on other data than {run.data} holds; name another folder, or "
                 "--force to begin anew"
             )
         if run.resume:

@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from findna.errors import ConfigError, FindnaError
-from findna.evaluation.runs import Run, choose_sets, leave_out, measure_sets, nothing_measured
+from findna.evaluation.runs import (
+    Run,
+    Suite,
+    choose_sets,
+    leave_out,
+    measure_sets,
+    nothing_measured,
+)
 from findna.evaluation.variant_sets import VARIANTS, find_variant_sets, read_starts, read_variants
 from findna.evaluation.variants import Scorers, measure_variants
 from findna.genome.fasta import Genome
@@ -50,10 +57,12 @@ def evaluate_variants(
         model was trained on, or the folder holds results of other settings.
     """
     label = options.label
+    found, unusable = find_variant_sets(run.data, label)
     sets, missing = choose_sets(
         run,
         VARIANTS,
-        *find_variant_sets(run.data, label),
+        found,
+        unusable,
         f"a set is a VCF or BCF file whose header defines INFO/{label}",
     )
     longest = training_length(run.model)
@@ -88,4 +97,5 @@ def evaluate_variants(
     def measure(path: Path) -> dict[str, Any]:
         return measure_variants(path.name, tables[path], genome, scorers, starts)
 
-    return measure_sets(run, VARIANTS, list(tables), missing, measure, checkpoint, settings)
+    suite = Suite(VARIANTS, {path.name: [path] for path in found}, genome)
+    return measure_sets(run, suite, list(tables), missing, measure, checkpoint, settings)

@@ -26,6 +26,15 @@ class SequenceSource(Protocol):
         ...
 
 
+class Contigs(SequenceSource, Protocol):
+    """A source whose contigs are known."""
+
+    @property
+    def contigs(self) -> dict[str, int]:
+        """Length of every contig in bp, by its name."""
+        ...
+
+
 @dataclass(frozen=True)
 class Piece(Generic[Item]):
     """A window of a batch; or, without a window, a row that only keeps its place.
@@ -149,6 +158,11 @@ class Sequences:
 
     def __init__(self, sequences: Sequence[Tokens]) -> None:
         self._sequences = sequences
+
+    @property
+    def contigs(self) -> dict[str, int]:
+        """Length of every sequence in bp, by its contig."""
+        return {str(i): len(sequence) for i, sequence in enumerate(self._sequences)}
 
     def fetch(self, chrom: str, start: int, end: int) -> Tokens:
         """Return the token ids of part of a sequence."""

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from findna.errors import RegionError
+from findna.genome.formats import check_format
 from findna.genome.intervals import Interval
-from findna.genome.text import display_name, numbered_lines, open_input
+from findna.genome.text import display_name, is_header, numbered_lines, open_input
 
 if TYPE_CHECKING:
     from findna.genome.fasta import Genome
@@ -33,8 +34,7 @@ COLUMNS = (
 """Names of the standard columns; extra ones are called ``col13`` and so on."""
 
 _DIGITS = re.compile("[0-9]{1,13}")
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-_HEADERS = ("#", "track ", "track\t", "browser ", "browser\t")
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _LARGEST = 2**40  # bp; beyond any contig, so a position is refused before arithmetic meets it
 _MOST_PADDING = 2_000_000_000  # bp; more than --flank and --window can ask for
 
@@ -79,14 +79,15 @@ def column_names(n: int) -> tuple[str, ...]:
     return COLUMNS[:n] + tuple(f"col{i}" for i in range(len(COLUMNS) + 1, n + 1))
 
 
-def is_header(line: str) -> bool:
-    """Return whether a line is a comment, a track or browser line, or blank."""
-    return not line.strip() or line.startswith(_HEADERS) or line in ("track", "browser")
-
-
 def _position(text: str, column: str, location: str, columns: list[str]) -> int:
     digits = text[1:] if text.startswith("-") else text
     if not (digits.isascii() and digits.isdigit()):
+        spaced = next((i for i, text in enumerate(columns[:3], 1) if len(text.split()) > 1), 0)
+        if spaced:
+            raise RegionError(
+                f"{location}: column {spaced} holds {columns[spaced - 1][:40]!r}; separate "
+                "columns by tabs"
+            )
         hint = "is this a header? begin it with #" if columns[1].isalpha() else "expected a number"
         raise RegionError(f"{location}: {column} is {text[:40]!r}; {hint}")
     if len(digits) > 13 or int(digits) > _LARGEST:
@@ -140,11 +141,12 @@ def read_bed(
     ------
     RegionError
         A line is not BED, and there is no ``on_malformed``; the message names file, line and
-        reason. Or the file cannot be read further.
+        reason. Or the file is of another format, or cannot be read further.
     """
     name = name or display_name(source)
     begun = False
     with open_input(source) as file:
+        check_format(file, "BED", name, RegionError)
         for number, line in numbered_lines(file, name):
             if not is_header(line):
                 begun = True

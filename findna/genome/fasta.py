@@ -4,31 +4,67 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import tempfile
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
 from findna.errors import GenomeError
 from findna.genome.encoding import N, Tokens, encode, encode_soft_masked
+from findna.genome.formats import check_format
 from findna.genome.index import DAMAGE, cache_folder, holds_blanks, open_faidx, white_space
 from findna.genome.text import BGZF_HEAD, GZIP_MAGIC, is_bgzf, numbered_lines, open_input
+
+logger = logging.getLogger(__name__)
+
+AUTO: Literal["auto"] = "auto"
+"""In place of aliases: those that follow from the names of the contigs."""
 
 _CHUNK = 1 << 22  # bp read at a time where a whole contig is needed
 _MOST_NAMES = 3
 _LONGEST_NAME = 100  # of a contig in a message
 _MOST_PACKED = 1_100  # letters per compressed byte; deflate cannot hold more
 _LONGEST_GAP = 1 << 20  # bytes from the end of one contig to the begin of the next
+_MITOCHONDRIA = ("chrM", "MT", "M", "chrMT")
+_HG19_CHRM = 16_571  # bp; other sequence than MT of GRCh37, which has 16,569
 
 
 def _names(names: list[str]) -> str:
     n_others = len(names) - _MOST_NAMES
     shown = ", ".join(name[:_LONGEST_NAME] for name in names[:_MOST_NAMES])
     return shown + (f" and {n_others} more" if n_others > 0 else "")
+
+
+def _other_names(contig: str) -> list[str]:
+    """Return what other assemblies call a contig: ``1`` for ``chr1``, ``MT`` for ``chrM``."""
+    if contig in _MITOCHONDRIA:
+        return [name for name in _MITOCHONDRIA if name != contig]
+    return [contig[3:]] if contig.startswith("chr") else [f"chr{contig}"]
+
+
+def aliases_by_rule(contigs: Mapping[str, int]) -> dict[str, str]:
+    """Return the aliases that follow from the names of contigs, given their lengths, bp.
+
+    A name that could stand for two contigs is none, and so is MT of the chrM of hg19, which is
+    another sequence.
+    """
+    meant: dict[str, list[str]] = {}
+    for contig, length in contigs.items():
+        if (contig, length) != ("chrM", _HG19_CHRM):
+            for name in _other_names(contig):
+                meant.setdefault(name, []).append(contig)
+    return {
+        name: found[0]
+        for name, found in meant.items()
+        if name and len(found) == 1 and name not in contigs
+    }
 
 
 class Genome:
@@ -38,8 +74,10 @@ class Genome:
 
     Parameters
     ----------
-    aliases : dict, optional
+    aliases : dict or "auto", optional
         Other names of contigs: ``aliases["1"] = "chr1"`` lets regions on 1 be read from chr1.
+        ``"auto"`` takes them from the names in the FASTA, see `aliases_by_rule`; which of them
+        are used is a warning.
 
     Raises
     ------
@@ -47,14 +85,17 @@ class Genome:
         The file is missing, empty, not FASTA, plain gzip, or has two contigs of one name.
     """
 
-    def __init__(self, path: str | Path, aliases: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, path: str | Path, aliases: dict[str, str] | Literal["auto"] | None = None
+    ) -> None:
         self.path = Path(path)
-        self.aliases = aliases or {}
         if not self.path.is_file():
             reason = "is a folder" if self.path.is_dir() else "no such file"
             raise GenomeError(f"{self.path}: {reason}; give a FASTA file")
         with self.path.open("rb") as file:
             head = file.read(BGZF_HEAD)
+        with open_input(self.path) as file:
+            check_format(file, "FASTA", str(self.path), GenomeError)
         self._bgzf = is_bgzf(head)
         if head.startswith(GZIP_MAGIC) and not self._bgzf:
             raise GenomeError(
@@ -73,6 +114,14 @@ class Genome:
         wrong = next((name for name, n in self.contigs.items() if not 0 <= n <= most), None)
         if wrong is not None:
             raise self._unfit(f"contig {wrong} of {self.contigs[wrong]} bp")
+        self._is_auto = aliases == AUTO
+        self._used: dict[str, str] | None = {}  # aliases by rule; None once they were told
+        given = self._by_rule if aliases == AUTO else aliases or {}
+        self.aliases: dict[str, str] = {
+            name: contig
+            for name, contig in given.items()
+            if contig in self.contigs and name not in self.contigs
+        }
         self._place = {name: i for i, name in enumerate(self._order)}
         self._checked: set[int] = set()  # numbers of gaps
         self._blocks: set[int] = set()  # of BGZF, that lie where the index says
@@ -82,22 +131,57 @@ class Genome:
         if chrom in self.contigs:
             return chrom
         alias = self.aliases.get(chrom)
-        return alias if alias in self.contigs else None
+        if alias and self._is_auto and self._used is not None:
+            self._used[chrom] = alias
+        return alias
+
+    @property
+    def lengths(self) -> dict[str, int]:
+        """Length of each contig, bp, by each of its names."""
+        others = {name: self.contigs[contig] for name, contig in self.aliases.items()}
+        return self.contigs | others
+
+    @property
+    def alias_facts(self) -> Any:
+        """Aliases that count, or ``auto``: they decide an output, and its parts agree in them."""
+        return AUTO if self._is_auto else self.aliases
+
+    def tell_aliases(self, source: str = "the input") -> None:
+        """Log, once, which names were read as others by rule; ``source`` is where they stand."""
+        if not self._used:
+            return
+        pairs = [f"{name[:_LONGEST_NAME]} -> {to}" for name, to in self._used.items()]
+        shown = ", ".join(pairs[:_MOST_NAMES]) + ", ..." * (len(pairs) > _MOST_NAMES)
+        logger.warning(
+            "chrom-alias auto: %d name%s of %s read as in %s (%s)",
+            *(len(pairs), "s" * (len(pairs) > 1), source, self.path.name, shown),
+        )
+        self._used = None
 
     def unknown(self, *chroms: str) -> str:
         """Return one line about contigs that the FASTA does not hold, with the likely fix."""
-        close = next((name for chrom in chroms for name in self._alike(chrom)), None)
-        hint = f"; did you mean {close}? (--chrom-alias FILE maps names)" if close else ""
+        hint = next(filter(None, map(self._hint, chroms)), "")
         return (
             f"no contig {_names(list(chroms))} in {self.path.name}, "
             f"which has {_names(list(self.contigs))}{hint}"
         )
 
+    @cached_property
+    def _by_rule(self) -> dict[str, str]:
+        return aliases_by_rule(self.contigs)
+
+    def _hint(self, chrom: str) -> str:
+        """Return the likely fix of a name that the FASTA does not hold; empty if none is known."""
+        if chrom in self._by_rule:
+            return f"; did you mean {self._by_rule[chrom]}? (--chrom-alias auto maps such names)"
+        alike = self._alike(chrom)
+        if chrom in _MITOCHONDRIA and alike == ["chrM"]:
+            return "; its chrM is that of hg19, another sequence than MT"
+        return f"; did you mean {alike[0]}? (--chrom-alias FILE maps names)" if alike else ""
+
     def _alike(self, chrom: str) -> list[str]:
         """Return the contigs whose names differ from this one as assemblies' names do."""
-        swapped = chrom[3:] if chrom.startswith("chr") else f"chr{chrom}"
-        mitochondrion = {"chrMT": "chrM", "M": "MT"}.get(swapped, swapped)
-        return [name for name in (swapped, mitochondrion) if name in self.contigs] + [
+        return [name for name in _other_names(chrom) if name in self.contigs] + [
             name for name in self.contigs if name.lower() == chrom.lower()
         ]
 
@@ -291,6 +375,7 @@ class Genome:
 
     def close(self) -> None:
         """Close the FASTA file."""
+        self.tell_aliases()
         self._faidx.close()
 
     def __enter__(self) -> Genome:

@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 
 from findna.errors import MissingProgramError, RegionError
 
@@ -33,34 +34,69 @@ class Interval:
         return f"{self.chrom}:{self.start}-{self.end}" + (f"({self.strand})" if stranded else "")
 
 
-_REGION = re.compile(r"(?P<chrom>.+):(?P<start>[0-9,]*)(?P<dash>-)?(?P<end>[0-9,]*)")
-_MOST_DIGITS = 12  # beyond any contig
+COORDINATE = r"(?:[0-9][0-9,]*(?:\.[0-9]+)?|\.[0-9]+)[kKmMgG]?"
+"""Pattern of a position in a region string: ``1,001``, ``12k``, ``1.5M``."""
+
+_REGION = re.compile(rf"(?P<chrom>.+):(?P<start>{COORDINATE})?(-(?P<end>{COORDINATE})?)?")
+_FACTORS = {"k": 10**3, "m": 10**6, "g": 10**9}
+_LARGEST = 10**12  # beyond any contig
+_MOST_LETTERS = 30  # of a position
 
 
 def parse_region(text: str, contigs: Mapping[str, int]) -> Interval:
     """Read an interval written as in samtools: ``chrom``, ``chrom:start``, ``chrom:start-end``.
 
-    Coordinates are 1-based and inclusive; commas are allowed; either may be left out. A contig
-    whose own name looks like a region is taken as that contig.
+    Coordinates are 1-based and inclusive; commas are allowed, and k, M and G for thousands and so
+    on; either may be left out. Braces hold a name that looks like a region: ``{HLA:01-02}:3-4``.
 
     Raises
     ------
     RegionError
-        The text is not a region.
+        The text is not a region, or can be meant in two ways.
     """
+    shown = text[:80]
     match = _REGION.fullmatch(text)
-    if text in contigs or match is None:
-        return Interval(text, 0, contigs.get(text, 0))
-    digits = [match[key].replace(",", "") for key in ("start", "end")]
-    if max(map(len, digits)) > _MOST_DIGITS:
-        raise RegionError(f"region {text[:80]}: a coordinate is larger than any contig")
-    start = int(digits[0] or 1)
+    chrom, _, rest = text.rpartition(":")
+    if text in contigs:
+        if match is not None and chrom in contigs:
+            raise RegionError(
+                f"region {shown}: a contig, or a part of {chrom}? write {{{text}}} or "
+                f"{{{chrom}}}:{rest}"
+            )
+        return Interval(text, 0, contigs[text])
+    if match is None:
+        if chrom in contigs:
+            raise RegionError(
+                f"region {shown}: {rest} are no coordinates; write {chrom}:1,001-2,000 or "
+                f"{chrom}:1.5k-2k"
+            )
+        name = _without_braces(text, contigs)
+        return Interval(name, 0, contigs.get(name, 0))
+    chrom = _without_braces(chrom, contigs)
+    start = _position(match["start"] or "1", shown)
     if start < 1:
-        raise RegionError(f"region {text[:80]}: coordinates are 1-based; the first base is 1")
-    last = int(digits[1]) if digits[1] else max(contigs.get(match["chrom"], 0), start)
+        raise RegionError(f"region {shown}: coordinates are 1-based; the first base is 1")
+    end = match["end"]
+    last = _position(end, shown) if end else max(contigs.get(chrom, 0), start)
     if last < start:
-        raise RegionError(f"region {text[:80]}: ends before it starts; write chrom:start-end")
-    return Interval(match["chrom"], start - 1, last)
+        raise RegionError(f"region {shown}: ends before it starts; write chrom:start-end")
+    return Interval(chrom, start - 1, last)
+
+
+def _without_braces(name: str, contigs: Mapping[str, int]) -> str:
+    in_braces = name[1:-1] if name.startswith("{") and name.endswith("}") else ""
+    return name if name in contigs or not in_braces else in_braces
+
+
+def _position(text: str, region: str) -> int:
+    digits = text.rstrip("kKmMgG").replace(",", "")
+    if len(digits) <= _MOST_LETTERS:
+        position = Fraction(digits) * _FACTORS.get(text[-1].lower(), 1)
+        if position.denominator > 1:
+            raise RegionError(f"region {region}: {text} is not a whole number of bases")
+        if position < _LARGEST:
+            return int(position)
+    raise RegionError(f"region {region}: a coordinate is larger than any contig")
 
 
 def select(

@@ -301,11 +301,8 @@ class RegionSource:
     @classmethod
     def strings(cls, regions: tuple[str, ...], genome: Genome) -> RegionSource:
         """Regions written as in samtools: ``chr1:1,001-2,000``, 1-based and inclusive."""
-        contigs = genome.contigs.copy()
-        for alias, name in genome.aliases.items():
-            if name in contigs:
-                contigs[alias] = contigs[name]
-        intervals = [parse_region(text, contigs) for text in regions]
+        lengths = genome.lengths
+        intervals = [parse_region(text, lengths) for text in regions]
         return cls("--region", lambda: _rows(intervals))
 
     @classmethod
@@ -380,7 +377,8 @@ class RegionSource:
         if isinstance(regions, Path):
             return cls.bed(regions)
         if isinstance(regions, str):
-            known = not Path(regions).exists() and (":" in regions or genome.resolve(regions))
+            named = regions.startswith("{") or ":" in regions or genome.resolve(regions)
+            known = named and not Path(regions).exists()
             return cls.strings((regions,), genome) if known else cls.bed(regions)
         if hasattr(regions, "columns"):
             return cls.frame(regions)
@@ -506,6 +504,7 @@ def survey(
             unknown[row.interval.chrom] = None
         if len(examples) < _MOST_EXAMPLES:
             examples.append(f"line {row.number}: {placed.reason}")
+    genome.tell_aliases(source.name)
     if surveyed.bad and options.on_error == "stop":
         if n_unknown == surveyed.bad:
             reasons = f"from {examples[0].split(':')[0]} on: {genome.unknown(*unknown)}"

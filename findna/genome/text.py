@@ -23,9 +23,16 @@ GZIP_MAGIC = b"\x1f\x8b"
 BGZF_HEAD = 18
 """Bytes that tell whether a file is BGZF."""
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
 _BLOCK = 1 << 16
 _LONGEST_LINE = 1 << 24  # bytes
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_HEADERS = ("#", "track ", "track\t", "browser ", "browser\t")
+
+
+def is_header(line: str) -> bool:
+    """Return whether a line of BED is a comment, a track or browser line, or blank."""
+    return not line.strip() or line.startswith(_HEADERS) or line in ("track", "browser")
 
 
 def is_stdin(source: str | Path) -> bool:
@@ -77,12 +84,14 @@ class _Watched:
 class _Unzipped(io.RawIOBase):
     """Content of a gzip file; BGZF without its last block ends with EOFError.
 
-    To gzip it is complete if it was cut off between two blocks.
+    To gzip it is complete if it was cut off between two blocks. Where reading has failed it fails
+    again: gzip would go on behind the damage.
     """
 
     def __init__(self, reader: io.BufferedReader) -> None:
         self._watched = _Watched(reader)
         self._file = gzip.GzipFile(fileobj=cast(Any, self._watched))
+        self._failure: tuple[type[Exception], tuple[Any, ...]] | None = None  # holds no frames
 
     def readable(self) -> bool:
         """Return True."""
@@ -90,10 +99,17 @@ class _Unzipped(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Read what there is, without waiting for more."""
-        data = self._file.read1(len(buffer))
+        if self._failure is not None:
+            kind, reasons = self._failure
+            raise kind(*reasons)
+        try:
+            data = self._file.read1(len(buffer))
+            if not data and is_bgzf(self._watched.head) and self._watched.tail != BGZF_END:
+                raise EOFError
+        except (EOFError, OSError, zlib.error) as error:
+            self._failure = type(error), error.args
+            raise
         buffer[: len(data)] = data
-        if not data and is_bgzf(self._watched.head) and self._watched.tail != BGZF_END:
-            raise EOFError
         return len(data)
 
 
@@ -132,7 +148,7 @@ def numbered_lines(
             if b"\0" in line:
                 raise RegionError(f"{name}:{number}: holds a NUL byte; not a text file")
             if number == 1:
-                line = line.removeprefix(_BYTE_ORDER_MARK)
+                line = line.removeprefix(BYTE_ORDER_MARK)
             line = line.removesuffix(b"\n").removesuffix(b"\r")
             if b"\r" in line:
                 raise RegionError(

@@ -8,9 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from findna.errors import LabelError
-from findna.genome.bed import is_header
 from findna.genome.fasta import Genome
-from findna.genome.text import display_name, is_stdin, numbered_lines, open_input
+from findna.genome.text import display_name, is_header, is_stdin, numbered_lines, open_input
 from findna.labelled.fasta import fasta_records, read_fasta
 from findna.labelled.intervals import cut, read_bed
 from findna.labelled.rows import (

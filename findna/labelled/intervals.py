@@ -8,10 +8,11 @@ from pathlib import Path
 
 from findna.console import counted
 from findna.errors import LabelError, RegionError
-from findna.genome.bed import BedRow, column_names, is_header, parse_row
+from findna.genome.bed import BedRow, column_names, parse_row
 from findna.genome.encoding import reverse_complement
 from findna.genome.fasta import Genome
 from findna.genome.regions import Placed, RegionOptions, place, ragged
+from findna.genome.text import is_header
 from findna.labelled.rows import Lines, RawRow, RawRows, RowOptions, stop
 from findna.labelled.tables import label_columns
 
@@ -77,6 +78,7 @@ def cut(raw: RawRows, name: str, genome: Genome, options: RowOptions) -> None:
         assert row.interval is not None
         bed = _resized(row.interval, options.region)
         placed.append((row, place(bed, genome, RegionOptions(options.region.stranded))))
+    genome.tell_aliases(name)
     bad = [(row, result) for row, result in placed if result.region is None]
     if bad and options.on_problem is stop:  # then said of all at once
         smaller = f", or give a smaller --window than {window}" if window else ""

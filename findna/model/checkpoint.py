@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from findna import __version__
-from findna.errors import CheckpointError, ConfigError
+from findna.errors import CheckpointError, ConfigError, did_you_mean
 from findna.model.config import EncoderConfig
 from findna.model.encoder import Encoder
 from findna.model.folders import (
@@ -30,6 +30,7 @@ from findna.model.folders import (
     write_text,
 )
 from findna.model.heads import MaskedNucleotideHead
+from findna.outputs.files import UNFINISHED, published_folder
 from findna.settings import to_dict
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
@@ -108,10 +109,10 @@ def save_checkpoint(
         "digest": digest,
         "training": training,
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    save_tensors(folder / WEIGHTS, weights, {"format": "pt"})
-    write_text(folder / CONFIG, json.dumps(values, indent=2) + "\n")
-    write_text(folder / CARD, card.replace("{digest}", digest))
+    with published_folder(folder, CONFIG) as complete:
+        save_tensors(complete / WEIGHTS, weights, {"format": "pt"})
+        write_text(complete / CARD, card.replace("{digest}", digest))
+        write_text(complete / CONFIG, json.dumps(values, indent=2) + "\n")
     return digest
 
 
@@ -139,11 +140,14 @@ def find_model(model: str) -> Path:
     elif not path.is_dir():
         raise CheckpointError(
             f"no model {model}: neither a folder nor one of the shipped models "
-            f"({', '.join(shipped_models())})"
+            f"({', '.join(shipped_models())}){did_you_mean(model, shipped_models())}"
         )
     for name in (CONFIG, WEIGHTS):
         if not (path / name).is_file():
-            raise CheckpointError(f"{path}: not a model folder: it holds no {name}")
+            hint = ""
+            if (path / UNFINISHED).is_dir():
+                hint = ": a run was stopped as it wrote it; run that again"
+            raise CheckpointError(f"{path}: not a model folder: it holds no {name}{hint}")
     return path
 
 
@@ -172,7 +176,7 @@ def load_checkpoint(model: str | Checkpoint, cls: bool = False) -> Checkpoint:
     Raises
     ------
     CheckpointError
-        The model is missing or malformed, or its weights do not fit its sizes.
+        The model is missing or malformed, or its files are not those of one run.
     ConfigError
         There are no CLS positions to append.
     """
@@ -193,6 +197,12 @@ def load_checkpoint(model: str | Checkpoint, cls: bool = False) -> Checkpoint:
                 f"the sizes in {CONFIG} ask for {expected.get(name, 'none')}"
             )
     weights = own_tensors(weights, path)
+    digest = digest_of(config, weights)
+    if digest != values.get("digest"):
+        raise CheckpointError(
+            f"{folder}: {CONFIG} and {WEIGHTS} are not what one run wrote (the weights are "
+            f"{digest[:12]}, {CONFIG} says {str(values.get('digest'))[:12]}); make the model again"
+        )
     network.load_state_dict(weights, assign=True)
     network.requires_grad_(False).eval()
     name = model if folder.parent == SHIPPED else folder.resolve().name
@@ -202,7 +212,7 @@ def load_checkpoint(model: str | Checkpoint, cls: bool = False) -> Checkpoint:
         network.encoder = network.encoder.with_cls(training.get("n_cls", config.n_cls))
         if network.encoder.config.n_cls == 0:
             raise ConfigError(f"model {model} was trained without CLS positions; leave out --cls")
-    return Checkpoint(name, folder, digest_of(config, weights), network, training)
+    return Checkpoint(name, folder, digest, network, training)
 
 
 CITATION = (

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from findna.errors import CheckpointError, ConfigError
-from findna.model.checkpoint import Model, save_checkpoint
+from findna.model.checkpoint import CONFIG, Model, save_checkpoint
 from findna.model.config import EncoderConfig
-from findna.outputs.files import check_model_folder
+from findna.outputs.claims import claimed
+from findna.outputs.files import check_folder
 
 N_CLS = 10
 """CLS positions of the published pretraining; the authors' downstream code appends none."""
@@ -120,11 +121,12 @@ def convert(published: Path, folder: Path, which: str = "Teacher", force: bool =
     OutputError
         The folder is not empty and ``force`` is not set.
     """
-    check_model_folder(folder, force)
-    model = import_published(published, which)
-    card = _CARD.format(file=published.name, which=which.lower(), digest="{digest}")
-    training = {"imported_from": published.name, "network": which, "n_cls": N_CLS}
-    return save_checkpoint(folder, model, training, card)
+    with claimed(folder):
+        check_folder(folder, force, CONFIG)
+        model = import_published(published, which)
+        card = _CARD.format(file=published.name, which=which.lower(), digest="{digest}")
+        training = {"imported_from": published.name, "network": which, "n_cls": N_CLS}
+        return save_checkpoint(folder, model, training, card)
 
 
 _CARD = """# {file}, {which}

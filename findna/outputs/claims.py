@@ -39,7 +39,8 @@ def claimed(folder: Path) -> Iterator[None]:
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Hold a lock file, which is removed at the end."""
-    with path.open("wb") as file:
+    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o666)  # never through a link
+    with open(number, "wb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # the run that held the file may just have removed it

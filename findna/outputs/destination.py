@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from findna.errors import ConfigError, OutputError
-from findna.genome.bed import is_header
+from findna.genome.text import is_header
 from findna.outputs.bgzf import bgzf
 from findna.outputs.files import check_output, file_digest, replaced
 from findna.outputs.htslib import reasons
@@ -22,7 +22,7 @@ WHOLE, DIGEST = "whole", "whole.sha256"
 """Names, among the parts, of the output before it has its own name, and of its digest."""
 
 _COMPRESSED = (".gz", ".bgz")  # endings of names that get BGZF
-_LONGEST_IN_TBI = 1 << 29  # bp
+_BEYOND_TBI = "cannot be stored in a tbi index"  # htslib's words
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class Destination:
 
     @property
     def _is_bgzf(self) -> bool:
-        return self.bgzf or (self.path or Path()).suffix in _COMPRESSED
+        return self.bgzf or (not self.is_live and self.file.suffix in _COMPRESSED)
 
     @property
     def is_stdout(self) -> bool:
@@ -223,18 +223,11 @@ class Destination:
             with self.file.open("wb") as device, self._packed(device) as file:
                 yield file
         else:
-            with self.published() as temporary:
-                if self._is_bgzf:
-                    from pysam import BGZFile
-
-                    with BGZFile(str(temporary), "wb", None) as file:
-                        yield cast(BinaryIO, file)
-                else:
-                    with temporary.open("wb") as file:
-                        yield file
+            with self.published() as path, path.open("wb") as whole, self._packed(whole) as file:
+                yield file
 
     def _packed(self, file: BinaryIO) -> AbstractContextManager[BinaryIO]:
-        return bgzf(file) if self.bgzf else nullcontext(file)
+        return bgzf(file) if self._is_bgzf else nullcontext(file)
 
     @contextmanager
     def published(self) -> Iterator[Path]:
@@ -252,13 +245,10 @@ class Destination:
         (self.parts / DIGEST).write_text(file_digest(whole))
         os.replace(whole, os.path.realpath(self.file))
 
-    def index(self, longest: int | None) -> None:
-        """Make the index that was asked for: .tbi, or .csi of BCF and where .tbi is too small.
+    def index(self) -> None:
+        """Make the index that was asked for: .tbi, or .csi of BCF and of rows beyond 512 Mbp.
 
-        Parameters
-        ----------
-        longest : int, optional
-            Length of the longest contig, bp; None if it is not known.
+        One of the file that was there before is removed, of either kind.
 
         Raises
         ------
@@ -280,16 +270,31 @@ class Destination:
                 n_headers = sum(1 for _ in takewhile(is_header, lines))
             options = {"seq_col": 0, "start_col": 1, "end_col": 2, "zerobased": True}
             options["line_skip"] = n_headers
-        too_long = longest is not None and longest > _LONGEST_IN_TBI
-        options["csi"] = self.form == "bcf" or too_long
+        self._remove_indexes()
+        for csi in (False, True)[self.form == "bcf" :]:
+            reason = self._try_index(options | {"csi": csi})
+            if _BEYOND_TBI not in reason:
+                break
+        if "Unsorted" in reason or "not continuous" in reason:
+            reason = f"its {rows} are not sorted; {remedy}"
+        if reason:
+            raise OutputError(f"{self.file}: written, but not indexed: {reason}")
+
+    def _remove_indexes(self) -> None:
+        for ending in (".tbi", ".csi"):
+            self.file.with_name(self.file.name + ending).unlink(missing_ok=True)
+
+    def _try_index(self, options: Mapping[str, Any]) -> str:
+        """Make an index; return why not, or nothing."""
+        import pysam
+
         failed: OSError | None = None
         with reasons() as given:
             try:
                 pysam.tabix_index(str(self.file), force=True, keep_original=True, **options)
             except OSError as error:
                 failed = error
-        if failed is not None:
-            reason = given.text or str(failed)
-            if "Unsorted" in reason or "not continuous" in reason:
-                reason = f"its {rows} are not sorted; {remedy}"
-            raise OutputError(f"{self.file}: written, but not indexed: {reason}") from failed
+        if failed is None:
+            return ""
+        self._remove_indexes()  # what there is of one
+        return given.text or str(failed)

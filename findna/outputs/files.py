@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +14,9 @@ from findna.errors import OutputError
 from findna.outputs.claims import LOCK
 
 MISSING = "."
+
+UNFINISHED = ".unfinished"
+"""Name of the folder of a model's or a task's files that are still to be moved into its own."""
 
 
 def check_output(path: Path, force: bool, inputs: Iterable[Path] = ()) -> None:
@@ -38,12 +42,41 @@ def check_output(path: Path, force: bool, inputs: Iterable[Path] = ()) -> None:
         raise OutputError(f"{path}: the folder {folder} is not writable")
 
 
-def check_model_folder(folder: Path, force: bool) -> None:
-    """Raise OutputError if writing a model to ``folder`` would mix with what is in it."""
+def check_folder(folder: Path, force: bool, last: str) -> None:
+    """Raise OutputError if writing a model or a task would mix with what is in its folder.
+
+    What a run that was killed in `published_folder` has left is no obstacle.
+    """
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder}: exists and is not a folder")
-    if not force and folder.is_dir() and any(path.name != LOCK for path in folder.iterdir()):
-        raise OutputError(f"{folder}: is not empty; --force writes the model into it all the same")
+    left = (folder / UNFINISHED).is_dir() and not (folder / last).exists()
+    if force or left or not folder.is_dir():
+        return
+    if any(path.name != LOCK for path in folder.iterdir()):
+        raise OutputError(f"{folder}: is not empty; --force writes into it all the same")
+
+
+@contextmanager
+def published_folder(folder: Path, last: str) -> Iterator[Path]:
+    """Give a folder for the files of a model or a task; they are moved when the block succeeds.
+
+    ``folder`` is none until the file called ``last`` has come, so a run that is killed leaves no
+    mix of two. Other files in it stay.
+    """
+    complete = folder / UNFINISHED
+    shutil.rmtree(complete, ignore_errors=True)
+    complete.mkdir(parents=True)
+    try:
+        yield complete
+    except BaseException:
+        shutil.rmtree(complete, ignore_errors=True)
+        raise
+    (folder / last).unlink(missing_ok=True)
+    files = [path.relative_to(complete) for path in complete.rglob("*") if path.is_file()]
+    for file in sorted(files, key=lambda file: file.name == last):
+        (folder / file).parent.mkdir(exist_ok=True)
+        os.replace(complete / file, folder / file)
+    shutil.rmtree(complete)
 
 
 @contextmanager

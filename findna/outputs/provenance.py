@@ -40,7 +40,7 @@ def run_facts(
         "command": command,
         "findna version": __version__,
         "genome": genome.digests(contigs),
-        "alias": {name: to for name, to in genome.aliases.items() if genome.resolve(name) == to},
+        "alias": genome.alias_facts,
         "rows": dict(rows),
         "weights": dict(weights),
         "options": dict(options),

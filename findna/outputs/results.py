@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,13 @@ class RegionVectors:
     per_base: npt.NDArray[np.float16] | None
 
 
+class Place(NamedTuple):
+    """A base of a strand, "+" or "-"; ``start`` is 0-based."""
+
+    start: int
+    strand: str
+
+
 @dataclass(frozen=True)
 class Call:
     """Call of a task on a row.
@@ -37,17 +45,21 @@ class Call:
     Parameters
     ----------
     label : str
-        The most probable class; the labels above one half, joined by commas; or the target.
+        The most probable class; the labels above one half, joined by commas; or the target. Of
+        sites the class of the most probable one, ``none`` if that is below one half.
     probability : float
         Of the positive class where there are two; of the label where there are more; the highest
-        of several labels; the value of a regression's first target.
+        of several labels; the value of a regression's first target; of the most probable site.
     values : ndarray, shape (n_outputs,)
-        Probability of every class, or value of every target.
+        Probability of every class, or value of every target; of sites the highest of each class.
+    place : Place, optional
+        Of the most probable site.
     """
 
     label: str
     probability: float
     values: Array
+    place: Place | None = None
 
 
 @dataclass(frozen=True)
@@ -58,12 +70,15 @@ class TaskColumns:
     ----------
     is_value : bool
         Rows get a value, not a probability.
+    has_places : bool
+        Rows also get the place of a site.
     """
 
     name: str
     digest: str
     classes: tuple[str, ...]
     is_value: bool = False
+    has_places: bool = False
 
 
 @dataclass(frozen=True)

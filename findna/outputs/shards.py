@@ -17,6 +17,8 @@ from findna.outputs.files import file_digest, replaced
 Facts = Mapping[str, Any]
 """Plain values, nested, that decide the content of an output."""
 
+Counts = dict[str, int]
+
 FORMAT = 1
 _LARGEST_JSON = 1 << 26  # bytes
 _DIGEST = "journal_sha256"  # key; notes of before have none
@@ -89,6 +91,8 @@ class Note:
         Of text: lines that only the first part of a whole keeps.
     sha256 : str
         Of the output file.
+    counts : dict of str to int
+        What the run counted; empty in notes of before.
     """
 
     facts: Facts
@@ -97,6 +101,7 @@ class Note:
     total: int
     header_lines: int
     sha256: str
+    counts: Counts
 
 
 def note_path(output: Path) -> Path:
@@ -105,11 +110,26 @@ def note_path(output: Path) -> Path:
 
 
 def write_note(
-    output: Path, shard: Shard, facts: Facts, rows: tuple[int, int], total: int, header_lines: int
+    output: Path, shard: Shard, facts: Facts, rows: tuple[int, int], total: int, counts: Counts
 ) -> None:
     """Note what an output is a part of, beside it; see `Note`."""
-    note = Note(facts, (shard.number, shard.count), rows, total, header_lines, file_digest(output))
+    header_lines, digest = counts.get("header_lines", 0), file_digest(output)
+    note = Note(facts, (shard.number, shard.count), rows, total, header_lines, digest, counts)
     write_journal(note_path(output), asdict(note))
+
+
+def finished_note(output: Path, shard: Shard, facts: Facts) -> Note | None:
+    """Return the note of a shard if a run has written this very one before.
+
+    ``facts`` are plain values, as they are read from JSON; they decide the rows too.
+    """
+    try:
+        note = read_note(output)
+    except OutputError:
+        return None
+    if note.shard != (shard.number, shard.count) or difference(note.facts, facts):
+        return None
+    return note if "rows" in note.counts else None
 
 
 def read_note(output: Path) -> Note:
@@ -134,7 +154,10 @@ def read_note(output: Path) -> Note:
         if not (1 <= number <= count and first <= last <= total):
             raise ValueError("rows are not those of a shard")
         shard, rows = (number, count), (first, last)
-        note = Note({**values["facts"]}, shard, rows, total, header_lines, str(values["sha256"]))
+        digest, counts = str(values["sha256"]), {**values.get("counts", {})}
+        if not all(map(is_count, counts.values())):
+            raise ValueError("counts are none")
+        note = Note({**values["facts"]}, shard, rows, total, header_lines, digest, counts)
     except (KeyError, TypeError, ValueError) as error:
         raise OutputError(f"{path}: not the note of a shard") from error
     if file_digest(output) != note.sha256:

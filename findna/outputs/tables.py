@@ -15,7 +15,7 @@ from findna import __version__
 from findna.genome.bed import column_names
 from findna.genome.regions import Placed
 from findna.outputs.files import MISSING
-from findna.outputs.results import Call, RegionVectors, TaskColumns
+from findna.outputs.results import Call, Place, RegionVectors, TaskColumns
 
 COLOURS = (
     "0,114,178",  # blue
@@ -192,8 +192,10 @@ class PredictionWriter:
         return len(lines)
 
     def _columns(self, task: TaskColumns) -> list[str]:
-        names = [task.name, f"{task.name}_{'value' if task.is_value else 'probability'}"]
-        return names + [f"{task.name}_{name}" for name in task.classes if self._layout.all_classes]
+        names = ["value" if task.is_value else "probability"]
+        names += [*Place._fields] if task.has_places else []
+        names += task.classes if self._layout.all_classes else []
+        return [task.name, *(f"{task.name}_{name}" for name in names)]
 
     def write(self, row: Placed, result: Sequence[Call] | None) -> None:
         """Write one row; without calls its new columns are missing values."""
@@ -235,7 +237,8 @@ class PredictionWriter:
         columns: list[str] = []
         for call in calls:
             values = call.values.tolist() if self._layout.all_classes else []
-            columns += [call.label, *(f"{value:.6f}" for value in (call.probability, *values))]
+            columns += [call.label, f"{call.probability:.6f}", *map(str, call.place or ())]
+            columns += [f"{value:.6f}" for value in values]
         return columns
 
     def _object(self, row: Placed, calls: Sequence[Call] | None) -> dict[str, object]:
@@ -253,10 +256,11 @@ class PredictionWriter:
             if calls is None:
                 values[task.name] = None
                 continue
-            quantity = "value" if task.is_value else "probability"
-            result = {"label": calls[i].label, quantity: round(calls[i].probability, 6)}
+            call, quantity = calls[i], "value" if task.is_value else "probability"
+            result = {"label": call.label, quantity: round(call.probability, 6)}
+            result |= call.place._asdict() if call.place else {}
             if self._layout.all_classes:
-                rounded = np.round(calls[i].values.astype(np.float64), 6).tolist()
+                rounded = np.round(call.values.astype(np.float64), 6).tolist()
                 result["all"] = dict(zip(task.classes, rounded, strict=True))
             values[task.name] = result
         return values

@@ -6,8 +6,8 @@ being written when a run is killed is in no part, and is made again.
 
 from __future__ import annotations
 
-import fcntl
 import json
+import logging
 import os
 import re
 import signal
@@ -21,16 +21,25 @@ from typing import Any, TypeVar
 
 from findna.console import counted
 from findna.errors import InterruptedRunError, OutputError
+from findna.outputs.claims import LOCK, claimed
 from findna.outputs.destination import DIGEST, WHOLE, Destination
 from findna.outputs.files import file_digest
-from findna.outputs.shards import Facts, difference, is_count, read_journal, write_journal
+from findna.outputs.shards import (
+    Counts,
+    Facts,
+    difference,
+    finished_note,
+    is_count,
+    read_journal,
+    write_journal,
+)
+
+logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 
-Counts = dict[str, int]
-
-JOURNAL, LOCK, OUTPUT = "journal.json", "lock", "output"
-"""Names of the journal, of the file that a run at work has locked, and of the file in a part."""
+JOURNAL, OUTPUT = "journal.json", "output"
+"""Names of the journal, and of the file in a part."""
 
 _PART = re.compile("[0-9]{8,}")
 _NEW_JOURNAL = re.compile(r"\.journal\.json\.[0-9a-f]+\.tmp")  # of a run that was killed
@@ -59,15 +68,9 @@ def open_unfinished(output: Destination, facts: Facts) -> Iterator[Unfinished]:
     shown = output.file.with_name(folder.name)
     if folder.is_symlink():
         raise OutputError(f"{shown}: is a symbolic link; parts are kept in a folder: remove it")
-    folder.mkdir(exist_ok=True)
-    _check_own(folder, shown)
-    # never through a link
-    number = os.open(folder / LOCK, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-    with open(number, "wb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise OutputError(f"{shown}: another run is at work on it") from error
+    if folder.is_dir():
+        _check_own(folder, shown)
+    with claimed(folder):
         yield Unfinished(folder, output, facts)
 
 
@@ -108,7 +111,8 @@ class Unfinished:
     Attributes
     ----------
     is_published : bool
-        The output itself is complete: a run was killed before it removed the parts.
+        The output itself is complete: a run was killed before it removed the parts, or another
+        shard of its job was not finished.
     """
 
     def __init__(self, folder: Path, output: Destination, facts: Facts) -> None:
@@ -116,12 +120,19 @@ class Unfinished:
         self._shown = output.file.with_name(folder.name)
         shard = output.shard
         self._facts = json.loads(json.dumps(facts))
+        finished = None
         if shard is not None:
+            finished = finished_note(output.file, shard, self._facts)
             self._facts["shard"] = f"{shard.number}/{shard.count}"
         self._parts: list[dict[str, Any]] = []
         self.is_published = False
         if (folder / JOURNAL).exists():
             self._open_journal(output)
+        self._finished: Counts = {}
+        if finished is not None:
+            logger.info("%s is finished", output.file)
+            self.is_published, self._finished = True, finished.counts
+            (folder / DIGEST).write_text(finished.sha256)
         kept = {LOCK, DIGEST, *(self._part(i).name for i in range(len(self._parts)))}
         # what was being written when a run was killed
         for path in folder.iterdir():
@@ -164,6 +175,8 @@ class Unfinished:
     @property
     def counts(self) -> Counts:
         """Sums of what was counted in complete parts; ``rows`` are their rows."""
+        if self._finished:
+            return self._finished
         total = Counter[str](rows=0)
         for part in self._parts:
             total.update(part["counts"])

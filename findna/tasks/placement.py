@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from findna.errors import ConfigError
 from findna.genome.regions import Placed, RegionOptions, is_point
-from findna.tasks.task import Task
+from findna.tasks.task import TaskOutline
 
 
 class TaskWindows:
@@ -26,6 +26,8 @@ class TaskWindows:
     ----------
     options : RegionOptions
         The same, with what follows from the tasks.
+    n_taken : int
+        Rows so far that got the windows of the tasks.
 
     Raises
     ------
@@ -33,14 +35,14 @@ class TaskWindows:
         Every row is to get the window of the tasks, which differ.
     """
 
-    def __init__(self, tasks: Sequence[Task], options: RegionOptions) -> None:
+    def __init__(self, tasks: Sequence[TaskOutline], options: RegionOptions) -> None:
         explicit = options.resizes or options.split
         own = {(t.config.window, t.config.upstream): t for t in tasks if t.config.window}
         self._own = [] if explicit else list(own.values())
         stranded = any(task.config.stranded for task in tasks)
         self._about = options.anchor or "point"
         self._every_row = options.reach is not None if explicit else options.anchor is not None
-        self._n_taken = 0
+        self.n_taken = 0
         if self._every_row:
             self._check(f"--anchor {options.anchor}")
         read = replace(options, stranded=options.stranded or stranded)
@@ -72,13 +74,17 @@ class TaskWindows:
     def watch(self, rows: Iterator[Placed]) -> Iterator[Placed]:
         """Yield the rows; count those that get the windows of the tasks."""
         for row in rows:
-            if self._changes and (self._every_row or is_point(row.interval)):
-                self._check(f"line {row.row.number} has 1 bp")
-                self._n_taken += row.region is not None
+            self.count(row)
             yield row
+
+    def count(self, row: Placed) -> None:
+        """Count a row if it gets the windows of the tasks."""
+        if self._changes and (self._every_row or is_point(row.interval)):
+            self._check(f"line {row.row.number} has 1 bp")
+            self.n_taken += row.region is not None and bool(self._own)
 
     def __str__(self) -> str:
         """Return the windows of the tasks, in words; empty if no row got one so far."""
-        if not self._own or not self._n_taken:
+        if not self.n_taken:
             return ""
         return f"{self._own[0].config.windows} each {self._about}"

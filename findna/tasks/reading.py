@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic
 
-from findna.genome.batching import Item, SequenceSource, read_window
+from findna.genome.batching import Contigs, Item, SequenceSource, read_window
 from findna.genome.windows import Region, Window
 from findna.model.devices import Compute
 from findna.model.inference import region_vectors
 from findna.model.pooling import Pooling
 from findna.outputs.results import Call, RegionVectors
-from findna.tasks.features import POOLS, Matrix
+from findna.tasks.features import POOLS
+from findna.tasks.sites import AnyTask, SiteTask, Tile, higher
 from findna.tasks.task import Task
 
 Pass = tuple[str, int, int, bool]
@@ -21,11 +22,12 @@ Pass = tuple[str, int, int, bool]
 
 @dataclass(eq=False)
 class _Row(Generic[Item]):
-    """A row on its way through the passes, with the vectors read so far."""
+    """A row on its way through the passes, with the vectors and sites read so far."""
 
     item: Item
     region: Region | None
     vectors: dict[Pass, RegionVectors] = field(default_factory=dict)
+    sites: dict[str, Call] = field(default_factory=dict)
 
 
 def _pass_of(task: Task) -> Pass:
@@ -36,40 +38,41 @@ def _pass_of(task: Task) -> Pass:
 class TaskReader:
     """Predictions of several tasks for regions; the encoders are loaded here."""
 
-    def __init__(self, tasks: Sequence[Task], compute: Compute) -> None:
+    def __init__(self, tasks: Sequence[AnyTask], compute: Compute) -> None:
         self.tasks, self._compute = tasks, compute
         self._passes: dict[Pass, tuple[Task, Pooling]] = {}
         for task in tasks:
             _ = task.checkpoint  # a wrong one is refused before any work
+            if isinstance(task, SiteTask):
+                continue
             features, key = task.config.features, _pass_of(task)
             before = self._passes[key][1].kinds if key in self._passes else ()
             kinds = tuple(pool for pool in POOLS if pool in {*before, *features.pools})
             pooling = Pooling(kinds, features.bins, both_strands=features.both_strands)
             self._passes[key] = task, pooling
 
-    def outputs(
-        self, rows: Iterable[tuple[Item, Region | None]], genome: SequenceSource
-    ) -> Iterator[tuple[Item, list[Matrix] | None]]:
-        """Yield each row with the outputs (n_outputs,) of every task; None without a region."""
+    def calls(
+        self,
+        rows: Iterable[tuple[Item, Region | None]],
+        genome: Contigs,
+        by_strand: Callable[[Item], bool] = lambda item: False,
+    ) -> Iterator[tuple[Item, list[Call] | None]]:
+        """Yield each row with the call of every task, in their order; None without a region.
+
+        A region holds another base than N. Sites of a row that is ``by_strand`` are those of the
+        strand on which its region is read; of another row those of both.
+        """
         passing: Iterable[_Row[Item]] = (_Row(item, region) for item, region in rows)
         for key in self._passes:
             passing = self._read(key, passing, genome)
+        for task in self.tasks:
+            if isinstance(task, SiteTask):
+                passing = self._look(task, passing, genome, by_strand)
         for row in passing:
             if row.region is None:
                 yield row.item, None
                 continue
-            yield row.item, [self._output(task, row, row.region, genome) for task in self.tasks]
-
-    def calls(
-        self, rows: Iterable[tuple[Item, Region | None]], genome: SequenceSource
-    ) -> Iterator[tuple[Item, list[Call] | None]]:
-        """Yield each row with the label and probability of every task."""
-        for item, outputs in self.outputs(rows, genome):
-            if outputs is None:
-                yield item, None
-                continue
-            pairs = zip(self.tasks, outputs, strict=True)
-            yield item, [task.call(values) for task, values in pairs]
+            yield row.item, [self._call(task, row, row.region, genome) for task in self.tasks]
 
     def _read(
         self, key: Pass, rows: Iterable[_Row[Item]], genome: SequenceSource
@@ -82,10 +85,37 @@ class TaskReader:
                 row.vectors[key] = vectors
             yield row
 
-    def _output(
-        self, task: Task, row: _Row[Item], region: Region, genome: SequenceSource
-    ) -> Matrix:
+    def _look(
+        self,
+        task: SiteTask,
+        rows: Iterable[_Row[Item]],
+        genome: Contigs,
+        by_strand: Callable[[Item], bool],
+    ) -> Iterator[_Row[Item]]:
+        """Add the call of a task of sites to each row; regions are read tile by tile."""
+
+        def tiled() -> Iterator[tuple[_Row[Item], Tile | None]]:
+            for row in rows:
+                if row.region is not None:
+                    chrom, own = row.region.chrom, row.region.reverse
+                    spans = [(chrom, start, end) for start, end in row.region.parts]
+                    for reverse in (own,) if by_strand(row.item) else (False, True):
+                        yield from ((row, tile) for tile in task.tiles(spans, genome, reverse))
+                yield row, None  # the end of the row
+
+        call: Call | None = None
+        for row, bases in task.read(tiled(), genome, self._compute):
+            if bases is not None:
+                call = higher(call, task.call(bases))
+                continue
+            if call is not None:
+                row.sites[task.name] = call
+            call = None
+            yield row
+
+    def _call(self, task: AnyTask, row: _Row[Item], region: Region, genome: SequenceSource) -> Call:
+        if isinstance(task, SiteTask):
+            return row.sites[task.name]
         features, vectors = task.config.features, row.vectors[_pass_of(task)]
         letters = read_window(genome, Window(region, 0, len(region))) if features.k else None
-        output: Matrix = task.probabilities(features.of(vectors, letters)[None])[0]
-        return output
+        return task.call(task.probabilities(features.of(vectors, letters)[None])[0])

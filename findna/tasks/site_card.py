@@ -50,7 +50,8 @@ def site_card(name: str, config: SiteConfig, record: Mapping[str, Any]) -> str:
         f"{' or '.join(config.classes)}.",
         "",
         f"- Use: `findna scan GENOME --task {name} --call 0.5` lists sites; "
-        f"`findna scan GENOME --task {name} --class {config.classes[0]}` makes a track.",
+        f"`findna scan GENOME --task {name} --class {config.classes[0]}` makes a track; "
+        f"`findna predict GENOME REGIONS --task {name}` finds the best site of each region.",
         f"- Training: {trained}, best epoch {training['best_epoch']} of "
         f"{len(training['history'])}; {training['seconds']:.0f} s on {training['hardware']}, "
         f"seed {training['seed']}.",

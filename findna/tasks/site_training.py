@@ -35,11 +35,9 @@ from findna.model.schedules import warmup_cosine
 from findna.tasks.features import Matrix
 from findna.tasks.full import parameter_groups
 from findna.tasks.recipe import FineTuneConfig
-from findna.tasks.sites import Tile, site_logits, tiles, window_numbers
+from findna.tasks.sites import Span, Tile, site_logits, tiles, window_numbers
 
 logger = logging.getLogger(__name__)
-
-Span = tuple[str, int, int]
 
 _STANDARDISED_ON = 64  # tiles whose hidden states give the head its mean and scale
 _RARE = -5.0  # logit of every class before training
@@ -97,8 +95,10 @@ def measure_sites(
     """Return classes and logits of every base of spans that is not N, read as scans read it."""
     labels, logits = [], []
     for reverse in (False, True):
-        places = tiles(spans, data.genome.contigs, layout.tile, layout.margin)
-        for bases in site_logits(encoder, head, places, data.genome, compute, reverse):
+        places = tiles(spans, data.genome.contigs, layout.tile, layout.margin, reverse)
+        rows = ((None, tile) for tile in places)
+        for _, bases in site_logits(encoder, head, rows, data.genome, compute):
+            assert bases is not None  # each row has a tile
             known = ~np.isnan(bases.values[:, 0])
             end = bases.start + len(known)
             labels.append(data.labels.of(bases.chrom, bases.start, end, reverse)[known])
@@ -144,8 +144,8 @@ def _draw(
         low = middle - int(rng.integers(step))
         first = max(low - layout.margin, 0)
         last = min(low + step + layout.margin, data.genome.contigs[chrom])
-        tile = Tile(chrom, first, last, max(low, start), min(low + step, end))
-        yield tile, Region(chrom, ((first, last),), reverse)
+        tile = Tile(chrom, first, last, max(low, start), min(low + step, end), reverse)
+        yield tile, tile.region
 
 
 def _targets(batch: Batch[Tile], labels: SiteLabels) -> tuple[Tensor, Tensor]:
@@ -153,12 +153,11 @@ def _targets(batch: Batch[Tile], labels: SiteLabels) -> tuple[Tensor, Tensor]:
     targets = np.zeros((len(batch.tokens), len(labels.classes)), np.float32)
     counted = np.zeros(len(batch.tokens), np.float32)
     for piece, offset in zip(batch.pieces, batch.offsets.tolist(), strict=False):
-        assert piece.window is not None
-        tile, reverse = piece.item, piece.window.region.reverse
-        known = labels.of(tile.chrom, tile.first, tile.last, reverse)
+        tile = piece.item
+        known = labels.of(tile.chrom, tile.first, tile.last, tile.reverse)
         used = np.zeros(len(known), np.float32)
         used[tile.start - tile.first : tile.end - tile.first] = 1
-        if reverse:
+        if tile.reverse:
             known, used = known[::-1], used[::-1]
         targets[offset : offset + len(known)] = known
         counted[offset : offset + len(known)] = used

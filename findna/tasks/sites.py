@@ -6,8 +6,8 @@ what a base gets depends on nothing but the sequence about it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.special import expit
 
-from findna.errors import CheckpointError
-from findna.genome.batching import Batch, SequenceSource, batches
+from findna.errors import CheckpointError, ConfigError
+from findna.genome.batching import Batch, Contigs, Item, SequenceSource, batches
 from findna.genome.encoding import N
 from findna.genome.windows import Region
 from findna.labelled.sites import MOST_CLASSES
@@ -27,6 +28,7 @@ from findna.model.encoder import Encoder
 from findna.model.folders import own_tensors, read_settings, read_tensors
 from findna.model.heads import SiteHead
 from findna.model.inference import forward_batches
+from findna.outputs.results import Call, Place, TaskColumns
 from findna.settings import check
 from findna.tasks.features import Matrix
 from findna.tasks.task import (
@@ -37,10 +39,12 @@ from findna.tasks.task import (
     TASK,
     Task,
     TaskConfig,
+    check_names,
     find_task,
     has_sites,
     is_class_name,
     load_task,
+    not_of_regions,
     read_task,
     task_digest,
     trained_on,
@@ -98,6 +102,10 @@ class SiteConfig:
         return "bases"
 
 
+Span = tuple[str, int, int]
+"""Contig, start, end."""
+
+
 class Tile(NamedTuple):
     """Bases [first, last) of a contig, read at once; the output of [start, end) is used."""
 
@@ -106,29 +114,41 @@ class Tile(NamedTuple):
     last: int
     start: int
     end: int
+    reverse: bool = False
+
+    @property
+    def region(self) -> Region:
+        """The region that is read."""
+        return Region(self.chrom, ((self.first, self.last),), self.reverse)
 
 
 class Bases(NamedTuple):
-    """Values of neighbouring bases from ``start`` on; (n, n_classes), NaN where a base is N."""
+    """Values of neighbouring bases from ``start`` on, in the contig's order on either strand.
+
+    Shape (n, n_classes); NaN where a base is N.
+    """
 
     chrom: str
     start: int
+    reverse: bool
     values: Matrix
 
 
 def tiles(
-    spans: Iterable[tuple[str, int, int]], lengths: dict[str, int], tile: int, margin: int
+    spans: Iterable[Span], lengths: dict[str, int], tile: int, margin: int, reverse: bool = False
 ) -> Iterator[Tile]:
     """Yield the tiles that cover spans, each span's own, in their order.
 
-    Tile i of a contig gives the values of the bases from ``i * (tile - 2 * margin)`` on.
+    Tile i of a contig gives the values of the bases from ``i * (tile - 2 * margin)`` on. What
+    lies past an end of a contig is left out.
     """
     step = tile - 2 * margin
     for chrom, start, end in spans:
-        for low in range(start // step * step, end, step):
+        start, end = max(start, 0), min(end, lengths[chrom])
+        for low in range(start // step * step, end, step) if start < end else ():
             high = min(low + step, lengths[chrom])
             first, last = max(low - margin, 0), min(high + margin, lengths[chrom])
-            yield Tile(chrom, first, last, max(low, start), min(high, end))
+            yield Tile(chrom, first, last, max(low, start), min(high, end), reverse)
 
 
 def window_numbers(batch: Batch[Any], n_cls: int) -> npt.NDArray[np.int64]:
@@ -170,6 +190,11 @@ class SiteTask:
         return checkpoint
 
     @property
+    def columns(self) -> TaskColumns:
+        """Names of the task's columns in an output."""
+        return TaskColumns(self.name, self.digest, self.config.classes, has_places=True)
+
+    @property
     def digest(self) -> str:
         """SHA-256 over what decides the output for a sequence: configuration and head."""
         return task_digest(self.config, self.head)
@@ -177,58 +202,88 @@ class SiteTask:
     def __str__(self) -> str:
         return self.name
 
-    def probabilities(
-        self,
-        spans: Iterable[tuple[str, int, int]],
-        genome: SequenceSource,
-        lengths: dict[str, int],
-        compute: Compute,
-        reverse: bool = False,
-    ) -> Iterator[Bases]:
-        """Yield the probabilities of every class at the bases of spans, tile by tile.
+    def tiles(self, spans: Iterable[Span], genome: Contigs, reverse: bool) -> Iterator[Tile]:
+        """Yield the tiles of a strand that cover spans; see `tiles`."""
+        return tiles(spans, genome.contigs, self.config.tile, self.config.margin, reverse)
 
-        Parameters
-        ----------
-        lengths : dict
-            Length of every contig.
-        reverse : bool
-            Of the minus strand; values are in the contig's order all the same.
-        """
-        config = self.config
-        slopes, shifts = (np.array(v, np.float32) for v in (config.slopes, config.shifts))
-        places = tiles(spans, lengths, config.tile, config.margin)
+    def read(
+        self, rows: Iterable[tuple[Item, Tile | None]], genome: SequenceSource, compute: Compute
+    ) -> Iterator[tuple[Item, Bases | None]]:
+        """Yield rows with the probabilities of every class at the bases of their tiles."""
+        slopes, shifts = (np.array(v, np.float32) for v in (self.config.slopes, self.config.shifts))
         encoder = self.checkpoint.model.encoder
-        for chrom, start, logits in site_logits(
-            encoder, self.head, places, genome, compute, reverse
-        ):
-            yield Bases(chrom, start, 1 / (1 + np.exp(-(logits * slopes + shifts))))
+        for item, bases in site_logits(encoder, self.head, rows, genome, compute):
+            if bases is not None:
+                logits = bases.values * slopes + shifts
+                bases = bases._replace(values=expit(logits))
+            yield item, bases
+
+    def probabilities(
+        self, spans: Iterable[Span], genome: Contigs, compute: Compute, reverse: bool = False
+    ) -> Iterator[Bases]:
+        """Yield the probabilities of every class at the bases of a strand, tile by tile."""
+        rows = ((None, tile) for tile in self.tiles(spans, genome, reverse))
+        return (bases for _, bases in self.read(rows, genome, compute) if bases is not None)
+
+    def call(self, bases: Bases) -> Call | None:
+        """Return the most probable site of some bases, the first of equals; None if all are N."""
+        values = np.where(np.isnan(bases.values), -1, bases.values)
+        at, number = divmod(int(values.argmax()), len(self.config.classes))
+        highest = float(values[at, number])
+        if highest < 0:
+            return None
+        label = self.config.classes[number] if highest >= 0.5 else "none"
+        place = Place(bases.start + at, "-" if bases.reverse else "+")
+        return Call(label, highest, values.max(0), place)
+
+
+def higher(call: Call | None, other: Call | None) -> Call | None:
+    """Return the call on the bases of two calls, either of which may be missing."""
+    if call is None or other is None:
+        return call or other
+    best = other if other.probability > call.probability else call
+    return replace(best, values=np.maximum(call.values, other.values))
 
 
 def site_logits(
     encoder: Encoder,
     head: SiteHead,
-    places: Iterable[Tile],
+    rows: Iterable[tuple[Item, Tile | None]],
     genome: SequenceSource,
     compute: Compute,
-    reverse: bool,
-) -> Iterator[Bases]:
-    """Yield the logits of tiles, in their order."""
+) -> Iterator[tuple[Item, Bases | None]]:
+    """Yield rows with the logits of their tiles; one without a tile keeps its place."""
     n_cls = encoder.config.n_cls
-    rows = ((tile, Region(tile.chrom, ((tile.first, tile.last),), reverse)) for tile in places)
-    packed = batches(rows, genome, max_tokens=compute.budget, longest=None, n_cls=n_cls)
+    pairs = (((item, tile), tile.region if tile else None) for item, tile in rows)
+    packed = batches(pairs, genome, max_tokens=compute.budget, longest=None, n_cls=n_cls)
     head = head.to(compute.device)
     for batch, hidden in forward_batches(encoder, packed, compute):
         windows = torch.from_numpy(window_numbers(batch, n_cls)).to(compute.device)
         with torch.inference_mode():
             logits = head(hidden, windows).cpu().numpy()
-        for piece, offset in zip(batch.pieces, batch.offsets.tolist(), strict=False):
-            tile, size = piece.item, len(piece)
+        offsets = iter(batch.offsets.tolist())
+        for piece in batch.pieces:
+            item, tile = piece.item
+            if tile is None:
+                yield item, None
+                continue
+            offset, size = next(offsets), len(piece)
             values = logits[offset : offset + size].copy()
             values[batch.tokens[offset : offset + size] == N] = np.nan
-            if reverse:
+            if tile.reverse:
                 values = values[::-1]
             cut = slice(tile.start - tile.first, tile.end - tile.first)
-            yield Bases(tile.chrom, tile.start, values[cut])
+            yield item, Bases(tile.chrom, tile.start, tile.reverse, values[cut])
+
+
+def of_sites(task: AnyTask) -> SiteTask:
+    """Return a task that tells single bases; raise ConfigError if it tells regions."""
+    if isinstance(task, Task):
+        raise ConfigError(
+            f"task {task.name} tells regions, not single bases; findna finetune --dense makes such "
+            "a task"
+        )
+    return task
 
 
 def read_any_task(folder: Path) -> tuple[TaskConfig | SiteConfig, dict[str, Any]]:
@@ -238,9 +293,28 @@ def read_any_task(folder: Path) -> tuple[TaskConfig | SiteConfig, dict[str, Any]
     return read_task(folder)
 
 
-def load_any_task(task: str) -> Task | SiteTask:
+AnyTask = Task | SiteTask
+
+
+def load_any_task(task: str | AnyTask) -> AnyTask:
     """Load a task of either kind; see `load_task` and `load_sites`."""
+    if not isinstance(task, str):
+        return task
     return load_sites(task) if has_sites(find_task(task)) else load_task(task)
+
+
+def load_any_tasks(names: Sequence[str | AnyTask]) -> list[AnyTask]:
+    """Load tasks of either kind; raise ConfigError if two have the same name."""
+    tasks = [load_any_task(name) for name in names]
+    check_names([task.name for task in tasks])
+    return tasks
+
+
+def of_regions(task: AnyTask) -> Task:
+    """Return a task that tells regions; raise ConfigError if it tells single bases."""
+    if isinstance(task, SiteTask):
+        raise not_of_regions(task.name)
+    return task
 
 
 def load_sites(task: str | SiteTask) -> SiteTask:

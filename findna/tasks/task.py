@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -23,7 +22,7 @@ from torch import nn
 
 from findna import __version__
 from findna.console import counted
-from findna.errors import CheckpointError, ConfigError
+from findna.errors import CheckpointError, ConfigError, did_you_mean
 from findna.labelled.sets import CLASSES, KINDS, MULTILABEL, REGRESSION
 from findna.model.checkpoint import Checkpoint, Model, load_checkpoint, save_checkpoint
 from findna.model.encoder import Encoder
@@ -36,13 +35,12 @@ from findna.model.folders import (
     write_text,
 )
 from findna.model.heads import TaskHead
-from findna.outputs.files import check_model_folder
+from findna.outputs.files import UNFINISHED, published_folder
 from findna.outputs.results import Call, TaskColumns
 from findna.settings import check
 from findna.tasks.features import MOST_BINS, POOLS, Features, Matrix
 
 TASK, HEAD, CARD, ENCODER = "task.json", "head.safetensors", "README.md", "encoder"
-_UNFINISHED = ".unfinished"  # a folder of files to publish
 SHIPPED = Path(__file__).parents[1] / "shipped" / "tasks"
 MODES = ("probe", "full")
 SITES = "sites"  # kind of a task that tells the classes of single bases
@@ -163,19 +161,28 @@ def to_probabilities(logits: Matrix, kind: str, temperature: float) -> Matrix:
 
 
 @dataclass(frozen=True)
-class Task:
-    """A loaded task folder."""
+class TaskOutline:
+    """Name, folder and configuration of a task, without its weights."""
 
     name: str
     folder: Path
     config: TaskConfig
-    head: TaskHead
-    record: dict[str, Any]
 
     @property
     def encoder(self) -> str:
         """Name or folder of the encoder."""
         return str(self.folder / ENCODER) if self.config.mode == "full" else self.config.encoder
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class Task(TaskOutline):
+    """A loaded task folder."""
+
+    head: TaskHead
+    record: dict[str, Any]
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
@@ -217,9 +224,6 @@ class Task:
     def digest(self) -> str:
         """SHA-256 over what decides the output for a sequence: configuration and head."""
         return task_digest(self.config, self.head)
-
-    def __str__(self) -> str:
-        return self.name
 
     def probabilities(self, features: Matrix) -> Matrix:
         """Return probabilities, or values of a regression; (n, n_features) -> (n, n_outputs)."""
@@ -295,10 +299,7 @@ def save_task(
         "digest": digest,
         **record,
     }
-    complete = folder / _UNFINISHED
-    shutil.rmtree(complete, ignore_errors=True)
-    complete.mkdir(parents=True)
-    try:
+    with published_folder(folder, TASK) as complete:
         if encoder is not None:
             training = {**record, "note": f"Encoder of a task, trained from {config.encoder}."}
             title = f"# Encoder of the task {folder.resolve().name}\n\n{{digest}}\n"
@@ -306,30 +307,7 @@ def save_task(
         save_tensors(complete / HEAD, head.state_dict(), {"format": "pt"})
         write_text(complete / CARD, card.replace("{digest}", digest))
         write_text(complete / TASK, json.dumps(values, indent=2) + "\n")
-    except BaseException:
-        shutil.rmtree(complete, ignore_errors=True)
-        raise
-    _publish(complete, folder)
     return digest
-
-
-def _publish(complete: Path, folder: Path) -> None:
-    """Move the files of a task into its folder, which is no task until the last has come."""
-    (folder / TASK).unlink(missing_ok=True)
-    files = [path.relative_to(complete) for path in complete.rglob("*") if path.is_file()]
-    for file in sorted(files, key=lambda file: file.name == TASK):
-        (folder / file).parent.mkdir(exist_ok=True)
-        os.replace(complete / file, folder / file)
-    shutil.rmtree(complete)
-
-
-def check_task_folder(folder: Path, force: bool) -> None:
-    """Raise OutputError if writing a task to ``folder`` would mix with what is in it.
-
-    What a killed run has left of a task is no obstacle.
-    """
-    left = (folder / _UNFINISHED).is_dir() and not (folder / TASK).exists()
-    check_model_folder(folder, force or left)
 
 
 def tasks_home() -> Path:
@@ -365,12 +343,13 @@ def find_task(task: str) -> Path:
     if not path.is_dir():
         raise CheckpointError(
             f"no task {task}: neither a folder nor one of the known tasks "
-            f"({', '.join(sorted(known)) or 'none'}); findna finetune makes one"
+            f"({', '.join(sorted(known)) or 'none'})"
+            + (did_you_mean(task, known) or "; findna finetune makes one")
         )
     for name in (TASK, HEAD):
         if not (path / name).is_file():
             hint = "; it is a model folder: findna embed uses it" * (path / "config.json").is_file()
-            if (path / _UNFINISHED).is_dir():
+            if (path / UNFINISHED).is_dir():
                 hint = ": findna finetune was stopped as it wrote it; run that again"
             raise CheckpointError(f"{path}: not a task folder: it holds no {name}{hint}")
     return path
@@ -384,9 +363,32 @@ def has_sites(folder: Path) -> bool:
         return False  # whatever it is: reading it says so
 
 
+def not_of_regions(task: str) -> ConfigError:
+    """Return the error about a task of sites where one of regions is needed."""
+    return ConfigError(
+        f"task {task} tells single bases, not regions: findna predict and findna scan read it"
+    )
+
+
 def read_task(folder: Path) -> tuple[TaskConfig, dict[str, Any]]:
-    """Read configuration and whole content of a folder's task.json; see `read_settings`."""
+    """Read configuration and whole content of a folder's task.json; see `read_settings`.
+
+    Raises
+    ------
+    ConfigError
+        It is a task of single bases.
+    """
+    if has_sites(folder):
+        raise not_of_regions(folder.resolve().name)
     return read_settings(folder / TASK, "task", "task", TaskConfig)
+
+
+def outline_tasks(names: Sequence[str]) -> list[TaskOutline]:
+    """Read the configurations of tasks, no weights; raise ConfigError if two have one name."""
+    folders = [find_task(name) for name in names]
+    tasks = [TaskOutline(path.resolve().name, path, read_task(path)[0]) for path in folders]
+    check_names([task.name for task in tasks])
+    return tasks
 
 
 def load_task(task: str | Task) -> Task:
@@ -400,8 +402,6 @@ def load_task(task: str | Task) -> Task:
     if isinstance(task, Task):
         return task
     folder = find_task(task)
-    if has_sites(folder):
-        raise ConfigError(f"task {task} tells single bases, not regions: findna scan reads it")
     config, record = read_task(folder)
     path = folder / HEAD
     tensors = read_tensors(path)
@@ -436,9 +436,12 @@ def load_task(task: str | Task) -> Task:
 def load_tasks(names: Sequence[str | Task]) -> list[Task]:
     """Load tasks as `load_task` does; raise ConfigError if two have the same name."""
     tasks = [load_task(name) for name in names]
-    for i, task in enumerate(tasks):
-        if task.name in (other.name for other in tasks[:i]):
-            raise ConfigError(
-                f"--task: {task.name} is there twice; the columns need different names"
-            )
+    check_names([task.name for task in tasks])
     return tasks
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raise ConfigError if two tasks have the same name."""
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            raise ConfigError(f"--task: {name} is there twice; the columns need different names")

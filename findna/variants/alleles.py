@@ -54,8 +54,8 @@ UNSCORED = (
 SAME_ASSEMBLY = "is it the same assembly?"
 
 _REMEDY = (
-    f"{SAME_ASSEMBLY} --ref-mismatch null keeps such records without scores, --chrom-alias FILE "
-    "maps names of contigs"
+    f"{SAME_ASSEMBLY} --ref-mismatch null keeps such records without scores, --chrom-alias maps "
+    "names of contigs"
 )
 _ACGT = re.compile("[ACGTacgt]+")
 _BLOCK = 1 << 16  # bp of the genome held around the last variant
@@ -296,6 +296,7 @@ def survey_alleles(
             if len(examples) < _MOST_EXAMPLES:
                 location = f"{record.chrom}:{record.start + 1}"
                 examples.append(f"line {record.number} ({location}): {reason}")
+    examiner.genome.tell_aliases(source.name)
     if n_bad and examiner.ref_mismatch == "stop":
         if set(n_bad) == {"unknown_contig"}:
             reasons = examiner.genome.unknown(*unknown)

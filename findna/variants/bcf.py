@@ -23,7 +23,7 @@ from findna.variants.header import defined
 _KINDS = ("contig", "FILTER", "INFO", "FORMAT")
 _LEAST, _MOST = -(2**31) + 8, 2**31 - 1  # integers; the eight below stand for missing ones
 _INTEGER = re.compile(r"[+-]?[0-9]{1,12}")
-_FLOAT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_FLOAT = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _NO_NUMBER = re.compile(r"[+-]?(nan|inf|infinity)", re.I)
 _GENOTYPE = re.compile(r"(\.|[0-9]{1,9})([/|](\.|[0-9]{1,9}))*")
 

@@ -14,7 +14,7 @@ import pysam
 
 from findna.errors import ConfigError, RegionError, VariantError
 from findna.genome.bed import read_bed
-from findna.genome.intervals import Interval, parse_region
+from findna.genome.intervals import COORDINATE, Interval, parse_region
 from findna.outputs.files import file_digest
 from findna.outputs.htslib import reasons
 from findna.variants.bcf import bcftools_view
@@ -22,7 +22,7 @@ from findna.variants.bcf import bcftools_view
 logger = logging.getLogger(__name__)
 
 _LONGEST = (1 << 31) - 1  # bp; what an index can hold
-_ONE_POSITION = re.compile(r"(.+):([0-9,]+)")
+_ONE_POSITION = re.compile(rf"(.+):({COORDINATE})")
 _BED_NAMES = (".bed", ".bed.gz", ".bed.bgz")
 _BYTES = "latin-1"  # each byte of a line is one letter
 

@@ -17,10 +17,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfileobj
-from typing import IO, Any, cast
+from typing import IO, cast
 
 from findna.console import counted
 from findna.errors import ConfigError, RegionError, VariantError
+from findna.genome.formats import check_format, head_of
 from findna.genome.intervals import Interval
 from findna.genome.order import Order
 from findna.genome.text import BGZF_END, display_name, is_bgzf, is_pipe, numbered_lines, open_input
@@ -213,7 +214,8 @@ class VcfSource:
             _check_end(self.path)
         if self._text is None:
             with open_input(self._from) as file:
-                if not _begins_with(file, b"BCF"):
+                if not head_of(file).startswith(b"BCF"):
+                    check_format(file, "VCF", self.name, VariantError)
                     yield self._read(file, bcf_contigs, on_malformed)
                     return
                 self._text = self._converted(file)
@@ -363,13 +365,6 @@ def _numbered(file: IO[bytes], name: str) -> Iterator[tuple[int, str]]:
         yield from numbered_lines(file, name, _LONGEST_LINE)
     except RegionError as error:
         raise VariantError(str(error)) from error
-
-
-def _begins_with(file: Any, magic: bytes) -> bool:
-    try:
-        return bool(file.peek(len(magic))[: len(magic)] == magic)
-    except (EOFError, OSError, zlib.error):
-        return False  # reading the file raises an error with the reason
 
 
 def _check_end(path: Path) -> None:

@@ -56,7 +56,9 @@ print(sorted({{'torch', 'h5py', 'pysam', 'pyfaidx', 'numpy'}} & set(sys.modules)
 
 
 def test_unknown_commands_and_options(run):
-    assert "No such command" in run("embedd", code=2).stderr
+    assert "No such command 'embedd'; did you mean embed?" in run("embedd", code=2).stderr
+    assert "No such command 'zzz'\n" in run("zzz", code=2).stderr
+    assert "Did you mean" in run("embed", "--windw", 9, code=2).stderr
     assert "No such option" in run("embed", "--nonsense", code=2).stderr
 
 
@@ -127,7 +129,7 @@ def shell(command, folder):
     [
         ("tasks list >&-", "standard output is closed; nothing can be shown"),
         ("models info tiny --json >&-", "standard output is closed; nothing can be shown"),
-        ("--help >/dev/full", "No space left on device"),
+        ("--help >/dev/full", "cannot write the output: No space left on device"),
     ],
 )
 def test_standard_output_that_takes_nothing_is_one_line(command, said, tmp_path):

@@ -10,9 +10,11 @@ import torch
 from findna.errors import CheckpointError
 from findna.genome.encoding import decode, encode, reverse_complement
 from findna.genome.fasta import Genome
+from findna.genome.windows import Region
 from findna.model.devices import Compute
+from findna.tasks.reading import TaskReader
 from findna.tasks.sites import load_sites, tiles
-from tests.conftest import random_sequence
+from tests.conftest import make_task, random_sequence
 
 MOTIF = "CAGGTAAGTA"
 CPU = Compute(torch.device("cpu"))
@@ -56,7 +58,7 @@ def trained(tmp_path_factory, model_folder):
 def bases(task, genome, spans, reverse=False, compute=CPU):
     """Probabilities of spans, joined by contig and position."""
     with Genome(genome) as fasta:
-        pieces = load_sites(str(task)).probabilities(spans, fasta, fasta.contigs, compute, reverse)
+        pieces = load_sites(str(task)).probabilities(spans, fasta, compute, reverse)
         return {
             (piece.chrom, piece.start + i): row
             for piece in pieces
@@ -112,6 +114,8 @@ def test_tiles_cover_every_base_once():
                 assert 0 <= tile.first <= tile.start < tile.end <= tile.last <= 1000
                 assert tile.start - tile.first >= min(margin, tile.start)
                 assert tile.last - tile.first <= 100
+    over = list(tiles([("c", -50, 120), ("c", 980, 1090), ("c", -9, 0)], {"c": 1000}, 100, 12))
+    assert [i for t in over for i in range(t.start, t.end)] == [*range(120), *range(980, 1000)]
 
 
 def test_scan_makes_a_track_of_one_class(run, trained, tmp_path):
@@ -196,11 +200,184 @@ def test_lists_and_cards(run, trained, monkeypatch):
 def test_commands_that_read_regions_refuse_it(run, trained, example):
     task = trained / "donors"
     for words in (
-        ["predict", trained / "g.fa", trained / "s.bed", "--task", task],
         ["explain", trained / "g.fa", trained / "s.bed", "--task", task],
         ["variants", example / "genome.fa", example / "variants.vcf", "--task", task],
     ):
         assert "tells single bases, not regions" in run(*words, code=2).stderr
+
+
+# predict: the best site of every region
+
+
+@pytest.fixture(scope="module")
+def everywhere(example, site_task):
+    """Probabilities of every base of the example by strand: {"+": {(chrom, i): (2,)}, "-": ...}."""
+    spans = [("chrA", 0, 60_000), ("chrB", 0, 40_000)]
+    return {s: bases(site_task, example / "genome.fa", spans, s == "-") for s in "+-"}
+
+
+@pytest.fixture
+def predict(run, example, site_task):
+    """``predict(bed, ...)``: lines of fields, by the made-up task of donors and acceptors."""
+
+    def invoke(regions, *options, task=site_task, **more):
+        words = ["predict", example / "genome.fa", regions, "-t", task, *options]
+        return [line.split("\t") for line in run(*words, **more).stdout.splitlines()]
+
+    return invoke
+
+
+def check(everywhere, fields, chrom, spans, strands):
+    """Hold label, probability, start, strand and the highest of each class against every base."""
+    label, probability, start, strand, *each = fields
+    seen = {(s, i): everywhere[s][chrom, i] for s in strands for a, b in spans for i in range(a, b)}
+    values = np.stack(list(seen.values()))
+    np.testing.assert_allclose(np.array(each, float), np.nanmax(values, 0), atol=2e-5)
+    assert float(probability) == max(map(float, each))
+    best = seen[strand, int(start)]
+    assert best.max() == pytest.approx(float(probability), abs=2e-5)
+    assert label == (("donor", "acceptor")[int(best.argmax())] if best.max() >= 0.5 else "none")
+    return label, strand
+
+
+@pytest.mark.parametrize("options", [[], ["-s"], ["-s", "--max-tokens", 300]])
+def test_predict_finds_the_best_site_of_each_region(predict, write, everywhere, options):
+    rng = np.random.default_rng(3)
+    rows = []
+    for i, length in enumerate([1, 1, 2, 75, 76, 77, 100, 400, 900, 2500] * 4):
+        chrom = ("chrA", "chrB")[i % 2]
+        start = int(rng.integers(40_000 - length))
+        rows.append((chrom, start, start + length, f"r{i}", "0", "+-"[int(rng.integers(2))]))
+    rows += [("chrA", 0, 60_000, "a", "0", "-"), ("chrB", 39_999, 40_000, "b", "0", "+")]
+    bed = write("r.bed", "".join("\t".join(map(str, row)) + "\n" for row in rows))
+    lines = predict(bed, "--all-classes", *options)
+    found = set()
+    for row, line in zip(rows, lines, strict=True):
+        chrom, start, end, _, _, strand = row
+        assert line[:6] == list(map(str, row))
+        strands = strand if options else "+-"
+        found.add(check(everywhere, line[6:], chrom, [(start, end)], strands))
+    assert {label for label, _ in found} == {"donor", "acceptor", "none"}
+    assert {strand for _, strand in found} == {"+", "-"}
+    piped = predict("-", "--all-classes", *options, input=bed.read_bytes())
+    assert piped == lines
+    for i in (0, 7, 41):  # alone
+        (line,) = predict(write("one.bed", "\t".join(map(str, rows[i])) + "\n"), *options)
+        assert line[:7] + line[8:] == lines[i][:7] + lines[i][8:10]
+        assert float(line[7]) == pytest.approx(float(lines[i][7]), abs=2e-5)
+
+
+def test_parts_of_split_rows_and_what_is_resized(predict, write, everywhere):
+    row = "chrA\t1000\t9000\tg\t0\t-\t1000\t9000\t0\t3\t50,300,1\t0,4000,7999\n"
+    bed = write("t.bed", row)
+    spans = [(1000, 1050), (5000, 5300), (8999, 9000)]
+    (line,) = predict(bed, "--split", "--all-classes")
+    check(everywhere, line[12:], "chrA", spans, "+-")
+    (line,) = predict(bed, "--split", "--all-classes", "-s")
+    check(everywhere, line[12:], "chrA", spans, "-")
+    (line,) = predict(bed, "--window", 101, "--anchor", "start", "-s", "--all-classes")
+    check(everywhere, line[12:], "chrA", [(8949, 9050)], "-")
+    edge = write("e.bed", "chrB\t5\t9\nchrB\t39990\t39999\n")
+    first, last = predict(edge, "--flank", 200, "--out-of-bounds", "pad", "--all-classes")
+    check(everywhere, first[3:], "chrB", [(0, 209)], "+-")
+    check(everywhere, last[3:], "chrB", [(39_790, 40_000)], "+-")
+
+
+def test_a_point_is_one_base_unless_a_task_of_regions_lays_a_window(
+    predict, write, everywhere, model_folder, tmp_path, site_task
+):
+    bed = write("p.bed", "chrA\t700\t701\tx\t0\t-\nchrA\t900\t1100\ty\t0\t+\n")
+    point, other = predict(bed, "--all-classes")
+    check(everywhere, point[6:], "chrA", [(700, 701)], "+-")
+    check(everywhere, other[6:], "chrA", [(900, 1100)], "+-")
+    made = make_task(tmp_path / "made", model_folder, window=60, upstream=40, stranded=True)
+    both = predict(bed, "--all-classes", task=f"{site_task},{made}")
+    check(everywhere, both[0][6:12], "chrA", [(700 - 19, 741)], "-")
+    check(everywhere, both[1][6:12], "chrA", [(900, 1100)], "+-")
+    alone = predict(bed, "--all-classes", task=made)
+    assert [row[12:] for row in both] == [row[6:] for row in alone]
+
+
+def test_tasks_of_regions_and_of_sites_go_together(predict, write, tasks, site_task, tmp_path):
+    bed = write("r.bed", "".join(f"chrA\t{i}\t{i + 37 * k}\n" for k, i in enumerate(
+        range(100, 2000, 100), 1)))  # fmt: skip
+    shutil.copytree(site_task, tmp_path / "again")
+    alone = {}
+    for task in (tasks["binary"], tasks["three"], site_task, tmp_path / "again"):
+        alone[task] = [row[3:] for row in predict(bed, task=task)]
+    for order in ([tasks["binary"], site_task, tasks["three"]], [site_task, tasks["binary"]],
+                  [tmp_path / "again", tasks["three"], site_task]):  # fmt: skip
+        header, *lines = predict(bed, "-O", "tsv", task=",".join(map(str, order)))
+        names = []
+        for task in order:
+            names += [task.name, f"{task.name}_probability"]
+            if task in (site_task, tmp_path / "again"):
+                names += [f"{task.name}_start", f"{task.name}_strand"]
+        assert header[3:] == names
+        for line, *parts in zip(lines, *(alone[task] for task in order), strict=True):
+            assert line[3:] == [field for part in parts for field in part]
+
+
+def test_rows_without_a_result_and_json(run, site_task, write):
+    genome = write("n.fa", f">s\n{random_sequence(300, 2)}{'N' * 200}{random_sequence(90, 3)}\n")
+    bed = write("r.bed", "s\t0\t300\ns\t310\t400\ns\t290\t400\nz\t1\t5\n")
+    words = ["predict", genome, bed, "-t", site_task, "--on-error", "null", "--all-classes"]
+    done = run(*words, "-O", "tsv")
+    header, *lines = [line.split("\t") for line in done.stdout.splitlines()]
+    assert header[3:] == ["sites", "sites_probability", "sites_start", "sites_strand",
+                          "sites_donor", "sites_acceptor"]  # fmt: skip
+    assert [line[3:] == ["."] * 6 for line in lines] == [False, True, False, True]
+    assert "1 no_sequence" in done.stderr
+    assert 290 <= int(lines[2][5]) < 300  # the rest is N
+    assert run(*words, "--max-n", 0.5).stdout.splitlines()[2].endswith("\t." * 6)
+    records = [json.loads(line) for line in run(*words, "-O", "jsonl").stdout.splitlines()]
+    assert [record["sites"] is None for record in records] == [False, True, False, True]
+    first = records[0]["sites"]
+    assert list(first) == ["label", "probability", "start", "strand", "all"]
+    assert [first["label"], str(first["start"]), first["strand"]] == [lines[0][3], *lines[0][5:7]]
+    assert first["probability"] == max(first["all"].values())
+    (line,) = run("predict", genome, "-t", site_task).stdout.splitlines()[1:]  # whole records
+    assert line.split("\t")[:2] == ["s", "590"]
+
+
+def test_forms_parts_and_filters(predict, run, example, site_task, tmp_path):
+    bed = example / "regions.bed"
+    plain = predict(bed)
+    calls = [row[-4:] for row in plain]
+    six = predict(bed, "--bed6")
+    assert [row[4] for row in six] == [str(round(1000 * float(p))) for _, p, _, _ in calls]
+    grey = [row[8] == "153,153,153" for row in predict(bed, "--bed9")]
+    assert grey == [label == "none" for label, *_ in calls]
+    assert 0 < sum(grey) < len(grey)
+    assert predict(bed, "--min-prob", 0.5) == [row for row in plain if row[-4] != "none"]
+    words = ["predict", example / "genome.fa", bed, "-t", site_task, "--header"]
+    run(*words, "-o", tmp_path / "whole.bed")
+    parts = [tmp_path / f"{i}.bed" for i in (1, 2, 3)]
+    for i, part in enumerate(parts, 1):
+        run(*words, "-o", part, "--shard", f"{i}/3")
+    run("merge", *parts, "-o", tmp_path / "merged.bed")
+    run(*words, "-o", tmp_path / "resumed.bed", "--resume")
+    whole = (tmp_path / "whole.bed").read_text()
+    assert whole.splitlines()[-1].split("\t") == plain[-1]
+    for name in ("merged", "resumed"):
+        assert (tmp_path / f"{name}.bed").read_text() == whole
+
+
+def test_a_long_region_is_read_as_it_comes(example, site_task, monkeypatch):
+    """Its tiles are read up to a batch ahead, and the rows before it are out by then."""
+    fetched = []
+    fetch = Genome.fetch
+    task = load_sites(str(site_task))
+    _ = task.checkpoint
+    rows = [("short", Region("chrB", ((0, 50),))), ("long", Region("chrA", ((0, 60_000),)))]
+    monkeypatch.setattr(Genome, "fetch", lambda *at: fetched.append(at[1:]) or fetch(*at))
+    with Genome(example / "genome.fa") as genome:
+        calls = TaskReader([task], Compute(torch.device("cpu"), max_tokens=500)).calls(rows, genome)
+        item, _ = next(calls)
+        assert item == "short"
+        assert len(fetched) < 10
+        assert [item for item, _ in calls] == ["long"]
+    assert len(fetched) > 1500
 
 
 @pytest.mark.parametrize(

@@ -433,13 +433,14 @@ def test_contigs_of_another_naming(run, write, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_one_line(example, model_folder, write, tmp_path):
+@pytest.mark.parametrize("name", ["o.h5", "o.tsv", "o.tsv.gz"])
+def test_a_full_disk_is_one_line(example, model_folder, write, tmp_path, name):
     """A limit on the file's size stands in for the disk."""
     bed = write("many.bed", many_regions(3000))
     out = tmp_path / "out"
     out.mkdir()
     words = [sys.executable, "-m", "findna", "embed", example / "genome.fa", bed, "-m",
-             model_folder, "-o", out / "o.h5"]  # fmt: skip
+             model_folder, "-o", out / name]  # fmt: skip
     command = "ulimit -f 100; exec " + shlex.join(map(str, words))
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path)
     assert done.stderr == "findna: cannot write the output: File too large\n"
@@ -474,6 +475,7 @@ def test_a_failed_run_leaves_nothing_behind(run, example, model_folder, tmp_path
         (["--split", "--flank", 3], 2, "--split cannot be combined"),
         (["--per-base", "-O", "tsv"], 2, "--per-base needs HDF5"),
         (["-m", "nothing"], 1, "no model nothing"),
+        (["-m", "tinny"], 1, "did you mean tiny?"),
         (["--device", "cuda:99"], 2, "cuda:99"),
         (["--pool", "median"], 2, "median"),
         (["--chrom-alias", "absent"], 2, "absent"),

@@ -3,12 +3,16 @@
 import json
 import re
 import shutil
+import warnings
 
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import matthews_corrcoef, roc_auc_score
 
 from findna.errors import ConfigError, LabelError, OutputError
+from findna.evaluation import geneb
 from findna.evaluation import protocol as evaluation
 from findna.evaluation.baselines import random_model
 from findna.evaluation.protocol import EvaluateOptions, evaluate
@@ -19,6 +23,8 @@ from findna.genome.encoding import reverse_complement
 from findna.labelled.metrics import METRICS, NAMES
 from findna.labelled.sets import read_labelled
 from findna.model.checkpoint import load_checkpoint
+from findna.tasks.features import Features, FeatureTable
+from findna.tasks.kmers import kmer_counts
 from findna.tasks.recipe import FineTuneConfig
 from tests.commands.test_finetune import CPU, csv_of, made, write_set
 from tests.conftest import TINY
@@ -135,7 +141,7 @@ def test_splits_and_how_they_are_used(measured, suite):
     report, _ = measured
     assert [result["starred"] for result in report["sets"]] == [True, False, False, False]
     assert of(report, "half/only")["used"] == {"train": 36, "valid": 12, "test": 40}
-    assert of(report, "leaky")["used"] == {"train": 36, "valid": 24, "test": 40}  # its own dev
+    assert of(report, "leaky")["used"] == {"train": 48, "valid": 24, "test": 40}  # its own dev
     assert of(report, "plain")["used"] == {"train": 45, "valid": 15, "test": 40}
     assert list(of(report, "leaky")["splits"]) == ["train", "dev", "test"]
     assert of(report, "plain")["splits"]["train"] == {
@@ -221,7 +227,7 @@ def test_full_training(one):
 
 def test_at_most_so_many_sequences(one):
     found = one("leaky", most=20)
-    assert found["used"] == {"train": 15, "valid": 20, "test": 20}
+    assert found["used"] == {"train": 20, "valid": 20, "test": 20}
     assert {split["rows"] for split in found["splits"].values()} == {20}
 
 
@@ -232,7 +238,90 @@ def test_leaks_are_counted_and_removed(measured, one):
     cleaned = one("leaky", remove_leaks=True)
     assert cleaned["leaks"] == {**leaks, "removed": 3}
     assert cleaned["splits"]["train"]["rows"] == 45
-    assert cleaned["used"]["train"] == 33
+    assert cleaned["used"]["train"] == 45
+
+
+# the protocol of GENEB
+
+
+GENEB = EvaluateOptions(protocol="geneb", draws=2, baselines=("random", "k-mers"))
+
+
+@pytest.fixture(scope="module")
+def geneb_report(suite, model_folder):
+    return evaluated("folder", suite, None, GENEB, model=str(model_folder))
+
+
+def test_geneb_is_logistic_regression_on_mean_vectors(geneb_report, suite, model_folder):
+    found = of(geneb_report, "leaky")
+    checkpoint = load_checkpoint(str(model_folder))
+    train, test = (read_labelled(suite / "leaky" / f"{split}.csv") for split in ("train", "test"))
+    readings = {
+        "findna": checkpoint.model.encoder,
+        "random": random_model(checkpoint.config, geneb.SEEDS[0]).encoder,
+    }
+    for method, encoder in readings.items():
+        x, y = (
+            FeatureTable(encoder, data.sequences, CPU).matrix(
+                Features(both_strands=False), np.arange(len(data))
+            )
+            for data in (train, test)
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = LogisticRegression(max_iter=1000).fit(x, train.labels)
+        run = found["methods"][method][0]
+        expected = matthews_corrcoef(test.labels, model.predict(y))
+        assert run["metrics"]["mcc"] == pytest.approx(expected, abs=1e-4)
+        expected = roc_auc_score(test.labels, model.predict_proba(y)[:, 1])
+        assert run["metrics"]["auroc"] == pytest.approx(expected, abs=1e-3)
+    x, y = (kmer_counts(data.sequences, 4, both_strands=False) for data in (train, test))
+    model = LogisticRegression(max_iter=1000).fit(x.toarray(), train.labels)
+    expected = matthews_corrcoef(test.labels, model.predict(y.toarray()))
+    assert found["methods"]["k-mers"][0]["metrics"]["mcc"] == pytest.approx(expected, abs=1e-4)
+
+
+def test_geneb_has_its_own_seeds_and_learns_on_all_of_train(geneb_report):
+    assert [result["name"] for result in geneb_report["sets"]] == ["leaky", "plain"]
+    assert geneb_report["missing"] == [
+        "half/only (no train split, on which --protocol geneb learns)",
+        "value (labels of regression; --protocol geneb measures classes)",
+    ]
+    assert of(geneb_report, "leaky")["used"] == {"train": 48, "valid": 0, "test": 40}
+    assert of(geneb_report, "plain")["used"] == {"train": 60, "valid": 0, "test": 40}
+    assert list(of(geneb_report, "leaky")["splits"]) == ["train", "test"]
+    for result in geneb_report["sets"]:
+        assert list(result["methods"]) == ["findna", "random", "k-mers"]
+        for method, runs in result["methods"].items():
+            assert [run["seed"] for run in runs] == [13, 17, 42, 123, 997]
+            figures = [run["metrics"] for run in runs]
+            assert figures == [figures[0], figures[1], *figures[:2], figures[0]]  # two draws
+            assert (figures[0] != figures[1]) == (method == "random")
+
+
+def test_geneb_on_both_strands(suite, one):
+    settings = vars(GENEB) | {"both_strands": True}
+    a = one("plain", **settings)["methods"]
+    b = one("plain", **vars(GENEB))["methods"]
+    for method, strands in ((a, "both strands"), (b, "forward strand")):
+        assert method["findna"][0]["choice"]["features"] == f"mean, {strands}"
+        assert method["k-mers"][0]["choice"]["features"] == f"4-mers, {strands}"
+    for method in a:
+        assert a[method][0]["metrics"] != b[method][0]["metrics"]
+
+
+def test_geneb_in_markdown(geneb_report):
+    text = to_markdown(geneb_report)
+    assert "protocol geneb, mean vectors of the forward strand, fp32, 5 seeds" in text
+    assert "fitted on all of train; nothing is chosen" in text
+    assert "| plain | MCC | 60, 0, 40 |" in text
+    assert "What validation chose" not in text
+    fakes = [fake("gue/mouse/2", 0.7), fake("gue/mouse/0", 0.36)]
+    part = to_markdown(report_of(*fakes))
+    part = part[part.index("### Beside published figures: GENEB") :]
+    cells = rows_of(part[: part.index("Against the best")])
+    assert cells["gue/mouse/2"][1:3] == ["0.440", "0.667"]
+    assert cells["gue/mouse/0"][-1] == "loss against SpliceBERT (20 M)"
 
 
 # going on, and going wrong
@@ -290,6 +379,24 @@ def test_results_are_not_mixed(copied, suite, model_folder, monkeypatch):
     for other in ({"options": QUICK}, {"model": "tiny"}):
         with pytest.raises(OutputError, match="another model or other options"):
             evaluated("folder", suite, copied, **{**words, **other}, resume=True)
+
+
+@pytest.mark.parametrize("change", ["a file", "a name", "another folder"])
+def test_results_of_other_data_are_not_mixed(copied, suite, model_folder, tmp_path, change):
+    """A set that is not measured now counts too: its result would be in the report."""
+    data = shutil.copytree(suite, tmp_path / "data")
+    if change == "a file":
+        with (data / "plain" / "test.csv").open("a") as file:
+            file.write("ACGTACGTACGT,a\n")
+    elif change == "a name":
+        (data / "plain" / "train.csv").rename(data / "plain" / "dev.csv")
+    else:
+        shutil.rmtree(data / "plain")
+    options = EvaluateOptions(seeds=2, draws=2)
+    words = {"model": str(model_folder), "options": options, "only": ("value",)}
+    evaluated("folder", shutil.copytree(suite, tmp_path / "same"), copied, resume=True, **words)
+    with pytest.raises(OutputError, match=r"plain\.json: measured on other data than"):
+        evaluated("folder", data, copied, resume=True, **words)
 
 
 @pytest.mark.parametrize("result", ["5", "{}", '{"name": []}'])
@@ -382,6 +489,35 @@ def test_no_baseline_and_no_folder(command, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_geneb_from_the_command_line(run, suite, model_folder, tmp_path):
+    words = ["evaluate", "--data", suite, "-m", model_folder, "--protocol", "geneb", "--draws", 1]
+    result = run(*words, "--set", "plain", "--cache", tmp_path / "kept", "-o", tmp_path / "out")
+    rows = [line.split("\t") for line in result.stdout.splitlines()]
+    assert rows[0] == ["#set", "metric", "findna", "random weights", "k-mers"]
+    assert rows[1][:2] == ["plain", "MCC"]
+    assert len(list((tmp_path / "kept").iterdir())) == 2  # of the model and of random weights
+    again = run(*words, "--set", "plain", "--cache", tmp_path / "kept")
+    assert again.stdout == result.stdout
+    assert run(*words, "--set", "plain", "--cache", "none").stdout == result.stdout
+    assert "cnn does not go" in run(*words, "--baseline", "cnn", code=2).stderr
+    assert "--mode does not go" in run(*words, "--mode", "knn", code=2).stderr
+    error = run(*words, "--set", "half/only", code=1).stderr
+    assert "half/only (no train split, on which --protocol geneb learns)" in error
+
+
+def test_vectors_are_kept_between_runs(command, tmp_path):
+    words = "--set", "plain", "--baseline", "random"
+    first = command(*words, "--cache", tmp_path / "kept")
+    kept = {path: path.read_bytes() for path in (tmp_path / "kept").iterdir()}
+    assert len(kept) == 8  # two encoders, two layers, two strands
+    assert command(*words, "--cache", tmp_path / "kept").stdout == first.stdout
+    assert {path: path.read_bytes() for path in (tmp_path / "kept").iterdir()} == kept
+    next(iter(kept)).write_bytes(b"")
+    assert command(*words, "--cache", tmp_path / "kept").stdout == first.stdout
+    assert command(*words, "--cache", "none").stdout == first.stdout
+    assert command(*words).stdout == first.stdout
+
+
 def test_sets_of_intervals(command, example, tmp_path):
     for split, offset in (("train", 0), ("test", 40)):
         rows = [f"chrA\t{i * 100}\t{i * 100 + 60}\t{i % 2}\n" for i in range(offset, offset + 40)]
@@ -407,6 +543,8 @@ def test_sets_of_intervals(command, example, tmp_path):
         (["--seeds", 0], 2, "--seeds"),
         (["--baseline", "oracle"], 2, "--baseline"),
         (["-m", "nowhere"], 1, "no model nowhere"),
+        (["--protocol", "geneb"], 2, "--seeds does not go with --protocol geneb"),
+        (["--both-strands"], 2, "--both-strands needs --protocol geneb"),
     ],
 )
 def test_options_that_are_wrong(command, options, code, message):

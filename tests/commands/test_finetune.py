@@ -854,6 +854,17 @@ def test_whole_contigs_are_held_out(genome, write):
     assert stranded.train.digest != plain.train.digest
 
 
+def test_rows_without_a_strand(run, example, model_folder, write, home):
+    """Said once, whatever the number of files and rows, and only of -s."""
+    rows = [f"chrA\t{100 * i}\t{100 * i + 60}\t{'ab'[i % 2]}\t0\t.\n" for i in range(300)]
+    train, test = write("x.bed", "".join(rows[:240])), write("y.bed", "".join(rows[240:]))
+    words = ["finetune", example / "genome.fa", "-t", "a", "--train", train, "--test", test, "-f"]
+    said = f"{train}:1: strand is not + or -; it and others like it are read forward"
+    for stranded in (True, False):
+        found = run(*words, *["-s"] * stranded, "-m", model_folder).stderr
+        assert found.count("strand is not") == found.count(said) == stranded, found
+
+
 @pytest.fixture
 def shared_rows(files):
     """The test set shares two rows with train, one turned round, and valid one with each."""

@@ -1062,3 +1062,29 @@ def test_rows_of_nothing_but_n(run, tasks, write, piped):
     assert result.stdout == ""
     result = run(*words, "--on-error", "skip", input=given)
     assert [line.split("\t")[3] for line in result.stdout.splitlines()] == ["half"]
+
+
+def test_contigs_by_rule(run, example, tasks, write, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [("A", 0), ("chrB", 0), ("A", 9)]
+    bed = "".join(f"{name}\t{start}\t{start + 90}\n" for name, start in rows)
+    write("a.bed", bed)
+    write("b.bed", bed.replace("A\t", "chrA\t"))
+    write("auto", "A\tchrB\n")
+
+    def predict(name, aliases):
+        words = [example / "genome.fa", name, "-t", tasks["binary"], "--chrom-alias", aliases]
+        return run("predict", *words, input=bed.encode())
+
+    expected = predict("b.bed", "auto")
+    assert "alias" not in expected.stderr
+    for name, said in (("a.bed", "a.bed"), ("-", "the input")):
+        found = predict(name, "auto")
+        assert found.stdout.replace("A\t", "chrA\t") == expected.stdout
+        assert found.stderr.count("alias") == 1
+        assert (
+            f"chrom-alias auto: 1 name of {said} read as in genome.fa (A -> chrA)" in found.stderr
+        )
+    found = predict("a.bed", "./auto")
+    assert found.stdout.replace("A\t", "chrA\t") != expected.stdout
+    assert "alias" not in found.stderr

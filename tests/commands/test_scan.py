@@ -402,6 +402,7 @@ def test_existing_outputs_and_inputs_are_safe(run, fasta, tasks, write):
         ("binary", ["--window", 60, "-r", "chr3"], 1, "no contig chr3"),
         ("binary", ["--window", 60, "--regions", "none.bed"], 1, "No such file"),
         ("nothing", [], 1, "no task nothing"),
+        ("promotor", [], 1, "did you mean promoter?"),
     ],
 )
 def test_wrong_usage(scan, run, fasta, tasks, task, options, code, message):

@@ -61,7 +61,7 @@ def test_another_answer_fails(run, monkeypatch, write):
     assert {"findna", "torch", "python"} <= set(report["versions"])
     assert [check["name"] for check in report["checks"]] == NAMES
     for check in report["checks"]:
-        assert set(check) == {"name", "passed", "said", "measured", "tolerance"}
+        assert set(check) == {"name", "passed", "message", "measured", "tolerance"}
         failed = check["name"] == "known answer"
         assert check["passed"] is (None if check["name"] == "devices" else not failed)
         if failed:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import subprocess
 import sys
 
@@ -15,7 +16,7 @@ from findna.commands.validate.rows import Sample
 from findna.genome.fasta import Genome
 from findna.genome.windows import Region
 from findna.model.devices import Compute
-from tests.conftest import random_sequence
+from tests.conftest import make_task, random_sequence
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_all_that_is_wrong_with_regions(validate, write):
     assert examples["unknown_contig"] == [f"{bed}:5: A", f"{bed}:6: chrX"]
     assert examples["ragged"][0].startswith(f"{bed}:10: 4 columns")
     assert report["unknown_contigs"]["names"] == ["A", "chrX"]
-    assert "did you mean chrA?" in report["unknown_contigs"]["said"]
+    assert "did you mean chrA?" in report["unknown_contigs"]["message"]
     assert report["duplicates"]["rows"] == 2
     assert report["duplicates"]["examples"][0] == f"{bed}:4 is the same as {bed}:2"
     assert report["sorted"] is False
@@ -208,7 +209,7 @@ def test_variants(validate, genome, write):
         f"{vcf}:6",
         f"{vcf}:7",
     ]
-    assert "did you mean chrA?" in report["unknown_contigs"]["said"]
+    assert "did you mean chrA?" in report["unknown_contigs"]["message"]
     assert report["duplicates"]["rows"] == 1
     assert report["lengths"]["bins"] == [{"from": 500, "to": 999, "rows": 4}]
     assert validate(vcf, "--window", 1, code=1)["alleles"]["too_long"] == 2
@@ -439,3 +440,102 @@ def test_regions_of_nothing_but_n(validate, write):
     assert report["n"]["rows_nothing_else"] == 1
     assert report["verdict"] == ("a run would read all 3 regions, 1 without a result (no_sequence)")
     assert validate(bed, "--max-n", 0.4, genome=fasta)["statuses"]["no_sequence"] == 2
+
+
+def told(stderr):
+    """Numbers of the last line of a run."""
+    return [int(number) for number in re.findall(r"[0-9]+", stderr.splitlines()[-1])]
+
+
+STRANDS = (
+    "chrA\t900\t901\ta\t0\t-\nchrA\t5000\t5001\tb\t0\t.\nchrA\t800\t1000\tc\t0\t+\n"
+    "chrA\t990\t1020\td\t0\t.\nchrB\t100\t4000\te\t0\t-\nchrA\t5\t6\tf\t0\t+\n"
+)
+
+
+@pytest.fixture
+def strand_task(model_folder, tmp_path):
+    return make_task(tmp_path / "strand", model_folder, window=60, upstream=40, stranded=True)
+
+
+def test_a_task_takes_what_validate_says(run, validate, write, example, strand_task):
+    bed = write("a.bed", STRANDS)
+    report = validate(bed, "--task", strand_task, code=1)
+    assert report["statuses"] == {"ok": 5, "out_of_bounds": 1}
+    (task,) = report["tasks"]
+    said = "windows of 60 bp, 40 upstream of each point"
+    assert (task["name"], task["window"], task["geometry"]) == ("strand", 60, said)
+    assert (task["windows"], task["as_given"], task["shorter"], task["longer"]) == (2, 3, 1, 2)
+    assert task["without_strand"] == 1
+    assert task["tiles"] == 5 + task["most_tiles"] == 44
+    words = [example / "genome.fa", bed, "-t", strand_task, "--on-error", "skip"]
+    found = run("predict", *words)
+    assert said in found.stderr
+    assert len(found.stdout.splitlines()) == 5
+    scanned = run("scan", example / "genome.fa", "--regions", bed, "-t", strand_task).stderr
+    bases, n_windows = told(scanned)[1:3]
+    assert task["scan"] == {
+        **{"windows": n_windows, "window": 60, "step": 10},
+        **{"regions": 4, "bases": bases, "shorter": 2},  # two rows lie over a third
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "windows", "shorter", "geometry"),
+    [
+        (["--anchor", "start"], 3, 0, "windows of 60 bp, 40 upstream of each start"),
+        (["--upstream", 20, "--downstream", 29], 0, 3, "as the options say"),
+        (["--window", 70, "--anchor", "end"], 0, 0, "as the options say"),
+        ([], 0, 1, "as they are"),
+    ],
+)
+def test_geometry_of_a_task(validate, write, strand_task, options, windows, shorter, geometry):
+    bed = write("a.bed", "chrA\t900\t950\nchrA\t2000\t2100\nchrA\t3000\t3060\n")
+    (task,) = validate(bed, "-t", strand_task, *options)["tasks"]
+    assert (task["windows"], task["as_given"]) == (windows, 3 - windows)
+    assert (task["shorter"], task["geometry"]) == (shorter, geometry)
+    assert task["scan"]["window"] == {20: 50, 70: 70}.get(options[1] if options else 0, 60)
+
+
+def test_tasks_that_cannot_be_read_together(run, validate, write, example, strand_task, tasks):
+    bed, points = example / "regions.bed", write("p.bed", "chrA\t5\t6\n")
+    both = validate(bed, "-t", f"promoter,{strand_task}")["tasks"]
+    assert [task["name"] for task in both] == ["promoter", "strand"]
+    report = validate(points, "-t", f"promoter,{strand_task}", "--out-of-bounds", "pad", code=1)
+    assert "the tasks read different windows" in report["verdict"]
+    three = validate(bed, "-t", tasks["three"])["tasks"][0]
+    assert (three["window"], three["shorter"], three["without_strand"]) == (0, 0, None)
+    assert (three["scan"], three["scan_message"][-8:]) == (None, "--window")
+    three = validate(bed, "-t", tasks["three"], "--window", 90)["tasks"][0]
+    assert "choose it with --class" in three["scan_message"]
+    for words, code, message in (
+        ([example / "variants.vcf", "-t", "promoter"], 2, "--task is for regions"),
+        ([bed, "-t", "promotor"], 1, "did you mean promoter?"),
+    ):
+        assert message in run("validate", example / "genome.fa", *words, code=code).stderr
+
+
+def test_a_task_is_told_without_weights(run, example, strand_task, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("weights were loaded")
+
+    monkeypatch.setattr("findna.model.checkpoint.read_tensors", refuse)
+    monkeypatch.setattr("findna.tasks.task.read_tensors", refuse)
+    found = run("validate", example / "genome.fa", example / "regions.bed", "-t", strand_task)
+    lines = [line.split("\t") for line in found.stdout.splitlines() if line.startswith("task")]
+    assert {line[0] for line in lines} == {"task strand"}
+    names = ["others", "shorter", "longer", "without strand", "tiles", "scan"]
+    assert [line[1] for line in lines] == names
+    assert "estimate" not in found.stdout
+
+
+@pytest.mark.realdata
+def test_starts_of_transcription_with_the_promoter_task(validate, write, shared_data):
+    genome = shared_data / "human-hg38" / "hg38.chr2_chr20_chr21.fa.gz"
+    path = shared_data / "regions" / "epdnew_human_tss.no_chr19.hg38.bed.gz"
+    tss = [line.split("\t") for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
+    chosen = ["\t".join(row) for row in tss if row[0] == "chr20" and int(row[1]) < 9_900_000]
+    report = validate(write("tss.bed", "\n".join(chosen)), "-t", "promoter", genome=genome)
+    (task,) = report["tasks"]
+    assert task["windows"] == task["tiles"] == report["statuses"]["ok"] > 50
+    assert task["geometry"] == "windows of 300 bp, 249 upstream of each point"

@@ -781,7 +781,7 @@ def test_n_in_the_window_and_the_ends_of_the_contig(score, write):
 MALFORMED = [
     ("", "neither VCF nor BCF"),
     ("c\t1\t.\tA\tC\t.\t.\t.\n", "neither VCF nor BCF"),
-    ("chr1\t0\t100\n", "neither VCF nor BCF"),
+    ("chr1\t0\t100\n", "BED, not VCF; findna embed and findna predict read BED"),
     ("##fileformat=VCFv4.2\n", "ends before its #CHROM line"),
     ("##fileformat=VCFv4.2\nc\t1\t.\tA\tC\t.\t.\t.\n", "2: no line that begins with #CHROM"),
     (HEADER + "c\t1\t.\tA\tC\t.\t.\n", "8: 7 tab-separated columns, but the #CHROM line has 11"),

@@ -57,7 +57,7 @@ def test_a_file_is_the_same_again(embedded, verify, options):
     checks = verify(embedded(*options), "--all")
     assert list(checks) == ["structure", "weights", "contigs", "rows"]
     assert checks["rows"]["measured"] <= checks["rows"]["tolerance"] / 10
-    assert checks["rows"]["said"] == "96 of 96 rows computed again: the same"
+    assert checks["rows"]["message"] == "96 of 96 rows computed again: the same"
 
 
 def test_every_kind_of_row(embedded, verify, write):
@@ -96,11 +96,11 @@ def test_a_file_from_before_max_n(embedded, verify):
 
 
 def test_rows_are_spread_evenly(embedded, verify):
-    assert verify(embedded(), "--rows", 3)["rows"]["said"].startswith("3 of 96 rows")
+    assert verify(embedded(), "--rows", 3)["rows"]["message"].startswith("3 of 96 rows")
     path = embedded()
     with h5py.File(path, "r+") as file:
         file["X"][95] += 1
-    assert "row 95" in verify(path, "--rows", 2, code=1)["rows"]["said"]
+    assert "row 95" in verify(path, "--rows", 2, code=1)["rows"]["message"]
 
 
 def test_what_differs_is_said(embedded, verify, run, example, model_folder):
@@ -112,11 +112,11 @@ def test_what_differs_is_said(embedded, verify, run, example, model_folder):
         file["obs/n_fraction"][10] = 0.5
         file["obs/status"][11] = "empty"
     rows = verify(path, "--all", code=1)["rows"]
-    assert rows["said"].startswith(
+    assert rows["message"].startswith(
         "5 of 96 rows differ, 1 in X, 1 in obsm/bins, 1 in length, 1 in n_fraction, 1 in status: "
         "row 7 (background_chrA_4): X differs by"
     )
-    assert rows["said"].endswith("; ...")
+    assert rows["message"].endswith("; ...")
     assert rows["measured"] is None  # not a number, which later rows must not hide
     text = run("verify", path, example / "genome.fa", "-m", model_folder, code=1).stdout
     assert [line.split()[0] for line in text.splitlines()] == ["ok", "ok", "ok", "FAILED"]
@@ -133,7 +133,7 @@ def test_lengths_and_status(embedded, verify):
         with h5py.File(path, "r+") as file:
             file[f"obs/{name}"][0] = value
         rows = verify(path, code=1)["rows"]
-        assert said in rows["said"]
+        assert said in rows["message"]
         assert rows["measured"] is None  # no vector differs: 0.0 beside FAILED says nothing
 
 
@@ -143,7 +143,7 @@ def test_the_figure_that_failed(embedded, verify, run, example, model_folder):
         file["X"][7] *= 1.01
         file["obs/length"][9] += 1
     rows = verify(path, "--all", code=1)["rows"]
-    assert rows["said"].startswith("2 of 96 rows differ, 1 in X, 1 in length: row 7")
+    assert rows["message"].startswith("2 of 96 rows differ, 1 in X, 1 in length: row 7")
     assert rows["measured"] == pytest.approx(0.01, rel=0.02)
     with h5py.File(path, "r+") as file:
         file["X"][7] = np.nan
@@ -155,7 +155,7 @@ def test_values_where_there_should_be_none(embedded, verify, write):
     path = embedded("--on-error", "null", regions=write("r.bed", "none\t0\t9\nchrA\t0\t9\n"))
     with h5py.File(path, "r+") as file:
         file["X"][0] = 0
-    said = verify(path, code=1)["rows"]["said"]
+    said = verify(path, code=1)["rows"]["message"]
     assert "X has values, but its status is unknown_contig" in said
 
 
@@ -163,10 +163,10 @@ def test_other_weights(embedded, verify, run, example, tmp_path):
     other = tmp_path / "other"
     save_checkpoint(other, make_model(TINY, seed=2), {}, "")
     checks = verify(embedded(), model=other, code=1)
-    assert "model other is" in checks["weights"]["said"]
+    assert "model other is" in checks["weights"]["message"]
     assert not checks["rows"]["passed"]
     checks = verify(embedded(), model="tiny", code=1)
-    assert checks["rows"]["said"] == "model tiny cannot have made such vectors"
+    assert checks["rows"]["message"] == "model tiny cannot have made such vectors"
     error = run("verify", embedded(), example / "genome.fa", code=1).stderr
     assert error.startswith("findna: no model little")
     assert error.endswith("name the model of this file with -m\n")
@@ -177,19 +177,19 @@ def test_another_genome(embedded, verify, example, tmp_path, write):
     at = text.index("\n", text.index(">chrB")) + 1
     changed = write("changed.fa", text[:at] + "N" + text[at + 1 :])
     checks = verify(embedded(), "--all", genome=changed, code=1)
-    assert checks["contigs"]["said"].endswith("(genome.fa): chrB has another sequence")
+    assert checks["contigs"]["message"].endswith("(genome.fa): chrB has another sequence")
     assert checks["rows"]["passed"]  # no region has that base
     half = write("half.fa", text[: text.index(">chrB")])
     checks = verify(embedded(), "--all", genome=half, code=1)
-    assert "chrB is missing" in checks["contigs"]["said"]
-    assert "now unknown_contig" in checks["rows"]["said"]
+    assert "chrB is missing" in checks["contigs"]["message"]
+    assert "now unknown_contig" in checks["rows"]["message"]
 
 
 def test_aliases(run, embedded, verify, write):
     alias, bed = write("a.tsv", "A\tchrA\n"), write("r.bed", "A\t0\t50\n")
     path = embedded("--chrom-alias", alias, regions=bed)
     verify(path, "--chrom-alias", alias)
-    assert "now unknown_contig" in verify(path, code=1)["rows"]["said"]
+    assert "now unknown_contig" in verify(path, code=1)["rows"]["message"]
 
 
 def as_version_1(path):
@@ -214,7 +214,7 @@ def write_texts(obs, name, texts):
 
 def test_files_of_format_1_are_read(run, example, model_folder, embedded, verify, tmp_path):
     checks = verify(as_version_1(embedded("-s")), "--all")
-    assert checks["rows"]["said"] == "96 of 96 rows computed again: the same"
+    assert checks["rows"]["message"] == "96 of 96 rows computed again: the same"
     parts = [tmp_path / "1.h5", tmp_path / "2.h5"]
     words = ["embed", example / "genome.fa", example / "regions.bed", "-m", model_folder]
     for i, part in enumerate(parts, 1):
@@ -233,7 +233,7 @@ def age(part):
     """Turn a shard, and the note beside it, into one of format 1."""
     note = read_note(part)
     as_version_1(part)
-    write_note(part, Shard(*note.shard), note.facts, note.rows, note.total, note.header_lines)
+    write_note(part, Shard(*note.shard), note.facts, note.rows, note.total, note.counts)
 
 
 DAMAGE = {

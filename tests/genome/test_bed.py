@@ -44,6 +44,8 @@ def test_empty_file(write):
     [
         ("c\t1\n", "a.bed:1: expected at least 3 columns"),
         ("c 1 2\n", "separated by tabs"),
+        ("c\t1\t200 x\n", "a.bed:1: column 3 holds '200 x'; separate columns by tabs"),
+        ("c 1\t200\tx\n", "a.bed:1: column 1 holds 'c 1'; separate columns by tabs"),
         ("c\t1\t2\nc\tx\t2\n", "a.bed:2: start is 'x'"),
         ("chrom\tstart\tend\n", "is this a header\\? begin it with #"),
         ("c\t1\t2.5\n", "end is '2.5'"),
@@ -103,8 +105,10 @@ def test_the_likely_fix_of_a_contig_name_is_shown(genome):
     _, reason = problem(Interval("A", 0, 1), genome)
     assert reason == (
         "no contig A in genome.fa, which has chrA, chrB; did you mean chrA? "
-        "(--chrom-alias FILE maps names)"
+        "(--chrom-alias auto maps such names)"
     )
+    _, reason = problem(Interval("CHRa", 0, 1), genome)
+    assert reason.endswith("did you mean chrA? (--chrom-alias FILE maps names)")
 
 
 def test_column_names():

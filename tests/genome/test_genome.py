@@ -365,6 +365,36 @@ def test_aliases(tmp_path, path):
         read_aliases(tmp_path / "bad.tsv")
 
 
+@pytest.mark.parametrize(
+    ("contigs", "name", "contig"),
+    [
+        ("chr1 chrM", "1", "chr1"),
+        ("1 MT", "chr1", "1"),
+        ("chr1 chrM", "MT", "chrM"),
+        ("1 MT", "chrM", "MT"),
+        ("1 chr1 2", "1", "1"),  # both are there: each is itself
+        ("1 chr1 2", "chr1", "chr1"),
+        ("1 chr1 2", "chr2", "2"),
+        ("chrM MT", "M", None),  # it could be either
+        ("chr1", "Chr1", None),
+        ("chr1", "", None),
+    ],
+)
+def test_aliases_by_rule(tmp_path, contigs, name, contig):
+    (tmp_path / "g.fa").write_text("".join(f">{name}\nACGT\n" for name in contigs.split()))
+    with Genome(tmp_path / "g.fa", "auto") as genome:
+        assert genome.resolve(name) == contig
+
+
+@pytest.mark.parametrize(("more", "contig"), [("", None), (">chrMT\nACGT\n", "chrMT")])
+def test_the_mitochondrion_of_hg19_is_not_mt(tmp_path, more, contig):
+    (tmp_path / "g.fa").write_text(f">chrM\n{random_sequence(16_571)}\n{more}")
+    with Genome(tmp_path / "g.fa", "auto") as genome:
+        assert genome.resolve("MT") == contig
+        if contig is None:
+            assert genome.unknown("MT").endswith("is that of hg19, another sequence than MT")
+
+
 def test_samtools_reads_our_index(path, tmp_path):
     import shutil
 

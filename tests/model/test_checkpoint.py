@@ -47,6 +47,11 @@ def tensors(folder, data):
     (folder / "model.safetensors").write_bytes(data)
 
 
+def other_weights(folder):
+    save_checkpoint(folder / "other", make_model(TINY, seed=2), {}, "")
+    return (folder / "other" / "model.safetensors").read_bytes()
+
+
 ENCODER = {"dim": 24, "track_size": 4, "hidden": 32, "n_blocks": 2, "layers_per_block": 5}
 
 HOSTILE = {
@@ -69,6 +74,11 @@ HOSTILE = {
     "readout": (lambda f: edit(f, encoder={**ENCODER, "readout": 11}), "exceeds the number"),
     "tracks": (lambda f: edit(f, encoder={"dim": 25, "track_size": 4}), "multiple of track_size"),
     "other sizes": (lambda f: edit(f, encoder={**ENCODER, "hidden": 33}), "asks? for"),
+    "weights of another model": (
+        lambda f: tensors(f, other_weights(f.parent)),
+        "config.json and model.safetensors are not what one run wrote",
+    ),
+    "no digest": (lambda f: edit(f, digest=None), "config.json says None"),
     "pickle": (lambda f: tensors(f, pickle.dumps({"a": 1})), "not a readable safetensors"),
     "absurd header": (lambda f: tensors(f, b"\xff" * 8 + b"{}"), "not a readable safetensors"),
     "empty weights": (lambda f: tensors(f, b""), "not a readable safetensors"),

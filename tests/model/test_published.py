@@ -1,6 +1,8 @@
 """Checkpoints of the published code, made here with random weights."""
 
+import os
 import pickle
+from pathlib import Path
 
 import h5py
 import pytest
@@ -140,6 +142,31 @@ def test_nothing_is_replaced_without_force(tmp_path, run):
         "--force" in run("models", "import", tmp_path / "m.pt", "-o", tmp_path / "m", code=1).stderr
     )
     run("models", "import", tmp_path / "m.pt", "-o", tmp_path / "m", "--force")
+
+
+def test_an_import_killed_as_it_replaces_a_model(tmp_path, run, monkeypatch):
+    """It leaves no model, rather than the weights of one and the sizes and card of another."""
+    published(tmp_path / "p.pt")
+    other = ["models", "import", tmp_path / "p.pt", "--student", "-o"]
+    folder = tmp_path / "m"
+    run("models", "import", tmp_path / "p.pt", "-o", folder)
+    replace_file = os.replace
+
+    def stop(source, target):
+        replace_file(source, target)
+        if Path(target) == folder / "model.safetensors":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", stop)
+        run(*other, folder, "--force", code=130)
+    error = run("models", "info", folder, code=1).stderr
+    assert "holds no config.json: a run was stopped as it wrote it; run that again" in error
+    run(*other, folder)
+    names = ["README.md", "config.json", "model.safetensors"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    run(*other, tmp_path / "whole")
+    assert load_checkpoint(str(folder)).digest == load_checkpoint(str(tmp_path / "whole")).digest
 
 
 def test_import_published_names_its_file(tmp_path):

@@ -1,11 +1,14 @@
 """Outputs and their indexes."""
 
+import gc
+import io
 from pathlib import Path
 
 import pysam
 import pytest
 
 from findna.errors import OutputError
+from findna.outputs.bgzf import bgzf
 from findna.outputs.destination import Destination
 
 FAR = 1_000_000_000  # bp, more than .tbi can hold
@@ -28,25 +31,37 @@ def written(path: Path, form: str, start: int) -> Destination:
 
 
 @pytest.mark.parametrize("form", ["bed", "bedgraph", "vcf"])
-def test_long_contigs_get_a_csi_index(tmp_path, form):
-    output = written(tmp_path / f"x.{form}.gz", form, FAR)
-    output.index(FAR + 100)
-    assert [path.suffix for path in tmp_path.iterdir() if path != output.file] == [".csi"]
-    with pysam.TabixFile(str(output.file), index=f"{output.file}.csi") as file:
-        [row] = file.fetch("c", FAR, FAR + 1)
-    assert row in text(form, FAR)
-
-
-@pytest.mark.parametrize("form", ["bed", "bedgraph", "vcf"])
-def test_short_contigs_get_a_tbi_index(tmp_path, form):
-    output = written(tmp_path / f"x.{form}.gz", form, 900)
-    output.index(1 << 29)
-    assert [path.suffix for path in tmp_path.iterdir() if path != output.file] == [".tbi"]
+@pytest.mark.parametrize(("start", "kind"), [(900, ".tbi"), (FAR, ".csi")])
+def test_rows_decide_which_index_there_is(tmp_path, form, start, kind):
+    """One that is left of a file before is removed, of either kind."""
+    for ending in (".tbi", ".csi"):
+        (tmp_path / f"x.{form}.gz{ending}").write_text("stale")
+    output = written(tmp_path / f"x.{form}.gz", form, start)
+    output.index()
+    assert [path.suffix for path in tmp_path.iterdir() if path != output.file] == [kind]
+    with pysam.TabixFile(str(output.file), index=f"{output.file}{kind}") as file:
+        [row] = file.fetch("c", start, start + 1)
+    assert row in text(form, start)
 
 
 def test_an_index_that_cannot_be_made_says_why(tmp_path):
-    """As of a record beyond the contigs of the FASTA, which is not out of order."""
-    output = written(tmp_path / "x.vcf.gz", "vcf", FAR)
+    """As of a record that no kind of index can hold, which is not out of order."""
+    (tmp_path / "x.vcf.gz.tbi").write_text("stale")
+    output = written(tmp_path / "x.vcf.gz", "vcf", 1 << 45)
     with pytest.raises(OutputError, match=r"written, but not indexed: .*csi") as error:
-        output.index(1_000)
+        output.index()
     assert "sorted" not in str(error.value)
+    assert list(tmp_path.iterdir()) == [output.file]
+
+
+class FullDisk(io.BytesIO):
+    def write(self, data):
+        raise OSError(28, "No space left on device")
+
+
+def test_a_full_disk_is_met_once():
+    """What cannot be written is not tried again as the file goes away: pytest would see that."""
+    with pytest.raises(OSError, match="No space left"), bgzf(FullDisk()) as file:
+        file.write(bytes(100_000))
+    del file
+    gc.collect()

@@ -8,9 +8,11 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import h5py
 import numpy as np
+import pysam
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -246,6 +248,9 @@ def test_other_aliases_are_another_run(run, example, model_folder, tasks, write,
             run(*words, "-o", tmp_path / f"{words[0]}{i}", *more)
         parts = [tmp_path / f"{words[0]}{i}" for i in (1, 2)]
         assert "alias x (chrB, not chrA)" in run("merge", *parts, code=1).stderr
+        run(*words, "-o", parts[1], "--chrom-alias", "auto", "--shard", "2/2", "-f",
+            "--on-error" if words[0] != "variants" else "--ref-mismatch", "null")  # fmt: skip
+        assert "alias (auto, not " in run("merge", *parts, code=1).stderr
 
 
 def test_merge_streams_text(command, run, tmp_path):
@@ -276,6 +281,25 @@ def test_a_merged_file_gets_an_index(command, run, tmp_path, example, kind):
     refused = run("merge", *parts, "-o", tmp_path / "m.tsv", "--write-index", code=2)
     assert "--write-index needs" in refused.stderr
     assert not (tmp_path / "m.tsv").exists()
+
+
+def test_rows_beyond_512_mbp_get_a_csi_index(command, run, tmp_path):
+    """Such a row lies beyond its contig, and is kept with missing values."""
+    words, _ = command["bed"]
+    bed = tmp_path / "far.bed"
+    bed.write_text("chrA\t5\t90\nchrA\t600000000\t600000090\n")
+    words = [bed if str(word).endswith(".bed") else word for word in words]
+    words += ["--on-error", "null"]
+    parts = [tmp_path / f"{i}.bed" for i in (1, 2)]
+    for i, part in enumerate(parts, 1):
+        run(*words, "-o", part, "--shard", f"{i}/2")
+    whole, merged = tmp_path / "whole.bed.gz", tmp_path / "merged.bed.gz"
+    run(*words, "-o", whole, "--write-index")
+    run("merge", *parts, "-o", merged, "--write-index")
+    for path in (whole, merged):
+        assert not path.with_name(path.name + ".tbi").exists()
+        with pysam.TabixFile(str(path), index=f"{path}.csi") as file:
+            assert len(list(file.fetch("chrA", 600_000_000, 600_000_001))) == 1
 
 
 def test_a_merged_file_names_the_command_that_made_it(command, run, tmp_path):
@@ -447,7 +471,7 @@ def test_two_runs_do_not_write_the_same_parts(tmp_path):
     with open_unfinished(Destination(tmp_path / "o.bed"), {}):
         words = [sys.executable, "-c", code, str(tmp_path / "o.bed")]
         found = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-    assert "another run is at work on it" in found
+    assert "another run is at work in it" in found
 
 
 @pytest.fixture
@@ -508,7 +532,7 @@ def test_links_among_the_parts_are_refused(command, run, tmp_path, interrupt):
     words = interrupt(command["bed"][0], out)
     mine.mkdir()
     (mine / "output").write_text("mine")
-    for name in ("00000007", "lock", "journal.json", "whole"):
+    for name in ("00000007", ".lock", "journal.json", "whole"):
         path = tmp_path / "o.bed.unfinished" / name
         before = path.read_bytes() if path.exists() else None
         path.unlink(missing_ok=True)
@@ -628,6 +652,32 @@ def test_the_same_command_goes_on_after_its_output_is_there(
     out.write_text("of somebody else")
     assert "exists; --force" in run(*words, code=1).stderr
     assert out.read_text() == "of somebody else"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_finished_shard_is_recognised(command, run, tmp_path, monkeypatch, kind):
+    """As where another process of a torchrun job was killed: the job writes with --force."""
+    words, suffix = command[kind]
+    out = tmp_path / f"o.{suffix}"
+    words = [*words, "-o", out, "--resume", "--shard", "1/2", "--force"]
+    said = run(*words).stderr[:20]  # 49 of 49 regions
+    made, note = contents(out), Path(f"{out}.shard.json").read_bytes()
+
+    def die(*_):
+        raise Stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rows, "_fill", die)
+        assert run(*words).stderr[:20] == said
+        assert (contents(out), Path(f"{out}.shard.json").read_bytes()) == (made, note)
+        with pytest.raises(AssertionError):
+            run(*words, "--ref-mismatch" if "v" in kind else "--on-error", "null")
+    assert sorted(os.listdir(tmp_path)) == [
+        out.name, f"{out.name}.shard.json", f"{out.name}.unfinished",
+    ]  # fmt: skip
+    out.write_bytes(out.read_bytes()[:-1])  # and one that was changed is none
+    run(*words)
+    assert contents(out) == made
 
 
 @pytest.mark.slow

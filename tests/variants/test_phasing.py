@@ -628,7 +628,7 @@ def test_what_cannot_be_used(run, write, model_folder, tmp_path):
     assert "c.vcf:7: c:91 comes after c:101, but --haplotype needs sorted records" in message
     assert "bcftools sort" in message
     for gt in ("0|2", "a|b", "0|-1", "", "1|"):
-        assert f"c.vcf:6: GT of two is {gt!r}, with 1 alternate alleles" in error(
+        assert f"c.vcf:6: GT of two is {gt!r}, with 1 alternate allele" in error(
             vcf_text(AT, [snv(90, gt)])
         )
 

@@ -10,7 +10,7 @@ import gzip
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -90,8 +90,8 @@ def validate(
     labelled: bool = False,
     kind: str = "auto",
     label_column: str | None = None,
-    model: str | None = None,
-    device: str = "auto",
+    tasks: Sequence[str] = (),
+    measured: tuple[str, str] | None = None,
 ) -> Report:
     """Read an input in full; return what is wrong with it and what a run would read.
 
@@ -109,9 +109,11 @@ def validate(
         The set has labels, whatever it looks like.
     kind, label_column
         Of a labelled set, see `findna.labelled.sets.read_labelled`.
-    model, device : str, optional
-        Measure how fast this model is there, to estimate what a run would take; no model leaves
-        torch alone.
+    tasks : sequence of str
+        Read regions as these tasks would; of these only the configuration is loaded.
+    measured : tuple of str, optional
+        Model and device: measure how fast it is there, to estimate what a run would take. None
+        leaves torch alone, unless there are tasks.
 
     Raises
     ------
@@ -119,19 +121,28 @@ def validate(
         The FASTA cannot be read, or the model not be loaded. Faults of ``path`` are in the report
         instead.
     """
+    task_rows = None
+    if tasks:
+        from findna.commands.validate.tasks import TaskRows
+        from findna.tasks.task import outline_tasks
+
+        task_rows = TaskRows(outline_tasks(tasks), options)
     if path is None:
         if genome is None:
             raise RegionError("nothing to validate; give GENOME, a file of regions, or both")
-        source = Input(genome, genome.path, str(genome.path), model, device)
-        return check_regions(source, genome, RegionSource.records(genome).rows(), options)
+        source = Input(genome, genome.path, str(genome.path), measured)
+        records = RegionSource.records(genome).rows()
+        return check_regions(source, genome, records, options, task_rows)
     name = display_name(path)
     with _as_file(path) as file:
-        source = Input(genome, file, name, model, device)
+        source = Input(genome, file, name, measured)
         content = LABELLED if labelled else kind_of_input(file)
         default = RegionOptions()
         for option in _OPTIONS.keys() - _COUNT[content]:
             if getattr(options, option) != getattr(default, option):
                 raise ConfigError(f"{_OPTIONS[option]} is for regions; {name} holds {content}")
+        if tasks and content != REGIONS:
+            raise ConfigError(f"--task is for regions; {name} holds {content}")
         if content == LABELLED:
             return check_labelled(source, kind, label_column, options)
         if genome is None:
@@ -141,4 +152,4 @@ def validate(
         if content == VARIANTS:
             return check_variants(source, genome, options.window, options.max_n)
         rows = read_bed(file, name, on_malformed=partial(source.problem, "malformed"))
-        return check_regions(source, genome, rows, options)
+        return check_regions(source, genome, rows, options, task_rows)

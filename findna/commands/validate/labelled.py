@@ -48,7 +48,7 @@ def check_labelled(
     try:
         check_trainable(data)
     except LabelError as error:
-        report.untrainable = source.message(error)
+        report.unusable = source.message(error)
     sequences = Sequences(sample.items)
     source.estimate_embed([region for _, region in sequences.rows() if region], sequences)
     return report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from findna.commands.validate.report import Report
 from findna.commands.validate.rows import Input, Sample
@@ -19,21 +20,35 @@ from findna.genome.regions import (
 )
 from findna.genome.windows import Region
 
+if TYPE_CHECKING:
+    from findna.commands.validate.tasks import TaskRows
+
 
 def check_regions(
-    source: Input, genome: Genome, rows: Iterable[BedRow], options: RegionOptions
+    source: Input,
+    genome: Genome,
+    rows: Iterable[BedRow],
+    options: RegionOptions,
+    tasks: TaskRows | None = None,
 ) -> Report:
-    """Read every row of a BED file, and return the report."""
+    """Read every row of a BED file, and return the report.
+
+    Given ``tasks``, rows are read as these would read them, and told to them.
+    """
     report = source.report
+    if tasks is not None:
+        options = tasks.options
     sample = Sample[Region]()
     n_columns = 0
     for row in source.readable(rows):
         n_columns = n_columns or len(row.columns)
         interval, location = row.interval, source.location(row.number)
         source.order.add(interval.chrom, interval.start)
-        strand = interval.strand if options.stranded else "."
+        strand = interval.strand if options.of(interval).stranded else "."
         source.add_digest(row.number, interval.chrom, interval.start, interval.end, strand)
         placed = place(row, genome, options)
+        if tasks is not None:
+            tasks.note(row, genome)
         if len(row.columns) != n_columns:
             report.problem("ragged", ragged(location, len(row.columns), n_columns))
         elif not all(map(is_text, row.columns)):
@@ -46,10 +61,14 @@ def check_regions(
             n_unknown, length = count_n(genome, placed.region), len(placed.region)
             if has_sequence(n_unknown, length, options.max_n):
                 report.readable()
+                if tasks is not None:
+                    tasks.add(placed)
             else:
                 report.problem(NO_SEQUENCE, f"{location}: {n_unknown} of its {length} bp are N")
             report.contigs[placed.region.chrom] = None
             report.sequence(length, n_unknown)
             sample.add(placed.region)
+    if tasks is not None:
+        report.tasks, report.unusable = tasks.finish()
     source.estimate_embed(sample.items, genome)
     return source.finish()

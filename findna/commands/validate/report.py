@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from findna.commands.estimate import Estimate
 
 
-FORMAT = 1
+FORMAT = 2
 
 REGIONS, VARIANTS, LABELLED = "regions", "variants", "labelled"
 
@@ -95,6 +95,62 @@ class Duplicates:
         return self.compared == MOST_COMPARED
 
 
+@dataclass(frozen=True)
+class Scanned:
+    """Windows of ``findna scan --regions``, where no base of them is N.
+
+    Parameters
+    ----------
+    regions, bases : int
+        Rows that overlap or touch are joined.
+    shorter : int
+        Regions shorter than a window; each gives one that is as long.
+    """
+
+    windows: int
+    window: int
+    step: int
+    regions: int
+    bases: int
+    shorter: int
+
+
+@dataclass
+class TaskUse:
+    """Rows that can be read, as a task would read them.
+
+    Parameters
+    ----------
+    window : int
+        Length of every training sequence, bp; 0 where they differed.
+    geometry : str
+        The windows of the task that rows get, or how rows are read if none does, in words.
+    windows, as_given : int
+        Rows that get the windows of the task, and others.
+    shorter, longer : int
+        Rows whose sequence is shorter or longer than ``window``.
+    without_strand : int, optional
+        Rows without a strand among those that are read by strand; None if none is.
+    tiles, most_tiles : int
+        Pieces that are encoded one by one, of all rows and of one.
+    scan_message : str
+        Reason why ``findna scan`` would stop, or what it needs.
+    """
+
+    name: str
+    window: int
+    geometry: str = ""
+    windows: int = 0
+    as_given: int = 0
+    shorter: int = 0
+    longer: int = 0
+    without_strand: int | None = None
+    tiles: int = 0
+    most_tiles: int = 0
+    scan: Scanned | None = None
+    scan_message: str = ""
+
+
 @dataclass
 class Report:
     """Report on an input.
@@ -122,8 +178,8 @@ class Report:
         Variants: alleles by class. Labelled: rows by class.
     labels : str
         Labelled: the kind of labels.
-    untrainable : str
-        Labelled: why nothing can be learned from the set.
+    unusable : str
+        Reason why a run would stop although every row can be read.
     """
 
     kind: str
@@ -144,7 +200,8 @@ class Report:
     in_order: bool = True
     classes: Counter[str] = field(default_factory=Counter)
     labels: str = ""
-    untrainable: str = ""
+    unusable: str = ""
+    tasks: list[TaskUse] = field(default_factory=list)
     duplicates: Duplicates = field(default_factory=Duplicates)
     estimate: Estimate | None = None
 
@@ -184,7 +241,7 @@ class Report:
     @property
     def stops(self) -> bool:
         """True if a run would stop."""
-        return bool(self.bad or self.incomplete or self.untrainable)
+        return bool(self.bad or self.incomplete or self.unusable)
 
     @property
     def verdict(self) -> str:
@@ -202,8 +259,8 @@ class Report:
             return (
                 f"{begin} stop: {self.bad} of {rows} cannot be read ({counts}); " + self._remedy()
             )
-        if self.untrainable:
-            return f"{begin} stop: {self.untrainable}"
+        if self.unusable:
+            return f"{begin} stop: {self.unusable}"
         too_many_n = self.statuses[NO_SEQUENCE]
         without = f", {too_many_n} without a result (no_sequence)" if too_many_n else ""
         return f"{begin} read {'all ' * (self.rows != 1)}{rows}{without}"
@@ -229,7 +286,10 @@ class Report:
             "examples": self.examples,
             "incomplete": self.incomplete or None,
             "contigs": len(self.contigs),
-            "unknown_contigs": {"names": list(self.unknown), "said": self.unknown_reason or None},
+            "unknown_contigs": {
+                "names": list(self.unknown),
+                "message": self.unknown_reason or None,
+            },
             "lengths": {
                 "total": lengths.total,
                 "shortest": lengths.shortest,
@@ -252,6 +312,8 @@ class Report:
             "stops": self.stops,
             "verdict": self.verdict,
         }
+        if self.kind == REGIONS:
+            facts["tasks"] = [asdict(task) for task in self.tasks]
         if self.kind == VARIANTS:
             facts["alleles"] = dict(self.classes)
         if self.kind == LABELLED:

@@ -107,17 +107,15 @@ class Input:
         The file, or a copy of what a pipe held.
     name : str
         Name in messages.
-    model : str, optional
-        Model that is measured to estimate what a run would take.
-    device : str
-        Device to measure on.
+    measured : tuple of str, optional
+        Model that is measured to estimate what a run would take, and the device.
     """
 
     def __init__(
-        self, genome: Genome | None, path: Path, name: str, model: str | None, device: str
+        self, genome: Genome | None, path: Path, name: str, measured: tuple[str, str] | None = None
     ) -> None:
         self.genome, self.path, self.name = genome, path, name
-        self.model, self._device = model, device
+        self.measured = measured
         self.digests, self.order = Digests(), Order()
         self.report = Report(REGIONS, name, "" if genome is None else str(genome.path))
 
@@ -142,27 +140,31 @@ class Input:
 
     def estimate_embed(self, regions: Sequence[Region], source: SequenceSource) -> None:
         """Estimate what embedding takes, from some regions."""
-        if self.model is None or not regions:
+        if self.measured is None or not regions:
             return
         from findna.commands.estimate import estimate_embed
         from findna.model.devices import Compute
 
-        total, compute = self.report.lengths.total, Compute.on(self._device)
-        self.report.estimate = estimate_embed(regions, source, total, self.model, compute)
+        model, device = self.measured
+        total, compute = self.report.lengths.total, Compute.on(device)
+        self.report.estimate = estimate_embed(regions, source, total, model, compute)
 
     def estimate_variants(self, windows: Sequence[list[Strands]]) -> None:
         """Estimate what scoring takes, from the windows of some alleles."""
-        if self.model is None or not windows:
+        if self.measured is None or not windows:
             return
         from findna.commands.estimate import estimate_variants
         from findna.model.devices import Compute
 
-        total, compute = self.report.lengths.rows, Compute.on(self._device)
-        self.report.estimate = estimate_variants(windows, total, self.model, compute)
+        model, device = self.measured
+        total, compute = self.report.lengths.rows, Compute.on(device)
+        self.report.estimate = estimate_variants(windows, total, model, compute)
 
     def finish(self) -> Report:
         """Return the report, once all intervals or records were read."""
         report = self.report
+        if self.genome is not None:
+            self.genome.tell_aliases(self.name)
         report.in_order = self.order.kept
         report.duplicates = self.digests.duplicates(self.location)
         if report.unknown and self.genome is not None:

@@ -22,10 +22,10 @@ def check_variants(source: Input, genome: Genome, window: int | None, max_n: flo
     report.kind = VARIANTS
     if window is None:
         window = WINDOW
-        if source.model is not None:
+        if source.measured is not None:
             from findna.model.checkpoint import training_length
 
-            window = min(WINDOW, training_length(source.model))
+            window = min(WINDOW, training_length(source.measured[0]))
     examiner, sample = Examiner(genome, window, max_n=max_n), Sample[list[Strands]]()
     with VcfSource(source.path) as vcf:
         vcf.name = source.name
