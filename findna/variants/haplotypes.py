@@ -60,7 +60,8 @@ class Change:
         base before if there are none.
         """
         one_by_one = np.minimum(np.arange(len(self.alt)), len(self.ref) - 1)
-        return np.maximum(self.start + one_by_one, 0)
+        places: Places = np.maximum(self.start + one_by_one, 0)
+        return places
 
 
 def _n_shared(a: Tokens, b: Tokens) -> int:
