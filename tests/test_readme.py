@@ -35,6 +35,7 @@ def demo(example, tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_one_command_and_the_python_example(demo, run, capsys):
     command = re.search(r"^    findna (embed demo/.*)$", README, re.M)[1]
     run(*command.split())
@@ -91,6 +92,7 @@ def test_the_other_commands(demo, example, run):
         assert done.returncode in (0, 141), f"{command}: {done.stderr}"  # 141: cut short by head
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["explain.md", "variants.md"])
 def test_python_of_the_other_pages(demo, page):
     text = (ROOT / "docs" / page).read_text().split("## From Python", 1)[1]
@@ -98,6 +100,7 @@ def test_python_of_the_other_pages(demo, page):
     exec(compile(block, page, "exec"), {})
 
 
+@pytest.mark.slow
 def test_the_page_about_python(demo, site_task):
     (demo / "sites").symlink_to(site_task)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.S)

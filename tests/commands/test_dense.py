@@ -416,3 +416,20 @@ def test_a_task_that_was_tampered_with(trained, tmp_path):
             load_sites(str(tmp_path / "t"))
     path.write_text(text)
     load_sites(str(tmp_path / "t"))
+
+
+@pytest.mark.realdata
+def test_the_worm_task_finds_introns(run, shared_data, tmp_path):
+    genome = tmp_path / "worm.fa.gz"
+    shutil.copy(shared_data / "worm-ce10" / "ce10.chrIII_chrM.fa.gz", genome)
+    words = ["--task", "splice-worm", "--call", 0.5, "-r", "chrIII:10,000,001-10,040,000"]
+    rows = [line.split("\t") for line in run("scan", genome, *words).stdout.splitlines()]
+    assert len(rows) > 10
+    read = []
+    with Genome(genome) as fasta:
+        for _, at, _, kind, _, strand in rows:
+            first = int(at) - ((kind == "acceptor") == (strand == "+"))
+            pair = fasta.fetch("chrIII", first, first + 2)
+            read.append((kind, decode(reverse_complement(pair) if strand == "-" else pair)))
+    right = [("donor", "GT"), ("donor", "GC"), ("acceptor", "AG")]
+    assert sum(each in right for each in read) >= 0.95 * len(read)

@@ -107,6 +107,7 @@ def test_poolings_agree_with_each_other(embed, example, tmp_path):
         np.testing.assert_allclose(rows.max(0), data.obsm["max"][i], atol=5e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [[], ["--both-strands"], ["-s"], ["--whole"]])
 def test_a_vector_depends_on_its_region_alone(embed, example, write, options):
     lines = (example / "regions.bed").read_text().splitlines()

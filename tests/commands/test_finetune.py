@@ -200,6 +200,7 @@ def test_where_a_motif_lies_takes_bins(data):
     assert measured(data, "side", blind)["auroc"] < 0.75
 
 
+@pytest.mark.slow
 def test_the_first_layer_is_read_where_the_last_says_nothing(data):
     one, _, train, valid, _ = data("side")
     model = make_model(TINY, seed=2)
@@ -212,6 +213,7 @@ def test_the_first_layer_is_read_where_the_last_says_nothing(data):
     assert fit_side(model, one, train, valid, readouts=(0,)).valid_score == 0.5
 
 
+@pytest.mark.slow
 def test_another_layer_is_only_read_where_it_is_surely_better(data, monkeypatch):
     """Where the layers are level the encoder's own stays, though the other may score higher."""
     alone = [probe_of(data, "presence", readouts=(readout,)) for readout in (0, 1, 2)]
@@ -271,6 +273,7 @@ def test_heads_of_labels_are_regressions_of_their_own(data):
         np.testing.assert_allclose(logits[:, i], expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_strength_is_the_best_on_validation_rows(data):
     one, table, _, valid, _ = data("three")
     probe = probe_of(data, "three")
@@ -458,6 +461,7 @@ def test_epoch_0_is_the_probe(model, data):
     assert_equal(tuned.head.state_dict(), probe.head.state_dict())
 
 
+@pytest.mark.slow
 def test_patience_is_with_epochs_that_rise_below_the_probe(model, data, monkeypatch):
     scores = iter([0.1, 0.2, 0.3, 1.1, 0.5, 0.4, 0.6])
     monkeypatch.setattr(full, "valid_score", lambda *arguments: next(scores))
@@ -500,6 +504,7 @@ def test_learning_rates_fall_from_layer_to_layer():
     assert scale[id(head.linear.weight)] == 1
 
 
+@pytest.mark.slow
 def test_the_seed_decides_what_full_training_gives(model, data):
     config = replace(SHORT, epochs=1)
     found = [tune(model, data, config=config, seed=seed)[1] for seed in (1, 1, 2)]
@@ -555,6 +560,7 @@ def folders(model_folder, tmp_path_factory):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["probe", "full", "trained in bf16"])
 def test_figures_are_those_of_what_is_stored(folders, mode):
     task = load_task(str(folders[mode].folder))
@@ -709,6 +715,7 @@ def test_another_encoder_than_the_one_trained_on_is_refused(folders, tmp_path):
         load_task(str(folder)).checkpoint  # noqa: B018
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["probe", "full"])
 def test_the_test_set_decides_nothing(mode, model_folder, tmp_path):
     splits = splits_of("presence", (40, 20, 20))
@@ -728,6 +735,7 @@ def test_the_test_set_decides_nothing(mode, model_folder, tmp_path):
     assert "there was no test set" in cards[1]
 
 
+@pytest.mark.slow
 def test_a_validation_set_of_one_class(model_folder, tmp_path):
     splits = splits_of("presence", (40, 20, 20))
     ones = np.flatnonzero(splits.valid.labels == 1)
@@ -854,6 +862,7 @@ def test_whole_contigs_are_held_out(genome, write):
     assert stranded.train.digest != plain.train.digest
 
 
+@pytest.mark.slow
 def test_rows_without_a_strand(run, example, model_folder, write, home):
     """Said once, whatever the number of files and rows, and only of -s."""
     rows = [f"chrA\t{100 * i}\t{100 * i + 60}\t{'ab'[i % 2]}\t0\t.\n" for i in range(300)]
@@ -1066,6 +1075,7 @@ def test_files_of_two_runs_are_no_task(command, run, home, example):
         assert "train the task again (findna finetune)" in error
 
 
+@pytest.mark.slow
 def test_a_run_killed_as_it_replaces_a_task(command, run, home, example, monkeypatch):
     command("-t", "a")
     folder = home / "tasks" / "a"
@@ -1098,6 +1108,7 @@ def test_two_runs_in_one_folder(command, home):
     assert not (folder / ".lock").exists()
 
 
+@pytest.mark.slow
 def test_a_task_keeps_where_its_windows_lie(run, example, model_folder, tmp_path, write):
     """Of intervals from what was cut, of sequences from what was said; points are read alike."""
     fasta = example / "genome.fa"

@@ -296,6 +296,7 @@ def test_the_seed_decides_everything(pretrain, tmp_path):
     assert a == b != c
 
 
+@pytest.mark.slow
 def test_training_learns_something(run, tmp_path, write):
     genome = write("g.fa", ">a\n" + "ACGGT" * 2000 + "\n>b\n" + "ACGGT" * 100 + "\n")
     run(

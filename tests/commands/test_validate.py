@@ -338,6 +338,7 @@ def test_a_terminal_gets_a_table(example, write, capsys):
     assert "a run would stop" in text
 
 
+@pytest.mark.slow
 def test_estimates(run, example, model_folder):
     fasta = example / "genome.fa"
     for name, command in (("regions.bed", "embed"), ("variants.vcf", "variants")):

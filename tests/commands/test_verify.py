@@ -122,6 +122,7 @@ def test_what_differs_is_said(embedded, verify, run, example, model_folder):
     assert [line.split()[0] for line in text.splitlines()] == ["ok", "ok", "ok", "FAILED"]
 
 
+@pytest.mark.slow
 def test_lengths_and_status(embedded, verify):
     for name, value, said in [
         ("length", 1, "length is 1, now"),

@@ -111,6 +111,7 @@ def read(example, write):
 # what is measured
 
 
+@pytest.mark.slow
 def test_rows_and_what_they_are_said_to_be(measured):
     report, _ = measured
     (result,) = report["sets"]
@@ -351,6 +352,7 @@ def scattered():
     return places, np.repeat(rng.permutation(np.arange(40) % 2), 5)
 
 
+@pytest.mark.slow
 def test_what_only_neighbours_know_is_not_learned(scattered):
     places, labels = scattered
     rng = np.random.default_rng(1)
@@ -360,6 +362,7 @@ def test_what_only_neighbours_know_is_not_learned(scattered):
     assert roc_auc_score(labels, held_out(of_label, labels, places)) > 0.95
 
 
+@pytest.mark.slow
 def test_labels_of_a_fold_do_not_decide_its_scores(scattered):
     places, labels = scattered
     features = np.random.default_rng(2).normal(size=(200, 5)) + labels[:, None]
@@ -463,6 +466,7 @@ def test_verdicts_follow_the_intervals():
 # the command line
 
 
+@pytest.mark.slow
 def test_a_table_in_a_pipe_and_reports_in_a_folder(command, data, tmp_path, monkeypatch):
     out = tmp_path / "out"
     result = command(data, "-o", out, "--tss", data / "tss.bed", "--window", 60)

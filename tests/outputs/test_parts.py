@@ -95,6 +95,7 @@ def command(example, model_folder, tasks):
 KINDS = ["h5", "table", "bed", "bed9", "jsonl", "records", "vcf", "variants"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("count", [1, 3])
 def test_merged_is_a_single_run(command, run, tmp_path, kind, count):
@@ -146,6 +147,7 @@ def test_vectors_of_variants_are_merged_too(example, model_folder, run, tmp_path
     assert "of another run" in mixed.stderr
 
 
+@pytest.mark.slow
 def test_merge_refuses_what_is_no_whole(command, run, tmp_path, example, model_folder):
     words, _ = command["h5"]
     parts = [tmp_path / f"{i}.h5" for i in (1, 2, 3)]
@@ -192,6 +194,7 @@ OPTIONS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", OPTIONS)
 def test_each_option_that_changes_a_byte_makes_another_run(
     run, example, model_folder, tasks, write, tmp_path, kind
@@ -217,6 +220,7 @@ def test_each_option_that_changes_a_byte_makes_another_run(
         assert "of another run" in found, text
 
 
+@pytest.mark.slow
 def test_tasks_in_another_order_are_another_run(run, example, tasks, tmp_path, monkeypatch):
     """The columns would be swapped."""
     words = ["predict", example / "genome.fa", example / "regions.bed"]
@@ -348,6 +352,7 @@ def test_two_runs_beside_each_other_have_files_of_their_own(command, run, tmp_pa
     assert sorted(os.listdir(tmp_path)) == ["y", "y.gz"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["variants", "explain"])
 def test_a_file_that_is_not_written_since_a_pipe_ended_is_a_failure(
     example, model_folder, tmp_path, kind
@@ -385,6 +390,7 @@ class Stopped(Exception):
     """Stands for a kill."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_resumed_is_uninterrupted(
     command, example, run, tmp_path, tmp_path_factory, kind, monkeypatch
@@ -654,6 +660,7 @@ def test_the_same_command_goes_on_after_its_output_is_there(
     assert out.read_text() == "of somebody else"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_finished_shard_is_recognised(command, run, tmp_path, monkeypatch, kind):
     """As where another process of a torchrun job was killed: the job writes with --force."""

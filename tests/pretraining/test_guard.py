@@ -56,6 +56,7 @@ def pretrain(run, tmp_path):
     return invoke
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -113,6 +114,7 @@ def test_a_run_that_diverges(pretrain, genome, options, reason):
     assert not (folder / "model.safetensors").exists()  # nothing good was ever there
 
 
+@pytest.mark.slow
 def test_a_target_that_is_the_same_for_every_window(pretrain, genome):
     # no balancing, as the centre stays 0; a teacher that follows at once; contrast over all else
     error, folder = pretrain(
@@ -185,6 +187,7 @@ ONE_LINE = [
 ]
 
 
+@pytest.mark.slow
 def test_vectors_along_one_line(pretrain, write):
     error, folder = pretrain(write("two.fa", TWO), *ONE_LINE, code=3)
     assert "in one direction alone (effective rank 1.0" in error
@@ -192,6 +195,7 @@ def test_vectors_along_one_line(pretrain, write):
     assert evaluations(folder)[-1]["step"] == FIRST_STEP + 10 * (LOOKS - 1)
 
 
+@pytest.mark.slow
 def test_while_a_sign_stands_nothing_is_kept(pretrain, write):
     error, folder = pretrain(write("two.fa", TWO), *ONE_LINE, code=3)
     assert error.rstrip().endswith("the last good checkpoint is kept")
@@ -282,6 +286,7 @@ def test_probe_wants_classes():
         FrozenProbe(data.take(np.flatnonzero(data.labels == 1)))
 
 
+@pytest.mark.slow
 def test_a_run_with_a_probe_and_a_report(pretrain, run, genome, write, tmp_path):
     rows = "".join(
         f"a\t{i * 90}\t{i * 90 + 60}\tpoor\nb\t{i * 90}\t{i * 90 + 60}\trich\n" for i in range(30)
@@ -321,6 +326,7 @@ def test_a_run_with_a_probe_and_a_report(pretrain, run, genome, write, tmp_path)
     assert again.read_text() == page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
 def test_report_as_a_picture(pretrain, run, genome, tmp_path, kind):
     _, folder = pretrain(genome, "--steps", 4)
@@ -333,6 +339,7 @@ def test_report_as_a_picture(pretrain, run, genome, tmp_path, kind):
     assert not list(tmp_path.glob(".*.tmp"))
 
 
+@pytest.mark.slow
 def test_report_of_a_shipped_model(run, tmp_path):
     pytest.importorskip("matplotlib")
     run("models", "report", "tiny", "-o", tmp_path / "r.png")
@@ -341,6 +348,7 @@ def test_report_of_a_shipped_model(run, tmp_path):
     assert "no model tinny: neither a folder nor one of the shipped models" in error
 
 
+@pytest.mark.slow
 def test_report_of_a_run_that_failed(pretrain, genome, tmp_path):
     options, reason = DIVERGED[1]
     report = tmp_path / "r.html"

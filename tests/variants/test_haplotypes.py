@@ -142,6 +142,7 @@ def test_on_the_alternate_genome_the_windows_change_places(record, size):
 
 
 @settings(max_examples=100)
+@pytest.mark.slow
 @given(records(), st.integers(30, 60))
 def test_on_the_turned_genome_the_strands_change_places(record, size):
     contig, pos, ref, alt = record
