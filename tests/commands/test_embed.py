@@ -151,6 +151,7 @@ def test_both_strands_give_the_same_vector(embed, example, genome, write, tmp_pa
     assert relative(embed(backward, fasta=flipped).X, one.X) > 1e-3  # one strand does differ
 
 
+@pytest.mark.slow
 def test_the_strand_counts_only_when_asked(embed, genome, example, write, tmp_path):
     plus = write("p.bed", "chrA\t100\t350\tx\t0\t+\n")
     minus = write("m.bed", "chrA\t100\t350\tx\t0\t-\n")

@@ -220,6 +220,7 @@ def test_nearest_neighbours(one):
     assert found["methods"]["findna"][0]["metrics"]["auroc"] > 0.6
 
 
+@pytest.mark.slow
 def test_full_training(one):
     config = FineTuneConfig(epochs=1, batch_tokens=600)
     found = one("plain", mode="full", baselines=("random",), config=config)
@@ -698,6 +699,7 @@ def test_marks_of_sets():
     assert "trained on dev" not in plain
 
 
+@pytest.mark.slow
 def test_what_the_length_alone_reaches(one, suite, tmp_path):
     assert one("plain")["length"] is None
     for split in ("train", "test"):

@@ -89,6 +89,7 @@ def effects_of(measure, stretches, *arguments):
 # what the numbers are
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_changes_are_those_of_predict(explain, tasks, tmp_path, name):
     chosen = ("--class", OUTPUTS[name]) if OUTPUTS[name] else ()

@@ -192,6 +192,7 @@ def test_a_probe_of_labels_that_mean_nothing_is_near_chance(data):
     assert 0.3 < score(labels[test], probe.logits(table, test), "classes") < 0.7
 
 
+@pytest.mark.slow
 def test_where_a_motif_lies_takes_bins(data):
     probe = probe_of(data, "side")
     assert probe.features.bins > 0
@@ -438,6 +439,7 @@ def tune(
     return probe, fine_tune(model, probe, one.sequences, problem, config, CPU, seed=seed)
 
 
+@pytest.mark.slow
 def test_full_training_keeps_the_best_epoch(model, data):
     """It begins with a head that knows nothing, so that there is something to learn."""
     one, _, _, valid, _ = data("presence")
@@ -690,6 +692,7 @@ def test_the_card_says_what_to_know(folders, mode):
         assert text in card, text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["several", "counted"])
 def test_tasks_of_other_kinds(which, model_folder, tmp_path):
     summary = short_run(splits_of(which), tmp_path / which, model_folder, kmers=False)
@@ -958,6 +961,7 @@ def command(run, files, model_folder):
     return invoke
 
 
+@pytest.mark.slow
 def test_a_task_is_trained_listed_and_used(command, run, home, example, monkeypatch, tmp_path):
     result = command("-t", "tata", "--class-names", "other,tata")
     assert result.stdout == ""
@@ -983,6 +987,7 @@ def test_a_task_is_trained_listed_and_used(command, run, home, example, monkeypa
     assert {row.split("\t")[6] for row in rows} <= {"other", "tata"}
 
 
+@pytest.mark.slow
 def test_full_training_by_command(command, run, home, example):
     options = ["--mode", "full", "--epochs", 1, "--batch-tokens", 600, "--lr", 1e-3]
     assert command("-t", "tata", *options).stdout == ""
@@ -992,6 +997,7 @@ def test_full_training_by_command(command, run, home, example):
     run("embed", *words, "-m", home / "tasks" / "tata" / "encoder")
 
 
+@pytest.mark.slow
 def test_the_folder_of_a_task(command, home, tmp_path):
     command("-t", "a", "-o", tmp_path / "x")
     assert not home.exists()

@@ -135,6 +135,7 @@ def test_same_input_same_bytes(predict, some, tmp_path):
 # what the numbers are
 
 
+@pytest.mark.slow
 def test_probabilities_of_every_class(predict, example):
     bed, n = example / "regions.bed", 6
     two = table(predict(bed, "binary", "--all-classes"))

@@ -172,6 +172,7 @@ def test_no_change_is_exactly_zero(effects, few):
     assert (found[:, 2::3] == found[:, 3::3]).all()
 
 
+@pytest.mark.slow
 def test_an_indel_in_a_repeat_scores_the_same_wherever_it_is_written(effects, few):
     start = CONTIG.index("A" * 12)
     homopolymer = [(start + i, "AA", "A") for i in range(11)]

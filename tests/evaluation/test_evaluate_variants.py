@@ -487,6 +487,7 @@ def test_a_table_in_a_pipe_and_reports_in_a_folder(command, data, tmp_path, monk
         assert "other options" in command(data, "-o", out, *other, "--resume", code=1).stderr
 
 
+@pytest.mark.slow
 def test_another_label(command, data, tmp_path):
     text = (data / SET).read_text().replace("LABEL", "CAUSAL")
     (tmp_path / "x.vcf").write_text(text)
@@ -498,6 +499,7 @@ def test_another_label(command, data, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_set_that_cannot_be_used_is_left_out(command, data, record, tmp_path):
     shutil.copy(data / SET, tmp_path / "good.vcf")
     (tmp_path / "bad.vcf").write_text(HEADER + record("chrA", 5, "yes"))

@@ -120,6 +120,7 @@ def test_more_shards_than_rows(example, model_folder, run, tmp_path, write):
     assert contents(tmp_path / "merged.h5") == contents(tmp_path / "whole.h5")
 
 
+@pytest.mark.slow
 def test_rows_that_cannot_be_read_keep_their_place(example, model_folder, run, tmp_path, write):
     rows = [
         f"chrA\t{i * 40}\t{i * 40 + 30}\n" if i % 3 else f"lost\t0\t{i + 1}\n" for i in range(20)
@@ -426,6 +427,7 @@ def test_resumed_is_uninterrupted(
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([whole.name, parts.name])
 
 
+@pytest.mark.slow
 def test_parts_of_another_run_are_refused(command, run, tmp_path, monkeypatch, example):
     words, _ = command["bed"]
     out = tmp_path / "o.bed"
@@ -741,6 +743,7 @@ def test_an_interrupt_keeps_what_is_done(example, model_folder, write, tmp_path,
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_nothing_is_left_of_an_ordinary_run(command, run, tmp_path):
     words, suffix = command["vcf"]
     run(*words, "-o", tmp_path / f"o.{suffix}", "--resume", "--write-index")

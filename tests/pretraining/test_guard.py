@@ -87,6 +87,7 @@ def test_what_has_no_lower_case_has_no_repeats(pretrain, write):
     assert "in repeats" not in (folder / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_evaluations_see_the_same_windows_masks_and_views(pretrain, genome):
     # nothing is learned at this rate: what differs would differ by chance
     _, folder = pretrain(
@@ -370,6 +371,7 @@ def log_of(write, scores, **fields):
     return read_history(write("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows)))
 
 
+@pytest.mark.slow
 def test_a_probe_that_fell_is_not_healthy(run, write, tmp_path):
     history = log_of(write, [0.80, 0.90, 0.88, 0.85, 0.84, 0.83])
     said = "worse at step 60: probe AUROC fell to 0.830 from 0.900 at step 20"

@@ -91,6 +91,7 @@ def records(draw, longest=30):
 
 
 @settings(max_examples=300)
+@pytest.mark.slow
 @given(records(), st.integers(30, 60))
 def test_windows_are_those_of_the_edited_contig(record, size):
     assert pairs_of(*record, size) == by_hand(*record, size)

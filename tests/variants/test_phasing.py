@@ -91,6 +91,7 @@ def edits(draw, length):
     ]
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_a_contig_after_changes(data):
     contig = random_sequence(data.draw(st.integers(0, 40)))
@@ -183,6 +184,7 @@ def expected_windows(contig, rows, i, window):
     return found[:1] if found[0] == found[-1] else found
 
 
+@pytest.mark.slow
 @UNCHANGING
 @given(phased(), st.integers(30, 50))
 def test_windows_are_those_of_the_edited_haplotype(examined, case, window):
@@ -253,6 +255,7 @@ def alt_is_no_change(row):
     return row[1] == row[2]
 
 
+@pytest.mark.slow
 @UNCHANGING
 @given(wild())
 def test_no_change_shows_the_same_window_twice(examined, case):
