@@ -17,7 +17,7 @@ from hypothesis import settings
 
 from findna import console
 from findna.cli import main
-from findna.genome.encoding import encode
+from findna.genome.encoding import decode, encode, reverse_complement
 from findna.genome.fasta import Genome
 from findna.model.checkpoint import Model, load_checkpoint, save_checkpoint
 from findna.model.config import EncoderConfig
@@ -185,6 +185,40 @@ def site_task(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     head.linear.bias.data.zero_()
     folder = tmp_path_factory.mktemp("site_task") / "sites"
     save_task(folder, config, head.requires_grad_(False), {}, "{digest}\n")
+    return folder
+
+
+MOTIF = "CAGGTAAGTA"
+
+
+def write_genome(folder: Path, n_contigs: int = 4, length: int = 3000, every: int = 100) -> None:
+    """Contigs with a motif on either strand, its fourth base a site; d has N and no sites."""
+    rng = np.random.default_rng(0)
+    records, rows = [], []
+    for i in range(n_contigs):
+        letters = list(random_sequence(length, i))
+        for k in range(every, length - every, every):
+            at, reverse = k + int(rng.integers(50)), bool(rng.integers(2))
+            word = decode(reverse_complement(encode(MOTIF))) if reverse else MOTIF
+            letters[at : at + len(MOTIF)] = word
+            site = at + len(MOTIF) - 4 if reverse else at + 3
+            rows.append(f"c{i}\t{site}\t{site + 1}\tdonor\t0\t{'+-'[reverse]}\n")
+        records.append(f">c{i}\n{''.join(letters)}\n")
+    records.append(f">d\n{random_sequence(130, 9)}{'N' * 150}{random_sequence(100, 8)}\n")
+    (folder / "g.fa").write_text("".join(records))
+    (folder / "s.bed").write_text("".join(rows))
+
+
+@pytest.fixture(scope="session")
+def donors(tmp_path_factory: pytest.TempPathFactory, model_folder: Path) -> Path:
+    """A folder with g.fa, s.bed and the task ``donors``, trained along with its encoder."""
+    folder = tmp_path_factory.mktemp("sites")
+    write_genome(folder)
+    words = ["finetune", folder / "g.fa", "-t", "donors", "--dense", "--train", folder / "s.bed",
+             "--holdout", "c3", "-o", folder / "donors", "-m", model_folder, "--mode", "full",
+             "--epochs", 30, "--batch-tokens", 2000, "--lr", 0.01, "-@", 1]  # fmt: skip
+    done = CliRunner().invoke(main, [str(word) for word in words])
+    assert done.exit_code == 0, done.output
     return folder
 
 

@@ -76,6 +76,7 @@ def public_functions():
                     yield f"{name}.{key}", member
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, _ in public_functions()])
 def test_the_example_of_each_function(here, site_task, name, tmp_path, monkeypatch):
     for file in ("genome.fa", "regions.bed", "variants.vcf"):

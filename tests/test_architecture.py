@@ -74,6 +74,7 @@ def imports(path):
             yield node.module, [alias.name for alias in node.names]
 
 
+@pytest.mark.slow
 def test_imports_point_downwards():
     upwards = []
     for path in FILES:
@@ -92,6 +93,7 @@ def test_every_room_has_a_floor():
     assert {room_of(path) for path in FILES} - set(FLOOR) == {"__init__", "__main__", "example"}
 
 
+@pytest.mark.slow
 def test_underscore_names_stay_in_their_module():
     crossing = []
     for path in FILES + TESTS:

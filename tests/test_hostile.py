@@ -206,6 +206,7 @@ def test_messages_are_one_short_line():
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
 
+@pytest.mark.slow
 def test_nothing_in_the_package_can_unpickle():
     found = []
     for path in PACKAGE.rglob("*.py"):

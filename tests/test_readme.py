@@ -51,6 +51,7 @@ def test_the_example_replaces_no_file_of_the_user(tmp_path, monkeypatch, capsys)
     assert capsys.readouterr().err == "findna: example -> demo\n" * 2
 
 
+@pytest.mark.slow
 def test_the_one_command_and_the_python_example(demo, run, capsys):
     command = re.search(r"^    findna (embed demo/.*)$", README, re.M)[1]
     run(*command.split())
@@ -107,6 +108,7 @@ def test_the_other_commands(demo, example, run):
         assert done.returncode in (0, 141), f"{command}: {done.stderr}"  # 141: cut short by head
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["explain.md", "variants.md"])
 def test_python_of_the_other_pages(demo, page):
     text = (ROOT / "docs" / page).read_text().split("## From Python", 1)[1]
@@ -114,6 +116,7 @@ def test_python_of_the_other_pages(demo, page):
     exec(compile(block, page, "exec"), {})
 
 
+@pytest.mark.slow
 def test_the_page_about_python(demo, site_task):
     (demo / "sites").symlink_to(site_task)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.S)

@@ -28,7 +28,7 @@ from findna.variants.vcf import VcfSource
 
 AnyTask = AnyPath | LoadedTask
 
-_SCORING = ("window", "strand", "haplotype", "classes", "whole", "max_n")
+_SCORING = ("window", "strand", "haplotype", "classes", "whole", "max_n", "reach")
 
 _EXPLAINING = (*inputs.PLACEMENT, *inputs.COMPUTE)
 
@@ -46,7 +46,8 @@ class ScoredRecord:
     classes : tuple of str
         Of each allele: "snv", "deletion", ..., or why it has no scores: "symbolic", ...
     scores : tuple of (dict of str to float, or None)
-        Of each allele, by the name that the VCF's INFO has for it: ``FINDNA_DIST``, ...
+        Of each allele, by the name that the VCF's INFO has for it: ``FINDNA_DIST``, ... Of a
+        task of single bases also positions, int, and None where there is no gain or loss.
     line : str
         The record as text, without scores.
     """
@@ -57,7 +58,7 @@ class ScoredRecord:
     ref: str
     alts: tuple[str, ...]
     classes: tuple[str, ...]
-    scores: tuple[dict[str, float] | None, ...]
+    scores: tuple[dict[str, float | None] | None, ...]
     line: str
 
 
@@ -112,13 +113,14 @@ def score_variants(
         Of "dist" (cosine distance of embeddings) and "llr" (masked log-likelihood ratio, natural
         logarithm).
     task : str, path, LoadedTask, or a list of them
-        Also the log-odds of a task for both alleles, and their difference.
+        Also the log-odds of a task for both alleles, and their difference; of a task of single
+        bases its largest gain and loss of probability, and where.
     ref_mismatch : {"stop", "null"}
         What to do with records that do not fit the genome.
     **options
         ``window`` (bp), ``strand`` ("both", "+", "-"), ``haplotype`` (a sample), ``classes`` (of
-        tasks), ``whole`` and ``max_n``, as on the command line; ``device``, ``precision`` and
-        ``max_tokens``, as for `load_model`.
+        tasks), ``whole``, ``max_n`` and ``reach`` (bp), as on the command line; ``device``,
+        ``precision`` and ``max_tokens``, as for `load_model`.
 
     Raises
     ------
@@ -140,6 +142,7 @@ def score_variants(
     inputs.chosen("ref_mismatch", ref_mismatch, REF_MISMATCH)
     inputs.chosen("strand", options.get("strand", "both"), STRANDS)
     inputs.at_least("window", options.get("window"), 1)
+    inputs.at_least("reach", options.get("reach"), 1)
     compute = compute_of(options, model, *tasks)
     scoring = Scoring(
         model=model_of(model),
@@ -156,7 +159,7 @@ def score_variants(
 
 
 def _scored(run: ScoringRun, records: Iterator[Examined]) -> Iterator[ScoredRecord]:
-    names = list(run.scorer.scores)
+    names = [field.id for field in run.fields]
     for item, effects in run.effects(records):
         record = item.record
         classes = item.classes if record.alts else ()

@@ -44,7 +44,8 @@ _BCFTOOLS_FORMS = {"v": "vcf", "z": "vcf", "b": "bcf", "u": "bcf"}
 )
 @option(
     "-t --task=NAME[,NAME]",
-    "Also log-odds of a task for both alleles, and their difference; repeatable.",
+    "Also log-odds of a task for both alleles, and their difference; of a task of single bases, "
+    "the largest gain and loss of probability, and where; repeatable.",
     multiple=True,
 )
 @option(
@@ -55,7 +56,13 @@ _BCFTOOLS_FORMS = {"v": "vcf", "z": "vcf", "b": "bcf", "u": "bcf"}
 @option(
     "--window=N",
     "Length of the windows around each variant, bp.  [default: 512, or what the model was "
-    "trained on if that is less]",
+    "trained on if that is less; of a task of single bases, what it was trained on]",
+    BP,
+)
+@option(
+    "--reach=N",
+    "Of a task of single bases: gains and losses within so many bp of a variant.  "
+    "[default: 50, or half of what the windows hold if that is less]",
     BP,
 )
 @_options.whole
@@ -85,9 +92,10 @@ def variants(genome: Path, variants: str, **given: Any) -> None:
     """Score every alternate allele of VCF against the sequence of GENOME (FASTA).
 
     Each record comes out as it went in, in its order, with more INFO: FINDNA_DIST, FINDNA_LLR,
-    and FINDNA_TASK_REF, _ALT and _DELTA per task; one value per alternate allele, a dot where
-    there is none. VCF may be text, gzip, BGZF or BCF; a pipe (-) is answered while it is read.
-    docs/variants.md has the definitions.
+    and FINDNA_TASK_REF, _ALT and _DELTA per task (of one of single bases _GAIN, _GAIN_POS, _LOSS
+    and _LOSS_POS); one value per alternate allele, a dot where there is none. VCF may be text,
+    gzip, BGZF or BCF; a pipe (-) is answered while it is read. docs/variants.md has the
+    definitions.
 
     \b
     Examples:
@@ -95,6 +103,7 @@ def variants(genome: Path, variants: str, **given: Any) -> None:
       bcftools view -f PASS calls.bcf | findna variants genome.fa - --scores llr |
         bcftools query -f '%CHROM\\t%POS\\t%INFO/FINDNA_LLR\\n'
       findna variants genome.fa calls.vcf.gz --task promoter --window 300 -o effects.tsv
+      findna variants genome.fa calls.vcf.gz --task sites --scores none --reach 100 -o sites.vcf.gz
       findna variants genome.fa phased.vcf.gz --haplotype HG001 -o personal.vcf.gz
       findna variants genome.fa calls.vcf.gz -r chr20:1-2000000 -O z | bcftools view -H
     """

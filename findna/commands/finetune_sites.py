@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,8 @@ logger = logging.getLogger(__name__)
 VALID_FRACTION = 0.2
 _MANY_CONTIGS = 20  # from here on whole contigs are held out for validation
 _LEAST_SITES = 10  # of a class, in training and in validation
+_MARGINS = 8  # margins in a tile
+_REACH = 5  # hidden states on either side of a base that the head reads
 _LONG_RUN = 100  # of N, bp; nothing is drawn from it
 _MATRIX_REACH = 20  # bp about a site that the position weight matrix reads
 
@@ -85,7 +87,6 @@ class SiteOptions:
     """
 
     mode: str = "probe"
-    reach: int = 5
     config: FineTuneConfig = field(default_factory=FineTuneConfig)
     seed: int = 0
 
@@ -183,82 +184,98 @@ def finetune_sites(
     """
     with claimed(folder):
         check_folder(folder, force, TASK)
-        started = time.monotonic()
-        checkpoint = load_checkpoint(model)
-        labels = read_sites(data.train, data.genome, data.names)
-        learned, held = _spans(data)
-        train, valid = divide(learned, options.seed)
-        counts = {
-            "train": _check_classes(labels, train, "training", _LEAST_SITES),
-            "valid": _check_classes(labels, valid, "validation", _LEAST_SITES),
-        }
-        if held:
-            counts["test"] = _check_classes(labels, held, "--holdout", 1)
-        frozen = options.mode == "probe"
-        start = checkpoint.model
-        if not frozen:  # every layer is trained and read
-            start.encoder = start.encoder.read_after(checkpoint.config.n_layers)
-        margin = checkpoint.config.max_length // 8
-        layout = Layout(checkpoint.config.max_length, margin, min(options.reach, margin))
-        parts = SiteData(data.genome, labels, train, valid)
-        tuned = train_sites(
-            start, parts, layout, options.config, compute, frozen=frozen, seed=options.seed
-        )
-        network = tuned.model if frozen else tuned.model.half().float()  # as it will be stored
-        exact = replace(compute, precision="fp32")
+        return _train(data, folder, options, model, compute, {"note": note, "licence": licence})
 
-        def measured(spans: Sequence[Span]) -> Measured:
-            return measure_sites(network.encoder, tuned.head, layout, parts, spans, exact)
 
-        seen = measured(valid)
-        slopes, shifts = calibrate(seen)
-        matrices = _matrices(parts)
-        metrics = {"valid": _figures(seen, labels.classes, _baseline(matrices, parts, valid))}
-        if held:
-            baseline = _baseline(matrices, parts, held)
-            metrics["test"] = _figures(measured(held), labels.classes, baseline)
-        named = not frozen or checkpoint.folder.parent == SHIPPED
-        settings = SiteConfig(
-            mode=options.mode,
-            classes=labels.classes,
-            tile=layout.tile,
-            margin=layout.margin,
-            reach=layout.reach,
-            encoder=checkpoint.name if named else str(checkpoint.folder.resolve()),
-            encoder_digest=digest_of(network.encoder.config, network.state_dict()),
-            slopes=slopes,
-            shifts=shifts,
-        )
-        spans = {"train": train, "valid": valid, "test": held}
-        record = {
-            "data": {
-                "file": data.train.name,
-                "sha256": file_digest(data.train),
-                "genome": data.genome.path.name,
-                "genome_sha256": file_digest(data.genome.path),
-                "holdout": list(data.holdout),
-                "parts": {
-                    name: {
-                        "bases": sum(end - first for _, first, end in spans[name]),
-                        "sites": dict(zip(labels.classes, numbers, strict=True)),
-                    }
-                    for name, numbers in counts.items()
-                },
-            },
-            "metrics": metrics,
-            "training": {
-                "best_epoch": tuned.epoch,
-                "history": tuned.history,
-                "seed": options.seed,
-                "hardware": describe(compute.device),
-                "seconds": round(time.monotonic() - started, 1),
-            },
-            "note": note,
-            "licence": licence,
-        }
-        card = site_card(folder.resolve().name, settings, record)
-        digest = save_task(folder, settings, tuned.head, record, card, None if frozen else network)
-        return SiteSummary(folder, digest, metrics, time.monotonic() - started)
+def _train(
+    data: SiteInput,
+    folder: Path,
+    options: SiteOptions,
+    model: str,
+    compute: Compute,
+    texts: Mapping[str, str],
+) -> SiteSummary:
+    """Train a task in a folder of its own; ``texts`` are kept in the record."""
+    started = time.monotonic()
+    checkpoint = load_checkpoint(model)
+    labels = read_sites(data.train, data.genome, data.names)
+    learned, held = _spans(data)
+    train, valid = divide(learned, options.seed)
+    counts = {
+        "train": _check_classes(labels, train, "training", _LEAST_SITES),
+        "valid": _check_classes(labels, valid, "validation", _LEAST_SITES),
+    }
+    measured_on = {"valid": valid}
+    if held:
+        counts["test"] = _check_classes(labels, held, "--holdout", 1)
+        measured_on["test"] = held
+    frozen, start = options.mode == "probe", checkpoint.model
+    if not frozen:  # every layer is trained and read
+        start.encoder = start.encoder.read_after(checkpoint.config.n_layers)
+    tile = checkpoint.config.max_length
+    layout = Layout(tile, tile // _MARGINS, min(_REACH, tile // _MARGINS))
+    parts = SiteData(data.genome, labels, train, valid)
+    tuned = train_sites(
+        start, parts, layout, options.config, compute, frozen=frozen, seed=options.seed
+    )
+    network = tuned.model if frozen else tuned.model.half().float()  # as it will be stored
+    exact, matrices = replace(compute, precision="fp32"), _matrices(parts)
+    metrics = {}
+    for name, spans in measured_on.items():
+        seen = measure_sites(network.encoder, tuned.head, layout, parts, spans, exact)
+        if name == "valid":
+            slopes, shifts = calibrate(seen)
+        metrics[name] = _figures(seen, labels.classes, _baseline(matrices, parts, spans))
+    named = not frozen or checkpoint.folder.parent == SHIPPED
+    settings = SiteConfig(
+        mode=options.mode,
+        classes=labels.classes,
+        tile=layout.tile,
+        margin=layout.margin,
+        reach=layout.reach,
+        encoder=checkpoint.name if named else str(checkpoint.folder.resolve()),
+        encoder_digest=digest_of(network.encoder.config, network.state_dict()),
+        slopes=slopes,
+        shifts=shifts,
+    )
+    record = {
+        "data": _facts(data, labels, {"train": train, **measured_on}, counts),
+        "metrics": metrics,
+        "training": {
+            "best_epoch": tuned.epoch,
+            "history": tuned.history,
+            "seed": options.seed,
+            "hardware": describe(compute.device),
+            "seconds": round(time.monotonic() - started, 1),
+        },
+        **texts,
+    }
+    card = site_card(folder.resolve().name, settings, record)
+    digest = save_task(folder, settings, tuned.head, record, card, None if frozen else network)
+    return SiteSummary(folder, digest, metrics, time.monotonic() - started)
+
+
+def _facts(
+    data: SiteInput,
+    labels: SiteLabels,
+    spans: Mapping[str, Sequence[Span]],
+    counts: Mapping[str, Sequence[int]],
+) -> dict[str, Any]:
+    """Return the facts of the data that the task and its card record."""
+    return {
+        "file": data.train.name,
+        "sha256": file_digest(data.train),
+        "genome": data.genome.path.name,
+        "genome_sha256": file_digest(data.genome.path),
+        "holdout": list(data.holdout),
+        "parts": {
+            name: {
+                "bases": sum(end - first for _, first, end in part),
+                "sites": dict(zip(labels.classes, counts[name], strict=True)),
+            }
+            for name, part in spans.items()
+        },
+    }
 
 
 def _matrices(data: SiteData) -> list[PositionMatrix]:

@@ -26,7 +26,7 @@ from findna.outputs.files import file_digest
 from findna.outputs.hdf5 import EmbeddingWriter
 from findna.outputs.provenance import origin, run_facts, task_weights
 from findna.outputs.shards import Facts, write_note
-from findna.tasks.task import Task, load_tasks
+from findna.tasks.sites import AnyTask, SiteTask, load_any_tasks
 from findna.variants.alleles import WINDOW, Examined, Examiner, examine_all, survey_alleles
 from findna.variants.annotate import (
     InfoField,
@@ -39,6 +39,7 @@ from findna.variants.bcf import check_header
 from findna.variants.header import defined
 from findna.variants.phasing import Haplotypes
 from findna.variants.scores import SCORES, Effect, Scorer, scored
+from findna.variants.sites import REACH
 from findna.variants.vcf import VcfReader, VcfSource
 
 logger = logging.getLogger(__name__)
@@ -59,12 +60,12 @@ class Scoring:
         Name or folder, or a loaded one, for the scores that need one.
     scores : sequence of str
         Some of `findna.variants.scores.SCORES`.
-    tasks : sequence of str or Task
+    tasks : sequence of str, Task or SiteTask
         Names or folders, or loaded ones.
     classes : sequence of str
         Classes to report of tasks with more than two; all by default.
     window : int, optional
-        Length of the windows, bp; by default WINDOW.
+        Length of the windows, bp; by default the tile of tasks of sites, or WINDOW.
     strand : {"both", "+", "-"}
         Direction to read in; both are averaged.
     haplotype : str, optional
@@ -73,17 +74,21 @@ class Scoring:
         Allow windows longer than the model was trained on.
     max_n : float
         Largest share of N in a window.
+    reach : int, optional
+        bp on either side of a variant within which tasks of sites are read; by default REACH, or
+        half of what the windows hold.
     """
 
     model: str | Checkpoint = "tiny"
     scores: Sequence[str] = SCORES
-    tasks: Sequence[str | Task] = ()
+    tasks: Sequence[str | AnyTask] = ()
     classes: Sequence[str] = ()
     window: int | None = None
     strand: str = "both"
     haplotype: str | None = None
     whole: bool = False
     max_n: float = 1.0
+    reach: int | None = None
 
 
 @dataclass(frozen=True)
@@ -93,25 +98,57 @@ class VariantSummary(Summary):
     haplotypes: Haplotypes | None = None
 
 
-def _window(scoring: Scoring, tasks: Sequence[Task], needs_model: bool) -> int:
+def _window(scoring: Scoring, tasks: Sequence[AnyTask], needs_model: bool) -> int:
     """Return the length of the windows, given what each encoder was trained on, bp."""
-    encoders = [(f"the encoder of task {t.name}", training_length(t.encoder)) for t in tasks]
+    of_sites = any(isinstance(task, SiteTask) for task in tasks)
+    encoders = [(f"the encoder of task {task.name}", _longest(task)) for task in tasks]
     if needs_model:
         encoders.append((f"model {scoring.model}", training_length(scoring.model)))
     name, longest = min(encoders, key=lambda encoder: encoder[1])
-    size = scoring.window or min(WINDOW, longest)
+    size = scoring.window or (longest if of_sites else min(WINDOW, longest))
     if size > longest and not scoring.whole:
         raise ConfigError(
             f"--window {size}: {name} was trained on at most {longest} bp; --whole encodes longer "
             "windows all the same"
         )
     for task in tasks:
-        if task.config.window not in (0, size):
+        trained = task.config.tile if isinstance(task, SiteTask) else task.config.window
+        if trained not in (0, size):
             logger.warning(
                 "task %s was trained on %d bp; windows are %d bp: --window %d",
-                *(task.name, task.config.window, size, task.config.window),
+                *(task.name, trained, size, trained),
             )
     return size
+
+
+def _longest(task: AnyTask) -> int:
+    """Return the longest window that a task's encoder was trained on, bp."""
+    return task.config.tile if isinstance(task, SiteTask) else training_length(task.encoder)
+
+
+def _reach(scoring: Scoring, tasks: Sequence[AnyTask], window: int) -> int | None:
+    """Return how far from a variant tasks of sites are read, bp; None if there are none.
+
+    Raises
+    ------
+    ConfigError
+        The windows do not hold it.
+    """
+    margins = {task.name: task.config.margin for task in tasks if isinstance(task, SiteTask)}
+    if not margins:
+        if scoring.reach is not None:
+            raise ConfigError("--reach is for tasks of single bases (docs/variants.md)")
+        return None
+    name, margin = max(margins.items(), key=lambda item: item[1])
+    most = (window - 1) // 2 - margin
+    reach = scoring.reach or min(REACH, (most + 1) // 2)  # the rest is for longer alleles
+    if not 1 <= reach <= most:
+        least = 2 * (max(reach, 1) + margin) + 1
+        raise ConfigError(
+            f"--reach {max(reach, 1)}: task {name} does not use {margin} bp at either end of a "
+            f"window, so it takes --window {least} or more; windows are {window} bp"
+        )
+    return reach
 
 
 class ScoringRun:
@@ -154,9 +191,10 @@ class ScoringRun:
         if not (scoring.scores or scoring.tasks or vectors):
             raise ConfigError("nothing to do: give --scores, --task or --embeddings")
         self.scoring, self.compute = scoring, compute
-        self.tasks = load_tasks(scoring.tasks)
+        self.tasks = load_any_tasks(scoring.tasks)
         needs_model = bool(scoring.scores or vectors)
         self.window = _window(scoring, self.tasks, needs_model)
+        self.reach = _reach(scoring, self.tasks, self.window)
         self._examiner = Examiner(genome, self.window, ref_mismatch, scoring.max_n)
         sample = scoring.haplotype
         self.total: int | None = None
@@ -174,6 +212,7 @@ class ScoringRun:
             compute=compute,
             strand=scoring.strand,
             vectors=vectors,
+            reach=self.reach or REACH,
         )
 
     @property
@@ -188,6 +227,8 @@ class ScoringRun:
         }
         if self.haplotypes is not None:
             options["haplotype"] = self.scoring.haplotype
+        if self.reach is not None:
+            options["reach"] = self.reach
         return options
 
     def records(self, reader: VcfReader) -> Iterator[Examined]:
@@ -211,7 +252,9 @@ class ScoringRun:
         """INFO fields of the scores."""
         read = f", windows of {self.window} bp"
         read += f" on haplotypes of {self.scoring.haplotype}" if self.haplotypes else ""
-        return [InfoField(id_, text + read) for id_, text in self.scorer.scores.items()]
+        return [
+            replace(field, description=field.description + read) for field in self.scorer.fields
+        ]
 
     def effects(
         self, records: Iterable[Examined]

@@ -172,9 +172,9 @@ def task_rankings(scorer: Scorer, effects: Sequence[Effect]) -> list[Ranking]:
     """Return how far each output of a task moves."""
     columns = np.array([effect.values for effect in effects]).T
     return [
-        Ranking(f"{name}, absolute", "high", abs(column))
-        for name, column in zip(scorer.scores, columns, strict=True)
-        if name.endswith("_DELTA")
+        Ranking(f"{field.id}, absolute", "high", abs(column))
+        for field, column in zip(scorer.fields, columns, strict=True)
+        if field.id.endswith("_DELTA")
     ]
 
 

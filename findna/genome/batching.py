@@ -174,3 +174,9 @@ class Sequences:
             (i, Region(str(i), ((0, len(sequence)),), reverse))
             for i, sequence in enumerate(self._sequences)
         ]
+
+
+def distinct(windows: Iterable[Tokens]) -> tuple[list[bytes], Sequences]:
+    """Return the letters of windows and their source, without repetition, as they first occur."""
+    found = {tokens.tobytes(): tokens for tokens in windows}
+    return list(found), Sequences(list(found.values()))

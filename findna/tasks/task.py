@@ -366,7 +366,7 @@ def has_sites(folder: Path) -> bool:
 def not_of_regions(task: str) -> ConfigError:
     """Return the error about a task of sites where one of regions is needed."""
     return ConfigError(
-        f"task {task} tells single bases, not regions: findna predict and findna scan read it"
+        f"task {task} tells single bases, not regions: findna predict, scan and variants read it"
     )
 
 

@@ -173,8 +173,8 @@ class Examiner:
         """Return the change that an allele makes, left-aligned; its record fits the genome."""
         chrom = self.genome.resolve(record.chrom)
         assert chrom is not None  # problem() has checked it
-        strand = Strand(self._blocks, chrom, self.genome.contigs[chrom])
-        return left_aligned(trim(change_of(record, alt)), strand)
+        contig = Edited(self._blocks, self.genome.contigs[chrom], ())
+        return left_aligned(trim(change_of(record, alt)), Strand(contig, chrom))
 
     def misfit(self, record: VcfRecord, file: str) -> str | None:
         """Return the class of a record that does not fit the genome; None if it does.
@@ -235,7 +235,7 @@ class Examiner:
         for changes in backgrounds:
             contig = Edited(self._blocks, self.genome.contigs[chrom], changes)
             placed = Change(contig.lifted(own.start), own.ref, own.alt)
-            strands = strand_windows(placed, contig, chrom, contig.length, self.window)
+            strands = strand_windows(placed, contig, chrom, self.window)
             key = tuple((h.tokens.tobytes(), h.start, h.end) for pair in strands for h in pair)
             distinct.setdefault(key, strands)
         return list(distinct.values())

@@ -6,6 +6,7 @@ and printed again, so nothing else can change. BCF is made from that text, as by
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -27,16 +28,22 @@ Values = Sequence[Sequence[float | None]]
 
 @dataclass(frozen=True)
 class InfoField:
-    """An INFO field with one float per alternate allele."""
+    """An INFO field with one number per alternate allele."""
 
     id: str
     description: str
+    type: str = "Float"
 
     @property
     def header(self) -> str:
         """Line of the field in the header."""
         text = self.description.replace("\\", "\\\\").replace('"', '\\"')
-        return f'##INFO=<ID={self.id},Number=A,Type=Float,Description="{text}">'
+        return f'##INFO=<ID={self.id},Number=A,Type={self.type},Description="{text}">'
+
+
+def info_id(*names: str) -> str:
+    """Return the name of a field: FINDNA and other names, in letters that VCF allows."""
+    return "_".join(["FINDNA", *(re.sub(r"[^A-Za-z0-9]", "_", name).upper() for name in names)])
 
 
 def annotated_header(header: Sequence[str], added: Sequence[str]) -> list[str]:
@@ -50,6 +57,8 @@ def annotated_header(header: Sequence[str], added: Sequence[str]) -> list[str]:
 
 
 def _number(value: float | None) -> str:
+    if isinstance(value, int):
+        return str(value)
     return MISSING if value is None else f"{value:.6g}"
 
 

@@ -7,32 +7,19 @@ it. docs/variants.md has the rules.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from findna.genome.batching import SequenceSource
 from findna.genome.encoding import BLANK, Tokens, encode, reverse_complement
 
 _FIRST_LOOK = 64  # bp before an indel that are compared first; doubled until it stops moving
 
-
-@dataclass(frozen=True)
-class Strand:
-    """One strand of a contig; position 0 is its first base in reading direction."""
-
-    source: SequenceSource
-    chrom: str
-    length: int
-    reverse: bool = False
-
-    def fetch(self, start: int, end: int) -> Tokens:
-        """Return the token ids of [start, end) as this strand reads them."""
-        if not self.reverse:
-            return self.source.fetch(self.chrom, start, end)
-        forward = self.source.fetch(self.chrom, self.length - end, self.length - start)
-        return reverse_complement(forward)
+Places = npt.NDArray[np.int64]
+"""Positions of bases."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +48,20 @@ class Change:
         same_place = (self.start, self.end) == (other.start, other.end)
         return same_place or (self.start < other.end and other.start < self.end)
 
-    def on(self, strand: Strand) -> Change:
-        """Return this change of the forward strand as ``strand`` reads it."""
-        if not strand.reverse:
-            return self
-        return Change(
-            strand.length - self.end, reverse_complement(self.ref), reverse_complement(self.alt)
-        )
+    def turned(self, length: int) -> Change:
+        """Return this change as the other strand of a contig of ``length`` bp reads it."""
+        start = length - self.end
+        return Change(start, reverse_complement(self.ref), reverse_complement(self.alt))
+
+    def places(self) -> Places:
+        """Return the old base that each base of ``alt`` stands for; (len(alt),).
+
+        They stand for those of ``ref`` one by one; what is left for the last of these, or for the
+        base before if there are none.
+        """
+        one_by_one = np.minimum(np.arange(len(self.alt)), len(self.ref) - 1)
+        places: Places = np.maximum(self.start + one_by_one, 0)
+        return places
 
 
 def _n_shared(a: Tokens, b: Tokens) -> int:
@@ -150,30 +144,89 @@ class Edited:
         before = (x for x in self.changes if x.end <= position)
         return position + sum(len(x.alt) - len(x.ref) for x in before)
 
+    def turned(self) -> Edited:
+        """Return the other strand of the contig with its changes; it cannot be fetched."""
+        changes = [change.turned(self.contig_length) for change in reversed(self.changes)]
+        return Edited(self.source, self.contig_length, changes)
+
     def fetch(self, chrom: str, start: int, end: int) -> Tokens:
         """Return the token ids of [start, end), in positions after the changes."""
-        pieces: list[Tokens] = []
+        pieces = [
+            self.source.fetch(chrom, first, last) if change is None else change.alt[first:last]
+            for change, first, last in self._pieces(start, end)
+        ]
+        return np.concatenate(pieces) if pieces else encode("")
+
+    def places(self, start: int, end: int) -> Places:
+        """Return the old base that each base of [start, end) stands for; see `Change.places`."""
+        pieces = [
+            np.arange(first, last) if change is None else change.places()[first:last]
+            for change, first, last in self._pieces(start, end)
+        ]
+        return np.concatenate([np.empty(0, np.int64), *pieces])
+
+    def _pieces(self, start: int, end: int) -> Iterator[tuple[Change | None, int, int]]:
+        """Yield parts of [start, end) in order: [first, last) of the contig, or of a new allele."""
         before = after = 0  # how far both contigs have been read
         for change in [*self.changes, None]:
             stop = self.contig_length if change is None else change.start
             first, last = max(start - after, 0), min(end - after, stop - before)
             if first < last:
-                pieces.append(self.source.fetch(chrom, before + first, before + last))
+                yield None, before + first, before + last
             after += stop - before
             if change is None or after >= end:
                 break
-            pieces.append(change.alt[max(start - after, 0) : end - after])
+            yield change, max(start - after, 0), end - after
             before, after = change.end, after + len(change.alt)
-        return np.concatenate(pieces) if pieces else encode("")
+
+
+@dataclass(frozen=True)
+class Strand:
+    """One strand of a contig; position 0 is its first base in reading direction."""
+
+    contig: Edited
+    chrom: str
+    reverse: bool = False
+
+    @property
+    def length(self) -> int:
+        """Length of the contig, bp."""
+        return self.contig.length
+
+    def fetch(self, start: int, end: int) -> Tokens:
+        """Return the token ids of [start, end) as this strand reads them."""
+        if not self.reverse:
+            return self.contig.fetch(self.chrom, start, end)
+        forward = self.contig.fetch(self.chrom, self.length - end, self.length - start)
+        return reverse_complement(forward)
+
+    def places(self, start: int, end: int) -> Places:
+        """Return the base of the FASTA that each base of [start, end) stands for.
+
+        Positions are those of the forward strand.
+        """
+        if not self.reverse:
+            return self.contig.places(start, end)
+        return self.contig.contig_length - 1 - self.contig.turned().places(start, end)
 
 
 @dataclass(frozen=True)
 class Haplotype:
-    """A window of one haplotype; its allele is ``tokens[start:end]``."""
+    """A window of one haplotype; its allele is ``tokens[start:end]``.
+
+    Parameters
+    ----------
+    strand : Strand
+        Of the contig that both haplotypes of a change are made from.
+    change : Change
+        From ``strand`` to the haplotype; the reference allele is a change to itself.
+    """
 
     tokens: Tokens
     start: int
     end: int
+    strand: Strand
+    change: Change
 
     @property
     def allele(self) -> Tokens:
@@ -185,6 +238,20 @@ class Haplotype:
         tokens: Tokens = self.tokens.copy()
         tokens[self.start : self.end] = BLANK
         return tokens
+
+    def holds(self, flank: int) -> bool:
+        """Return whether so many bp, or all that there are, lie on either side of the allele."""
+        change, after = self.change, len(self.tokens) - self.end
+        there = self.strand.length - change.end
+        return self.start >= min(flank, change.start) and after >= min(flank, there)
+
+    def places(self, start: int, end: int) -> Places:
+        """Return the base of the FASTA that each base of [start, end) of the window stands for."""
+        before = self.change.start - self.start
+        contig = Edited(self.strand.contig, self.strand.length, [self.change])
+        places = contig.places(before + start, before + end)
+        first = int(places.min(initial=self.strand.length))
+        return self.strand.places(first, int(places.max(initial=0)) + 1)[places - first]
 
 
 Pair = tuple[Haplotype, Haplotype]
@@ -208,7 +275,8 @@ def windows(change: Change, strand: Strand, size: int) -> Pair:
     """
     before = (size - max(len(change.ref), len(change.alt))) // 2
 
-    def window(allele: Tokens) -> Haplotype:
+    def window(change: Change) -> Haplotype:
+        allele = change.alt
         total = strand.length - len(change.ref) + len(allele)
         n = min(size, total)
         first = min(max(change.start - before, 0), total - n)
@@ -216,26 +284,23 @@ def windows(change: Change, strand: Strand, size: int) -> Pair:
         n_right = n - len(left) - len(allele)
         right = strand.fetch(change.end, change.end + n_right)
         start = len(left)
-        return Haplotype(np.concatenate((left, allele, right)), start, start + len(allele))
+        tokens = np.concatenate((left, allele, right))
+        return Haplotype(tokens, start, start + len(allele), strand, change)
 
-    return window(change.ref), window(change.alt)
+    return window(replace(change, alt=change.ref)), window(change)
 
 
-def strand_windows(
-    change: Change, source: SequenceSource, chrom: str, length: int, size: int
-) -> Strands:
+def strand_windows(change: Change, contig: Edited, chrom: str, size: int) -> Strands:
     """Return the windows of a change of the forward strand, as each strand reads it.
 
     Parameters
     ----------
     change : Change
         As it was written down; neither allele longer than ``size`` once trimmed.
-    length : int
-        Length of the contig, bp.
     """
     pairs = []
     for reverse in (False, True):
-        strand = Strand(source, chrom, length, reverse)
-        placed = left_aligned(trim(change.on(strand)), strand)
-        pairs.append(windows(placed, strand, size))
+        strand = Strand(contig, chrom, reverse)
+        read = change.turned(contig.length) if reverse else change
+        pairs.append(windows(left_aligned(trim(read), strand), strand, size))
     return pairs[0], pairs[1]

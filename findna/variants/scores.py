@@ -6,18 +6,18 @@ window of a record's alleles, the masked window of its substitutions, both windo
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from findna.errors import ConfigError
-from findna.genome.batching import Item, Sequences, SequenceSource, batches
-from findna.genome.encoding import BLANK, NUCLEOTIDES, Tokens
+from findna.genome.batching import Item, SequenceSource, batches, distinct
+from findna.genome.encoding import BLANK, NUCLEOTIDES
 from findna.genome.windows import Region
 from findna.labelled.sets import CLASSES, REGRESSION
 from findna.model.checkpoint import Checkpoint, Model
@@ -27,9 +27,12 @@ from findna.model.inference import forward_batches, region_vectors
 from findna.model.pooling import Pooling
 from findna.outputs.results import RegionVectors
 from findna.tasks.features import POOLS, Matrix
-from findna.tasks.task import Task
+from findna.tasks.sites import AnyTask, SiteTask
+from findna.tasks.task import Task, TaskConfig
 from findna.variants.alleles import Examined
+from findna.variants.annotate import InfoField, info_id
 from findna.variants.haplotypes import Haplotype, Pair, Strands
+from findna.variants.sites import REACH, SiteScorer
 
 DIST, LLR = "dist", "llr"
 SCORES = (DIST, LLR)
@@ -38,6 +41,8 @@ STRANDS = {"both": (0, 1), "+": (0,), "-": (1,)}
 """Reading directions by name: 0 is forward."""
 
 Vector = npt.NDArray[np.float64]
+
+T = TypeVar("T")
 
 Reading = tuple[str, int, int]
 """Digest of the encoder, readout and bins: scores with equal ones share a pass."""
@@ -50,9 +55,9 @@ _RECORDS_AT_A_TIME = 4_096  # bounds what is held if few records have windows
 
 @dataclass(frozen=True)
 class Effect:
-    """Scores of an allele, in the order of `Scorer.scores`, and its two mean vectors if asked."""
+    """Scores of an allele, in the order of `Scorer.fields`, and its two mean vectors if asked."""
 
-    values: list[float]
+    values: list[float | None]
     ref: npt.NDArray[np.float32] | None = None
     alt: npt.NDArray[np.float32] | None = None
 
@@ -142,11 +147,13 @@ class Scorer:
         Reading direction; both are averaged.
     vectors : bool
         Also keep the mean vectors of both haplotypes.
+    reach : int
+        As for `SiteScorer`, of tasks of sites.
 
     Attributes
     ----------
-    scores : dict of str to str
-        What each value of an allele means, by its name in VCF; one sentence without a full stop.
+    fields : list of InfoField
+        Name in VCF and meaning of each value of an allele; one sentence without a full stop.
 
     Raises
     ------
@@ -158,12 +165,13 @@ class Scorer:
         self,
         checkpoint: Checkpoint | None,
         scores: Sequence[str] = SCORES,
-        tasks: Sequence[Task] = (),
+        tasks: Sequence[AnyTask] = (),
         classes: Sequence[str] = (),
         *,
         compute: Compute,
         strand: str = "both",
         vectors: bool = False,
+        reach: int = REACH,
     ) -> None:
         unknown = set(classes).difference(*(task.config.classes for task in tasks))
         if unknown:
@@ -172,13 +180,23 @@ class Scorer:
         self._directions = STRANDS[strand]
         self._vectors = vectors
         self._wanted = [name for name in SCORES if name in scores]
-        self._tasks = [(task, _outputs(task, classes)) for task in tasks]
         self._compute = compute
+        self._tasks: list[tuple[Task, list[int]]] = []
+        self._sites: list[SiteScorer] = []
+        self._order: list[bool] = []  # whether each task is one of sites
+        for task in tasks:
+            outputs = _outputs(task, classes)
+            if isinstance(task, SiteTask):
+                scorer = SiteScorer(task, outputs, reach, self._directions, compute)
+                self._sites.append(scorer)
+            else:
+                self._tasks.append((task, outputs))
+            self._order.append(isinstance(task, SiteTask))
         self._mean: Reading | None = None  # the pass that gives the mean vectors
         self._readings: dict[Reading, tuple[Encoder, Pooling]] = {}
         self._plan()
         read = "both strands averaged" if strand == "both" else f"{strand} strand"
-        self.scores = self._meanings(read)
+        self.fields = self._fields(read)
 
     def _plan(self) -> None:
         """Find the passes that the scores need."""
@@ -196,7 +214,7 @@ class Scorer:
         kinds = tuple(pool for pool in POOLS if pool in wanted)
         self._readings[reading] = encoder, Pooling(kinds, reading[2])
 
-    def _meanings(self, strands: str) -> dict[str, str]:
+    def _fields(self, strands: str) -> list[InfoField]:
         model = ""
         if self._checkpoint is not None:
             model = f"; model {self._checkpoint.name} {self._checkpoint.digest[:12]}"
@@ -206,41 +224,41 @@ class Scorer:
             LLR: "Masked log-likelihood ratio of the alternate to the reference allele, natural "
             "logarithm",
         }
-        meanings = [
-            (f"FINDNA_{name.upper()}", f"{quantities[name]}, {strands}{model}")
+        fields = [
+            InfoField(info_id(name), f"{quantities[name]}, {strands}{model}")
             for name in self._wanted
         ]
-        for task, outputs in self._tasks:
-            config = task.config
-            quantity = "Value of" if config.kind == REGRESSION else "Log-odds of"
-            for i in outputs:
-                class_ = config.classes[i]
-                alone = config.positive or len(config.classes) == 1
-                name = task.name if alone else f"{task.name}_{class_}"
-                stem = "FINDNA_" + re.sub(r"[^A-Za-z0-9]", "_", name).upper()
-                meaning = f"{quantity} {class_}, {strands}, task {task.name} {task.digest[:12]}"
-                meanings += [
-                    (f"{stem}_REF", f"{meaning}, reference window"),
-                    (f"{stem}_ALT", f"{meaning}, alternate window"),
-                    (f"{stem}_DELTA", f"{meaning}, alternate less reference window"),
-                ]
-        for name, n in Counter(name for name, _ in meanings).items():
+        fields += self._in_order(
+            [_task_fields(task, outputs, strands) for task, outputs in self._tasks],
+            [scorer.fields for scorer in self._sites],
+        )
+        for name, n in Counter(field.id for field in fields).items():
             if n > 1:
                 raise ConfigError(
                     f"--task: two scores would be called {name}; rename a task's folder"
                 )
-        return dict(meanings)
+        return fields
 
-    def __call__(self, alleles: Sequence[Sequence[Strands]]) -> list[Effect]:
+    def _in_order(self, of_regions: Iterable[list[T]], of_sites: Iterable[list[T]]) -> list[T]:
+        """Return what there is of each task of both kinds in the order of the tasks."""
+        kinds = iter(of_regions), iter(of_sites)
+        return [each for is_of_sites in self._order for each in next(kinds[is_of_sites])]
+
+    def __call__(
+        self, alleles: Sequence[Sequence[Strands]], starts: Sequence[int] = ()
+    ) -> list[Effect]:
         """Return effects of alleles, each given by its windows on one background or several.
 
-        Backgrounds are averaged as strands are.
+        Backgrounds are averaged as strands are. ``starts`` are the 0-based positions of the
+        alleles' records, from which those of sites are counted; by default they are counted from
+        the first base of the contig.
         """
+        starts = starts or [0] * len(alleles)
         directions = self._directions
         if any(task.config.features.both_strands for task, _ in self._tasks):
             directions = STRANDS["both"]
         backgrounds = [strands for windows in alleles for strands in windows]
-        letters, source = _distinct(
+        letters, source = distinct(
             haplotype.tokens
             for strands in backgrounds
             for i in directions
@@ -255,7 +273,7 @@ class Scorer:
         masked: dict[bytes, Vector] = {}
         if LLR in self._wanted:
             assert self._checkpoint is not None
-            letters, source = _distinct(
+            letters, source = distinct(
                 haplotype.blanked()
                 for strands in backgrounds
                 for i in self._directions
@@ -266,13 +284,18 @@ class Scorer:
                 source.rows(), source, self._checkpoint.model, self._compute
             )
             masked = {letters[i]: logp for i, logp in logps if logp is not None}
-        return [self._effect(windows, vectors, masked) for windows in alleles]
+        of_sites = [scorer(alleles, starts) for scorer in self._sites]
+        return [
+            self._effect(windows, vectors, masked, [rows[i] for rows in of_sites])
+            for i, windows in enumerate(alleles)
+        ]
 
     def _effect(
         self,
         backgrounds: Sequence[Strands],
         vectors: Mapping[Reading, Mapping[bytes, RegionVectors]],
         masked: Mapping[bytes, Vector],
+        of_sites: Sequence[list[float | None]],
     ) -> Effect:
         pairs = [strands[i] for strands in backgrounds for i in self._directions]
         values: dict[str, float] = {}
@@ -291,7 +314,7 @@ class Scorer:
             values[DIST] = cosine_distance(ref, alt)
             if self._vectors:
                 means = [ref.astype(np.float32), alt.astype(np.float32)]
-        row = [values[name] for name in self._wanted]
+        of_regions: list[list[float | None]] = []
         for task, outputs in self._tasks:
             read = vectors[_reading_of(task)]
             ref, alt = (
@@ -301,9 +324,9 @@ class Scorer:
                 )
                 for side in (0, 1)
             )
-            for i in outputs:
-                row += [ref[i], alt[i], alt[i] - ref[i]]
-        return Effect(row, *means)
+            of_regions.append([x for i in outputs for x in (ref[i], alt[i], alt[i] - ref[i])])
+        row = [values[name] for name in self._wanted]
+        return Effect([*row, *self._in_order(of_regions, of_sites)], *means)
 
     def _task_values(
         self, task: Task, strands: Pair, vectors: Mapping[bytes, RegionVectors]
@@ -325,21 +348,33 @@ class Scorer:
         return np.asarray(task_log_odds(task, rows).mean(0))
 
 
-def _distinct(windows: Iterable[Tokens]) -> tuple[list[bytes], Sequences]:
-    """Return the letters of windows and their source, without repetition, as they first occur."""
-    distinct = {tokens.tobytes(): tokens for tokens in windows}
-    return list(distinct), Sequences(list(distinct.values()))
-
-
 def _reading_of(task: Task) -> Reading:
     features = task.config.features
     return task.config.encoder_digest, features.readout, features.bins
 
 
-def _outputs(task: Task, classes: Sequence[str]) -> list[int]:
+def _task_fields(task: Task, outputs: Sequence[int], strands: str) -> list[InfoField]:
+    """Return the fields of a task of regions."""
+    config = task.config
+    quantity = "Value of" if config.kind == REGRESSION else "Log-odds of"
+    fields = []
+    for i in outputs:
+        class_ = config.classes[i]
+        alone = config.positive or len(config.classes) == 1
+        stem = info_id(task.name) if alone else info_id(task.name, class_)
+        meaning = f"{quantity} {class_}, {strands}, task {task.name} {task.digest[:12]}"
+        fields += [
+            InfoField(f"{stem}_REF", f"{meaning}, reference window"),
+            InfoField(f"{stem}_ALT", f"{meaning}, alternate window"),
+            InfoField(f"{stem}_DELTA", f"{meaning}, alternate less reference window"),
+        ]
+    return fields
+
+
+def _outputs(task: AnyTask, classes: Sequence[str]) -> list[int]:
     """Return the numbers of the outputs of a task that are reported."""
     config = task.config
-    if config.positive:
+    if isinstance(config, TaskConfig) and config.positive:
         return [1]
     chosen = [i for i, name in enumerate(config.classes) if name in classes]
     return chosen or list(range(len(config.classes)))
@@ -377,6 +412,7 @@ def scored(
 
 
 def _score(items: list[Examined], scorer: Scorer) -> Iterator[tuple[Examined, list[Effect | None]]]:
-    effects = iter(scorer([windows for item in items for windows in item.windows if windows]))
+    alleles = [(item.record.start, w) for item in items for w in item.windows if w]
+    effects = iter(scorer([windows for _, windows in alleles], [start for start, _ in alleles]))
     for item in items:
         yield item, [next(effects) if windows else None for windows in item.windows]

@@ -126,6 +126,7 @@ def shell(command, folder):
     return subprocess.run(words, shell=True, capture_output=True, text=True, cwd=folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "said"),
     [

@@ -16,43 +16,12 @@ from findna.tasks.reading import TaskReader
 from findna.tasks.sites import load_sites, tiles
 from tests.conftest import make_task, random_sequence
 
-MOTIF = "CAGGTAAGTA"
 CPU = Compute(torch.device("cpu"))
 
 
-def write_genome(folder, n_contigs=4, length=3000, every=100):
-    """Contigs with a motif on either strand, its fourth base a site; d has N and no sites."""
-    rng = np.random.default_rng(0)
-    records, rows = [], []
-    for i in range(n_contigs):
-        letters = list(random_sequence(length, i))
-        for k in range(every, length - every, every):
-            at, reverse = k + int(rng.integers(50)), bool(rng.integers(2))
-            word = decode(reverse_complement(encode(MOTIF))) if reverse else MOTIF
-            letters[at : at + len(MOTIF)] = word
-            site = at + len(MOTIF) - 4 if reverse else at + 3
-            rows.append(f"c{i}\t{site}\t{site + 1}\tdonor\t0\t{'+-'[reverse]}\n")
-        records.append(f">c{i}\n{''.join(letters)}\n")
-    records.append(f">d\n{random_sequence(130, 9)}{'N' * 150}{random_sequence(100, 8)}\n")
-    (folder / "g.fa").write_text("".join(records))
-    (folder / "s.bed").write_text("".join(rows))
-
-
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory, model_folder):
-    """A folder with g.fa, s.bed and the task ``donors``, trained along with its encoder."""
-    from click.testing import CliRunner
-
-    from findna.cli import main
-
-    folder = tmp_path_factory.mktemp("sites")
-    write_genome(folder)
-    words = ["finetune", folder / "g.fa", "-t", "donors", "--dense", "--train", folder / "s.bed",
-             "--holdout", "c3", "-o", folder / "donors", "-m", model_folder, "--mode", "full",
-             "--epochs", 30, "--batch-tokens", 2000, "--lr", 0.01, "-@", 1]  # fmt: skip
-    done = CliRunner().invoke(main, [str(word) for word in words])
-    assert done.exit_code == 0, done.output
-    return folder
+def trained(donors):
+    return donors
 
 
 def bases(task, genome, spans, reverse=False, compute=CPU):
@@ -197,13 +166,9 @@ def test_lists_and_cards(run, trained, monkeypatch):
     run("scan", trained / "g.fa", "--task", "donors", "--call", 0.5, "-r", "c0:1-500")
 
 
-def test_commands_that_read_regions_refuse_it(run, trained, example):
-    task = trained / "donors"
-    for words in (
-        ["explain", trained / "g.fa", trained / "s.bed", "--task", task],
-        ["variants", example / "genome.fa", example / "variants.vcf", "--task", task],
-    ):
-        assert "tells single bases, not regions" in run(*words, code=2).stderr
+def test_commands_that_read_regions_refuse_it(run, trained):
+    words = ["explain", trained / "g.fa", trained / "s.bed", "--task", trained / "donors"]
+    assert "tells single bases, not regions" in run(*words, code=2).stderr
 
 
 # predict: the best site of every region

@@ -107,6 +107,7 @@ def test_poolings_agree_with_each_other(embed, example, tmp_path):
         np.testing.assert_allclose(rows.max(0), data.obsm["max"][i], atol=5e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [[], ["--both-strands"], ["-s"], ["--whole"]])
 def test_a_vector_depends_on_its_region_alone(embed, example, write, options):
     lines = (example / "regions.bed").read_text().splitlines()
@@ -150,6 +151,7 @@ def test_both_strands_give_the_same_vector(embed, example, genome, write, tmp_pa
     assert relative(embed(backward, fasta=flipped).X, one.X) > 1e-3  # one strand does differ
 
 
+@pytest.mark.slow
 def test_the_strand_counts_only_when_asked(embed, genome, example, write, tmp_path):
     plus = write("p.bed", "chrA\t100\t350\tx\t0\t+\n")
     minus = write("m.bed", "chrA\t100\t350\tx\t0\t-\n")

@@ -99,6 +99,7 @@ def figures(result):
 # what is measured
 
 
+@pytest.mark.slow
 def test_every_method_is_measured_on_every_set_and_seed(measured):
     report, _ = measured
     assert [result["name"] for result in report["sets"]] == ["half/only", "leaky", "plain", "value"]
@@ -165,11 +166,13 @@ def test_seeds_differ(measured):
         assert first != second
 
 
+@pytest.mark.slow
 def test_a_set_alone_gives_the_same_figures_again(measured, one):
     again = one("plain", seeds=2, draws=2, baselines=ALL, kmers=True)
     assert figures(again) == figures(of(measured[0], "plain"))
 
 
+@pytest.mark.slow
 def test_the_test_split_decides_nothing(suite, one, tmp_path):
     shutil.copytree(suite / "plain", tmp_path / "plain")
     path = tmp_path / "plain" / "test.csv"
@@ -185,6 +188,7 @@ def test_the_test_split_decides_nothing(suite, one, tmp_path):
         assert there != here
 
 
+@pytest.mark.slow
 def test_random_encoders_are_drawn_in_turn(one, monkeypatch):
     drawn = []
 
@@ -216,6 +220,7 @@ def test_nearest_neighbours(one):
     assert found["methods"]["findna"][0]["metrics"]["auroc"] > 0.6
 
 
+@pytest.mark.slow
 def test_full_training(one):
     config = FineTuneConfig(epochs=1, batch_tokens=600)
     found = one("plain", mode="full", baselines=("random",), config=config)
@@ -351,6 +356,7 @@ def test_a_resumed_run_measures_nothing_again(measured, copied, suite, model_fol
     assert json.loads(json.dumps(again)) == before
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_where_it_was(suite, model_folder, tmp_path, monkeypatch):
     ordinary, calls = evaluation.evaluate_set, []
 
@@ -434,6 +440,7 @@ def test_a_set_that_cannot_be_read_is_left_out(suite, model_folder, tmp_path):
         evaluated("folder", tmp_path, None, **options)
 
 
+@pytest.mark.slow
 def test_sets_of_a_suite_that_are_not_there_are_named(suite, model_folder, tmp_path):
     shutil.copytree(suite / "plain", tmp_path / "GUE" / "tf" / "0")
     options = {"model": str(model_folder), "options": QUICK}
@@ -460,6 +467,7 @@ def command(run, suite, model_folder):
     return invoke
 
 
+@pytest.mark.slow
 def test_a_table_in_a_pipe_and_reports_in_a_folder(command, tmp_path):
     out = tmp_path / "out"
     result = command("-o", out, "--baseline", "k-mers", "--set", "plain", "--set", "half/only")
@@ -691,6 +699,7 @@ def test_marks_of_sets():
     assert "trained on dev" not in plain
 
 
+@pytest.mark.slow
 def test_what_the_length_alone_reaches(one, suite, tmp_path):
     assert one("plain")["length"] is None
     for split in ("train", "test"):
@@ -717,6 +726,7 @@ def test_one_seed_has_no_spread():
     assert rows_of(text.split("### Other")[0])["a"][2:4] == ["0.790 (0.780-0.820)", "0.690"]
 
 
+@pytest.mark.slow
 def test_one_class_throughout_is_remarked(one, tmp_path):
     """Noise, in which class 1 is nine times as frequent."""
     for split, n in (("train", 80), ("test", 40)):

@@ -75,8 +75,8 @@ def predicted(letters, name, tasks, tmp_path):
     with Genome(path) as genome:
         placed = place_all(RegionSource.records(genome), genome, RegionOptions())
         pairs = ((row, row.region) for row in placed)
-        outputs = TaskReader([task], CPU).outputs(pairs, genome)
-        return np.array([values[0][number] for _, values in outputs])
+        calls = TaskReader([task], CPU).calls(pairs, genome)
+        return np.array([found[0].values[number] for _, found in calls])
 
 
 def effects_of(measure, stretches, *arguments):
@@ -89,6 +89,7 @@ def effects_of(measure, stretches, *arguments):
 # what the numbers are
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_changes_are_those_of_predict(explain, tasks, tmp_path, name):
     chosen = ("--class", OUTPUTS[name]) if OUTPUTS[name] else ()
@@ -175,6 +176,7 @@ def test_both_strands_say_the_same(explain, target):
     same(data.X[0], data.X[1])
 
 
+@pytest.mark.slow
 def test_rows_do_not_depend_on_what_shares_their_batch(explain, target):
     bed = "c\t0\t20\nb\t5\t60\nc\t70\t73\nshort\t0\t25\n"
     together = explain(bed, *target)
@@ -335,6 +337,7 @@ def test_bigwig_and_index(run, fasta, write, tasks, tmp_path):
 # pictures
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
 def test_pictures(run, fasta, write, tasks, tmp_path, suffix):
     pytest.importorskip("logomaker")
@@ -351,6 +354,7 @@ def test_pictures(run, fasta, write, tasks, tmp_path, suffix):
         assert len(re.findall(rb"/Type /Page\b", content)) == 2
 
 
+@pytest.mark.slow
 def test_several_regions_are_several_pictures(run, fasta, write, tasks, tmp_path):
     pytest.importorskip("logomaker")
     bed = write("t.bed", "c\t0\t30\tleft\n" + "b\t0\t30\tright\n" * 9)
@@ -366,6 +370,7 @@ def test_several_regions_are_several_pictures(run, fasta, write, tasks, tmp_path
     run(*words, "--force")
 
 
+@pytest.mark.slow
 def test_a_picture_says_where_and_by_what(run, fasta, write, tasks, tmp_path):
     """Positions are 1-based and in reading direction; the scale is also one of probability."""
     matplotlib = pytest.importorskip("matplotlib")

@@ -192,6 +192,7 @@ def test_a_probe_of_labels_that_mean_nothing_is_near_chance(data):
     assert 0.3 < score(labels[test], probe.logits(table, test), "classes") < 0.7
 
 
+@pytest.mark.slow
 def test_where_a_motif_lies_takes_bins(data):
     probe = probe_of(data, "side")
     assert probe.features.bins > 0
@@ -200,6 +201,7 @@ def test_where_a_motif_lies_takes_bins(data):
     assert measured(data, "side", blind)["auroc"] < 0.75
 
 
+@pytest.mark.slow
 def test_the_first_layer_is_read_where_the_last_says_nothing(data):
     one, _, train, valid, _ = data("side")
     model = make_model(TINY, seed=2)
@@ -212,6 +214,7 @@ def test_the_first_layer_is_read_where_the_last_says_nothing(data):
     assert fit_side(model, one, train, valid, readouts=(0,)).valid_score == 0.5
 
 
+@pytest.mark.slow
 def test_another_layer_is_only_read_where_it_is_surely_better(data, monkeypatch):
     """Where the layers are level the encoder's own stays, though the other may score higher."""
     alone = [probe_of(data, "presence", readouts=(readout,)) for readout in (0, 1, 2)]
@@ -271,6 +274,7 @@ def test_heads_of_labels_are_regressions_of_their_own(data):
         np.testing.assert_allclose(logits[:, i], expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_strength_is_the_best_on_validation_rows(data):
     one, table, _, valid, _ = data("three")
     probe = probe_of(data, "three")
@@ -435,6 +439,7 @@ def tune(
     return probe, fine_tune(model, probe, one.sequences, problem, config, CPU, seed=seed)
 
 
+@pytest.mark.slow
 def test_full_training_keeps_the_best_epoch(model, data):
     """It begins with a head that knows nothing, so that there is something to learn."""
     one, _, _, valid, _ = data("presence")
@@ -458,6 +463,7 @@ def test_epoch_0_is_the_probe(model, data):
     assert_equal(tuned.head.state_dict(), probe.head.state_dict())
 
 
+@pytest.mark.slow
 def test_patience_is_with_epochs_that_rise_below_the_probe(model, data, monkeypatch):
     scores = iter([0.1, 0.2, 0.3, 1.1, 0.5, 0.4, 0.6])
     monkeypatch.setattr(full, "valid_score", lambda *arguments: next(scores))
@@ -500,6 +506,7 @@ def test_learning_rates_fall_from_layer_to_layer():
     assert scale[id(head.linear.weight)] == 1
 
 
+@pytest.mark.slow
 def test_the_seed_decides_what_full_training_gives(model, data):
     config = replace(SHORT, epochs=1)
     found = [tune(model, data, config=config, seed=seed)[1] for seed in (1, 1, 2)]
@@ -555,6 +562,7 @@ def folders(model_folder, tmp_path_factory):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["probe", "full", "trained in bf16"])
 def test_figures_are_those_of_what_is_stored(folders, mode):
     task = load_task(str(folders[mode].folder))
@@ -684,6 +692,7 @@ def test_the_card_says_what_to_know(folders, mode):
         assert text in card, text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["several", "counted"])
 def test_tasks_of_other_kinds(which, model_folder, tmp_path):
     summary = short_run(splits_of(which), tmp_path / which, model_folder, kmers=False)
@@ -709,6 +718,7 @@ def test_another_encoder_than_the_one_trained_on_is_refused(folders, tmp_path):
         load_task(str(folder)).checkpoint  # noqa: B018
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["probe", "full"])
 def test_the_test_set_decides_nothing(mode, model_folder, tmp_path):
     splits = splits_of("presence", (40, 20, 20))
@@ -728,6 +738,7 @@ def test_the_test_set_decides_nothing(mode, model_folder, tmp_path):
     assert "there was no test set" in cards[1]
 
 
+@pytest.mark.slow
 def test_a_validation_set_of_one_class(model_folder, tmp_path):
     splits = splits_of("presence", (40, 20, 20))
     ones = np.flatnonzero(splits.valid.labels == 1)
@@ -854,6 +865,7 @@ def test_whole_contigs_are_held_out(genome, write):
     assert stranded.train.digest != plain.train.digest
 
 
+@pytest.mark.slow
 def test_rows_without_a_strand(run, example, model_folder, write, home):
     """Said once, whatever the number of files and rows, and only of -s."""
     rows = [f"chrA\t{100 * i}\t{100 * i + 60}\t{'ab'[i % 2]}\t0\t.\n" for i in range(300)]
@@ -949,6 +961,7 @@ def command(run, files, model_folder):
     return invoke
 
 
+@pytest.mark.slow
 def test_a_task_is_trained_listed_and_used(command, run, home, example, monkeypatch, tmp_path):
     result = command("-t", "tata", "--class-names", "other,tata")
     assert result.stdout == ""
@@ -974,6 +987,7 @@ def test_a_task_is_trained_listed_and_used(command, run, home, example, monkeypa
     assert {row.split("\t")[6] for row in rows} <= {"other", "tata"}
 
 
+@pytest.mark.slow
 def test_full_training_by_command(command, run, home, example):
     options = ["--mode", "full", "--epochs", 1, "--batch-tokens", 600, "--lr", 1e-3]
     assert command("-t", "tata", *options).stdout == ""
@@ -983,6 +997,7 @@ def test_full_training_by_command(command, run, home, example):
     run("embed", *words, "-m", home / "tasks" / "tata" / "encoder")
 
 
+@pytest.mark.slow
 def test_the_folder_of_a_task(command, home, tmp_path):
     command("-t", "a", "-o", tmp_path / "x")
     assert not home.exists()
@@ -1066,6 +1081,7 @@ def test_files_of_two_runs_are_no_task(command, run, home, example):
         assert "train the task again (findna finetune)" in error
 
 
+@pytest.mark.slow
 def test_a_run_killed_as_it_replaces_a_task(command, run, home, example, monkeypatch):
     command("-t", "a")
     folder = home / "tasks" / "a"
@@ -1098,6 +1114,7 @@ def test_two_runs_in_one_folder(command, home):
     assert not (folder / ".lock").exists()
 
 
+@pytest.mark.slow
 def test_a_task_keeps_where_its_windows_lie(run, example, model_folder, tmp_path, write):
     """Of intervals from what was cut, of sequences from what was said; points are read alike."""
     fasta = example / "genome.fa"

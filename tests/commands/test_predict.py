@@ -144,6 +144,7 @@ def test_same_input_same_bytes(predict, some, tmp_path):
 # what the numbers are
 
 
+@pytest.mark.slow
 def test_probabilities_of_every_class(predict, example):
     bed, n = example / "regions.bed", 6
     two = table(predict(bed, "binary", "--all-classes"))
@@ -226,6 +227,7 @@ def test_probabilities_from_first_principles(predict, tasks, model_folder, write
         np.testing.assert_allclose(np.array(found, float), expected, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_several_tasks_are_each_alone(predict, some, tasks):
     alone = [table(predict(some, name)) for name in tasks]
     together = table(predict(some, ",".join(tasks)))
@@ -238,6 +240,7 @@ def test_several_tasks_are_each_alone(predict, some, tasks):
             assert float(row[7 + 2 * j]) == pytest.approx(float(one[i][7]), abs=2e-6)
 
 
+@pytest.mark.slow
 def test_tasks_of_one_encoder_with_other_features(predict, some, model_folder, tmp_path):
     """Some share a pass over the sequence, some need one of their own."""
     kinds = [
@@ -270,6 +273,7 @@ def test_a_task_of_an_earlier_layer(predict, some, model_folder, tmp_path):
     assert np.abs(found - last).max() > 1e-2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["binary", "three", "value"])
 def test_a_row_does_not_depend_on_the_others(predict, lines, write, task):
     lines = lines[::5]

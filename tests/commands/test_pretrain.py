@@ -94,6 +94,7 @@ def test_a_run_leaves_a_model_that_embeds(pretrain, run, example, tmp_path, pres
     run("embed", example / "genome.fa", example / "regions.bed", "-m", tmp_path / "m", "-o", out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 @pytest.mark.parametrize("preset", list(PRESETS))
 def test_resumed_is_uninterrupted(pretrain, tmp_path, preset, optimizer, monkeypatch):
@@ -138,6 +139,7 @@ def as_of_earlier_version(path, **removed):
     save_file(tensors, path, metadata | {"config": json.dumps(stored | former)})
 
 
+@pytest.mark.slow
 def test_resume_of_a_run_that_an_earlier_version_began(pretrain, tmp_path, monkeypatch):
     pretrain(tmp_path / "whole", "--steps", 6)
     folder, state = tmp_path / "parts", tmp_path / "parts" / "training.safetensors"
@@ -162,6 +164,7 @@ def test_resume_of_a_run_that_an_earlier_version_began(pretrain, tmp_path, monke
     assert load_checkpoint(str(folder)).digest == load_checkpoint(str(tmp_path / "whole")).digest
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_read_after_another_layer(pretrain, run, example, tmp_path):
     folder, table = tmp_path / "m", ("--both-strands", "-O", "tsv")
     words = ("embed", example / "genome.fa", example / "regions.bed", "-m", folder, *table)
@@ -224,6 +227,7 @@ def test_initial_weights_of_a_model(pretrain, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_resume_wants_the_same_initial_weights(pretrain, tmp_path, monkeypatch):
     pretrain(tmp_path / "first", "--steps", 4)
     init = ["--steps", 8, "--init", tmp_path / "first"]
@@ -256,6 +260,7 @@ def test_resume_does_not_start_over_in_a_finished_model(pretrain, model_folder, 
     assert load_checkpoint(str(folder)).digest == before
 
 
+@pytest.mark.slow
 def test_force_leaves_no_state_of_the_old_run(pretrain, tmp_path, monkeypatch):
     pretrain(tmp_path / "m", "--steps", 4)
 
@@ -296,6 +301,7 @@ def test_the_seed_decides_everything(pretrain, tmp_path):
     assert a == b != c
 
 
+@pytest.mark.slow
 def test_training_learns_something(run, tmp_path, write):
     genome = write("g.fa", ">a\n" + "ACGGT" * 2000 + "\n>b\n" + "ACGGT" * 100 + "\n")
     run(

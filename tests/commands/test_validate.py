@@ -338,6 +338,7 @@ def test_a_terminal_gets_a_table(example, write, capsys):
     assert "a run would stop" in text
 
 
+@pytest.mark.slow
 def test_estimates(run, example, model_folder):
     fasta = example / "genome.fa"
     for name, command in (("regions.bed", "embed"), ("variants.vcf", "variants")):
@@ -358,6 +359,7 @@ def test_estimates(run, example, model_folder):
     assert some[1].seconds > 1000 * some[0].seconds
 
 
+@pytest.mark.slow
 def test_an_estimate_of_labelled_sequences(run, write, model_folder):
     rows = "".join(f"{random_sequence(50, i)},{i % 2}\n" for i in range(20))
     table = write("l.csv", f"sequence,label\n{rows}")
@@ -365,6 +367,7 @@ def test_an_estimate_of_labelled_sequences(run, write, model_folder):
     assert report["estimate"]["command"] == "embed"
 
 
+@pytest.mark.slow
 def test_no_estimate_does_not_load_torch(example):
     for name in ("regions.bed", "variants.vcf"):
         code = f"""

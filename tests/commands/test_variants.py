@@ -125,6 +125,7 @@ def few(tasks):
     return [tasks[name] for name in ("binary", "three", "labels", "value")]
 
 
+@pytest.mark.slow
 def test_swapping_the_alleles_changes_the_sign(effects, few):
     n_tasks = 1 + 3 + 3 + 2
     for pos, ref, alt in VARIANTS:
@@ -171,6 +172,7 @@ def test_no_change_is_exactly_zero(effects, few):
     assert (found[:, 2::3] == found[:, 3::3]).all()
 
 
+@pytest.mark.slow
 def test_an_indel_in_a_repeat_scores_the_same_wherever_it_is_written(effects, few):
     start = CONTIG.index("A" * 12)
     homopolymer = [(start + i, "AA", "A") for i in range(11)]
@@ -189,6 +191,7 @@ def test_an_indel_in_a_repeat_scores_the_same_wherever_it_is_written(effects, fe
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
+@pytest.mark.slow
 def test_batches_order_and_neighbours_change_nothing(effects, data):
     expected = effects(CONTIG, VARIANTS)
     order = data.draw(st.permutations(range(len(VARIANTS))))
@@ -812,6 +815,7 @@ def test_what_is_not_vcf(score, write, tmp_path, content, message):
     assert not (tmp_path / "o.vcf").exists()
 
 
+@pytest.mark.slow
 def test_a_file_that_was_cut_off(score, write, tmp_path):
     out = tmp_path / "x.vcf.gz"
     with pysam.BGZFile(str(out), "wb") as file:
@@ -896,6 +900,7 @@ def test_from_python(fasta, model_folder, write, tmp_path):
             variants(genome, bad, Destination(tmp_path / "p.vcf", "vcf"), **asked)
 
 
+@pytest.mark.slow
 def test_the_page_of_the_documentation(example, tmp_path, monkeypatch, capsys):
     shutil.copytree(example, tmp_path / "demo")
     monkeypatch.chdir(tmp_path)
@@ -955,6 +960,7 @@ column = st.text(st.characters(exclude_characters="\t\n\r\0", exclude_categories
 info_item = st.text(st.characters(exclude_characters="\t\n\r\0;", exclude_categories=["Cs"]))
 
 
+@pytest.mark.slow
 @given(
     st.lists(column, min_size=7, max_size=7),
     st.lists(info_item | st.sampled_from(["X=1", "X", "XY=2", "Y=.", "AX=3", "."]), max_size=5),

@@ -110,6 +110,7 @@ def test_letters_of_bcftools(score, example, tmp_path, letter, form):
     assert one.read_bytes() == two.read_bytes()
 
 
+@pytest.mark.slow
 def test_compressed_whatever_the_name(score, example, tmp_path, model_folder):
     plain = score(example / "variants.vcf").stdout
     out = tmp_path / "x.vcf"

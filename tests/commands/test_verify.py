@@ -60,6 +60,7 @@ def test_a_file_is_the_same_again(embedded, verify, options):
     assert checks["rows"]["message"] == "96 of 96 rows computed again: the same"
 
 
+@pytest.mark.slow
 def test_every_kind_of_row(embedded, verify, write):
     """Three columns, more than twelve, blocks, FASTA records, rows that cannot be read."""
     three = write("3.bed", "chrA\t0\t100\nchrB\t5\t5\nnone\t1\t2\nchrB\t7\t8\n")
@@ -122,6 +123,7 @@ def test_what_differs_is_said(embedded, verify, run, example, model_folder):
     assert [line.split()[0] for line in text.splitlines()] == ["ok", "ok", "ok", "FAILED"]
 
 
+@pytest.mark.slow
 def test_lengths_and_status(embedded, verify):
     for name, value, said in [
         ("length", 1, "length is 1, now"),
@@ -159,6 +161,7 @@ def test_values_where_there_should_be_none(embedded, verify, write):
     assert "X has values, but its status is unknown_contig" in said
 
 
+@pytest.mark.slow
 def test_other_weights(embedded, verify, run, example, tmp_path):
     other = tmp_path / "other"
     save_checkpoint(other, make_model(TINY, seed=2), {}, "")
@@ -172,6 +175,7 @@ def test_other_weights(embedded, verify, run, example, tmp_path):
     assert error.endswith("name the model of this file with -m\n")
 
 
+@pytest.mark.slow
 def test_another_genome(embedded, verify, example, tmp_path, write):
     text = (example / "genome.fa").read_text()
     at = text.index("\n", text.index(">chrB")) + 1
@@ -212,6 +216,7 @@ def write_texts(obs, name, texts):
     column.attrs.update({"encoding-type": "string-array", "encoding-version": "0.2.0"})
 
 
+@pytest.mark.slow
 def test_files_of_format_1_are_read(run, example, model_folder, embedded, verify, tmp_path):
     checks = verify(as_version_1(embedded("-s")), "--all")
     assert checks["rows"]["message"] == "96 of 96 rows computed again: the same"

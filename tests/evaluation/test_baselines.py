@@ -221,6 +221,7 @@ def cnn(*parts: tuple, seed: int = 0, n: int = 2) -> tuple:
     return [found[part] for part in rows], choice
 
 
+@pytest.mark.slow
 def test_network_learns_and_is_decided_by_its_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(baselines, "EPOCHS", 12)
     parts = [

@@ -111,6 +111,7 @@ def read(example, write):
 # what is measured
 
 
+@pytest.mark.slow
 def test_rows_and_what_they_are_said_to_be(measured):
     report, _ = measured
     (result,) = report["sets"]
@@ -351,6 +352,7 @@ def scattered():
     return places, np.repeat(rng.permutation(np.arange(40) % 2), 5)
 
 
+@pytest.mark.slow
 def test_what_only_neighbours_know_is_not_learned(scattered):
     places, labels = scattered
     rng = np.random.default_rng(1)
@@ -360,6 +362,7 @@ def test_what_only_neighbours_know_is_not_learned(scattered):
     assert roc_auc_score(labels, held_out(of_label, labels, places)) > 0.95
 
 
+@pytest.mark.slow
 def test_labels_of_a_fold_do_not_decide_its_scores(scattered):
     places, labels = scattered
     features = np.random.default_rng(2).normal(size=(200, 5)) + labels[:, None]
@@ -463,6 +466,7 @@ def test_verdicts_follow_the_intervals():
 # the command line
 
 
+@pytest.mark.slow
 def test_a_table_in_a_pipe_and_reports_in_a_folder(command, data, tmp_path, monkeypatch):
     out = tmp_path / "out"
     result = command(data, "-o", out, "--tss", data / "tss.bed", "--window", 60)
@@ -483,6 +487,7 @@ def test_a_table_in_a_pipe_and_reports_in_a_folder(command, data, tmp_path, monk
         assert "other options" in command(data, "-o", out, *other, "--resume", code=1).stderr
 
 
+@pytest.mark.slow
 def test_another_label(command, data, tmp_path):
     text = (data / SET).read_text().replace("LABEL", "CAUSAL")
     (tmp_path / "x.vcf").write_text(text)
@@ -494,6 +499,7 @@ def test_another_label(command, data, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_set_that_cannot_be_used_is_left_out(command, data, record, tmp_path):
     shutil.copy(data / SET, tmp_path / "good.vcf")
     (tmp_path / "bad.vcf").write_text(HEADER + record("chrA", 5, "yes"))

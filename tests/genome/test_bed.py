@@ -177,6 +177,7 @@ words = st.text(st.characters(exclude_characters="\t\n\r\0", exclude_categories=
 names = words.filter(lambda text: text.strip() and text[0] not in "#\ufeff")
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(names, st.integers(0, 2**40), st.integers(0, 2**40), words, words)),
     st.sampled_from(["\n", "\r\n"]),

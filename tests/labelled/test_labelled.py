@@ -263,6 +263,7 @@ def test_any_bytes_give_rows_or_one_clear_error(data, extension):
             assert len(read_labelled(Path(file.name)))
 
 
+@pytest.mark.slow
 def test_fifty_thousand_rows_take_seconds(write):
     sequence = random_sequence(1_000)
     rows = [f"{sequence[i % 700 :][:300]},{i % 2}" for i in range(50_000)]

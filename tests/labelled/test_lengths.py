@@ -66,6 +66,7 @@ def test_labels_and_targets(rng):
     assert "R2 " in length_warning(strength, strength)
 
 
+@pytest.mark.slow
 def test_findna_finetune_says_so_once_and_goes_on(run, write, model_folder, tmp_path, rng):
     labels = [0, 1] * 30
     lengths = lengths_of(labels, rng, 60)

@@ -197,6 +197,7 @@ def auroc_interval(n: int, seed: int) -> tuple[float, float]:
     return bootstrap(labels, probabilities, "classes", ["auroc"], 300, seed)["auroc"]
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_truth() -> None:
     truth = stats.norm.cdf(1 / np.sqrt(2))
     found = np.array([auroc_interval(300, seed) for seed in range(200)])
@@ -218,6 +219,7 @@ def test_resamples_without_a_class_are_left_out() -> None:
     assert np.isnan(found["auroc"]).all()
 
 
+@pytest.mark.slow
 def test_bootstrap_is_fast() -> None:
     labels, probabilities = classes(5000, 2)
     started = time.process_time()

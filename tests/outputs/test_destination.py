@@ -59,6 +59,7 @@ class FullDisk(io.BytesIO):
         raise OSError(28, "No space left on device")
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_met_once():
     """What cannot be written is not tried again as the file goes away: pytest would see that."""
     with pytest.raises(OSError, match="No space left"), bgzf(FullDisk()) as file:

@@ -42,6 +42,7 @@ def check_obs(data, rows):
 
 
 @settings(max_examples=40)
+@pytest.mark.slow
 @given(rows, st.integers(0, 2), st.sampled_from(["float32", "float16"]), st.data())
 def test_embeddings_come_back(rows, bins, dtype, data):
     rng = np.random.default_rng(len(rows))
@@ -85,6 +86,7 @@ def test_embeddings_come_back(rows, bins, dtype, data):
 
 
 @settings(max_examples=30)
+@pytest.mark.slow
 @given(rows, st.data())
 def test_effects_come_back(rows, data):
     rng = np.random.default_rng(len(rows))
@@ -126,6 +128,7 @@ def largest_file(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [3_000, 40_000, 200_000])
 def test_a_full_disk_is_one_line(run, example, model_folder, write, tmp_path, size):
     bed = write("b.bed", "".join(f"chrA\t{i}\t{i + 20}\n" for i in range(3_000)))
@@ -210,6 +213,7 @@ CRAFTED = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_merge_refuses_crafted_parts(run, example, model_folder, write, tmp_path, monkeypatch):
     """Their notes are right: somebody wants them to be merged."""
     monkeypatch.chdir(tmp_path)

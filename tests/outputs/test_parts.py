@@ -95,6 +95,7 @@ def command(example, model_folder, tasks):
 KINDS = ["h5", "table", "bed", "bed9", "jsonl", "records", "vcf", "variants"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("count", [1, 3])
 def test_merged_is_a_single_run(command, run, tmp_path, kind, count):
@@ -119,6 +120,7 @@ def test_more_shards_than_rows(example, model_folder, run, tmp_path, write):
     assert contents(tmp_path / "merged.h5") == contents(tmp_path / "whole.h5")
 
 
+@pytest.mark.slow
 def test_rows_that_cannot_be_read_keep_their_place(example, model_folder, run, tmp_path, write):
     rows = [
         f"chrA\t{i * 40}\t{i * 40 + 30}\n" if i % 3 else f"lost\t0\t{i + 1}\n" for i in range(20)
@@ -146,6 +148,7 @@ def test_vectors_of_variants_are_merged_too(example, model_folder, run, tmp_path
     assert "of another run" in mixed.stderr
 
 
+@pytest.mark.slow
 def test_merge_refuses_what_is_no_whole(command, run, tmp_path, example, model_folder):
     words, _ = command["h5"]
     parts = [tmp_path / f"{i}.h5" for i in (1, 2, 3)]
@@ -193,6 +196,7 @@ OPTIONS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", OPTIONS)
 def test_each_option_that_changes_a_byte_makes_another_run(
     run, example, model_folder, tasks, write, tmp_path, kind
@@ -218,6 +222,7 @@ def test_each_option_that_changes_a_byte_makes_another_run(
         assert "of another run" in found, text
 
 
+@pytest.mark.slow
 def test_tasks_in_another_order_are_another_run(run, example, tasks, tmp_path, monkeypatch):
     """The columns would be swapped."""
     words = ["predict", example / "genome.fa", example / "regions.bed"]
@@ -349,6 +354,7 @@ def test_two_runs_beside_each_other_have_files_of_their_own(command, run, tmp_pa
     assert sorted(os.listdir(tmp_path)) == ["y", "y.gz"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["variants", "explain"])
 def test_a_file_that_is_not_written_since_a_pipe_ended_is_a_failure(
     example, model_folder, tmp_path, kind
@@ -386,6 +392,7 @@ class Stopped(Exception):
     """Stands for a kill."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_resumed_is_uninterrupted(
     command, example, run, tmp_path, tmp_path_factory, kind, monkeypatch
@@ -421,6 +428,7 @@ def test_resumed_is_uninterrupted(
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([whole.name, parts.name])
 
 
+@pytest.mark.slow
 def test_parts_of_another_run_are_refused(command, run, tmp_path, monkeypatch, example):
     words, _ = command["bed"]
     out = tmp_path / "o.bed"
@@ -655,6 +663,7 @@ def test_the_same_command_goes_on_after_its_output_is_there(
     assert out.read_text() == "of somebody else"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_finished_shard_is_recognised(command, run, tmp_path, monkeypatch, kind):
     """As where another process of a torchrun job was killed: the job writes with --force."""
@@ -735,6 +744,7 @@ def test_an_interrupt_keeps_what_is_done(example, model_folder, write, tmp_path,
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_nothing_is_left_of_an_ordinary_run(command, run, tmp_path):
     words, suffix = command["vcf"]
     run(*words, "-o", tmp_path / f"o.{suffix}", "--resume", "--write-index")

@@ -56,6 +56,7 @@ def pretrain(run, tmp_path):
     return invoke
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -86,6 +87,7 @@ def test_what_has_no_lower_case_has_no_repeats(pretrain, write):
     assert "in repeats" not in (folder / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_evaluations_see_the_same_windows_masks_and_views(pretrain, genome):
     # nothing is learned at this rate: what differs would differ by chance
     _, folder = pretrain(
@@ -113,6 +115,7 @@ def test_a_run_that_diverges(pretrain, genome, options, reason):
     assert not (folder / "model.safetensors").exists()  # nothing good was ever there
 
 
+@pytest.mark.slow
 def test_a_target_that_is_the_same_for_every_window(pretrain, genome):
     # no balancing, as the centre stays 0; a teacher that follows at once; contrast over all else
     error, folder = pretrain(
@@ -185,6 +188,7 @@ ONE_LINE = [
 ]
 
 
+@pytest.mark.slow
 def test_vectors_along_one_line(pretrain, write):
     error, folder = pretrain(write("two.fa", TWO), *ONE_LINE, code=3)
     assert "in one direction alone (effective rank 1.0" in error
@@ -192,6 +196,7 @@ def test_vectors_along_one_line(pretrain, write):
     assert evaluations(folder)[-1]["step"] == FIRST_STEP + 10 * (LOOKS - 1)
 
 
+@pytest.mark.slow
 def test_while_a_sign_stands_nothing_is_kept(pretrain, write):
     error, folder = pretrain(write("two.fa", TWO), *ONE_LINE, code=3)
     assert error.rstrip().endswith("the last good checkpoint is kept")
@@ -282,6 +287,7 @@ def test_probe_wants_classes():
         FrozenProbe(data.take(np.flatnonzero(data.labels == 1)))
 
 
+@pytest.mark.slow
 def test_a_run_with_a_probe_and_a_report(pretrain, run, genome, write, tmp_path):
     rows = "".join(
         f"a\t{i * 90}\t{i * 90 + 60}\tpoor\nb\t{i * 90}\t{i * 90 + 60}\trich\n" for i in range(30)
@@ -321,6 +327,7 @@ def test_a_run_with_a_probe_and_a_report(pretrain, run, genome, write, tmp_path)
     assert again.read_text() == page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
 def test_report_as_a_picture(pretrain, run, genome, tmp_path, kind):
     _, folder = pretrain(genome, "--steps", 4)
@@ -333,6 +340,7 @@ def test_report_as_a_picture(pretrain, run, genome, tmp_path, kind):
     assert not list(tmp_path.glob(".*.tmp"))
 
 
+@pytest.mark.slow
 def test_report_of_a_shipped_model(run, tmp_path):
     pytest.importorskip("matplotlib")
     run("models", "report", "tiny", "-o", tmp_path / "r.png")
@@ -341,6 +349,7 @@ def test_report_of_a_shipped_model(run, tmp_path):
     assert "no model tinny: neither a folder nor one of the shipped models" in error
 
 
+@pytest.mark.slow
 def test_report_of_a_run_that_failed(pretrain, genome, tmp_path):
     options, reason = DIVERGED[1]
     report = tmp_path / "r.html"
@@ -362,6 +371,7 @@ def log_of(write, scores, **fields):
     return read_history(write("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows)))
 
 
+@pytest.mark.slow
 def test_a_probe_that_fell_is_not_healthy(run, write, tmp_path):
     history = log_of(write, [0.80, 0.90, 0.88, 0.85, 0.84, 0.83])
     said = "worse at step 60: probe AUROC fell to 0.830 from 0.900 at step 20"

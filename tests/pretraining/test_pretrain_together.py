@@ -145,6 +145,7 @@ def test_an_error_that_the_first_process_notices_ends_a_torchrun_job(example, tm
     assert not list((tmp_path).glob("m/.*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_resumed_wherever_it_was_interrupted(pretrain, tmp_path, monkeypatch, seed):  # noqa: F811
     options = ["--steps", 12, "--accumulate", 3, "--checkpoint-every", 3, "--batch-tokens", 900]

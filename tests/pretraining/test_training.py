@@ -63,6 +63,7 @@ def subsequence(short, long):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [views.delete, views.insert])
 def test_deletion_and_insertion(make):
     tokens = windows(60, 80, "ACGT")

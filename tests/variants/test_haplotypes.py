@@ -8,7 +8,15 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from findna.genome.encoding import decode, encode, reverse_complement
-from findna.variants.haplotypes import Change, Strand, left_aligned, strand_windows, trim, windows
+from findna.variants.haplotypes import (
+    Change,
+    Edited,
+    Strand,
+    left_aligned,
+    strand_windows,
+    trim,
+    windows,
+)
 from tests.conftest import random_sequence
 
 
@@ -24,11 +32,15 @@ class Contig:
         return encode(self.letters)[start:end]
 
 
+def unchanged(letters):
+    return Edited(Contig(letters), len(letters), ())
+
+
 def pairs_of(contig, pos, ref, alt, size):
     """What findna makes of a record: per strand, letters and allele of both windows."""
     assert contig[pos : pos + len(ref)] == ref
     change = Change(pos, encode(ref), encode(alt))
-    found = strand_windows(change, Contig(contig), "c", len(contig), size)
+    found = strand_windows(change, unchanged(contig), "c", size)
     return [[(decode(h.tokens), h.start, h.end) for h in pair] for pair in found]
 
 
@@ -79,6 +91,7 @@ def records(draw, longest=30):
 
 
 @settings(max_examples=300)
+@pytest.mark.slow
 @given(records(), st.integers(30, 60))
 def test_windows_are_those_of_the_edited_contig(record, size):
     assert pairs_of(*record, size) == by_hand(*record, size)
@@ -130,6 +143,7 @@ def test_on_the_alternate_genome_the_windows_change_places(record, size):
 
 
 @settings(max_examples=100)
+@pytest.mark.slow
 @given(records(), st.integers(30, 60))
 def test_on_the_turned_genome_the_strands_change_places(record, size):
     contig, pos, ref, alt = record
@@ -157,7 +171,7 @@ def test_trim(ref, alt, expected):
 
 def test_an_indel_moves_through_a_long_repeat():
     contig = "GATTACA" + "CAG" * 700 + "TTGCA"
-    strand = Strand(Contig(contig), "c", len(contig))
+    strand = Strand(unchanged(contig), "c")
     change = Change(7 + 3 * 650 + 1, encode("AGC"), encode(""))
     moved = left_aligned(change, strand)
     assert (moved.start, decode(moved.ref)) == (7, "CAG")
@@ -165,7 +179,7 @@ def test_an_indel_moves_through_a_long_repeat():
 
 def test_an_indel_does_not_move_through_n():
     contig = "AAAANAAAATT"
-    strand = Strand(Contig(contig), "c", len(contig))
+    strand = Strand(unchanged(contig), "c")
     assert left_aligned(Change(8, encode("A"), encode("")), strand).start == 5
 
 
@@ -180,7 +194,7 @@ def test_the_variant_lies_in_the_middle():
 def test_the_blanked_window_lacks_the_allele_alone():
     contig = "ACGTACGTAC"
     change = Change(4, encode("AC"), encode("A"))
-    strand = Strand(Contig(contig), "c", 10)
+    strand = Strand(unchanged(contig), "c")
     before, after = windows(left_aligned(trim(change), strand), strand, 8)
     assert decode(before.allele) == "C"
     assert decode(before.blanked()).count(".") == 1

@@ -91,6 +91,7 @@ def edits(draw, length):
     ]
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_a_contig_after_changes(data):
     contig = random_sequence(data.draw(st.integers(0, 40)))
@@ -183,6 +184,7 @@ def expected_windows(contig, rows, i, window):
     return found[:1] if found[0] == found[-1] else found
 
 
+@pytest.mark.slow
 @UNCHANGING
 @given(phased(), st.integers(30, 50))
 def test_windows_are_those_of_the_edited_haplotype(examined, case, window):
@@ -228,6 +230,7 @@ def wild(draw):
     return contig, sorted(rows)
 
 
+@pytest.mark.slow
 @UNCHANGING
 @given(wild())
 def test_on_the_turned_genome_the_strands_change_places(examined, case):
@@ -252,6 +255,7 @@ def alt_is_no_change(row):
     return row[1] == row[2]
 
 
+@pytest.mark.slow
 @UNCHANGING
 @given(wild())
 def test_no_change_shows_the_same_window_twice(examined, case):
@@ -263,6 +267,7 @@ def test_no_change_shows_the_same_window_twice(examined, case):
             assert all(ref[0] == alt[0] for strands in found for ref, alt in strands)
 
 
+@pytest.mark.slow
 @UNCHANGING
 @given(wild(), st.data())
 def test_a_record_of_two_alleles_is_its_split_records(examined, case, data):
@@ -452,6 +457,7 @@ def test_contigs_are_apart(tmp_path):
     assert letters[2] == seen()
 
 
+@pytest.mark.slow
 def test_what_lies_behind_is_forgotten(tmp_path):
     """Of many records no more is held, and read ahead, than lies within reach."""
     contig = random_sequence(20_000)
@@ -508,6 +514,7 @@ def score(run, write, model_folder):
     return invoke
 
 
+@pytest.mark.slow
 @needs_bcftools
 def test_scores_are_those_on_the_consensus_of_bcftools(score, case, tmp_path):
     contig, rows = case
