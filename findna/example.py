@@ -30,7 +30,9 @@ def write_example(folder: Path) -> None:
         contents[target] = gzip.decompress(path.read_bytes()) if packed else path.read_bytes()
     for target, content in contents.items():
         if target.exists() and target.read_bytes() != content:
-            raise OutputError(f"{target}: exists and holds something else; delete it or name another folder")
+            raise OutputError(
+                f"{target}: exists and holds something else; delete it or name another folder"
+            )
     for target, content in contents.items():
         target.write_bytes(content)
 
@@ -45,7 +47,7 @@ def main(arguments: Sequence[str]) -> None:
         write_example(folder)
     except (OutputError, OSError) as error:
         sys.exit(f"findna: {error}")
-    print(f"findna: example -> {folder}", file=sys.stderr)
+    sys.stderr.write(f"findna: example -> {folder}\n")
 
 
 if __name__ == "__main__":

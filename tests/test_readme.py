@@ -38,11 +38,11 @@ def demo(example, tmp_path, monkeypatch):
 def test_the_example_replaces_no_file_of_the_user(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for wrong in ([], ["-h"], ["a", "b"]):
-        with pytest.raises(SystemExit, match="Usage: python -m findna.example FOLDER"):
+        with pytest.raises(SystemExit, match=r"^Usage: "):
             main(wrong)
     assert not list(tmp_path.iterdir())
     Path("tss.bed").write_text("mine\n")
-    with pytest.raises(SystemExit, match="tss.bed: exists and holds something else"):
+    with pytest.raises(SystemExit, match=r"tss\.bed: exists and holds something else"):
         main(["."])
     assert [path.name for path in tmp_path.iterdir()] == ["tss.bed"]
     assert Path("tss.bed").read_text() == "mine\n"

@@ -118,8 +118,7 @@ def scan(genome: Path, task: str, regions: str | None, **given: Any) -> None:
     _options.say(
         f"{summary.quantity} over {counts['covered']} of {counts['bases']} bp in "
         f"{counted(counts['windows'], 'window')} of {options.window} bp every {options.step} bp in "
-        f"{summary.seconds:.1f} s, {summary.made_by}"
-        + _options.arrow(output.path)
+        f"{summary.seconds:.1f} s, {summary.made_by}" + _options.arrow(output.path)
     )
 
 
@@ -147,6 +146,5 @@ def _scan_sites(genome: Path, task: str, regions: str | None, given: dict[str, A
     counts = summary.counts
     _options.say(
         f"{summary.quantity} over {counts['covered']} of {counts['bases']} bp in "
-        f"{summary.seconds:.1f} s, {summary.made_by}"
-        + _options.arrow(output.path)
+        f"{summary.seconds:.1f} s, {summary.made_by}" + _options.arrow(output.path)
     )
