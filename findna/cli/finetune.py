@@ -19,6 +19,7 @@ _OF_SEQUENCES = (
     *("window", "anchor", "upstream", "downstream", "on_overlap"),
 )
 """Options with --dense, and without."""
+_OF_ENCODERS = ("layer_decay", "weight_decay")  # settings that a frozen encoder does not need
 
 
 @click.command(
@@ -172,6 +173,8 @@ def _train_sites(
     _options.refuse(_OF_SEQUENCES, "does nothing with --dense; leave it out")
     if genome is None:
         raise click.UsageError("--dense needs GENOME, the FASTA whose bases --train labels")
+    if options["mode"] != "full":
+        _options.refuse(_OF_ENCODERS, "trains the encoder: it needs --mode full")
     config = from_dict(FineTuneConfig, settings_of(FineTuneConfig, options))
     names = [n for key in ("sites", "features") for n in (options[key] or "").split(",") if n]
 

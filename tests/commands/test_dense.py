@@ -370,6 +370,7 @@ def test_call_is_for_sites(run, example, tasks):
     [
         (["--dense", "--kind", "classes"], 2, "--kind does nothing with --dense"),
         (["--holdout", "c1"], 2, "--holdout needs --dense"),
+        (["--dense", "--layer-decay", 0.9], 2, "--layer-decay trains the encoder"),
         (["--dense", "--holdout", "q"], 1, "no contig q"),
         (["--dense", "--sites", "exon"], 2, "known are donor, acceptor"),
         (["--dense", "--features", "CDS"], 1, "are for GTF and GFF"),
