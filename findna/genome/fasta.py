@@ -32,6 +32,9 @@ _MOST_NAMES = 3
 _LONGEST_NAME = 100  # of a contig in a message
 _MOST_PACKED = 1_100  # letters per compressed byte; deflate cannot hold more
 _LONGEST_GAP = 1 << 20  # bytes from the end of one contig to the begin of the next
+_STRETCH = 1 << 18  # bp; what is read often is kept in stretches of this length
+_MOST_STRETCHES = 128
+_OFTEN = 8  # requests after which a stretch is read whole: about what that costs
 _MITOCHONDRIA = ("chrM", "MT", "M", "chrMT")
 _HG19_CHRM = 16_571  # bp; other sequence than MT of GRCh37, which has 16,569
 
@@ -124,6 +127,7 @@ class Genome:
         }
         self._place = {name: i for i, name in enumerate(self._order)}
         self._checked: set[int] = set()  # numbers of gaps
+        self._stretches: dict[tuple[str, int], int | Tokens] = {}  # the latest is the last
         self._blocks: set[int] = set()  # of BGZF, that lie where the index says
 
     def resolve(self, chrom: str) -> str | None:
@@ -206,6 +210,11 @@ class Genome:
         """
         self._check_index(chrom)
         length = self.contigs[chrom]
+        number = start // _STRETCH
+        if 0 <= start < end <= length and end <= (number + 1) * _STRETCH:
+            stretch = self._stretch(chrom, number)
+            if stretch is not None:
+                return stretch[start - number * _STRETCH : end - number * _STRETCH].copy()
         first, last = max(start, 0), min(end, length)
         inside = self._letters(chrom, first, last) if first < last else b""
         if first == start and last == end:
@@ -214,6 +223,27 @@ class Genome:
         if inside:
             tokens[first - start : last - start] = encode(inside)
         return tokens
+
+    def _stretch(self, chrom: str, number: int) -> Tokens | None:
+        """Return the token ids of a stretch of a contig, if it was asked for often of late.
+
+        The requests of the latest stretches are counted, so that those that lie far apart never
+        read more than they ask for.
+        """
+        found = self._stretches.pop((chrom, number), 0)
+        if isinstance(found, int):
+            found += 1
+            if found == _OFTEN:
+                start = number * _STRETCH
+                with suppress(
+                    GenomeError
+                ):  # if what is wrong was asked for, its own request says so
+                    end = min(start + _STRETCH, self.contigs[chrom])
+                    found = encode(self._letters(chrom, start, end))
+        self._stretches[chrom, number] = found
+        if len(self._stretches) > _MOST_STRETCHES:
+            del self._stretches[next(iter(self._stretches))]
+        return None if isinstance(found, int) else found
 
     def _unfit(self, reason: str) -> GenomeError:
         return GenomeError(
