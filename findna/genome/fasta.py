@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -68,6 +68,13 @@ def aliases_by_rule(contigs: Mapping[str, int]) -> dict[str, str]:
         for name, found in meant.items()
         if name and len(found) == 1 and name not in contigs
     }
+
+
+class _Stretch(NamedTuple):
+    """Part of a contig that is kept in memory."""
+
+    tokens: Tokens
+    holds_n: bool
 
 
 class Genome:
@@ -127,7 +134,7 @@ class Genome:
         }
         self._place = {name: i for i, name in enumerate(self._order)}
         self._checked: set[int] = set()  # numbers of gaps
-        self._stretches: dict[tuple[str, int], int | Tokens] = {}  # the latest is the last
+        self._stretches: dict[tuple[str, int], int | _Stretch] = {}  # the latest is the last
         self._blocks: set[int] = set()  # of BGZF, that lie where the index says
 
     def resolve(self, chrom: str) -> str | None:
@@ -210,11 +217,11 @@ class Genome:
         """
         self._check_index(chrom)
         length = self.contigs[chrom]
-        number = start // _STRETCH
-        if 0 <= start < end <= length and end <= (number + 1) * _STRETCH:
-            stretch = self._stretch(chrom, number)
-            if stretch is not None:
-                return stretch[start - number * _STRETCH : end - number * _STRETCH].copy()
+        stretch = self._stretch(chrom, start, end)
+        if stretch is not None:
+            first = start - start % _STRETCH
+            tokens: Tokens = stretch.tokens[start - first : end - first].copy()
+            return tokens
         first, last = max(start, 0), min(end, length)
         inside = self._letters(chrom, first, last) if first < last else b""
         if first == start and last == end:
@@ -224,26 +231,40 @@ class Genome:
             tokens[first - start : last - start] = encode(inside)
         return tokens
 
-    def _stretch(self, chrom: str, number: int) -> Tokens | None:
-        """Return the token ids of a stretch of a contig, if it was asked for often of late.
+    def count_n(self, chrom: str, start: int, end: int) -> int:
+        """Return the number of N that `fetch` gives for an interval."""
+        stretch = self._stretch(chrom, start, end)
+        if stretch is not None and not stretch.holds_n:
+            return 0
+        return int(np.count_nonzero(self.fetch(chrom, start, end) == N))
 
-        The requests of the latest stretches are counted, so that those that lie far apart never
-        read more than they ask for.
+    def _stretch(self, chrom: str, start: int, end: int) -> _Stretch | None:
+        """Return the stretch of a contig that holds an interval, if it was asked for often.
+
+        Requests are counted for the latest stretches only, so that those that lie far apart
+        never read more than they ask for.
         """
+        number = start // _STRETCH
+        if not (0 <= start < end <= self.contigs[chrom] and end <= (number + 1) * _STRETCH):
+            return None
         found = self._stretches.pop((chrom, number), 0)
         if isinstance(found, int):
             found += 1
             if found == _OFTEN:
-                start = number * _STRETCH
-                with suppress(
-                    GenomeError
-                ):  # if what is wrong was asked for, its own request says so
-                    end = min(start + _STRETCH, self.contigs[chrom])
-                    found = encode(self._letters(chrom, start, end))
+                found = self._read_stretch(chrom, number * _STRETCH) or found
         self._stretches[chrom, number] = found
         if len(self._stretches) > _MOST_STRETCHES:
             del self._stretches[next(iter(self._stretches))]
         return None if isinstance(found, int) else found
+
+    def _read_stretch(self, chrom: str, start: int) -> _Stretch | None:
+        """Return a stretch; None if it is damaged: a request for what is damaged says so."""
+        try:
+            letters = self._letters(chrom, start, min(start + _STRETCH, self.contigs[chrom]))
+        except GenomeError:
+            return None
+        tokens = encode(letters)
+        return _Stretch(tokens, bool((tokens == N).any()))
 
     def _unfit(self, reason: str) -> GenomeError:
         return GenomeError(

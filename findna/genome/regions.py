@@ -6,19 +6,19 @@ as the user chose; none is lost otherwise.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tempfile
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from findna.console import counted
 from findna.errors import RegionError
-from findna.genome.bed import COLUMNS, BedRow, parse_row, problem, read_bed, score_value
-from findna.genome.encoding import N
+from findna.genome.bed import COLUMNS, BedBlock, BedRow, bed_blocks, parse_row, problem, score_value
 from findna.genome.fasta import Genome
 from findna.genome.intervals import Interval, parse_region
 from findna.genome.order import Order
@@ -203,6 +203,36 @@ def place(row: BedRow, genome: Genome, options: RegionOptions) -> Placed:
     return Placed(row, region)
 
 
+def lies_within(block: BedBlock, genome: Genome, options: RegionOptions) -> bool:
+    """Return whether every row of a block is read as it stands: `place` refuses and moves none."""
+    lengths = block.ends - block.starts
+    shortest = 1 if options.points is None else 2
+    if options.resizes or options.split or options.longest is not None or lengths.min() < shortest:
+        return False
+    names = _names(block, genome)
+    limits = {chrom: genome.contigs[name] if name else 0 for chrom, name in names.items()}
+    return bool((block.ends <= [limits[chrom] for chrom in block.chroms]).all())
+
+
+def _names(block: BedBlock, genome: Genome) -> dict[str, str | None]:
+    """Return the FASTA's name of each contig of a block, in the order of the rows."""
+    return {chrom: genome.resolve(chrom) for chrom in dict.fromkeys(block.chroms)}
+
+
+def place_rows(
+    rows: BedBlock | list[BedRow], genome: Genome, options: RegionOptions
+) -> Iterator[Placed]:
+    """Find the sequence of each row, as `place` does."""
+    if not isinstance(rows, BedBlock) or not lies_within(rows, genome, options):
+        yield from (place(row, genome, options) for row in rows)
+        return
+    names = _names(rows, genome)
+    for row in rows:
+        at = row.interval
+        reverse = options.stranded and at.strand == "-"
+        yield Placed(row, Region(names[at.chrom] or "", ((at.start, at.end),), reverse))
+
+
 def has_sequence(n_unknown: int, length: int, max_n: float) -> bool:
     """Return whether at most a share ``max_n`` of bases is N, and not all of them."""
     return n_unknown < length and n_unknown <= max_n * length
@@ -210,11 +240,11 @@ def has_sequence(n_unknown: int, length: int, max_n: float) -> bool:
 
 def count_n(genome: Genome, region: Region) -> int:
     """Return the number of N in a region, which may be a whole contig."""
-    return sum(
-        int(np.count_nonzero(genome.fetch(region.chrom, first, min(first + _PIECE, end)) == N))
-        for start, end in region.parts
-        for first in range(start, end, _PIECE)
-    )
+    count = 0
+    for start, end in region.parts:
+        for first in range(start, end, _PIECE):
+            count += genome.count_n(region.chrom, first, min(first + _PIECE, end))
+    return count
 
 
 def without_n(placed: Placed, genome: Genome, max_n: float) -> Placed:
@@ -246,7 +276,10 @@ class RegionSource:
     """
 
     def __init__(
-        self, name: str, read: Callable[[], Iterator[BedRow]], path: Path | None = None
+        self,
+        name: str,
+        read: Callable[[], Iterator[BedBlock | list[BedRow]]],
+        path: Path | None = None,
     ) -> None:
         self.name = name
         self.path = path
@@ -256,20 +289,25 @@ class RegionSource:
         self._spool: tempfile._TemporaryFileWrapper[bytes] | None = None
 
     def rows(self) -> Iterator[BedRow]:
-        """Yield the rows from the first on.
+        """Yield the rows from the first on, see `blocks`."""
+        return chain.from_iterable(self.blocks())
+
+    def blocks(self) -> Iterator[BedBlock | list[BedRow]]:
+        """Yield the rows from the first on, many at a time; of a stream as many as are there.
 
         Raises
         ------
         RegionError
             A row is not BED, or has another number of columns than the first.
         """
-        n_columns = 0
-        for row in self._read():
-            n_columns = n_columns or len(row.columns)
-            if len(row.columns) != n_columns:
+        expected = 0
+        for block in self._read():
+            row = next(iter(block))  # the rows of a block have the same columns
+            expected = expected or len(row.columns)
+            if len(row.columns) != expected:
                 location = f"{self.name}:{row.number}"
-                raise RegionError(ragged(location, len(row.columns), n_columns))
-            yield row
+                raise RegionError(ragged(location, len(row.columns), expected))
+            yield block
 
     @classmethod
     def bed(cls, path: str | Path) -> RegionSource:
@@ -281,7 +319,7 @@ class RegionSource:
             shutil.copyfileobj(pipe, spool)
         spool.flush()
         name = display_name(path)
-        source = cls(name, lambda: read_bed(spool.name, name))
+        source = cls(name, lambda: bed_blocks(spool.name, name))
         source._spool = spool
         return source
 
@@ -289,9 +327,9 @@ class RegionSource:
     def stream(cls, path: str | Path) -> RegionSource:
         """Rows of a BED file, or of a pipe as they come; ``-`` is standard input."""
 
-        def read() -> Iterator[BedRow]:
+        def read() -> Iterator[BedBlock | list[BedRow]]:
             source.headers.clear()
-            return read_bed(path, on_header=source.headers.append)
+            return bed_blocks(path, on_header=source.headers.append)
 
         is_stream = is_pipe(path)
         source = cls(display_name(path), read, None if is_stream else Path(path))
@@ -325,7 +363,7 @@ class RegionSource:
                 )
             optional = [".", 0, *region[3:], "."][:3] if stranded else []  # name, score, strand
             rows.append(_memory_row(number, [*region[:3], *optional]))
-        return cls("regions", lambda: iter(rows))
+        return cls("regions", lambda: ([row] for row in rows))
 
     @classmethod
     def frame(cls, frame: Any) -> RegionSource:
@@ -352,7 +390,7 @@ class RegionSource:
             for name in used
         ]
         rows = [_memory_row(n, values) for n, values in enumerate(zip(*columns, strict=True), 1)]
-        return cls("regions", lambda: iter(rows))
+        return cls("regions", lambda: ([row] for row in rows))
 
     @classmethod
     def of(cls, regions: Any, genome: Genome) -> RegionSource:
@@ -411,9 +449,9 @@ Regions = RegionSource
 """The name of `RegionSource` for users of the package."""
 
 
-def _rows(intervals: Iterator[Interval] | list[Interval]) -> Iterator[BedRow]:
+def _rows(intervals: Iterator[Interval] | list[Interval]) -> Iterator[list[BedRow]]:
     for number, i in enumerate(intervals, 1):
-        yield BedRow(number, i, (i.chrom, str(i.start), str(i.end)))
+        yield [BedRow(number, i, (i.chrom, str(i.start), str(i.end)))]
 
 
 def _memory_row(number: int, values: Sequence[Any]) -> BedRow:
@@ -456,9 +494,40 @@ class Survey:
     numeric_score: bool = True
     unsorted: int = 0
 
+    def add_columns(self, rows: Sequence[tuple[str, ...]]) -> None:
+        """Count rows by their columns, of which all have as many."""
+        self.rows += len(rows)
+        self.columns = len(rows[0])
+        if self.numeric_score and self.columns > 4:
+            self.numeric_score = all(score_value(row[4]) is not None for row in rows)
+
+
+class RowRecord:
+    """Record of all rows, in their order: their digest, and the bases to read of each."""
+
+    def __init__(self) -> None:
+        self.lengths = array("q")
+        self._sha256 = hashlib.sha256()
+
+    def add(self, columns: Sequence[str], status: str, length: int) -> None:
+        """Note the next row."""
+        line = "\t".join([*columns, status]) + "\n"
+        self._sha256.update(line.encode("utf-8", "surrogateescape"))
+        self.lengths.append(length)
+
+    def digest(self, headers: Sequence[str]) -> str:
+        """Return the SHA-256 over rows, their status, and header lines."""
+        sha256 = self._sha256.copy()
+        sha256.update("\n".join(headers).encode("utf-8", "surrogateescape"))
+        return sha256.hexdigest()
+
 
 def survey(
-    source: RegionSource, genome: Genome, options: RegionOptions, utf8: bool = False
+    source: RegionSource,
+    genome: Genome,
+    options: RegionOptions,
+    utf8: bool = False,
+    record: RowRecord | None = None,
 ) -> Survey:
     """Check every row before anything expensive is done.
 
@@ -466,6 +535,8 @@ def survey(
     ----------
     utf8 : bool
         Refuse columns that are not UTF-8 text: the output cannot hold them.
+    record : RowRecord, optional
+        Gets every row.
 
     Raises
     ------
@@ -477,33 +548,47 @@ def survey(
     examples: list[str] = []
     unknown: dict[str, None] = {}
     n_unknown = 0
-    for row in source.rows():
-        if utf8 and not all(map(is_text, row.columns)):
-            raise RegionError(
-                f"{source.name}:{row.number}: not UTF-8 text, which HDF5 needs; convert it "
-                "(iconv -t UTF-8) or write a table (-O tsv)"
-            )
-        surveyed.rows += 1
-        surveyed.columns = len(row.columns)
-        if surveyed.numeric_score and surveyed.columns > 4:
-            surveyed.numeric_score = score_value(row.columns[4]) is not None
-        placed = place(row, genome, options)
-        surveyed.points += is_point(row.interval)
-        is_kept = placed.region is not None or options.on_error != "skip"
-        if is_kept and not order.add(row.interval.chrom, row.interval.start):
-            surveyed.unsorted = surveyed.unsorted or row.number
-        if placed.region is not None:
-            surveyed.bases += len(placed.region)
-            surveyed.contigs[placed.region.chrom] = None
+    for block in source.blocks():
+        if isinstance(block, BedBlock) and lies_within(block, genome, options):
+            lengths = block.ends - block.starts
+            surveyed.add_columns(block.columns)
+            surveyed.points += int((lengths == 1).sum())
+            surveyed.bases += int(lengths.sum())
+            surveyed.contigs |= {name: None for name in _names(block, genome).values() if name}
+            lost = order.first_lost(block.chroms, block.starts.tolist())
+            if lost is not None:
+                surveyed.unsorted = surveyed.unsorted or block.first + lost
+            for columns, length in zip(block.columns, lengths.tolist(), strict=True):
+                if record is not None:
+                    record.add(columns, OK, length)
             continue
-        surveyed.bad += 1
-        if placed.status == "unknown_contig":
-            n_unknown += 1
-            if len(unknown) > _MOST_NAMES or row.interval.chrom in unknown:
+        for row in block:
+            if utf8 and not all(map(is_text, row.columns)):
+                raise RegionError(
+                    f"{source.name}:{row.number}: not UTF-8 text, which HDF5 needs; convert it "
+                    "(iconv -t UTF-8) or write a table (-O tsv)"
+                )
+            surveyed.add_columns([row.columns])
+            placed = place(row, genome, options)
+            if record is not None:
+                length = len(placed.region) if placed.region else 0
+                record.add(row.columns, placed.status, length)
+            surveyed.points += is_point(row.interval)
+            is_kept = placed.region is not None or options.on_error != "skip"
+            if is_kept and not order.add(row.interval.chrom, row.interval.start):
+                surveyed.unsorted = surveyed.unsorted or row.number
+            if placed.region is not None:
+                surveyed.bases += len(placed.region)
+                surveyed.contigs[placed.region.chrom] = None
                 continue
-            unknown[row.interval.chrom] = None
-        if len(examples) < _MOST_EXAMPLES:
-            examples.append(f"line {row.number}: {placed.reason}")
+            surveyed.bad += 1
+            if placed.status == "unknown_contig":
+                n_unknown += 1
+                if len(unknown) > _MOST_NAMES or row.interval.chrom in unknown:
+                    continue
+                unknown[row.interval.chrom] = None
+            if len(examples) < _MOST_EXAMPLES:
+                examples.append(f"line {row.number}: {placed.reason}")
     genome.tell_aliases(source.name)
     if surveyed.bad and options.on_error == "stop":
         if n_unknown == surveyed.bad:

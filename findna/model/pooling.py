@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Generic
+from typing import Any, Generic
 
 import numpy as np
 import numpy.typing as npt
@@ -127,9 +127,10 @@ class _Regions:
     def followed_by(self, others: _Regions) -> _Regions:
         """Return these regions and others."""
         pairs = zip(vars(self).values(), vars(others).values(), strict=True)
-        return _Regions(
-            *(a + b if isinstance(a, list) else np.concatenate((a, b)) for a, b in pairs)
-        )
+        columns: list[Any] = [
+            a + b if isinstance(a, list) else np.concatenate((a, b)) for a, b in pairs
+        ]
+        return _Regions(*columns)
 
     @property
     def last(self) -> _Regions:
