@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -124,9 +124,12 @@ def parse_row(line: str, number: int, name: str) -> BedRow:
 
 def _row(number: int, columns: tuple[str, ...], start: int, end: int) -> BedRow:
     name = columns[3] if len(columns) > 3 and columns[3] != "." else ""
+    return BedRow(number, Interval(columns[0], start, end, name, _strand(columns)), columns)
+
+
+def _strand(columns: Sequence[str]) -> str:
     strand = columns[5].strip() if len(columns) > 5 else "."
-    interval = Interval(columns[0], start, end, name, strand if strand in ("+", "-") else ".")
-    return BedRow(number, interval, columns)
+    return strand if strand in ("+", "-") else "."
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,15 @@ class BedBlock:
     chroms: tuple[str, ...]
     starts: npt.NDArray[np.int64]
     ends: npt.NDArray[np.int64]
+
+    @property
+    def strands(self) -> list[str]:
+        """Strand of each row, as `Interval` has it."""
+        return [_strand(columns) for columns in self.columns]
+
+    def names(self, genome: Genome) -> dict[str, str]:
+        """Return the FASTA's names of contigs, in the order of the rows; empty for unknown ones."""
+        return {chrom: genome.resolve(chrom) or "" for chrom in dict.fromkeys(self.chroms)}
 
     def __len__(self) -> int:
         return len(self.columns)

@@ -232,11 +232,14 @@ class Genome:
         return tokens
 
     def count_n(self, chrom: str, start: int, end: int) -> int:
-        """Return the number of N that `fetch` gives for an interval."""
+        """Return the number of N that `fetch` gives for an interval, which may be a contig."""
         stretch = self._stretch(chrom, start, end)
         if stretch is not None and not stretch.holds_n:
             return 0
-        return int(np.count_nonzero(self.fetch(chrom, start, end) == N))
+        return sum(
+            int(np.count_nonzero(self.fetch(chrom, first, min(first + _CHUNK, end)) == N))
+            for first in range(start, end, _CHUNK)
+        )
 
     def _stretch(self, chrom: str, start: int, end: int) -> _Stretch | None:
         """Return the stretch of a contig that holds an interval, if it was asked for often.

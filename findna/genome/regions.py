@@ -47,7 +47,6 @@ KEPT_OR_SKIPPED = "--on-error null keeps such rows with missing values, skip lea
 """Remedy for rows that cannot be read."""
 
 _MOST_EXAMPLES = 3
-_PIECE = 1 << 22  # bp that are looked at together
 _MOST_NAMES = 1_000  # of unknown contigs that are looked at for a likely fix
 
 
@@ -209,14 +208,9 @@ def lies_within(block: BedBlock, genome: Genome, options: RegionOptions) -> bool
     shortest = 1 if options.points is None else 2
     if options.resizes or options.split or options.longest is not None or lengths.min() < shortest:
         return False
-    names = _names(block, genome)
+    names = block.names(genome)
     limits = {chrom: genome.contigs[name] if name else 0 for chrom, name in names.items()}
     return bool((block.ends <= [limits[chrom] for chrom in block.chroms]).all())
-
-
-def _names(block: BedBlock, genome: Genome) -> dict[str, str | None]:
-    """Return the FASTA's name of each contig of a block, in the order of the rows."""
-    return {chrom: genome.resolve(chrom) for chrom in dict.fromkeys(block.chroms)}
 
 
 def place_rows(
@@ -226,11 +220,11 @@ def place_rows(
     if not isinstance(rows, BedBlock) or not lies_within(rows, genome, options):
         yield from (place(row, genome, options) for row in rows)
         return
-    names = _names(rows, genome)
+    names = rows.names(genome)
     for row in rows:
         at = row.interval
         reverse = options.stranded and at.strand == "-"
-        yield Placed(row, Region(names[at.chrom] or "", ((at.start, at.end),), reverse))
+        yield Placed(row, Region(names[at.chrom], ((at.start, at.end),), reverse))
 
 
 def has_sequence(n_unknown: int, length: int, max_n: float) -> bool:
@@ -240,11 +234,7 @@ def has_sequence(n_unknown: int, length: int, max_n: float) -> bool:
 
 def count_n(genome: Genome, region: Region) -> int:
     """Return the number of N in a region, which may be a whole contig."""
-    count = 0
-    for start, end in region.parts:
-        for first in range(start, end, _PIECE):
-            count += genome.count_n(region.chrom, first, min(first + _PIECE, end))
-    return count
+    return sum([genome.count_n(region.chrom, start, end) for start, end in region.parts])
 
 
 def without_n(placed: Placed, genome: Genome, max_n: float) -> Placed:
@@ -554,7 +544,7 @@ def survey(
             surveyed.add_columns(block.columns)
             surveyed.points += int((lengths == 1).sum())
             surveyed.bases += int(lengths.sum())
-            surveyed.contigs |= {name: None for name in _names(block, genome).values() if name}
+            surveyed.contigs |= dict.fromkeys(block.names(genome).values())
             lost = order.first_lost(block.chroms, block.starts.tolist())
             if lost is not None:
                 surveyed.unsorted = surveyed.unsorted or block.first + lost
