@@ -17,7 +17,7 @@ import numpy.typing as npt
 from findna.errors import RegionError
 from findna.genome.formats import check_format
 from findna.genome.intervals import Interval
-from findna.genome.text import display_name, is_header, line_blocks, open_input
+from findna.genome.text import display_name, is_header, is_text, line_blocks, open_input
 
 if TYPE_CHECKING:
     from findna.genome.fasta import Genome
@@ -173,11 +173,11 @@ class BedBlock:
 def parse_block(lines: list[str], first: int) -> BedBlock | None:
     """Return the rows of lines that are all alike and plain; None where `parse_row` has to look.
 
-    Plain is a line that is no header and has positions of digits alone, in as many columns as
-    the others.
+    Plain is a line of UTF-8 text that is no header and has positions of digits alone, in as many
+    columns as the others.
     """
     rows = [tuple(line.split("\t")) for line in lines]
-    if len(rows[0]) < 3 or len(set(map(len, rows))) > 1:
+    if len(rows[0]) < 3 or len(set(map(len, rows))) > 1 or not all(map(is_text, lines)):
         return None
     chroms, *positions = list(zip(*rows, strict=True))[:3]
     if any(not chrom or is_header(f"{chrom}\t") for chrom in set(chroms)):

@@ -22,7 +22,7 @@ from findna.genome.bed import COLUMNS, BedBlock, BedRow, bed_blocks, parse_row, 
 from findna.genome.fasta import Genome
 from findna.genome.intervals import Interval, parse_region
 from findna.genome.order import Order
-from findna.genome.text import display_name, is_pipe, open_raw
+from findna.genome.text import display_name, is_pipe, is_text, open_raw
 from findna.genome.windows import Region, resize
 
 ON_ERROR = ("stop", "skip", "null")
@@ -608,8 +608,3 @@ def ragged(location: str, n_columns: int, expected: int, of: str = "the first ro
         f"{location}: {counted(n_columns, 'column')}, but {of} has {expected}; "
         "every row must have the same number"
     )
-
-
-def is_text(column: str) -> bool:
-    """Return whether a column came from UTF-8; other bytes are read as lone surrogates."""
-    return column.isascii() or not any("\udc80" <= letter <= "\udcff" for letter in column)

@@ -35,6 +35,11 @@ def is_header(line: str) -> bool:
     return not line.strip() or line.startswith(_HEADERS) or line in ("track", "browser")
 
 
+def is_text(column: str) -> bool:
+    """Return whether a column came from UTF-8; other bytes are read as lone surrogates."""
+    return column.isascii() or not any("\udc80" <= letter <= "\udcff" for letter in column)
+
+
 def is_stdin(source: str | Path) -> bool:
     """Return whether a name stands for standard input."""
     return str(source) in STANDARD_INPUT

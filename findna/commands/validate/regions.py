@@ -16,11 +16,11 @@ from findna.genome.regions import (
     RegionOptions,
     count_n,
     has_sequence,
-    is_text,
     lies_within,
     place,
     ragged,
 )
+from findna.genome.text import is_text
 from findna.genome.windows import Region
 
 if TYPE_CHECKING:
