@@ -61,6 +61,37 @@ def rows_of(path: Path) -> Iterator[dict[str, str]]:
         yield from csv.DictReader(file, dialect=dialect)
 
 
+class Piece(NamedTuple):
+    """A piece of a human chromosome; its first base is at ``first``, 0-based."""
+
+    assembly: str
+    chrom: str
+    first: int
+    contig: str
+    letters: str
+
+
+def pieces(data: Path) -> Iterator[Piece]:
+    """Pieces of both assemblies; what two files of hg19 have, once."""
+    for assembly, file in _PIECES:
+        with Genome(data / file) as genome:
+            for name, length in genome.contigs.items():
+                if (file, name) in _TWICE:
+                    continue
+                chrom, _, span = name.partition(":")
+                first = int(span.split("-")[0]) - 1 if span else 0  # names are 1-based
+                contig = f"{assembly}.{name.replace(':', '_')}"
+                yield Piece(assembly, chrom, first, contig, decode(genome.fetch(name, 0, length)))
+
+
+def write_genome(path: Path, contigs: dict[str, str]) -> None:
+    """Contigs as FASTA."""
+    with path.open("w") as file:
+        for name, letters in contigs.items():
+            lines = (letters[i : i + 100] for i in range(0, len(letters), 100))
+            file.write(f">{name}\n" + "\n".join(lines) + "\n")
+
+
 def worm(data: Path) -> tuple[dict[str, str], set[Site]]:
     """Chromosome III in two contigs, and its sites."""
     with Genome(data / _WORM) as genome:
@@ -88,35 +119,29 @@ def human(data: Path) -> tuple[dict[str, str], set[Site]]:
     """Pieces of two assemblies, and the sites in them."""
     contigs: dict[str, str] = {}
     sites: set[Site] = set()
-    for assembly, file in _PIECES:
+    ends: dict[str, dict[str, set[int]]] = {}
+    exons: dict[str, dict[str, set[tuple[int, int, str]]]] = {}
+    for assembly in ("hg38", "hg19"):
         folder = data / f"annotation-{assembly}"
-        ends: dict[str, set[int]] = defaultdict(set)
+        ends[assembly], exons[assembly] = defaultdict(set), defaultdict(set)
         for row in rows_of(folder / f"gencode_genes.{assembly}.no_chr19.tsv.gz"):
-            ends[row["chrom"]] |= {int(row["start"]) - 1, int(row["end"])}
-        exons: dict[str, set[tuple[int, int, str]]] = defaultdict(set)
+            ends[assembly][row["chrom"]] |= {int(row["start"]) - 1, int(row["end"])}
         for row in rows_of(folder / f"gencode_exons.{assembly}.no_chr19.tsv.gz"):
             if row["gene_type"] in _GENES and int(row["level"]) <= 2:
                 exon = int(row["start"]) - 1, int(row["end"]), row["Strand"]
-                exons[row["chrom"]].add(exon)
-        with Genome(data / file) as genome:
-            for name, length in genome.contigs.items():
-                if (file, name) in _TWICE:
+                exons[assembly][row["chrom"]].add(exon)
+    for piece in pieces(data):
+        contigs[piece.contig] = piece.letters
+        for start, end, strand in exons[piece.assembly][piece.chrom]:
+            for edge, after in ((start, False), (end, True)):
+                at = edge - piece.first
+                inside = _EDGE <= at <= len(piece.letters) - _EDGE
+                if not inside or edge in ends[piece.assembly][piece.chrom]:
                     continue
-                chrom, _, span = name.partition(":")
-                first = int(span.split("-")[0]) - 1 if span else 0  # names are 1-based
-                contig = f"{assembly}.{name.replace(':', '_')}"
-                letters = decode(genome.fetch(name, 0, length))
-                contigs[contig] = letters
-                for start, end, strand in exons[chrom]:
-                    for edge, after in ((start, False), (end, True)):
-                        at = edge - first
-                        inside = _EDGE <= at <= length - _EDGE
-                        if not inside or edge in ends[chrom]:
-                            continue
-                        kind = "donor" if after == (strand == "+") else "acceptor"
-                        pair = letters[at : at + 2] if after else letters[at - 2 : at]
-                        if pair in _consensus(kind, strand):
-                            sites.add(Site(contig, at if after else at - 1, kind, strand))
+                kind = "donor" if after == (strand == "+") else "acceptor"
+                pair = piece.letters[at : at + 2] if after else piece.letters[at - 2 : at]
+                if pair in _consensus(kind, strand):
+                    sites.add(Site(piece.contig, at if after else at - 1, kind, strand))
     return contigs, sites
 
 
@@ -134,10 +159,7 @@ def main() -> None:
     contigs, sites = (worm if sys.argv[1] == "splice-worm" else human)(Path(sys.argv[2]))
     out = Path(sys.argv[3])
     out.mkdir(parents=True, exist_ok=True)
-    with (out / "genome.fa").open("w") as file:
-        for name, letters in contigs.items():
-            lines = (letters[i : i + 100] for i in range(0, len(letters), 100))
-            file.write(f">{name}\n" + "\n".join(lines) + "\n")
+    write_genome(out / "genome.fa", contigs)
     with (out / "sites.bed").open("w") as file:
         for site in sorted(sites):
             columns = (site.contig, site.at, site.at + 1, site.kind, 0, site.strand)
