@@ -5,6 +5,7 @@ import json
 import shutil
 from collections import defaultdict
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 import findna
 from findna.genome.encoding import decode, encode, reverse_complement
+from findna.variants.background import CLASSES, read_background
 from tests.conftest import random_sequence
 
 HEAD = (
@@ -370,3 +372,41 @@ def test_rankings_of_an_evaluation(folder, run, made, tmp_path):
     found = result["methods"]["FINDNA_LLR_CTX"][0]["metrics"]["auroc"]
     expected = roc_auc_score(labels, -numbers(table_, "FINDNA_LLR_CTX"))
     assert found == pytest.approx(expected, abs=2e-3)
+
+
+SHIPPED = Path(findna.__file__).parent / "shipped"
+BACKGROUNDS = sorted(SHIPPED.glob("*/*/background*.json"))
+
+
+@pytest.mark.parametrize("file", BACKGROUNDS, ids=lambda file: f"{file.parent.name}/{file.name}")
+def test_what_ships_is_of_the_weights_beside_it(file):
+    """Otherwise the weights have changed since: bin/variant-background DATA."""
+    background = read_background(file)
+    name = "config.json" if file.parent.parent.name == "models" else "task.json"
+    about = json.loads((file.parent / name).read_text())
+    assert list(background.weights) == [about["digest"]]
+    assert background.settings["precision"] == "fp32"
+    for quantiles in background.weights[about["digest"]]["quantiles"].values():
+        assert list(quantiles) == list(CLASSES)
+
+
+def test_which_backgrounds_ship():
+    names = {file.parent.name for file in BACKGROUNDS}
+    assert names == {"tiny", "promoter", "promoter-tata", "splice", "regulatory"}
+
+
+@pytest.mark.realdata
+@pytest.mark.slow
+def test_common_snps_of_a_cohort(run, shared_data, tmp_path):
+    """Of common SNPs about as many lie below the middle as above it."""
+    source = shared_data / "variants" / "hapmap_3.3.chr21.hg38.vcf.gz"
+    with gzip.open(source, "rt") as file:
+        lines = file.readlines()
+    head = [line for line in lines if line.startswith("#")]
+    (tmp_path / "v.vcf").write_text("".join([*head, *lines[len(head) :: 35][:40]]))
+    genome = shared_data / "human-hg38" / "hg38.chr2_chr20_chr21.fa.gz"
+    found = table(run("variants", genome, tmp_path / "v.vcf", "-O", "tsv").stdout)
+    for name in ("FINDNA_DIST_Q", "FINDNA_LLR_Q"):
+        values = numbers(found, name)
+        assert 0 <= values.min() <= values.max() <= 1
+        assert 0.3 < np.median(values) < 0.7
