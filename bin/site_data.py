@@ -41,24 +41,8 @@ _WORM = "worm-ce10/ce10.chrIII_chrM.fa.gz"
 _PLANTS = "plants/arabidopsis_rice.fa.gz"
 _THALIANA = "TAIR10|Chr", "EDTA|Col", "EDTA|Ler", "braker_example|", "pasa_sample|gi|6"
 _FIRST_OF_YEAST = 1133  # NC_001133 is chromosome I
-_ROMAN = [
-    "I",
-    "II",
-    "III",
-    "IV",
-    "V",
-    "VI",
-    "VII",
-    "VIII",
-    "IX",
-    "X",
-    "XI",
-    "XII",
-    "XIII",
-    "XIV",
-    "XV",
-    "XVI",
-]
+_ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII", "XIII", "XIV",
+          "XV", "XVI")  # fmt: skip
 _EXON = 50  # bp of an exon on either side of an intron there
 _WORD = 40  # bp by which junctions are looked up
 
