@@ -109,12 +109,12 @@ class Background:
         return f"{self.source['file']} {self.source['sha256'][:12]}"
 
     def differs(self, settings: Mapping[str, Any]) -> str:
-        """Return the settings that are not those of a run, as options; empty if none."""
-        return " ".join(
-            f"--{name} {self.settings[name]}"
-            for name in _DECIDES
-            if self.settings[name] != settings[name]
+        """Return how its settings differ from those of a run, in words; empty if they do not."""
+        names = [name for name in _DECIDES if self.settings[name] != settings[name]]
+        own, others = (
+            " ".join(f"--{x} {of[x]}" for x in names) for of in (self.settings, settings)
         )
+        return f"{self.path.name} is of {own}, not {others}" if names else ""
 
     def log_rates(self) -> dict[str, float]:
         """Return the log of SNPs per trinucleotide, by context, drawn to the rate of the class."""
@@ -294,9 +294,7 @@ def _choose(
         if not background.differs(settings):
             return background, ""
     if of_weights:
-        here = " ".join(f"--{name} {settings[name]}" for name in _DECIDES)
-        others = ", ".join(f"{x.path.name} is of {x.differs(settings)}" for x in of_weights)
-        return None, f"{others}; this run is of {here}"
+        return None, ", ".join(background.differs(settings) for background in of_weights)
     if backgrounds:
         return None, f"{backgrounds[0].path.name} is of other weights"
     return None, "no background.json in its folder"

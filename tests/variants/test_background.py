@@ -224,9 +224,8 @@ def test_other_settings_or_weights(folder, score, made, run, tmp_path):
     shutil.copy(made[0], tmp_path / "little" / "background.json")
     words = ["-m", tmp_path / "little", "-O", "tsv"]
     for options, where in (
-        ({"window": 50}, "background.json is of --window 40; this run is of --window 50"),
-        ({"strand": "+"}, "background.json is of --strand both; this run is of --window 40 "
-                          "--strand +"),
+        ({"window": 50}, "background.json is of --window 40, not --window 50"),
+        ({"strand": "+"}, "background.json is of --strand both, not --strand +"),
     ):  # fmt: skip
         more = [x for name, value in options.items() for x in (f"--{name}", value)]
         found = score("others.vcf", *words, *more)
