@@ -323,7 +323,7 @@ class RegionRun:
                     f"line {placed.row.number} has strand {strand[:40]!r}, not + or -; it and "
                     "others like it are read forward: give strands in column 6",
                 )
-            row = without_n(placed, self.genome, self.options.max_n)
+            row = self.with_sequence(placed)
             if row.status == NO_SEQUENCE:
                 self.warn_once(
                     NO_SEQUENCE,
@@ -331,6 +331,10 @@ class RegionRun:
                     f"no result, and status {NO_SEQUENCE}",
                 )
             yield row
+
+    def with_sequence(self, placed: Placed) -> Placed:
+        """Return a row; without its region if that holds too many N."""
+        return without_n(placed, self.genome, self.options.max_n)
 
     def warn_once(self, about: str, message: str) -> None:
         """Log a warning, unless there was one about the same."""

@@ -40,6 +40,7 @@ from findna.tasks.task import (
     Task,
     TaskConfig,
     check_names,
+    class_number,
     find_task,
     has_sites,
     is_class_name,
@@ -100,6 +101,16 @@ class SiteConfig:
     def reads(self) -> str:
         """Return ``bases``, for a list of tasks."""
         return "bases"
+
+    def output(self, name: str | None = None) -> int:
+        """Return the index of the class that is named, or of the only one.
+
+        Raises
+        ------
+        ConfigError
+            There is no such class, or several and none was named.
+        """
+        return class_number(self.classes, name)
 
 
 Span = tuple[str, int, int]
@@ -206,16 +217,24 @@ class SiteTask:
         """Yield the tiles of a strand that cover spans; see `tiles`."""
         return tiles(spans, genome.contigs, self.config.tile, self.config.margin, reverse)
 
-    def read(
+    def log_odds(
         self, rows: Iterable[tuple[Item, Tile | None]], genome: SequenceSource, compute: Compute
     ) -> Iterator[tuple[Item, Bases | None]]:
-        """Yield rows with the probabilities of every class at the bases of their tiles."""
+        """Yield rows with the log-odds of every class at the bases of their tiles."""
         slopes, shifts = (np.array(v, np.float32) for v in (self.config.slopes, self.config.shifts))
         encoder = self.checkpoint.model.encoder
         for item, bases in site_logits(encoder, self.head, rows, genome, compute):
             if bases is not None:
-                logits = bases.values * slopes + shifts
-                bases = bases._replace(values=expit(logits))
+                bases = bases._replace(values=bases.values * slopes + shifts)
+            yield item, bases
+
+    def read(
+        self, rows: Iterable[tuple[Item, Tile | None]], genome: SequenceSource, compute: Compute
+    ) -> Iterator[tuple[Item, Bases | None]]:
+        """Yield rows with the probabilities of every class at the bases of their tiles."""
+        for item, bases in self.log_odds(rows, genome, compute):
+            if bases is not None:
+                bases = bases._replace(values=expit(bases.values))
             yield item, bases
 
     def probabilities(
@@ -225,19 +244,57 @@ class SiteTask:
         rows = ((None, tile) for tile in self.tiles(spans, genome, reverse))
         return (bases for _, bases in self.read(rows, genome, compute) if bases is not None)
 
-    def call(self, bases: Bases) -> Call | None:
-        """Return the most probable site of some bases, the first of equals; None if all are N."""
-        values = np.where(np.isnan(bases.values), -1, bases.values)
-        at, number = divmod(int(values.argmax()), len(self.config.classes))
+    def call(self, bases: Bases, classes: Sequence[str] | None = None) -> Call | None:
+        """Return the most probable site of some bases, the first of equals; None if all are N.
+
+        Given ``classes``, only sites of these count.
+        """
+        chosen = self.config.classes if classes is None else classes
+        numbers = [self.config.classes.index(name) for name in chosen]
+        values = np.where(np.isnan(bases.values), -1, bases.values)[:, numbers]
+        at, number = divmod(int(values.argmax()), len(chosen))
         highest = float(values[at, number])
         if highest < 0:
             return None
-        label = self.config.classes[number] if highest >= 0.5 else "none"
+        label = chosen[number] if highest >= 0.5 else "none"
         place = Place(bases.start + at, "-" if bases.reverse else "+")
         return Call(label, highest, values.max(0), place)
 
+    def best_sites(
+        self,
+        rows: Iterable[tuple[Item, Region | None, bool]],
+        genome: Contigs,
+        compute: Compute,
+        classes: Sequence[str] | None = None,
+    ) -> Iterator[tuple[Item, Call | None]]:
+        """Yield rows with the most probable site of their regions, which are read tile by tile.
 
-def higher(call: Call | None, other: Call | None) -> Call | None:
+        Parameters
+        ----------
+        rows : iterable of (item, Region or None, bool)
+            True: on the strand on which the region is read, and not on both.
+        classes : sequence of str, optional
+            Only sites of these count.
+        """
+
+        def tiled() -> Iterator[tuple[Item, Tile | None]]:
+            for item, region, by_strand in rows:
+                if region is not None:
+                    spans = [(region.chrom, start, end) for start, end in region.parts]
+                    for reverse in (region.reverse,) if by_strand else (False, True):
+                        yield from ((item, tile) for tile in self.tiles(spans, genome, reverse))
+                yield item, None  # the end of the row
+
+        call: Call | None = None
+        for item, bases in self.read(tiled(), genome, compute):
+            if bases is not None:
+                call = _higher(call, self.call(bases, classes))
+                continue
+            yield item, call
+            call = None
+
+
+def _higher(call: Call | None, other: Call | None) -> Call | None:
     """Return the call on the bases of two calls, either of which may be missing."""
     if call is None or other is None:
         return call or other

@@ -166,11 +166,6 @@ def test_lists_and_cards(run, trained, monkeypatch):
     run("scan", trained / "g.fa", "--task", "donors", "--call", 0.5, "-r", "c0:1-500")
 
 
-def test_commands_that_read_regions_refuse_it(run, trained):
-    words = ["explain", trained / "g.fa", trained / "s.bed", "--task", trained / "donors"]
-    assert "tells single bases, not regions" in run(*words, code=2).stderr
-
-
 # predict: the best site of every region
 
 
