@@ -39,6 +39,7 @@ from findna.tasks.task import (
     TASK,
     Task,
     TaskConfig,
+    TaskOutline,
     check_names,
     class_number,
     find_task,
@@ -171,13 +172,33 @@ def window_numbers(batch: Batch[Any], n_cls: int) -> npt.NDArray[np.int64]:
     return numbers
 
 
+def n_tiles(start: int, end: int, tile: int, margin: int) -> int:
+    """Return the number of tiles that cover [start, end) of a contig; see `tiles`."""
+    step = tile - 2 * margin
+    return (end - 1) // step - start // step + 1 if start < end else 0
+
+
 @dataclass(frozen=True)
-class SiteTask:
-    """A loaded task of sites."""
+class SiteOutline:
+    """Name, folder and configuration of a task of sites, without its weights."""
 
     name: str
     folder: Path
     config: SiteConfig
+
+    @property
+    def encoder(self) -> str:
+        """Name or folder of the encoder."""
+        return str(self.folder / ENCODER) if self.config.mode == "full" else self.config.encoder
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class SiteTask(SiteOutline):
+    """A loaded task of sites."""
+
     head: SiteHead
     record: dict[str, Any]
 
@@ -190,9 +211,7 @@ class SiteTask:
         CheckpointError
             It is missing, or not the one the head was trained on.
         """
-        config = self.config
-        model = str(self.folder / ENCODER) if config.mode == "full" else config.encoder
-        checkpoint = trained_on(self.name, model, config.encoder_digest)
+        checkpoint = trained_on(self.name, self.encoder, self.config.encoder_digest)
         if checkpoint.config.dim != len(self.head.mean):
             raise CheckpointError(
                 f"{self.folder / HEAD}: made for {len(self.head.mean)} channels; the encoder has "
@@ -209,9 +228,6 @@ class SiteTask:
     def digest(self) -> str:
         """SHA-256 over what decides the output for a sequence: configuration and head."""
         return task_digest(self.config, self.head)
-
-    def __str__(self) -> str:
-        return self.name
 
     def tiles(self, spans: Iterable[Span], genome: Contigs, reverse: bool) -> Iterator[Tile]:
         """Yield the tiles of a strand that cover spans; see `tiles`."""
@@ -351,6 +367,19 @@ def read_any_task(folder: Path) -> tuple[TaskConfig | SiteConfig, dict[str, Any]
 
 
 AnyTask = Task | SiteTask
+
+
+def outline_tasks(names: Sequence[str]) -> list[TaskOutline | SiteOutline]:
+    """Read the configurations of tasks, no weights; raise ConfigError if two have one name."""
+    outlines: list[TaskOutline | SiteOutline] = []
+    for folder in map(find_task, names):
+        name, config = folder.resolve().name, read_any_task(folder)[0]
+        if isinstance(config, SiteConfig):
+            outlines.append(SiteOutline(name, folder, config))
+        else:
+            outlines.append(TaskOutline(name, folder, config))
+    check_names([outline.name for outline in outlines])
+    return outlines
 
 
 def load_any_task(task: str | AnyTask) -> AnyTask:

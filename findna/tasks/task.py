@@ -389,14 +389,6 @@ def read_task(folder: Path) -> tuple[TaskConfig, dict[str, Any]]:
     return read_settings(folder / TASK, "task", "task", TaskConfig)
 
 
-def outline_tasks(names: Sequence[str]) -> list[TaskOutline]:
-    """Read the configurations of tasks, no weights; raise ConfigError if two have one name."""
-    folders = [find_task(name) for name in names]
-    tasks = [TaskOutline(path.resolve().name, path, read_task(path)[0]) for path in folders]
-    check_names([task.name for task in tasks])
-    return tasks
-
-
 def load_task(task: str | Task) -> Task:
     """Load a task by name or folder, unless it is loaded; its encoder is loaded when it is used.
 
