@@ -183,7 +183,8 @@ placement_options = option_group(
 region_options = option_group(
     option(
         "-r --region=CHROM:START-END",
-        "Region as in samtools, 1-based and inclusive; repeatable.",
+        "Region as in samtools, 1-based and inclusive; without -END to the end of the contig; "
+        "repeatable.",
         multiple=True,
     ),
     placement_options,

@@ -27,7 +27,8 @@ _OF_WINDOWS = ("window", "upstream", "downstream", "step", "max_n")
 @option("--regions=BED", "Scan only these intervals; - is standard input.")
 @option(
     "-r --region=CHROM:START-END",
-    "Scan only this region, as in samtools, 1-based and inclusive; repeatable.",
+    "Scan only this region, as in samtools, 1-based and inclusive; without -END to the end of the "
+    "contig; repeatable.",
     multiple=True,
 )
 @option(

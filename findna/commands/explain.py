@@ -332,9 +332,9 @@ class ExplainRun(RegionRun):
             stretch = read_stretch(self.genome, row.region, context, pad) if row.region else None
             if trained and stretch is not None and len(stretch.tokens) != trained:
                 logger.warning(
-                    "line %d is read as %d bp; %s was trained on %d bp: --anchor center lays its "
+                    "%s is read as %d bp; %s was trained on %d bp: --anchor center lays its "
                     "windows about each region's middle, --context %d replaces the region alone",
-                    *(row.row.number, len(stretch.tokens)),
+                    *(row.row.place, len(stretch.tokens)),
                     *(f"{self.weights} {self.digest[:12]}", trained, trained),
                 )
                 trained = 0
@@ -480,8 +480,8 @@ def _draw(draw: Draw, run: ExplainRun, row: ExplainedRow, effects: Effects | Non
     letters = decode(row.stretch.bases)
     if len(letters) > MOST_BASES:
         logger.warning(
-            "row %d is %d bp and is not drawn: a picture holds %d",
-            *(row.placed.row.number, len(letters), MOST_BASES),
+            "%s is %d bp and is not drawn: a picture holds %d",
+            *(row.placed.row.place, len(letters), MOST_BASES),
         )
         return
     has_probability = run.task is not None and run.task.config.kind != REGRESSION

@@ -141,8 +141,8 @@ def _watch_lengths(rows: Iterator[Placed], tasks: Sequence[Task]) -> Iterator[Pl
         for name in [name for name, window in waiting.items() if length not in (0, window)]:
             window = waiting.pop(name)
             logger.warning(
-                "line %d is %d bp; task %s was trained on %d bp: --anchor center lays its windows "
+                "%s is %d bp; task %s was trained on %d bp: --anchor center lays its windows "
                 "about the middle of each region",
-                *(row.row.number, length, name, window),
+                *(row.row.place, length, name, window),
             )
         yield row
