@@ -374,6 +374,12 @@ def say(message: str) -> None:
         click.echo(f"findna: {printable(message)}", err=True)
 
 
+def speed(n: float, seconds: float) -> str:
+    """Return how many a second, for the last line of a run; nothing where that is below one."""
+    rate = n / max(seconds, 1e-9)
+    return f" ({rate:.0f}/s)" if rate >= 1 else ""
+
+
 def in_windows(summary: Any) -> str:
     """Return which windows a task took of rows, for the last line of a run."""
     return f", {summary.windows}" if summary.windows else ""

@@ -91,11 +91,11 @@ def explain(genome: Path, regions: str | None, **given: Any) -> None:
         )
     fate = "skipped" if options.on_error == "skip" else "without effects"
     counts = summary.counts
-    rate = counts["mutants"] / max(summary.seconds, 1e-9)
     _options.say(
         _options.regions_done(counts, "explained", fate)
-        + f": {counts['mutants']} replacements in {summary.seconds:.1f} s ({rate:.0f}/s), "
-        + f"{summary.quantity}{_options.in_windows(summary)}, {summary.made_by}"
+        + f": {counts['mutants']} replacements in {summary.seconds:.1f} s"
+        + _options.speed(counts["mutants"], summary.seconds)
+        + f", {summary.quantity}{_options.in_windows(summary)}, {summary.made_by}"
         + _options.arrow(given["output"], given["track"], _pictures(given["plot"], counts))
     )
 

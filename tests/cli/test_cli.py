@@ -179,3 +179,14 @@ def test_names_from_files_do_not_command_a_terminal(run, model_folder, tasks, tm
         run("tasks", "info", task),
     ):
         assert not {"\x1b", "\x07", "\x9b"} & set(result.output)
+
+
+@pytest.mark.parametrize(
+    ("n", "seconds", "said"),
+    [(3, 2.0, " (2/s)"), (1, 1.0, " (1/s)"), (1, 2.1, ""), (0, 5.0, ""), (40, 0.0, None)],
+)
+def test_a_speed_below_one_a_second_is_left_out(n, seconds, said):
+    from findna.cli._options import speed
+
+    assert said is None or speed(n, seconds) == said
+    assert "(0/s)" not in speed(n, seconds)
