@@ -15,7 +15,10 @@ _OF_WINDOWS = ("window", "upstream", "downstream", "step", "max_n")
 """Options that do nothing for a task of sites."""
 
 
-@click.command(short_help="A task's probability along the genome, as a track.")
+@click.command(
+    short_help="A task's probability along the genome, as a track.",
+    context_settings={"allow_extra_args": True},  # refused below, with a hint
+)
 @_options.genome
 @option("-t --task=NAME", "Task, by name (findna tasks list) or folder.", required=True)
 @option("-o --output=FILE", "File to write; .gz is BGZF.  [default: standard output]", PATH)
@@ -86,6 +89,11 @@ def scan(genome: Path, task: str, regions: str | None, **given: Any) -> None:
       findna scan genome.fa --task my-sites --call 0.5 | bedtools intersect -a - -b genes.bed
       findna scan genome.fa --task promoter | awk '$4 > 0.9' | bedtools merge -c 4 -o max
     """
+    if extra := click.get_current_context().args:
+        raise click.UsageError(
+            f"Got unexpected extra argument ({extra[0]}); regions to scan: --regions {extra[0]}"
+        )
+
     from findna.commands.scan import FORMS, ScanOptions
     from findna.commands.scan import scan as run
     from findna.tasks.task import find_task, has_sites

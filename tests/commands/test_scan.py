@@ -452,3 +452,9 @@ def test_upstream_and_downstream_say_how_long_a_window_is(run, example, model_fo
     wanted = run(*words, "--window", 50).stdout
     assert run(*words, "--upstream", 40, "--downstream", 9).stdout == wanted
     assert "combined" in run(*words, "--upstream", 40, "--window", 50, code=2).stderr
+
+
+def test_regions_after_the_genome_are_answered_with_the_option(run, fasta, tasks):
+    words = ["scan", fasta, "in.bed", "-t", tasks["binary"]]
+    error = run(*words, code=2).stderr
+    assert "unexpected extra argument (in.bed); regions to scan: --regions in.bed" in error
