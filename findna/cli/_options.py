@@ -44,6 +44,16 @@ class _Share(click.FloatRange):
 SHARE = _Share(0, 1)
 
 
+class _TaskName(click.types.StringParamType):
+    """Name or folder of a task; the message where none is given says how to find one."""
+
+    def get_missing_message(self, *_: Any, **__: Any) -> str:
+        return "findna tasks list shows the tasks that there are"
+
+
+TASK = _TaskName()
+
+
 def option(names: str, text: str, kind: Any = None, **settings: Any) -> Decorator:
     """Return a click option that shows its default.
 

@@ -68,7 +68,7 @@ def explain(genome: Path, regions: str | None, **given: Any) -> None:
     """
     task, target = given["task"], given["target"]
     if (task is None) == (target is None):
-        raise click.UsageError("give --task NAME or --target mnm")
+        raise click.UsageError("give --task NAME (findna tasks list) or --target mnm")
     if task is not None and given["model"] is not None:
         raise click.UsageError("-m/--model is for --target mnm; a task has its own encoder")
     if task is None and given["class_name"] is not None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import PATH, SHARE, flag, option
+from findna.cli._options import PATH, SHARE, TASK, flag, option
 
 
 @click.command(short_help="Label and probability per region.")
@@ -17,6 +17,7 @@ from findna.cli._options import PATH, SHARE, flag, option
 @option(
     "-t --task=NAME[,NAME]",
     "Task or tasks, by name (findna tasks list) or folder; repeatable.",
+    TASK,
     multiple=True,
     required=True,
 )

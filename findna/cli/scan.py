@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import BP, PATH, REACH, SHARE, flag, option
+from findna.cli._options import BP, PATH, REACH, SHARE, TASK, flag, option
 from findna.console import counted
 
 _OF_WINDOWS = ("window", "upstream", "downstream", "step", "max_n")
@@ -20,7 +20,7 @@ _OF_WINDOWS = ("window", "upstream", "downstream", "step", "max_n")
     context_settings={"allow_extra_args": True},  # refused below, with a hint
 )
 @_options.genome
-@option("-t --task=NAME", "Task, by name (findna tasks list) or folder.", required=True)
+@option("-t --task=NAME", "Task, by name (findna tasks list) or folder.", TASK, required=True)
 @option("-o --output=FILE", "File to write; .gz is BGZF.  [default: standard output]", PATH)
 @option(
     "-O --output-type form",

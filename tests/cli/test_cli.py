@@ -190,3 +190,8 @@ def test_a_speed_below_one_a_second_is_left_out(n, seconds, said):
 
     assert said is None or speed(n, seconds) == said
     assert "(0/s)" not in speed(n, seconds)
+
+
+@pytest.mark.parametrize("command", ["predict", "scan", "explain"])
+def test_without_a_task_it_is_said_where_tasks_are_listed(run, example, command):
+    assert "findna tasks list" in run(command, example / "genome.fa", code=2).stderr
