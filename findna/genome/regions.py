@@ -519,6 +519,8 @@ def survey(
             examples.append(f"{row.place}: {placed.reason}")
             first = first or row.place
     genome.tell_aliases(source.name)
+    if not surveyed.rows:
+        tell_empty(source)
     if surveyed.bad and options.on_error == "stop":
         if n_unknown == surveyed.bad:
             reasons = f"from {first} on: {genome.unknown(*unknown)}"
@@ -530,6 +532,11 @@ def survey(
             f"{reasons}; {KEPT_OR_SKIPPED}"
         )
     return surveyed
+
+
+def tell_empty(source: RegionSource) -> None:
+    """Warn of a source that holds no row."""
+    logger.warning("no rows in %s", source.name)
 
 
 def _hint_once(reasons: Sequence[str]) -> list[str]:

@@ -1141,3 +1141,16 @@ def test_messages_name_a_region_as_it_was_typed(run, write, tasks):
         "findna: region c:51-53 is 3 bp, too short"
         in run("embed", genome, "-r", "c:51-53", "-O", "tsv").stderr
     )
+
+
+@pytest.mark.parametrize("content", ["", "# a comment\ntrack name=x\n"])
+@pytest.mark.parametrize("command", ["predict", "embed", "explain", "scan"])
+def test_a_file_without_rows_is_said_to_have_none(run, example, tasks, write, command, content):
+    bed, genome = write("none.bed", content), example / "genome.fa"
+    task = ["-O", "tsv"] if command == "embed" else ["-t", tasks["binary"]]
+    rows = ["--regions", bed, "--window", 60] if command == "scan" else [bed]
+    error = run(command, genome, *rows, *task).stderr
+    assert error.count(f"findna: no rows in {bed}\n") == 1
+    rows[rows.index(bed)] = "-"
+    error = run(command, genome, *rows, *task, input=content.encode()).stderr
+    assert error.count("findna: no rows in <stdin>\n") == 1
