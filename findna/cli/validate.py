@@ -109,12 +109,15 @@ class _Line(NamedTuple):
 
 
 def _lines(report: Report) -> Iterator[_Line]:
+    from findna.genome.regions import hint_once
+
     of_variants = report.kind == "variants"
     yield _Line("file", report.kind, report.file)
     if report.genome:
         yield _Line("file", "genome", report.genome)
     for status, n in report.statuses.most_common():
-        reasons = [_short(reason, report) for reason in report.examples.get(status, [])]
+        examples = hint_once(report.examples.get(status, []))
+        reasons = [_short(reason, report) for reason in examples]
         if status == "unknown_contig":
             reasons.append(report.unknown_reason)
         yield _Line("rows", status, str(n), "\n".join(reasons), n / report.rows)

@@ -525,7 +525,7 @@ def survey(
         if n_unknown == surveyed.bad:
             reasons = f"from {first} on: {genome.unknown(*unknown)}"
         else:
-            reasons = "; ".join(_hint_once(examples))
+            reasons = "; ".join(hint_once(examples))
             reasons += "; ..." if surveyed.bad > len(examples) else ""
         raise RegionError(
             f"{source.name}: {surveyed.bad} of {counted(surveyed.rows, 'region')} cannot be read: "
@@ -539,7 +539,7 @@ def tell_empty(source: RegionSource) -> None:
     logger.warning("no rows in %s", source.name)
 
 
-def _hint_once(reasons: Sequence[str]) -> list[str]:
+def hint_once(reasons: Sequence[str]) -> list[str]:
     """Return the reasons without a hint, which is what follows "; ", that a later one repeats."""
     hints = [reason.partition("; ")[2] for reason in reasons]
     return [

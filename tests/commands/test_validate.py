@@ -574,3 +574,11 @@ def test_starts_of_transcription_with_the_promoter_task(validate, write, shared_
     (task,) = report["tasks"]
     assert task["windows"] == task["tiles"] == report["statuses"]["ok"] > 50
     assert task["geometry"] == "windows of 300 bp, 249 upstream of each point"
+
+
+def test_a_hint_that_examples_share_is_shown_once(run, write, example):
+    bed = write("far.bed", "".join(f"chrB\t{i}\t90000\n" for i in range(5)))
+    lines = run("validate", example / "genome.fa", bed, "--no-estimate", code=1).stdout
+    (row,) = [line for line in lines.splitlines() if line.startswith("rows\tout_of_bounds")]
+    assert row.count("is past the end of chrB") == 3
+    assert row.count("are the same assembly") == 1
