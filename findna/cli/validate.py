@@ -116,8 +116,8 @@ def _lines(report: Report) -> Iterator[_Line]:
     if report.genome:
         yield _Line("file", "genome", report.genome)
     for status, n in report.statuses.most_common():
-        examples = hint_once(report.examples.get(status, []))
-        reasons = [_short(reason, report) for reason in examples]
+        found = hint_once(report.examples.get(status, []))
+        reasons = [_short(reason, report) for reason in found]
         if status == "unknown_contig":
             reasons.append(report.unknown_reason)
         yield _Line("rows", status, str(n), "\n".join(reasons), n / report.rows)
