@@ -306,6 +306,17 @@ def test_forms_parts_and_filters(predict, run, example, site_task, tmp_path):
     calls = [row[-4:] for row in plain]
     six = predict(bed, "--bed6")
     assert [row[4] for row in six] == [str(round(1000 * float(p))) for _, p, _, _ in calls]
+    assert [row[5] for row in six] == [strand for *_, strand in calls]
+    nine = predict(bed, "--bed9")
+    assert [row[5:8] for row in nine] == [
+        [strand, start, str(int(start) + 1)] for _, _, start, strand in calls
+    ]
+    window = ("--window", 5000, "--out-of-bounds", "pad")
+    wide = predict(bed, "--bed9", *window)
+    for row, (*_, start, strand) in zip(wide, predict(bed, *window), strict=True):
+        inside = int(row[1]) <= int(start) < int(row[2])
+        thick = [start, str(int(start) + 1)] if inside else [row[1], row[1]]
+        assert row[5:8] == [strand, *thick]
     grey = [row[8] == "153,153,153" for row in predict(bed, "--bed9")]
     assert grey == [label == "none" for label, *_ in calls]
     assert 0 < sum(grey) < len(grey)
