@@ -52,8 +52,8 @@ _OF_WINDOWS = ("window", "upstream", "downstream", "step", "max_n")
 )
 @option(
     "--call=P",
-    "For a task of sites: list the sites of at least this probability as BED6, by strand, with "
-    "score 1000 P.",
+    "For a task of sites: list the sites of at least this probability as BED6, by strand; "
+    "neighbouring bases of a class above it are one site, with score 1000 times the highest.",
     SHARE,
 )
 @option(

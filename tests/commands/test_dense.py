@@ -134,6 +134,11 @@ def test_scan_lists_sites(run, trained):
     assert len(hits & true) > 0.7 * len(true)
 
 
+def test_help_says_that_neighbouring_bases_are_one_site(run):
+    words = " ".join(run("scan", "--help").stdout.split())
+    assert "neighbouring bases of a class above it are one site" in words
+
+
 def test_runs_go_on_across_tiles(run, trained):
     """Every base is a site of probability 0 or more: one run per strand and stretch."""
     done = run("scan", trained / "g.fa", "--task", trained / "donors", "--call", 0)
