@@ -195,3 +195,16 @@ def test_a_speed_below_one_a_second_is_left_out(n, seconds, said):
 @pytest.mark.parametrize("command", ["predict", "scan", "explain"])
 def test_without_a_task_it_is_said_where_tasks_are_listed(run, example, command):
     assert "findna tasks list" in run(command, example / "genome.fa", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("machine", "said"),
+    [("x86_64", "an x86_64"), ("aarch64", "an aarch64"), ("ppc64le", "a ppc64le")],
+)
+def test_the_article_of_a_machine(monkeypatch, machine, said):
+    import torch
+
+    from findna.model.devices import describe
+
+    monkeypatch.setattr("findna.model.devices.platform.machine", lambda: machine)
+    assert describe(torch.device("cpu")).endswith(f" of {said} CPU")
