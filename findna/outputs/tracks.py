@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +14,8 @@ from findna.errors import MissingProgramError, OutputError
 from findna.outputs.destination import Destination
 
 DECIMALS = 6
+_BLOCK = 4096  # segments that are computed before pybigtools gets them
+_STDERR = 2
 _BIGWIG_MAGIC = bytes.fromhex("26fc8f88")  # little-endian, as pybigtools writes
 
 
@@ -86,6 +90,34 @@ def need_bigwig() -> None:
         ) from error
 
 
+@contextmanager
+def _silent_stderr() -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """Hide what a library that is not Python writes to stderr; give a context that shows it.
+
+    pybigtools writes pages there where a disk is full.
+    """
+    if sys.stderr is None:  # closed; the number may be that of another file
+        yield nullcontext
+        return
+    shown, hidden = os.dup(_STDERR), os.open(os.devnull, os.O_WRONLY)
+
+    @contextmanager
+    def speak() -> Iterator[None]:
+        os.dup2(shown, _STDERR)
+        try:
+            yield
+        finally:
+            os.dup2(hidden, _STDERR)
+
+    try:
+        os.dup2(hidden, _STDERR)
+        yield speak
+    finally:
+        os.dup2(shown, _STDERR)
+        os.close(shown)
+        os.close(hidden)
+
+
 def write_bigwig(path: Path, segments: Iterable[Segment], contigs: Mapping[str, int]) -> None:
     """Write a bigWig file; its index holds the contigs that have values.
 
@@ -109,15 +141,21 @@ def write_bigwig(path: Path, segments: Iterable[Segment], contigs: Mapping[str, 
     if first is None:
         raise OutputError("no base has a value, and a bigWig file cannot be empty")
 
-    def guarded() -> Iterator[Segment]:
+    def guarded(speak: Callable[[], AbstractContextManager[None]]) -> Iterator[Segment]:
         try:
-            yield from chain([first], rows)
+            yield first
+            block = [first]
+            while block:
+                with speak():
+                    block = list(islice(rows, _BLOCK))
+                yield from block
         except BaseException as error:
             failure.append(error)
 
     named = path.with_name(f"{path.name}.bw")  # pybigtools goes by the name
     try:
-        pybigtools.open(str(named), "w").write(dict(contigs), guarded())
+        with _silent_stderr() as speak:
+            pybigtools.open(str(named), "w").write(dict(contigs), guarded(speak))
         if failure:
             raise failure[0]
         with named.open("rb") as file:  # a failed write may only be printed; the header comes last

@@ -357,8 +357,12 @@ from pathlib import Path
 from findna.errors import OutputError
 from findna.outputs.tracks import Segment, write_bigwig
 try:
-    values = (Segment("a", i, i + 1, (i * 7919 % 10007) / 10007) for i in range(30_000))
-    write_bigwig(Path(sys.argv[1]), values, {"a": 30_000})
+    def values():
+        for i in range(30_000):
+            if i in (0, 5000):
+                print("at", i, file=sys.stderr, flush=True)
+            yield Segment("a", i, i + 1, (i * 7919 % 10007) / 10007)
+    write_bigwig(Path(sys.argv[1]), values(), {"a": 30_000})
 except OutputError as error:
     print(error)
 """
@@ -366,6 +370,7 @@ except OutputError as error:
     command = f"ulimit -f {kilobytes}; exec " + shlex.join(map(str, words))
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert "is the disk full?" in done.stdout
+    assert done.stderr.splitlines() in (["at 0"], ["at 0", "at 5000"])  # nothing of pybigtools
     assert list(tmp_path.iterdir()) == []
 
 
