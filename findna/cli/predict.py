@@ -35,7 +35,8 @@ from findna.cli._options import PATH, SHARE, TASK, flag, option
 )
 @flag(
     "--bed9",
-    "The same, a colour (itemRgb) by label, and the site as thick part; --header adds a track line for UCSC.",
+    "The same, a colour (itemRgb) by label, and the site as thick part; --header adds a track "
+    "line for UCSC.",
 )
 @flag("--header", "Repeat header lines of REGIONS, and name the new columns and the weights.")
 @flag("--all-classes", "Also the probability of every class.")
