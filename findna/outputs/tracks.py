@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,6 @@ from findna.outputs.destination import Destination
 
 DECIMALS = 6
 _BLOCK = 4096  # segments that are computed before pybigtools gets them
-_STDERR = 2
 _BIGWIG_MAGIC = bytes.fromhex("26fc8f88")  # little-endian, as pybigtools writes
 
 
@@ -91,31 +90,34 @@ def need_bigwig() -> None:
 
 
 @contextmanager
-def _silent_stderr() -> Iterator[Callable[[], AbstractContextManager[None]]]:
-    """Hide what a library that is not Python writes to stderr; give a context that shows it.
+def _silent() -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """Hide what a library that is not Python prints; give a context in which streams are shown.
 
-    pybigtools writes pages there where a disk is full.
+    pybigtools prints pages where a disk is full, to stderr and to standard output.
     """
-    if sys.stderr is None:  # closed; the number may be that of another file
-        yield nullcontext
-        return
-    shown, hidden = os.dup(_STDERR), os.open(os.devnull, os.O_WRONLY)
+    streams = {1: sys.stdout, 2: sys.stderr}  # of a closed one the number may be another file's
+    shown = {number: os.dup(number) for number, stream in streams.items() if stream is not None}
+    hidden = os.open(os.devnull, os.O_WRONLY)
+
+    def point(to: Mapping[int, int]) -> None:
+        for number, target in to.items():
+            os.dup2(target, number)
 
     @contextmanager
     def speak() -> Iterator[None]:
-        os.dup2(shown, _STDERR)
+        point(shown)
         try:
             yield
         finally:
-            os.dup2(hidden, _STDERR)
+            point(dict.fromkeys(shown, hidden))
 
     try:
-        os.dup2(hidden, _STDERR)
+        point(dict.fromkeys(shown, hidden))
         yield speak
     finally:
-        os.dup2(shown, _STDERR)
-        os.close(shown)
-        os.close(hidden)
+        point(shown)
+        for copy in (hidden, *shown.values()):
+            os.close(copy)
 
 
 def write_bigwig(path: Path, segments: Iterable[Segment], contigs: Mapping[str, int]) -> None:
@@ -154,7 +156,7 @@ def write_bigwig(path: Path, segments: Iterable[Segment], contigs: Mapping[str, 
 
     named = path.with_name(f"{path.name}.bw")  # pybigtools goes by the name
     try:
-        with _silent_stderr() as speak:
+        with _silent() as speak:
             pybigtools.open(str(named), "w").write(dict(contigs), guarded(speak))
         if failure:
             raise failure[0]
