@@ -174,7 +174,7 @@ tasks info sites --json
 scan genome.fa -t sites ...
     -r chrA:1,001-2,500 --class rich --header
     -r chrA:1,001-2,500 --class poor --strand - -o o.bw
-    -r chrB:39,001 --call 0.01 --header
+    -r chrB:39,001- --call 0.01 --header
 predict genome.fa few.bed -t sites ...
     -s -O tsv --all-classes
     --bed6
@@ -183,7 +183,8 @@ predict genome.fa few.bed -t sites ...
 variants genome.fa variants.vcf -t sites --scores none --reach 20 -O tsv
 explain genome.fa -t sites --class rich ...
     short.bed -o o.h5 --track o.bedgraph
-    sites.bed -s --window 9 --out-of-bounds pad
+    few.bed -s --window 9
+    -r chrA:1,001-1,001 --window 5
     -r chrA:1,001-1,040 --plot o.svg
     odd.bed --context 100
 validate genome.fa few.bed -t sites,two
