@@ -171,6 +171,12 @@ max_n = option(
     default=1.0,
 )
 
+prior = option(
+    "--prior=P|CLASS=P,...",
+    "Restate probabilities where this share of regions (or of bases) is of the positive class, or "
+    "of CLASS; outputs name other weights then.",
+)
+
 placement_options = option_group(
     flag("-s --stranded", "Read regions on the minus strand as reverse complement."),
     flag("--split", "Join the blocks of BED12 rows."),
@@ -403,3 +409,24 @@ def regions_done(counts: Mapping[str, int], verb: str, fate: str) -> str:
     others = [f"{counts[status]} {status}" for status in WITHOUT_RESULT if counts.get(status)]
     done = f"{n} of {counted(rows, 'region')} {verb}"
     return f"{done}, {rows - n} {fate} ({', '.join(others)})" if others else done
+
+
+def with_prior(tasks: Sequence[str], text: str | None) -> list[Any]:
+    """Return tasks as they are given, or the one task restated for what --prior says."""
+    if text is None:
+        return list(tasks)
+    if len(tasks) != 1:
+        raise click.UsageError("--prior is for one task")
+    shares: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, share = part.rpartition("=")
+        try:
+            shares[name.strip()] = float(share)
+        except ValueError:
+            raise click.UsageError(
+                f"--prior {text}: give a share, such as 0.01, or CLASS=0.01"
+            ) from None
+    from findna.tasks.prior import at_prior
+    from findna.tasks.sites import load_any_task
+
+    return [at_prior(load_any_task(tasks[0]), shares[""] if set(shares) == {""} else shares)]

@@ -69,6 +69,7 @@ _OF_WINDOWS = ("window", "upstream", "downstream", "step", "max_n")
     default="stop",
 )
 @_options.chrom_alias
+@_options.prior
 @_options.track_header
 @flag("--write-index", "Also a tabix index of -o NAME.bedgraph.gz.")
 @_options.inference_options
@@ -114,7 +115,7 @@ def scan(genome: Path, task: str, regions: str | None, **given: Any) -> None:
         summary = run(
             fasta,
             output,
-            task=task,
+            task=_options.with_prior([task], given["prior"])[0],
             class_name=given["class_name"],
             regions=source if regions is not None or given["region"] else None,
             options=_options.filled(
@@ -146,7 +147,7 @@ def _scan_sites(genome: Path, task: str, regions: str | None, given: dict[str, A
         summary = scan_sites(
             fasta,
             output,
-            task=task,
+            task=_options.with_prior([task], given["prior"])[0],
             regions=source if regions is not None or given["region"] else None,
             options=_options.filled(SiteOptions, given),
             header=given["header"],

@@ -201,6 +201,8 @@ class SiteTask(SiteOutline):
 
     head: SiteHead
     record: dict[str, Any]
+    offsets: tuple[float, ...] = ()
+    """Of the logits, for other frequencies of the classes (`findna.tasks.prior`)."""
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
@@ -227,7 +229,7 @@ class SiteTask(SiteOutline):
     @property
     def digest(self) -> str:
         """SHA-256 over what decides the output for a sequence: configuration and head."""
-        return task_digest(self.config, self.head)
+        return task_digest(self.config, self.head, self.offsets)
 
     def tiles(self, spans: Iterable[Span], genome: Contigs, reverse: bool) -> Iterator[Tile]:
         """Yield the tiles of a strand that cover spans; see `tiles`."""
@@ -238,6 +240,7 @@ class SiteTask(SiteOutline):
     ) -> Iterator[tuple[Item, Bases | None]]:
         """Yield rows with the log-odds of every class at the bases of their tiles."""
         slopes, shifts = (np.array(v, np.float32) for v in (self.config.slopes, self.config.shifts))
+        shifts += np.array(self.offsets or 0, np.float32)
         encoder = self.checkpoint.model.encoder
         for item, bases in site_logits(encoder, self.head, rows, genome, compute):
             if bases is not None:

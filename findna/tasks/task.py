@@ -156,11 +156,18 @@ class TaskConfig:
         return class_number(self.classes, name)
 
 
-def to_probabilities(logits: Matrix, kind: str, temperature: float) -> Matrix:
-    """Return calibrated probabilities; (n, n_outputs) in and out; a regression is left as is."""
+def to_probabilities(
+    logits: Matrix, kind: str, temperature: float, offsets: Sequence[float] = ()
+) -> Matrix:
+    """Return calibrated probabilities; (n, n_outputs) in and out; a regression is left as is.
+
+    ``offsets``, one per output, are added to the logits after the temperature.
+    """
     if kind == REGRESSION:
         return logits
     scaled = torch.from_numpy(logits.astype(np.float64) / temperature)
+    if offsets:
+        scaled = scaled + torch.tensor(offsets, dtype=torch.float64)
     probabilities = scaled.softmax(1) if kind == CLASSES else scaled.sigmoid()
     return probabilities.numpy().astype(np.float32)
 
@@ -188,6 +195,8 @@ class Task(TaskOutline):
 
     head: TaskHead
     record: dict[str, Any]
+    offsets: tuple[float, ...] = ()
+    """Of the logits, for other frequencies of the classes (`findna.tasks.prior`)."""
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
@@ -228,13 +237,13 @@ class Task(TaskOutline):
     @property
     def digest(self) -> str:
         """SHA-256 over what decides the output for a sequence: configuration and head."""
-        return task_digest(self.config, self.head)
+        return task_digest(self.config, self.head, self.offsets)
 
     def probabilities(self, features: Matrix) -> Matrix:
         """Return probabilities, or values of a regression; (n, n_features) -> (n, n_outputs)."""
         with torch.inference_mode():
             logits = self.head(torch.from_numpy(features)).numpy()
-        return to_probabilities(logits, self.config.kind, self.config.temperature)
+        return to_probabilities(logits, self.config.kind, self.config.temperature, self.offsets)
 
     def call(self, values: Matrix) -> Call:
         """Return label and probability of a row from its outputs, shape (n_outputs,)."""
@@ -265,13 +274,15 @@ def trained_on(task: str, encoder: str, digest: str) -> Checkpoint:
     return checkpoint
 
 
-def task_digest(config: Any, head: nn.Module) -> str:
+def task_digest(config: Any, head: nn.Module, offsets: Sequence[float] = ()) -> str:
     """Return SHA-256 over what decides the output for a sequence: configuration and head."""
     settings = {name: value for name, value in asdict(config).items() if name not in _GEOMETRY}
     sha = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for name, tensor in sorted(head.state_dict().items()):
         sha.update(f"{name}:{tuple(tensor.shape)}".encode())
         sha.update(tensor.float().numpy().tobytes())
+    if offsets:
+        sha.update(json.dumps(offsets).encode())
     return sha.hexdigest()
 
 
