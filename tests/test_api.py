@@ -436,11 +436,9 @@ def test_tracks_and_sites_are_those_of_the_command(here, run, site_task):
 
 def test_tasks_of_the_other_kind_are_refused(here, site_task, tasks):
     sites, regions = findna.load_task(site_task), findna.load_task(tasks["binary"])
-    records = findna.score_variants
     for call, message in [
         (lambda: sites.predict("ACGT"), "tells single bases, not regions"),
-        (lambda: findna.explain("genome.fa", "chrA:1-9", task=sites), "tells single bases"),
-        (lambda: records("genome.fa", "variants.vcf", task=sites), "tells single bases"),
+        (lambda: findna.explain("genome.fa", "chrA:1-9", task=sites), "one class at a time"),
         (lambda: regions.probabilities("ACGT"), "task binary tells regions, not single bases"),
         (lambda: findna.sites("genome.fa", task=regions), "tells regions, not single bases"),
         (lambda: findna.sites("genome.fa", task=tasks["binary"]), "tells regions, not single"),

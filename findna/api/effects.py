@@ -14,14 +14,14 @@ import numpy.typing as npt
 
 from findna.api import inputs
 from findna.api.inputs import AnyPath
-from findna.api.loaded import LoadedModel, LoadedTask, compute_of, model_of, task_of
+from findna.api.loaded import LoadedModel, LoadedTask, any_task_of, compute_of, model_of
 from findna.commands.explain import ExplainedRow, ExplainRun, Question, positions
 from findna.commands.variants import Scoring, ScoringRun
 from findna.errors import ConfigError, RegionError
 from findna.genome.encoding import decode
 from findna.genome.fasta import Genome
 from findna.genome.regions import Placed
-from findna.outputs.results import Effects
+from findna.outputs.results import Effects, Place
 from findna.variants.alleles import REF_MISMATCH, Examined
 from findna.variants.scores import SCORES, STRANDS
 from findna.variants.vcf import VcfSource
@@ -72,12 +72,14 @@ class Explanation:
     positions : ndarray, shape (length,), int64
         Of each base on its contig, 0-based, in reading direction.
     sequence : str, length bp
-        As it was read: of the other strand where the region is stranded and on it.
+        As it was read: of the other strand where the region is stranded and on it, or the site is.
     value : float
         Of the sequence as it is: log-odds, or the mean log-likelihood of its bases.
     effects : ndarray, shape (length, 4), float32
         Value with the base replaced by A, C, G, T, less ``value``; 0 for the base that is there,
         NaN where it is N.
+    site : Place, optional
+        Start (0-based) and strand of the base whose log-odds a task of single bases gives.
     """
 
     chrom: str
@@ -85,6 +87,7 @@ class Explanation:
     sequence: str
     value: float
     effects: npt.NDArray[np.float32]
+    site: Place | None = None
 
     @property
     def importance(self) -> npt.NDArray[np.float32]:
@@ -150,7 +153,7 @@ def score_variants(
     scoring = Scoring(
         model=model_of(model),
         scores=scores,
-        tasks=[task_of(each) for each in tasks],
+        tasks=[any_task_of(each) for each in tasks],
         backgrounds=backgrounds,
         **{name: options[name] for name in _SCORING if name in options},
     )
@@ -204,10 +207,10 @@ def explain(
         A region string as in samtools (1-based, inclusive), or (chrom, start, end) or (chrom,
         start, end, strand), 0-based and half-open.
     task : str, path or LoadedTask, optional
-        Its log-odds are measured; by default the log-likelihood of each base, masked, by
-        ``model``.
+        Its log-odds are measured, of a task of single bases those of a class at the region's most
+        probable site; by default the log-likelihood of each base, masked, by ``model``.
     class_name : str, optional
-        Whose log-odds; by default those of the second of two classes.
+        Whose log-odds; by default those of the second of two classes, or the only one of sites.
     model : str, path or LoadedModel
         Used without a task.
     context : int, optional
@@ -292,7 +295,7 @@ def explain_rows(
     """
     inputs.check_options("explain_rows", options, _EXPLAINING)
     question = Question(
-        task=None if task is None else task_of(task),
+        task=None if task is None else any_task_of(task),
         class_name=class_name,
         model=model_of(model),
         context=inputs.at_least("context", context, 1),
@@ -312,6 +315,7 @@ def _explanation(row: ExplainedRow, effects: Effects | None) -> Explanation | No
     region, stretch = row.placed.region, row.stretch
     if region is None or stretch is None or effects is None:
         return None
+    letters = decode(stretch.bases)
     return Explanation(
-        region.chrom, positions(region), decode(stretch.bases), effects.value, effects.changes
+        region.chrom, positions(region), letters, effects.value, effects.changes, row.site
     )

@@ -24,7 +24,6 @@ from findna.outputs.results import RegionVectors
 from findna.tasks.prior import at_prior
 from findna.tasks.reading import TaskReader
 from findna.tasks.sites import AnyTask, SiteTask, load_any_task, of_regions, of_sites
-from findna.tasks.task import Task
 from findna.variants.mutagenesis import Stretch
 from findna.variants.scores import masked_log_probabilities
 
@@ -366,11 +365,6 @@ def model_of(model: AnyPath | LoadedModel) -> str | Checkpoint:
 def any_task_of(task: AnyPath | LoadedTask) -> str | AnyTask:
     """Return the name or folder of a task, or the task if it is loaded."""
     return task.task if isinstance(task, LoadedTask) else str(task)
-
-
-def task_of(task: AnyPath | LoadedTask) -> str | Task:
-    """Return the same of a task of regions; raise ConfigError if another is loaded."""
-    return of_regions(task.task) if isinstance(task, LoadedTask) else str(task)
 
 
 def compute_of(given: dict[str, Any], *loaded: Any) -> Compute:

@@ -44,6 +44,16 @@ class _Share(click.FloatRange):
 SHARE = _Share(0, 1)
 
 
+class _TaskName(click.types.StringParamType):
+    """Name or folder of a task; the message where none is given says how to find one."""
+
+    def get_missing_message(self, *_: Any, **__: Any) -> str:
+        return "findna tasks list shows the tasks that there are"
+
+
+TASK = _TaskName()
+
+
 def option(names: str, text: str, kind: Any = None, **settings: Any) -> Decorator:
     """Return a click option that shows its default.
 
@@ -189,7 +199,8 @@ placement_options = option_group(
 region_options = option_group(
     option(
         "-r --region=CHROM:START-END",
-        "Region as in samtools, 1-based and inclusive; repeatable.",
+        "Region as in samtools, 1-based and inclusive; without -END to the end of the contig; "
+        "repeatable.",
         multiple=True,
     ),
     placement_options,
@@ -377,6 +388,12 @@ def say(message: str) -> None:
     """Write a line about a finished run to stderr, unless --quiet was given."""
     if not click.get_current_context().meta.get("findna.quiet") and sys.stderr is not None:
         click.echo(f"findna: {printable(message)}", err=True)
+
+
+def speed(n: float, seconds: float) -> str:
+    """Return how many a second, for the last line of a run; nothing where that is below one."""
+    rate = n / max(seconds, 1e-9)
+    return f" ({rate:.0f}/s)" if rate >= 1 else ""
 
 
 def in_windows(summary: Any) -> str:

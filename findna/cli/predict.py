@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import PATH, SHARE, flag, option
+from findna.cli._options import PATH, SHARE, TASK, flag, option
 
 
 @click.command(short_help="Label and probability per region.")
@@ -17,6 +17,7 @@ from findna.cli._options import PATH, SHARE, flag, option
 @option(
     "-t --task=NAME[,NAME]",
     "Task or tasks, by name (findna tasks list) or folder; repeatable.",
+    TASK,
     multiple=True,
     required=True,
 )
@@ -30,9 +31,13 @@ from findna.cli._options import PATH, SHARE, flag, option
 @flag(
     "--bed6",
     "Six columns for browsers: the row's name, or the label where it has none; as score 1000 "
-    "times the probability.",
+    "times the probability. Of a site also its strand.",
 )
-@flag("--bed9", "The same, and a colour (itemRgb) by label; --header adds a track line for UCSC.")
+@flag(
+    "--bed9",
+    "The same, a colour (itemRgb) by label, and the site as thick part; --header adds a track "
+    "line for UCSC.",
+)
 @flag("--header", "Repeat header lines of REGIONS, and name the new columns and the weights.")
 @flag("--all-classes", "Also the probability of every class.")
 @option("--min-prob=P", "Only rows where a task gives at least this probability.", SHARE)

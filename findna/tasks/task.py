@@ -53,6 +53,18 @@ def is_class_name(name: str) -> bool:
     return bool(name) and name.isprintable() and "," not in name
 
 
+def class_number(classes: Sequence[str], name: str | None) -> int:
+    """Return the index of the class that is named, or of the only one; else raise ConfigError."""
+    known = ", ".join(classes)
+    if name in classes:
+        return classes.index(name)
+    if name is not None:
+        raise ConfigError(f"--class {name}: the task's classes are {known}")
+    if len(classes) > 1:
+        raise ConfigError(f"one class at a time: choose it with --class ({known})")
+    return 0
+
+
 @dataclass(frozen=True)
 class TaskConfig:
     """All settings that decide a task's output. Stored: never rename a field.
@@ -139,16 +151,9 @@ class TaskConfig:
         ConfigError
             There is no such class, or several and none was named.
         """
-        known = ", ".join(self.classes)
-        if name in self.classes:
-            return self.classes.index(name)
-        if name is not None:
-            raise ConfigError(f"--class {name}: the task's classes are {known}")
-        if self.positive is not None:
+        if name is None and self.positive is not None:
             return 1
-        if len(self.classes) > 1:
-            raise ConfigError(f"one class at a time: choose it with --class ({known})")
-        return 0
+        return class_number(self.classes, name)
 
 
 def to_probabilities(
@@ -377,7 +382,8 @@ def has_sites(folder: Path) -> bool:
 def not_of_regions(task: str) -> ConfigError:
     """Return the error about a task of sites where one of regions is needed."""
     return ConfigError(
-        f"task {task} tells single bases, not regions: findna predict, scan and variants read it"
+        f"task {task} tells single bases, not regions: findna predict, scan, variants and explain "
+        "read it"
     )
 
 
@@ -392,14 +398,6 @@ def read_task(folder: Path) -> tuple[TaskConfig, dict[str, Any]]:
     if has_sites(folder):
         raise not_of_regions(folder.resolve().name)
     return read_settings(folder / TASK, "task", "task", TaskConfig)
-
-
-def outline_tasks(names: Sequence[str]) -> list[TaskOutline]:
-    """Read the configurations of tasks, no weights; raise ConfigError if two have one name."""
-    folders = [find_task(name) for name in names]
-    tasks = [TaskOutline(path.resolve().name, path, read_task(path)[0]) for path in folders]
-    check_names([task.name for task in tasks])
-    return tasks
 
 
 def load_task(task: str | Task) -> Task:

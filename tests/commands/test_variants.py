@@ -1023,3 +1023,22 @@ def test_alleles_among_too_many_n(run, model_folder, write, tmp_path):
     assert "1 allele of 3 records scored (1 snv), not scored: 2 no_sequence" in result.stderr
     result = run("validate", fasta, vcf, "--window", 60, "--max-n", 0.4, "--no-estimate", "--json")
     assert '"no_sequence": 2' in result.stdout
+
+
+def test_each_remedy_of_records_that_do_not_fit_is_named_once(run, write):
+    genome = write("g.fa", f">chr1\n{'ACGT' * 50}\n>chr2\n{'ACGT' * 50}\n")
+    head = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+    for rows, n_alias in [
+        (["1\t5\t.\tA\tC"], 1),  # 1 for chr1 is a rule, which the message names
+        (["ctg\t5\t.\tA\tC"], 1),
+        (["chr1\t5\t.\tG\tC"], 0),
+        (["chr1\t5\t.\tG\tC", "ctg\t5\t.\tA\tC"], 1),
+    ]:
+        text = head + "".join(f"{row}\t.\t.\t.\n" for row in rows)
+        for name, piped in ((write("v.vcf", text), None), ("-", text.encode())):
+            error = run("variants", genome, name, input=piped, code=1).stderr
+            last = error.splitlines()[-1]
+            assert last.count("--ref-mismatch null") == 1
+            if piped is None:  # a pipe stops at its first record
+                assert last.count("--chrom-alias") == n_alias
+            assert last.count("--chrom-alias") <= 1

@@ -405,11 +405,12 @@ def test_refusals_elsewhere(run, site_task, tasks, example, tmp_path):
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_from_python(site_task, example):
+@pytest.mark.parametrize("load", [str, findna.load_task])
+def test_from_python(site_task, example, load):
     records = list(
         findna.score_variants(
-            example / "genome.fa", example / "variants.vcf", scores=[], task=site_task, reach=20,
-            device="cpu",
+            example / "genome.fa", example / "variants.vcf", scores=[], task=load(site_task),
+            reach=20, device="cpu",
         )
     )  # fmt: skip
     (scores,) = records[0].scores
