@@ -153,6 +153,8 @@ variants genome.fa odd.vcf -m model --ref-mismatch null ...
     --precision bf16 --max-tokens 500 -O tsv
 variants genome.fa - -m model -O tsv --window 500 --whole < variants.vcf
 variants genome.fa variants.vcf -m model --haplotype S1
+variants genome.fa common.vcf -m model --window 60 --background-out common.json -o common.tsv
+variants genome.fa odd.vcf -m model --window 60 --background common.json --ref-mismatch null
 variants genome.fa variants.vcf -t promoter --window 100 -O tsv
 
 explain genome.fa short.bed -t two ...
@@ -168,6 +170,26 @@ explain genome.fa -r chrA:1,001-1,040 ...
     -t values --class cpg --plot o.png
     -t labels --class rich --plot o.svg
     -t promoter --context 300
+
+finetune genome.fa -t sites --dense --train sites.bed -m model -o sites --epochs 2
+tasks info sites --json
+scan genome.fa -t sites ...
+    -r chrA:1,001-2,500 --class rich --header
+    -r chrA:1,001-2,500 --class poor --strand - -o o.bw
+    -r chrB:39,001- --call 0.01 --header
+predict genome.fa few.bed -t sites ...
+    -s -O tsv --all-classes
+    --bed6
+    --bed9 --header
+    -t two --window 100 -O jsonl
+variants genome.fa variants.vcf -t sites --scores none --reach 20 -O tsv
+explain genome.fa -t sites --class rich ...
+    short.bed -o o.h5 --track o.bedgraph
+    few.bed -s --window 9
+    -r chrA:1,001-1,001 --window 5
+    -r chrA:1,001-1,040 --plot o.svg
+    odd.bed --context 100
+validate genome.fa few.bed -t sites,two
 
 validate genome.fa ...
     few.bed --no-estimate --window 300
@@ -230,6 +252,7 @@ predict genome.fa few.bed -t two,three --bed6
 variants genome.fa odd.vcf -m model
 variants genome.fa variants.vcf --scores best
 variants genome.fa variants.vcf -m model --haplotype S9
+variants genome.fa variants.vcf -m model --background common.json
 variants genome.fa few.bed -m model
 scan genome.fa -t two -r chrX:1-5
 explain genome.fa short.bed
@@ -254,6 +277,8 @@ variants data/$hg38 indels.vcf -m model -o o.vcf -t two --window 100
 variants data/$hg19 phased.vcf -m model -o o.vcf.gz --haplotype HG001
 variants data/$hg19 phased.vcf -m model -O tsv
 explain data/$hg38 tss.hg38.bed -t two --window 20 --context 100
+scan data/$worm -t splice-worm --call 0.5 -r chrIII:10,003,001-10,006,000
+explain data/$worm -t splice-worm --class donor -r chrIII:10,003,314-10,003,333
 validate data/$hg38 data/$starts --no-estimate --json
 evaluate --suite gue --data data/gue --set prom/prom_300_tata --most 200 --seeds 1 -m model -o gue
 """
@@ -268,6 +293,7 @@ NAMES = {
     "slow": "--batch-tokens 16000 --checkpoint-every 6 --log-every 1",
     "hg38": "human-hg38/hg38.chr2_chr20_chr21.fa.gz",
     "hg19": "human-hg19/hg19.chr1_chr17_chr20_chr22.fa.gz",
+    "worm": "worm-ce10/ce10.chrIII_chrM.fa.gz",
     "starts": "regions/epdnew_human_tss.no_chr19.hg38.bed.gz",
     "enhancers": "genomic_benchmarks/intervals/human_enhancers_cohn.chr2_chr20_chr21.hg38.bed.gz",
 }
@@ -283,6 +309,7 @@ _SCRUBBED = (
     (re.compile(r"^##findnaCommand=.*\n", re.M), ""),
     (re.compile(r"\bfindna \d+\.\d+\.\d+\S*"), "findna VERSION"),
     (re.compile(r"^findna: .* left(,.*)?\n", re.M), ""),  # progress of a long run
+    (re.compile(r" \(\d+/s\)"), ""),  # of a slow run it is not there
     (re.compile(r"\d+(\.\d+)?(?= (s|min|h)\b)|\d+(?=/s\b)"), "T"),
     (re.compile(r"^tokens_per_second\t.*", re.M), ""),
     (re.compile(r"^(estimate\t\w+)\t[^\t\n]*", re.M), r"\1"),
@@ -318,6 +345,9 @@ def make_inputs(folder: Path, data: Path | None) -> None:
         path.write_text(head + "".join("\t".join(map(str, line)) + "\n" for line in lines))
 
     write("few.bed", few)
+    places = [(row, int(row[1]) + shift) for row in rows for shift in (3, 40, 70)]
+    write("sites.bed", [[row[0], at, at + 1, "rich" if row[3][0] == "p" else "poor", 0, row[5]]
+                        for row, at in places])  # fmt: skip
     write("many.bed", [row for row in rows for _ in range(60)])
     write("short.bed", [["chrA", 1100, 1120, "x"], ["chrB", 3050, 3075, "y"]])
     odd = [["chrX", 5, 9], ["chrB", 39_900, 40_001], ["chrA", 7, 7], ["chrA", 9, 3]]
@@ -383,6 +413,9 @@ def make_inputs(folder: Path, data: Path | None) -> None:
     wrong = [["chrA", 5_000, ".", "ACGTACGT", "A"], ["chrX", 7, ".", "A", "C"]]
     variants += [[*row, ".", ".", ".", "GT", "0|1\t0|1"] for row in wrong]
     write("odd.vcf", variants, head + "\tFORMAT\tS1\tS2\n")
+    common = [(at, genome["chrA"][at], "ACGT"[at % 4]) for at in range(400, 59_000, 41)]
+    write("common.vcf", [["chrA", at + 1, ".", ref, alt, ".", ".", "."]
+                         for at, ref, alt in common if ref != alt], head + "\n")  # fmt: skip
     places = [(at, genome["chrA"][at]) for at in sorted(rng.sample(range(500, 59_000), 60))]
     effects = [f"LABEL={int(rng.random() < 0.5)}" for _ in places]
     write("vcfs/little.vcf", [["chrA", at + 1, ".", ref, other[ref], ".", ".", effect]

@@ -1,7 +1,6 @@
 """Genomes and sites of tasks of single bases: OUT/genome.fa and OUT/sites.bed.
 
-python bin/site_data.py splice-worm DATA OUT
-python bin/site_data.py splice-human DATA OUT
+python bin/site_data.py NAME DATA OUT
 
 DATA is the folder that bin/train-tasks names.
 
@@ -9,8 +8,18 @@ splice-worm: chromosome III of C. elegans (ce10) in two contigs, its first two t
 Sites are the ends of the introns (40 to 150 bp) that RNA-seq has seen, found by sequence. Longer
 introns are not in that set, so some true sites are not listed.
 
+splice-plant: pieces of the genome of A. thaliana, sites alike. Those of the assembly TAIR10 (the
+first per cent of each chromosome) test; other pieces that share an intron with them are left out.
+
 splice-human: pieces of hg38 and hg19 with the ends of GENCODE's exons (levels 1 and 2; coding and
 long non-coding genes) where a GT or GC follows, or an AG precedes, and no gene ends.
+
+promoter-human: the same pieces with promoters: what is promoter-like in ENCODE's registry (class
+PLS) or -249 to +50 about a start of transcription of EPDnew. Both are known in hg38; a base of hg19
+is a promoter where the base that it is lifted to (pyliftover) is.
+
+promoter-yeast: the chromosomes of S. cerevisiae, with -249 to +50 about the starts of EPDnew, by
+strand.
 """
 
 from __future__ import annotations
@@ -23,11 +32,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from findna.genome.encoding import decode, reverse_complement
+import numpy as np
+
+from findna.genome.encoding import decode, encode, reverse_complement
 from findna.genome.fasta import Genome
 
 _WORM = "worm-ce10/ce10.chrIII_chrM.fa.gz"
-_JUNCTIONS = "splice-exon-intron-exon/eie.ce.csv.gz"
+_PLANTS = "plants/arabidopsis_rice.fa.gz"
+_THALIANA = "TAIR10|Chr", "EDTA|Col", "EDTA|Ler", "braker_example|", "pasa_sample|gi|6"
+_FIRST_OF_YEAST = 1133  # NC_001133 is chromosome I
+_ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII", "XIII", "XIV",
+          "XV", "XVI")  # fmt: skip
 _EXON = 50  # bp of an exon on either side of an intron there
 _WORD = 40  # bp by which junctions are looked up
 
@@ -42,16 +57,28 @@ _PIECES = (
 _TWICE = {("human-hg19/hg19.chr1_chr17_chr20_chr22.fa.gz", name) for name in ("chr1", "chr20")}
 """Contigs of hg19 whose sequence another file has."""
 _GENES = ("protein_coding", "lncRNA", "lincRNA", "antisense", "processed_transcript")
+_UPSTREAM, _DOWNSTREAM = 249, 50  # bp about a start of transcription
 _EDGE = 50  # bp of a piece in which no site is taken
 
 
 class Site(NamedTuple):
-    """A splice site: the first (donor) or last (acceptor) base of an intron."""
+    """Bases of a class: the first (donor) or last (acceptor) of an intron, or a promoter."""
 
     contig: str
-    at: int
+    start: int
+    end: int
     kind: str
     strand: str
+
+
+class Piece(NamedTuple):
+    """A contig of human sequence, and the place of its first base in a chromosome."""
+
+    contig: str
+    assembly: str
+    chrom: str
+    first: int
+    letters: str
 
 
 def rows_of(path: Path) -> Iterator[dict[str, str]]:
@@ -61,62 +88,158 @@ def rows_of(path: Path) -> Iterator[dict[str, str]]:
         yield from csv.DictReader(file, dialect=dialect)
 
 
-def worm(data: Path) -> tuple[dict[str, str], set[Site]]:
-    """Chromosome III in two contigs, and its sites."""
-    with Genome(data / _WORM) as genome:
-        tokens = genome.fetch("chrIII", 0, genome.contigs["chrIII"])
-    junctions: dict[str, list[str]] = defaultdict(list)
-    for row in rows_of(data / _JUNCTIONS):
+def lines_of(path: Path) -> Iterator[list[str]]:
+    """Rows of a gzip BED."""
+    with gzip.open(path, "rt") as file:
+        yield from (line.split() for line in file)
+
+
+def introns(data: Path, species: str) -> dict[str, list[str]]:
+    """Introns with 50 bp of the exons about them, by their first letters."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for row in rows_of(data / "splice-exon-intron-exon" / f"eie.{species}.csv.gz"):
         sequence = (row["exon5"] + row["intron"] + row["exon3"]).upper()
-        junctions[sequence[:_WORD]].append(sequence)
-    cut, sites = len(tokens) - len(tokens) // 3, set()
-    for strand, read in (("+", tokens), ("-", reverse_complement(tokens))):
-        letters = decode(read)
-        for start in range(len(letters) - _WORD):
-            for sequence in junctions.get(letters[start : start + _WORD], ()):
-                if letters.startswith(sequence, start):
+        found[sequence[:_WORD]].append(sequence)
+    return found
+
+
+def splice_sites(letters: str, known: dict[str, list[str]]) -> Iterator[tuple[int, str, str]]:
+    """Yield position, kind and strand of the ends of known introns in a sequence."""
+    for strand, read in (("+", letters), ("-", decode(reverse_complement(encode(letters))))):
+        for start in range(len(read) - _WORD):
+            for sequence in known.get(read[start : start + _WORD], ()):
+                if read.startswith(sequence, start):
                     ends = start + _EXON, start + len(sequence) - _EXON - 1
                     for kind, end in zip(("donor", "acceptor"), ends, strict=True):
-                        at = end if strand == "+" else len(letters) - 1 - end
-                        part = at >= cut
-                        sites.add(Site(f"chrIII_{1 + part}", at - cut * part, kind, strand))
-    forward = decode(tokens)
-    return {"chrIII_1": forward[:cut], "chrIII_2": forward[cut:]}, sites
+                        yield end if strand == "+" else len(read) - 1 - end, kind, strand
+
+
+def worm(data: Path) -> tuple[dict[str, str], set[Site]]:
+    """Chromosome III in two contigs, and its splice sites."""
+    with Genome(data / _WORM) as genome:
+        letters = decode(genome.fetch("chrIII", 0, genome.contigs["chrIII"]))
+    cut, sites = len(letters) - len(letters) // 3, set()
+    for at, kind, strand in splice_sites(letters, introns(data, "ce")):
+        part = at >= cut
+        at -= cut * part
+        sites.add(Site(f"chrIII_{1 + part}", at, at + 1, kind, strand))
+    return {"chrIII_1": letters[:cut], "chrIII_2": letters[cut:]}, sites
+
+
+def plant(data: Path) -> tuple[dict[str, str], set[Site]]:
+    """Pieces of the genome of A. thaliana, and their splice sites."""
+    known = introns(data, "at")
+    contigs: dict[str, str] = {}
+    sites: dict[str, set[Site]] = {}
+    seen: set[str] = set()  # what lies about the sites of kept pieces
+    with Genome(data / _PLANTS) as genome:
+        for name, length in genome.contigs.items():  # those of TAIR10 come first
+            if not name.startswith(_THALIANA):
+                continue
+            letters, contig = decode(genome.fetch(name, 0, length)), name.replace("|", "_")
+            own, about = set(), set()
+            for at, kind, strand in splice_sites(letters, known):
+                own.add(Site(contig, at, at + 1, kind, strand))
+                near = letters[at - _WORD : at + _WORD + 1]
+                about.add(min(near, decode(reverse_complement(encode(near)))))
+            if own and not about & seen:
+                contigs[contig], sites[contig] = letters, own
+                seen |= about
+    return contigs, set().union(*sites.values())
+
+
+def yeast(data: Path) -> tuple[dict[str, str], set[Site]]:
+    """The chromosomes of S. cerevisiae, and their promoters."""
+    contigs: dict[str, str] = {}
+    with Genome(data / "yeast-sacCer3" / "sacCer3.fa.gz") as genome:
+        for name, length in genome.contigs.items():
+            if name != "chrM":
+                contigs[name] = decode(genome.fetch(name, 0, length))
+    sites = set()
+    for row in rows_of(data / "epdnew-tss" / "S_cerevisiae.sacCer3.tss.tsv.gz"):
+        number = int(row["seq_ac"].removeprefix("NC_").split(".")[0]) - _FIRST_OF_YEAST
+        if number < len(_ROMAN):
+            before, after = _UPSTREAM, _DOWNSTREAM
+            if row["strand"] == "-":
+                before, after = after, before
+            at, chrom = int(row["pos"]) - 1, f"chr{_ROMAN[number]}"
+            start, end = max(at - before, 0), min(at + after + 1, len(contigs[chrom]))
+            sites.add(Site(chrom, start, end, "promoter", row["strand"]))
+    return contigs, sites
+
+
+def pieces(data: Path) -> Iterator[Piece]:
+    """Human sequence of known coordinates, each locus once."""
+    for assembly, file in _PIECES:
+        with Genome(data / file) as genome:
+            for name, length in genome.contigs.items():
+                if (file, name) not in _TWICE:
+                    chrom, _, span = name.partition(":")
+                    first = int(span.split("-")[0]) - 1 if span else 0  # names are 1-based
+                    letters = decode(genome.fetch(name, 0, length))
+                    contig = f"{assembly}.{name.replace(':', '_')}"
+                    yield Piece(contig, assembly, chrom, first, letters)
 
 
 def human(data: Path) -> tuple[dict[str, str], set[Site]]:
-    """Pieces of two assemblies, and the sites in them."""
-    contigs: dict[str, str] = {}
-    sites: set[Site] = set()
-    for assembly, file in _PIECES:
+    """Pieces of two assemblies, and the splice sites in them."""
+    ends: dict[tuple[str, str], set[int]] = defaultdict(set)
+    exons: dict[tuple[str, str], set[tuple[int, int, str]]] = defaultdict(set)
+    for assembly in ("hg19", "hg38"):
         folder = data / f"annotation-{assembly}"
-        ends: dict[str, set[int]] = defaultdict(set)
         for row in rows_of(folder / f"gencode_genes.{assembly}.no_chr19.tsv.gz"):
-            ends[row["chrom"]] |= {int(row["start"]) - 1, int(row["end"])}
-        exons: dict[str, set[tuple[int, int, str]]] = defaultdict(set)
+            ends[assembly, row["chrom"]] |= {int(row["start"]) - 1, int(row["end"])}
         for row in rows_of(folder / f"gencode_exons.{assembly}.no_chr19.tsv.gz"):
             if row["gene_type"] in _GENES and int(row["level"]) <= 2:
                 exon = int(row["start"]) - 1, int(row["end"]), row["Strand"]
-                exons[row["chrom"]].add(exon)
-        with Genome(data / file) as genome:
-            for name, length in genome.contigs.items():
-                if (file, name) in _TWICE:
+                exons[assembly, row["chrom"]].add(exon)
+    contigs: dict[str, str] = {}
+    sites: set[Site] = set()
+    for contig, assembly, chrom, first, letters in pieces(data):
+        contigs[contig] = letters
+        for start, end, strand in exons[assembly, chrom]:
+            for edge, after in ((start, False), (end, True)):
+                at = edge - first
+                inside = _EDGE <= at <= len(letters) - _EDGE
+                if not inside or edge in ends[assembly, chrom]:
                     continue
-                chrom, _, span = name.partition(":")
-                first = int(span.split("-")[0]) - 1 if span else 0  # names are 1-based
-                contig = f"{assembly}.{name.replace(':', '_')}"
-                letters = decode(genome.fetch(name, 0, length))
-                contigs[contig] = letters
-                for start, end, strand in exons[chrom]:
-                    for edge, after in ((start, False), (end, True)):
-                        at = edge - first
-                        inside = _EDGE <= at <= length - _EDGE
-                        if not inside or edge in ends[chrom]:
-                            continue
-                        kind = "donor" if after == (strand == "+") else "acceptor"
-                        pair = letters[at : at + 2] if after else letters[at - 2 : at]
-                        if pair in _consensus(kind, strand):
-                            sites.add(Site(contig, at if after else at - 1, kind, strand))
+                kind = "donor" if after == (strand == "+") else "acceptor"
+                pair = letters[at : at + 2] if after else letters[at - 2 : at]
+                if pair in _consensus(kind, strand):
+                    at -= not after
+                    sites.add(Site(contig, at, at + 1, kind, strand))
+    return contigs, sites
+
+
+def promoters(data: Path) -> tuple[dict[str, str], set[Site]]:
+    """Pieces of two assemblies, and the promoters in them."""
+    from pyliftover import LiftOver  # pip install pyliftover
+
+    known: dict[str, set[int]] = defaultdict(set)
+    for row in lines_of(data / "regions-human" / "encode_ccre_v4.PLS.hg38.no_chr19.bed.gz"):
+        known[row[0]].update(range(int(row[1]), int(row[2])))
+    for row in lines_of(data / "regions" / "epdnew_human_tss.no_chr19.hg38.bed.gz"):
+        start = int(row[1]) - (_UPSTREAM if row[5] == "+" else _DOWNSTREAM)
+        known[row[0]].update(range(start, start + _UPSTREAM + 1 + _DOWNSTREAM))
+    lift = LiftOver(str(data / "regions-human" / "hg19ToHg38.over.chain.gz"))
+    contigs: dict[str, str] = {}
+    sites: set[Site] = set()
+    for contig, assembly, chrom, first, letters in pieces(data):
+        contigs[contig] = letters
+        inside = bytearray(len(letters) + 2)  # with an end on either side
+        for at, letter in enumerate(letters):
+            if letter == "N":
+                continue
+            place = chrom, first + at
+            if assembly == "hg19":
+                lifted = lift.convert_coordinate(*place)
+                if not lifted:
+                    continue
+                place = lifted[0][:2]
+            inside[at + 1] = place[1] in known[place[0]]
+        edges = np.flatnonzero(np.diff(np.frombuffer(inside, np.int8)))
+        for start, end in edges.reshape(-1, 2).tolist():
+            sites.add(Site(contig, start, end, "promoter", "."))
     return contigs, sites
 
 
@@ -127,20 +250,32 @@ def _consensus(kind: str, strand: str) -> tuple[str, ...]:
     return ("AG",) if strand == "+" else ("CT",)
 
 
-def main() -> None:
-    """Run the command."""
-    if len(sys.argv) != 4 or sys.argv[1] not in ("splice-worm", "splice-human"):
-        sys.exit(__doc__)
-    contigs, sites = (worm if sys.argv[1] == "splice-worm" else human)(Path(sys.argv[2]))
-    out = Path(sys.argv[3])
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / "genome.fa").open("w") as file:
+def write_genome(path: Path, contigs: dict[str, str]) -> None:
+    """Contigs as FASTA."""
+    with path.open("w") as file:
         for name, letters in contigs.items():
             lines = (letters[i : i + 100] for i in range(0, len(letters), 100))
             file.write(f">{name}\n" + "\n".join(lines) + "\n")
+
+
+def main() -> None:
+    """Run the command."""
+    sets = {
+        "splice-worm": worm,
+        "splice-plant": plant,
+        "splice-human": human,
+        "promoter-human": promoters,
+        "promoter-yeast": yeast,
+    }
+    if len(sys.argv) != 4 or sys.argv[1] not in sets:
+        sys.exit(__doc__)
+    contigs, sites = sets[sys.argv[1]](Path(sys.argv[2]))
+    out = Path(sys.argv[3])
+    out.mkdir(parents=True, exist_ok=True)
+    write_genome(out / "genome.fa", contigs)
     with (out / "sites.bed").open("w") as file:
         for site in sorted(sites):
-            columns = (site.contig, site.at, site.at + 1, site.kind, 0, site.strand)
+            columns = (site.contig, site.start, site.end, site.kind, 0, site.strand)
             file.write("\t".join(map(str, columns)) + "\n")
 
 

@@ -42,11 +42,15 @@ def main(arguments: Sequence[str]) -> None:
     if len(arguments) != 1 or arguments[0].startswith("-"):
         sys.exit("Usage: python -m findna.example FOLDER")
     folder = Path(arguments[0])
+    if folder.exists() and not folder.is_dir():
+        sys.exit(f"findna: {folder}: exists and is no folder; name another")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_example(folder)
-    except (OutputError, OSError) as error:
+    except OutputError as error:
         sys.exit(f"findna: {error}")
+    except OSError as error:
+        sys.exit(f"findna: {error.filename or folder}: {error.strerror}")
     sys.stderr.write(f"findna: example -> {folder}\n")
 
 

@@ -52,6 +52,17 @@ def test_the_example_replaces_no_file_of_the_user(tmp_path, monkeypatch, capsys)
 
 
 @pytest.mark.slow
+def test_the_example_is_not_written_onto_a_file(tmp_path):
+    path = tmp_path / "tss.bed"
+    path.write_text("mine")
+    for name, said in [(path, "exists and is no folder"), (path / "x", "Not a directory")]:
+        with pytest.raises(SystemExit) as stopped:
+            main([str(name)])
+        assert stopped.value.code.startswith(f"findna: {name}: {said}")
+        assert "Errno" not in stopped.value.code
+    assert path.read_text() == "mine"
+
+
 def test_the_one_command_and_the_python_example(demo, run, capsys):
     command = re.search(r"^    findna (embed demo/.*)$", README, re.M)[1]
     run(*command.split())

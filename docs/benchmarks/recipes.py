@@ -6,14 +6,21 @@
     python docs/benchmarks/recipes.py GENOME.fa.gz DATA -o recipes.jsonl --test \
         --seeds 11 12 13 14 15 --only k-mers "random weights" "masked only" "InfoNCE, KoLeo"
 
-The table of docs/benchmarks.md was made by the code at the tag recipes-2026-11, which has further
-options. Each recipe of RECIPES is trained with each seed by `findna.pretraining.loop.pretrain`.
+    python docs/benchmarks/recipes.py GENOME.fa.gz DATA -o starts.jsonl --finetune --test \
+        --only "random weights" "masked only" "paper, masked only" paper "InfoNCE, KoLeo"
+
+The table of recipes in docs/benchmarks.md was made by the code at the tag recipes-2026-11, which
+has further options. Each recipe of RECIPES is trained with each seed by
+`findna.pretraining.loop.pretrain`.
 
 The probe is a logistic regression on the standardised mean of the teacher's hidden states over
 bases and strands, its regularisation chosen on validation sequences. What is reported is AUROC on
 those validation sequences, so that recipes are chosen without a look at test data; `--test` trains
 the recipes that are named, with seeds of its own, and reports AUROC on test sequences. Sequences
 without a train split are trained on dev, of which a part validates.
+
+With `--finetune` the encoder is trained along with a head, as `findna finetune --mode full` does:
+the head is chosen and the epoch kept by validation sequences.
 
 Results are appended to a file, one JSON object per line, and are not computed again: the script
 goes on where it was interrupted, and several processes may share a file. Layers and
@@ -30,6 +37,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +48,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from findna.evaluation.baselines import KmerTable, kmer_regression
+from findna.evaluation.baselines import KmerTable, kmer_regression, random_model
 from findna.genome.batching import Sequences
 from findna.genome.encoding import Tokens
 from findna.genome.fasta import Genome
@@ -48,7 +56,7 @@ from findna.labelled.files import find_splits
 from findna.labelled.metrics import measure
 from findna.labelled.sets import CLASSES, LabelledSet, read_labelled
 from findna.labelled.splits import hold_out
-from findna.model.checkpoint import load_checkpoint
+from findna.model.checkpoint import Model, load_checkpoint
 from findna.model.devices import Compute, describe
 from findna.model.encoder import Encoder
 from findna.model.inference import region_vectors
@@ -56,9 +64,12 @@ from findna.model.pooling import Pooling
 from findna.pretraining.corpus import Corpus
 from findna.pretraining.loop import pretrain
 from findna.pretraining.recipe import PretrainConfig, from_preset
-from findna.pretraining.state import TrainingState
 from findna.settings import to_dict
-from findna.tasks.probe import Problem
+from findna.tasks.features import FeatureTable
+from findna.tasks.full import fine_tune
+from findna.tasks.probe import Problem, fit_probe, search_space
+from findna.tasks.recipe import FineTuneConfig
+from findna.tasks.task import to_probabilities
 
 # A short run needs a faster teacher than the presets give it: with a momentum of 0.99 rising to 1,
 # three tenths of a teacher are still initial weights after 240 steps (product of all momenta).
@@ -150,6 +161,7 @@ def key_of(recipe: str, seed: int, options: argparse.Namespace) -> str:
     """What a result depends on, apart from the content of the files."""
     settings = None if recipe == KMERS else to_dict(config_of(recipe, seed, options))
     parts = [recipe, seed, settings, options.genome.name, options.most, options.sets, options.test]
+    parts += ["finetune"] * options.finetune
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
@@ -209,6 +221,26 @@ def probe(encoder: Encoder, parts: list[LabelledSet]) -> list[float]:
     return best
 
 
+def tuned(model: Model, parts: list[LabelledSet], seed: int) -> list[float]:
+    """AUROC of the model after training on a set; as `probe`."""
+    sequences = [sequence for part in parts for sequence in part.sequences]
+    labels = np.concatenate([part.labels for part in parts])
+    edges = np.cumsum([0, *map(len, parts)])
+    train, *judges = [np.arange(*edges[i : i + 2]) for i in range(len(parts))]
+    problem = Problem(CLASSES, len(parts[0].classes), labels, train, judges[0])
+    compute = Compute(CPU, precision=PRECISION)
+    table = FeatureTable(model.encoder, sequences, compute)
+    start = fit_probe(table, problem, search_space("full", kmers=False), seed=seed)
+    found = fine_tune(model, start, sequences, problem, FineTuneConfig(), compute, seed=seed)
+    table = FeatureTable(found.model.encoder, sequences, compute)
+    fitted = replace(start, head=found.head)
+    logits = [fitted.logits(table, rows) for rows in judges]
+    return [
+        auroc(labels[rows], to_probabilities(each, CLASSES, 1.0))
+        for rows, each in zip(judges, logits, strict=True)
+    ]
+
+
 def kmers(parts: list[LabelledSet]) -> list[float]:
     table = KmerTable([sequence for part in parts for sequence in part.sequences])
     labels = np.concatenate([part.labels for part in parts])
@@ -218,12 +250,12 @@ def kmers(parts: list[LabelledSet]) -> list[float]:
     return [auroc(labels[judged], predictions[judged]) for judged in rows[1:]]
 
 
-def teacher(config: PretrainConfig, corpora: tuple[Corpus, Corpus]) -> tuple[Encoder, dict]:
+def teacher(config: PretrainConfig, corpora: tuple[Corpus, Corpus]) -> tuple[Model, dict]:
     with tempfile.TemporaryDirectory() as folder:
         pretrain(config, *corpora, Path(folder))
         trained = load_checkpoint(folder)
         figures = ("accuracy", "perplexity", "spread", "rank")
-        return trained.model.encoder, {name: trained.training[name] for name in figures}
+        return trained.model, {name: trained.training[name] for name in figures}
 
 
 def run(
@@ -237,14 +269,18 @@ def run(
     else:
         config = config_of(recipe, seed, options)
         if recipe == UNTRAINED:
-            encoder = TrainingState.start(config, None, CPU).model.teacher.encoder
+            model = random_model(config.encoder, seed)
         else:
             assert corpora is not None
-            encoder, figures = teacher(config, corpora)
+            model, figures = teacher(config, corpora)
             record |= figures
-        encoder.requires_grad_(False).eval()
+        model.requires_grad_(False).eval()
         record["train_cpu_seconds"] = round(time.process_time() - started, 1)
-        found = {name: probe(encoder, splits_of(name, options)) for name in options.sets}
+        found = {}
+        for name in options.sets:
+            parts = splits_of(name, options)
+            judged = tuned(model, parts, seed) if options.finetune else probe(model.encoder, parts)
+            found[name] = judged
         record["recipe_settings"] = to_dict(config)
     record["cpu_seconds"] = round(time.process_time() - started, 1)
     for i, split in enumerate(("valid", "test")[: 2 if options.test else 1]):
@@ -324,6 +360,7 @@ def main() -> None:
         help="contig on which masked accuracy is measured",
     )
     parser.add_argument("--test", action="store_true", help="final stage: report test sequences")
+    parser.add_argument("--finetune", action="store_true", help="train the encoder with the head")
     parser.add_argument("--table", action="store_true", help="only print what is in the file")
     for name, default in _ENCODER.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default)

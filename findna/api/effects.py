@@ -14,14 +14,14 @@ import numpy.typing as npt
 
 from findna.api import inputs
 from findna.api.inputs import AnyPath
-from findna.api.loaded import LoadedModel, LoadedTask, compute_of, model_of, task_of
+from findna.api.loaded import LoadedModel, LoadedTask, any_task_of, compute_of, model_of
 from findna.commands.explain import ExplainedRow, ExplainRun, Question, positions
 from findna.commands.variants import Scoring, ScoringRun
 from findna.errors import ConfigError, RegionError
 from findna.genome.encoding import decode
 from findna.genome.fasta import Genome
 from findna.genome.regions import Placed
-from findna.outputs.results import Effects
+from findna.outputs.results import Effects, Place
 from findna.variants.alleles import REF_MISMATCH, Examined
 from findna.variants.scores import SCORES, STRANDS
 from findna.variants.vcf import VcfSource
@@ -47,7 +47,8 @@ class ScoredRecord:
         Of each allele: "snv", "deletion", ..., or why it has no scores: "symbolic", ...
     scores : tuple of (dict of str to float, or None)
         Of each allele, by the name that the VCF's INFO has for it: ``FINDNA_DIST``, ... Of a
-        task of single bases also positions, int, and None where there is no gain or loss.
+        task of single bases also positions, int, and None where there is no gain or loss. None
+        for what common SNPs make of an allele (``FINDNA_LLR_Q``, ...) that is no SNV.
     line : str
         The record as text, without scores.
     """
@@ -71,12 +72,14 @@ class Explanation:
     positions : ndarray, shape (length,), int64
         Of each base on its contig, 0-based, in reading direction.
     sequence : str, length bp
-        As it was read: of the other strand where the region is stranded and on it.
+        As it was read: of the other strand where the region is stranded and on it, or the site is.
     value : float
         Of the sequence as it is: log-odds, or the mean log-likelihood of its bases.
     effects : ndarray, shape (length, 4), float32
         Value with the base replaced by A, C, G, T, less ``value``; 0 for the base that is there,
         NaN where it is N.
+    site : Place, optional
+        Start (0-based) and strand of the base whose log-odds a task of single bases gives.
     """
 
     chrom: str
@@ -84,6 +87,7 @@ class Explanation:
     sequence: str
     value: float
     effects: npt.NDArray[np.float32]
+    site: Place | None = None
 
     @property
     def importance(self) -> npt.NDArray[np.float32]:
@@ -119,8 +123,9 @@ def score_variants(
         What to do with records that do not fit the genome.
     **options
         ``window`` (bp), ``strand`` ("both", "+", "-"), ``haplotype`` (a sample), ``classes`` (of
-        tasks), ``whole``, ``max_n`` and ``reach`` (bp), as on the command line; ``device``,
-        ``precision`` and ``max_tokens``, as for `load_model`.
+        tasks), ``whole``, ``max_n``, ``reach`` (bp) and ``background`` (a file, or a list of
+        them), as on the command line; ``device``, ``precision`` and ``max_tokens``, as for
+        `load_model`.
 
     Raises
     ------
@@ -135,7 +140,7 @@ def score_variants(
     ...     break
     chrA 1415 G ('A',) ['FINDNA_DIST']
     """
-    inputs.check_options("score_variants", options, (*_SCORING, *inputs.COMPUTE))
+    inputs.check_options("score_variants", options, ("background", *_SCORING, *inputs.COMPUTE))
     tasks, scores = inputs.several(task), inputs.several(scores)
     for name in scores:
         inputs.chosen("scores", name, SCORES)
@@ -143,11 +148,13 @@ def score_variants(
     inputs.chosen("strand", options.get("strand", "both"), STRANDS)
     inputs.at_least("window", options.get("window"), 1)
     inputs.at_least("reach", options.get("reach"), 1)
+    backgrounds = [Path(path) for path in inputs.several(options.get("background", ()))]
     compute = compute_of(options, model, *tasks)
     scoring = Scoring(
         model=model_of(model),
         scores=scores,
-        tasks=[task_of(each) for each in tasks],
+        tasks=[any_task_of(each) for each in tasks],
+        backgrounds=backgrounds,
         **{name: options[name] for name in _SCORING if name in options},
     )
     with ExitStack() as stack:
@@ -200,10 +207,10 @@ def explain(
         A region string as in samtools (1-based, inclusive), or (chrom, start, end) or (chrom,
         start, end, strand), 0-based and half-open.
     task : str, path or LoadedTask, optional
-        Its log-odds are measured; by default the log-likelihood of each base, masked, by
-        ``model``.
+        Its log-odds are measured, of a task of single bases those of a class at the region's most
+        probable site; by default the log-likelihood of each base, masked, by ``model``.
     class_name : str, optional
-        Whose log-odds; by default those of the second of two classes.
+        Whose log-odds; by default those of the second of two classes, or the only one of sites.
     model : str, path or LoadedModel
         Used without a task.
     context : int, optional
@@ -288,7 +295,7 @@ def explain_rows(
     """
     inputs.check_options("explain_rows", options, _EXPLAINING)
     question = Question(
-        task=None if task is None else task_of(task),
+        task=None if task is None else any_task_of(task),
         class_name=class_name,
         model=model_of(model),
         context=inputs.at_least("context", context, 1),
@@ -308,6 +315,7 @@ def _explanation(row: ExplainedRow, effects: Effects | None) -> Explanation | No
     region, stretch = row.placed.region, row.stretch
     if region is None or stretch is None or effects is None:
         return None
+    letters = decode(stretch.bases)
     return Explanation(
-        region.chrom, positions(region), decode(stretch.bases), effects.value, effects.changes
+        region.chrom, positions(region), letters, effects.value, effects.changes, row.site
     )

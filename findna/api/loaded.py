@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,9 +21,9 @@ from findna.model.devices import PRECISIONS, Compute
 from findna.model.inference import region_vectors
 from findna.model.pooling import POOLINGS, Pooling
 from findna.outputs.results import RegionVectors
+from findna.tasks.prior import at_prior
 from findna.tasks.reading import TaskReader
 from findna.tasks.sites import AnyTask, SiteTask, load_any_task, of_regions, of_sites
-from findna.tasks.task import Task
 from findna.variants.mutagenesis import Stretch
 from findna.variants.scores import masked_log_probabilities
 
@@ -196,6 +196,27 @@ class LoadedTask:
         """Length of every training sequence, bp; 0 where they differed, and of single bases."""
         return 0 if isinstance(self.task, SiteTask) else self.task.config.window
 
+    def at_prior(self, prior: float | Mapping[str, float]) -> LoadedTask:
+        """Return the task with probabilities for classes as frequent as ``prior`` says.
+
+        Parameters
+        ----------
+        prior : float or mapping
+            Share of each class that is named; a number is that of the positive class.
+
+        Raises
+        ------
+        ConfigError
+            The task has no such class, or no probabilities, or the shares are impossible.
+
+        Examples
+        --------
+        >>> rare = findna.load_task("promoter").at_prior(0.01)
+        >>> rare.predict(["GCGC" * 75]).probabilities.shape
+        (1, 2)
+        """
+        return replace(self, task=at_prior(self.task, prior))
+
     def predict(self, sequences: str | Sequence[str]) -> Predictions:
         """Return the label and the probabilities of each sequence.
 
@@ -344,11 +365,6 @@ def model_of(model: AnyPath | LoadedModel) -> str | Checkpoint:
 def any_task_of(task: AnyPath | LoadedTask) -> str | AnyTask:
     """Return the name or folder of a task, or the task if it is loaded."""
     return task.task if isinstance(task, LoadedTask) else str(task)
-
-
-def task_of(task: AnyPath | LoadedTask) -> str | Task:
-    """Return the same of a task of regions; raise ConfigError if another is loaded."""
-    return of_regions(task.task) if isinstance(task, LoadedTask) else str(task)
 
 
 def compute_of(given: dict[str, Any], *loaded: Any) -> Compute:

@@ -44,6 +44,16 @@ class _Share(click.FloatRange):
 SHARE = _Share(0, 1)
 
 
+class _TaskName(click.types.StringParamType):
+    """Name or folder of a task; the message where none is given says how to find one."""
+
+    def get_missing_message(self, *_: Any, **__: Any) -> str:
+        return "findna tasks list shows the tasks that there are"
+
+
+TASK = _TaskName()
+
+
 def option(names: str, text: str, kind: Any = None, **settings: Any) -> Decorator:
     """Return a click option that shows its default.
 
@@ -161,6 +171,12 @@ max_n = option(
     default=1.0,
 )
 
+prior = option(
+    "--prior=P|CLASS=P,...",
+    "Restate probabilities where this share of regions (or of bases) is of the positive class, or "
+    "of CLASS; outputs name other weights then.",
+)
+
 placement_options = option_group(
     flag("-s --stranded", "Read regions on the minus strand as reverse complement."),
     flag("--split", "Join the blocks of BED12 rows."),
@@ -183,7 +199,8 @@ placement_options = option_group(
 region_options = option_group(
     option(
         "-r --region=CHROM:START-END",
-        "Region as in samtools, 1-based and inclusive; repeatable.",
+        "Region as in samtools, 1-based and inclusive; without -END to the end of the contig; "
+        "repeatable.",
         multiple=True,
     ),
     placement_options,
@@ -373,6 +390,12 @@ def say(message: str) -> None:
         click.echo(f"findna: {printable(message)}", err=True)
 
 
+def speed(n: float, seconds: float) -> str:
+    """Return how many a second, for the last line of a run; nothing where that is below one."""
+    rate = n / max(seconds, 1e-9)
+    return f" ({rate:.0f}/s)" if rate >= 1 else ""
+
+
 def in_windows(summary: Any) -> str:
     """Return which windows a task took of rows, for the last line of a run."""
     return f", {summary.windows}" if summary.windows else ""
@@ -386,3 +409,24 @@ def regions_done(counts: Mapping[str, int], verb: str, fate: str) -> str:
     others = [f"{counts[status]} {status}" for status in WITHOUT_RESULT if counts.get(status)]
     done = f"{n} of {counted(rows, 'region')} {verb}"
     return f"{done}, {rows - n} {fate} ({', '.join(others)})" if others else done
+
+
+def with_prior(tasks: Sequence[str], text: str | None) -> list[Any]:
+    """Return tasks as they are given, or the one task restated for what --prior says."""
+    if text is None:
+        return list(tasks)
+    if len(tasks) != 1:
+        raise click.UsageError("--prior is for one task")
+    shares: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, share = part.rpartition("=")
+        try:
+            shares[name.strip()] = float(share)
+        except ValueError:
+            raise click.UsageError(
+                f"--prior {text}: give a share, such as 0.01, or CLASS=0.01"
+            ) from None
+    from findna.tasks.prior import at_prior
+    from findna.tasks.sites import load_any_task
+
+    return [at_prior(load_any_task(tasks[0]), shares[""] if set(shares) == {""} else shares)]

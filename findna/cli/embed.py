@@ -77,10 +77,11 @@ def embed(genome: Path, regions: str | None, **given: Any) -> None:
         )
     counts = summary.counts
     fate = "skipped" if counts["skipped"] else "kept without a vector"
-    rate = (counts["rows"] - counts["resumed"]) / max(summary.seconds, 1e-9)
     _options.say(
         _options.regions_done(counts, "embedded", fate)
         + (f", {counts['resumed']} of them before" if counts["resumed"] else "")
-        + f" in {summary.seconds:.1f} s ({rate:.0f}/s), {summary.made_by}"
+        + f" in {summary.seconds:.1f} s"
+        + _options.speed(counts["rows"] - counts["resumed"], summary.seconds)
+        + f", {summary.made_by}"
         + _options.arrow(output.path)
     )

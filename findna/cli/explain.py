@@ -21,7 +21,8 @@ from findna.cli._options import BP, PATH, flag, option
 )
 @option("-m --model=NAME|FOLDER", "For --target: shipped model or model folder.  [default: tiny]")
 @option(
-    "--class=NAME class_name", "Class whose log-odds are measured.  [default: the second of two]"
+    "--class=NAME class_name",
+    "Class whose log-odds are measured.  [default: the second of two; of sites the only one]",
 )
 @option("-o --output=FILE", "HDF5 file to write: the effect of every replacement.", PATH)
 @option(
@@ -53,16 +54,21 @@ def explain(genome: Path, regions: str | None, **given: Any) -> None:
     (and without -r) every FASTA record is a region. Regions of 1 bp, or with --anchor alone all,
     get the window that the task was trained on. docs/explain.md has the definitions.
 
+    A task of sites (findna finetune --dense) is measured at one base of each region: its most
+    probable site of --class, or the region itself if it is 1 bp, about which 41 bp are replaced
+    (--window N: others). Results follow the strand of that site.
+
     \b
     Examples:
       findna explain genome.fa -r chr21:33,000,001-33,000,300 --task promoter --plot logo.png
       findna explain genome.fa tss.bed --task promoter -o tss.h5 --track tss.bw
       findna explain genome.fa motifs.bed --context 300 --task promoter --plot motifs.pdf
       findna explain genome.fa loci.bed --target mnm --both-strands > loci.bedgraph
+      findna explain genome.fa donors.bed -t splice-worm --class donor -s --plot donors.pdf
     """
     task, target = given["task"], given["target"]
     if (task is None) == (target is None):
-        raise click.UsageError("give --task NAME or --target mnm")
+        raise click.UsageError("give --task NAME (findna tasks list) or --target mnm")
     if task is not None and given["model"] is not None:
         raise click.UsageError("-m/--model is for --target mnm; a task has its own encoder")
     if task is None and given["class_name"] is not None:
@@ -85,11 +91,11 @@ def explain(genome: Path, regions: str | None, **given: Any) -> None:
         )
     fate = "skipped" if options.on_error == "skip" else "without effects"
     counts = summary.counts
-    rate = counts["mutants"] / max(summary.seconds, 1e-9)
     _options.say(
         _options.regions_done(counts, "explained", fate)
-        + f": {counts['mutants']} replacements in {summary.seconds:.1f} s ({rate:.0f}/s), "
-        + f"{summary.quantity}{_options.in_windows(summary)}, {summary.made_by}"
+        + f": {counts['mutants']} replacements in {summary.seconds:.1f} s"
+        + _options.speed(counts["mutants"], summary.seconds)
+        + f", {summary.quantity}{_options.in_windows(summary)}, {summary.made_by}"
         + _options.arrow(given["output"], given["track"], _pictures(given["plot"], counts))
     )
 

@@ -201,7 +201,7 @@ def _train_sites(
         )
     split = "test" if "test" in summary.metrics else "valid"
     shown = ", ".join(
-        f"{name} {values['auprc']:.3f} (matrix {values['matrix_auprc']:.3f})"
+        f"{name} {values['auprc']:.3f} (best baseline: {_best(values['baselines'])})"
         for name, values in summary.metrics[split].items()
     )
     where = {"test": "held-out contigs", "valid": "validation part"}[split]
@@ -209,3 +209,8 @@ def _train_sites(
         f"{task}: AUPRC on every base of the {where}: {shown}; {summary.seconds:.0f} s "
         f"-> {folder} ({summary.digest[:12]})"
     )
+
+
+def _best(baselines: dict[str, dict[str, float]]) -> str:
+    name = max(baselines, key=lambda name: baselines[name]["auprc"])
+    return f"{baselines[name]['auprc']:.3f}, {name}"

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import PATH, SHARE, flag, option
+from findna.cli._options import PATH, SHARE, TASK, flag, option
 
 
 @click.command(short_help="Label and probability per region.")
@@ -17,6 +17,7 @@ from findna.cli._options import PATH, SHARE, flag, option
 @option(
     "-t --task=NAME[,NAME]",
     "Task or tasks, by name (findna tasks list) or folder; repeatable.",
+    TASK,
     multiple=True,
     required=True,
 )
@@ -30,12 +31,17 @@ from findna.cli._options import PATH, SHARE, flag, option
 @flag(
     "--bed6",
     "Six columns for browsers: the row's name, or the label where it has none; as score 1000 "
-    "times the probability.",
+    "times the probability. Of a site also its strand.",
 )
-@flag("--bed9", "The same, and a colour (itemRgb) by label; --header adds a track line for UCSC.")
+@flag(
+    "--bed9",
+    "The same, a colour (itemRgb) by label, and the site as thick part; --header adds a track "
+    "line for UCSC.",
+)
 @flag("--header", "Repeat header lines of REGIONS, and name the new columns and the weights.")
 @flag("--all-classes", "Also the probability of every class.")
 @option("--min-prob=P", "Only rows where a task gives at least this probability.", SHARE)
+@_options.prior
 @flag("--write-index", "Also a tabix index of -o NAME.bed.gz (sorted rows).")
 @_options.region_options
 @_options.part_options
@@ -62,6 +68,7 @@ def predict(genome: Path, regions: str | None, **given: Any) -> None:
       findna predict genome.fa genes.bed --task promoter --anchor start --bed6 -o genes.bed.gz
       findna predict genome.fa peaks.bed --task regulatory --bed9 --header -o for_ucsc.bed
       findna predict genes.fa --task promoter,splice --all-classes
+      findna predict genome.fa windows.bed --task promoter --prior 0.02 > windows.promoter.bed
       findna predict genome.fa introns.bed --task my-sites -s -O tsv -o introns.tsv
     """
     options = _options.placement(given)
@@ -83,13 +90,14 @@ def predict(genome: Path, regions: str | None, **given: Any) -> None:
     layout = _options.filled(
         PredictionFormat, given, form=output.form, records=records, min_probability=least
     )
+    tasks = _options.with_prior(_options.listed(given["task"], "--task"), given["prior"])
     opened = _options.genome_and_rows(genome, regions, given, stream=not output.in_parts)
     with opened as (fasta, source):
         summary = _options.for_job(run, regions)(
             fasta,
             source,
             output,
-            tasks=_options.listed(given["task"], "--task"),
+            tasks=tasks,
             options=options,
             layout=layout,
             compute=_options.compute(given),

@@ -8,16 +8,19 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import BP, PATH, REACH, SHARE, flag, option
+from findna.cli._options import BP, PATH, REACH, SHARE, TASK, flag, option
 from findna.console import counted
 
 _OF_WINDOWS = ("window", "upstream", "downstream", "step", "max_n")
 """Options that do nothing for a task of sites."""
 
 
-@click.command(short_help="A task's probability along the genome, as a track.")
+@click.command(
+    short_help="A task's probability along the genome, as a track.",
+    context_settings={"allow_extra_args": True},  # refused below, with a hint
+)
 @_options.genome
-@option("-t --task=NAME", "Task, by name (findna tasks list) or folder.", required=True)
+@option("-t --task=NAME", "Task, by name (findna tasks list) or folder.", TASK, required=True)
 @option("-o --output=FILE", "File to write; .gz is BGZF.  [default: standard output]", PATH)
 @option(
     "-O --output-type form",
@@ -27,7 +30,8 @@ _OF_WINDOWS = ("window", "upstream", "downstream", "step", "max_n")
 @option("--regions=BED", "Scan only these intervals; - is standard input.")
 @option(
     "-r --region=CHROM:START-END",
-    "Scan only this region, as in samtools, 1-based and inclusive; repeatable.",
+    "Scan only this region, as in samtools, 1-based and inclusive; without -END to the end of the "
+    "contig; repeatable.",
     multiple=True,
 )
 @option(
@@ -48,8 +52,8 @@ _OF_WINDOWS = ("window", "upstream", "downstream", "step", "max_n")
 )
 @option(
     "--call=P",
-    "For a task of sites: list the sites of at least this probability as BED6, by strand, with "
-    "score 1000 P.",
+    "For a task of sites: list the sites of at least this probability as BED6, by strand; "
+    "neighbouring bases of a class above it are one site, with score 1000 times the highest.",
     SHARE,
 )
 @option(
@@ -65,6 +69,7 @@ _OF_WINDOWS = ("window", "upstream", "downstream", "step", "max_n")
     default="stop",
 )
 @_options.chrom_alias
+@_options.prior
 @_options.track_header
 @flag("--write-index", "Also a tabix index of -o NAME.bedgraph.gz.")
 @_options.inference_options
@@ -85,6 +90,11 @@ def scan(genome: Path, task: str, regions: str | None, **given: Any) -> None:
       findna scan genome.fa --task my-sites --call 0.5 | bedtools intersect -a - -b genes.bed
       findna scan genome.fa --task promoter | awk '$4 > 0.9' | bedtools merge -c 4 -o max
     """
+    if extra := click.get_current_context().args:
+        raise click.UsageError(
+            f"Got unexpected extra argument ({extra[0]}); regions to scan: --regions {extra[0]}"
+        )
+
     from findna.commands.scan import FORMS, ScanOptions
     from findna.commands.scan import scan as run
     from findna.tasks.task import find_task, has_sites
@@ -105,7 +115,7 @@ def scan(genome: Path, task: str, regions: str | None, **given: Any) -> None:
         summary = run(
             fasta,
             output,
-            task=task,
+            task=_options.with_prior([task], given["prior"])[0],
             class_name=given["class_name"],
             regions=source if regions is not None or given["region"] else None,
             options=_options.filled(
@@ -137,7 +147,7 @@ def _scan_sites(genome: Path, task: str, regions: str | None, given: dict[str, A
         summary = scan_sites(
             fasta,
             output,
-            task=task,
+            task=_options.with_prior([task], given["prior"])[0],
             regions=source if regions is not None or given["region"] else None,
             options=_options.filled(SiteOptions, given),
             header=given["header"],

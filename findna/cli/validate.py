@@ -109,12 +109,15 @@ class _Line(NamedTuple):
 
 
 def _lines(report: Report) -> Iterator[_Line]:
+    from findna.genome.regions import hint_once
+
     of_variants = report.kind == "variants"
     yield _Line("file", report.kind, report.file)
     if report.genome:
         yield _Line("file", "genome", report.genome)
     for status, n in report.statuses.most_common():
-        reasons = [_short(reason, report) for reason in report.examples.get(status, [])]
+        found = hint_once(report.examples.get(status, []))
+        reasons = [_short(reason, report) for reason in found]
         if status == "unknown_contig":
             reasons.append(report.unknown_reason)
         yield _Line("rows", status, str(n), "\n".join(reasons), n / report.rows)
@@ -174,9 +177,11 @@ def _task_lines(task: TaskUse) -> Iterator[_Line]:
     section = f"task {task.name}"
     if task.windows:
         yield _Line(section, "windows", str(task.windows), task.geometry)
-    if task.as_given:
+    if task.points:
+        yield _Line(section, "points", str(task.points), "one base each")
+    if others := task.as_given - (task.points or 0):
         said = "as they are" if task.windows else task.geometry
-        yield _Line(section, "others", str(task.as_given), said)
+        yield _Line(section, "others", str(others), said)
     if task.window:
         trained = f"than the {task.window} bp it was trained on"
         yield _Line(section, "shorter", str(task.shorter), trained)
@@ -188,10 +193,12 @@ def _task_lines(task: TaskUse) -> Iterator[_Line]:
         yield _Line(section, "tiles", str(task.tiles), mean)
     said = f"; {task.scan_message}" if task.scan and task.scan_message else task.scan_message
     if task.scan is not None:
-        scan = task.scan
+        scan, of_sites = task.scan, task.points is not None
         said = (
-            f"windows of {scan.window} bp every {scan.step} bp, in {scan.bases} bp of "
-            f"{scan.regions} joined regions, {scan.shorter} of them shorter{said}"
+            f"{'tiles' if of_sites else 'windows'} of {scan.window} bp every {scan.step} bp, in "
+            f"{scan.bases} bp of {scan.regions} joined regions, "
+            + ("for each strand" if of_sites else f"{scan.shorter} of them shorter")
+            + said
         )
     yield _Line(section, "scan", str(task.scan.windows) if task.scan else "", said)
 

@@ -99,7 +99,7 @@ class EmbedRun(RegionRun):
             if row.region is not None and len(row.region) < _SHORT:
                 self.warn_once(
                     "length",
-                    f"line {row.row.number} is {len(row.region)} bp, too short for a vector of its "
+                    f"{row.row.place} is {len(row.region)} bp, too short for a vector of its "
                     "own: --window N reads N bp around the middle of each region",
                 )
             yield row

@@ -23,7 +23,7 @@ from findna.errors import ConfigError
 from findna.genome.batching import read_window
 from findna.genome.encoding import decode
 from findna.genome.fasta import Genome
-from findna.genome.regions import Placed, RegionOptions, RegionSource
+from findna.genome.regions import Placed, RegionOptions, RegionSource, is_point, without_n
 from findna.genome.windows import Region, Window
 from findna.labelled.sets import REGRESSION
 from findna.model.checkpoint import Checkpoint, load_checkpoint, training_length
@@ -41,13 +41,26 @@ from findna.outputs.logos import (
     probability_of,
 )
 from findna.outputs.provenance import genome_facts, obs_columns, obs_row, origin
-from findna.outputs.results import Effects
+from findna.outputs.results import Effects, Place
 from findna.outputs.tracks import Segment, joined, write_track
 from findna.tasks.placement import TaskWindows
-from findna.tasks.task import Task, load_task
-from findna.variants.mutagenesis import Stretch, masked_effects, task_effects
+from findna.tasks.sites import AnyTask, SiteTask, load_any_task
+from findna.tasks.task import Task
+from findna.variants.mutagenesis import (
+    SiteStretch,
+    Stretch,
+    masked_effects,
+    site_effects,
+    task_effects,
+)
 
 logger = logging.getLogger(__name__)
+
+SITE_WINDOW = 41
+"""Bases that are replaced about a point by default, if a task of sites reads it."""
+
+_SITE_COLUMNS = {"site_start": "number", "site_strand": "category"}
+"""Columns of ``obs`` about the base that a task of sites read, 0-based."""
 
 
 @dataclass(frozen=True)
@@ -105,10 +118,17 @@ class ExplainOutputs:
 
 @dataclass(frozen=True)
 class ExplainedRow:
-    """A row, and the stretch of it whose bases are replaced; None of a row without a region."""
+    """A row, and the stretch of it whose bases are replaced; None of a row without a region.
+
+    Parameters
+    ----------
+    site : Place, optional
+        The base that a task of sites reads; the region is then on its strand.
+    """
 
     placed: Placed
     stretch: Stretch | None
+    site: Place | None = None
 
 
 @dataclass(frozen=True)
@@ -117,11 +137,11 @@ class Question:
 
     Parameters
     ----------
-    task : str or Task, optional
-        Name or folder, or a loaded one; its log-odds are measured. By default the likelihood of
-        masked bases, by ``model``.
+    task : str, Task or SiteTask, optional
+        Name or folder, or a loaded one; its log-odds are measured, of a task of sites those at the
+        most probable site of each row. By default the likelihood of masked bases, by ``model``.
     class_name : str, optional
-        Class of a task with more than two.
+        Class of a task with more than two, or of sites with more than one.
     model : str or Checkpoint
         Name or folder, or a loaded one.
     context : int, optional
@@ -130,7 +150,7 @@ class Question:
         Average with the reverse complement.
     """
 
-    task: str | Task | None = None
+    task: str | AnyTask | None = None
     class_name: str | None = None
     model: str | Checkpoint = "tiny"
     context: int | None = None
@@ -140,7 +160,9 @@ class Question:
         """Return region options that refuse what cannot be read at once."""
         if self.context is not None and options.split:
             raise ConfigError("--split cannot be combined with --context")
-        task = load_task(self.task) if self.task is not None else None
+        task = load_any_task(self.task) if self.task is not None else None
+        if isinstance(task, SiteTask):
+            return self._limit_sites(task, options)
         longest = None if options.whole else training_length(task.encoder if task else self.model)
         if self.context is not None and longest is not None and self.context > longest:
             raise ConfigError(
@@ -148,6 +170,24 @@ class Question:
                 "--whole reads longer windows all the same"
             )
         return replace(options, longest=self.context or longest)
+
+    def _limit_sites(self, task: SiteTask, options: RegionOptions) -> RegionOptions:
+        """Return region options that lay a window about points, and refuse what is long."""
+        given = {
+            "--context": self.context is not None,
+            "--both-strands": self.both_strands,
+            "--split": options.split,
+            "--whole": options.whole,
+        }
+        for name in [name for name, is_given in given.items() if is_given]:
+            raise ConfigError(
+                f"{name} does nothing for a task of sites, which reads tiles of its own; leave it "
+                "out (--window N replaces N bp)"
+            )
+        limited = replace(options, longest=task.config.tile)
+        if options.resizes:
+            return limited
+        return replace(limited, points=replace(limited, window=SITE_WINDOW))
 
 
 class ExplainRun(RegionRun):
@@ -178,8 +218,8 @@ class ExplainRun(RegionRun):
         outputs: ExplainOutputs = ExplainOutputs(),
     ) -> None:
         utf8 = outputs.effects is not None
-        self.task = None if question.task is None else load_task(question.task)
-        asked = [self.task] if self.task and question.context is None else []
+        self.task = None if question.task is None else load_any_task(question.task)
+        asked = [self.task] if isinstance(self.task, Task) and question.context is None else []
         self.windows = TaskWindows(asked, question.limit(options))
         super().__init__(genome, source, self.windows.options, compute, utf8=utf8)
         self.question = question
@@ -193,7 +233,7 @@ class ExplainRun(RegionRun):
         else:
             self.checkpoint, config = self.task.checkpoint, self.task.config
             self.output = config.output(question.class_name)
-            name = config.classes[self.output]
+            self.class_name = name = config.classes[self.output]
             self.quantity = name if config.kind == REGRESSION else f"log-odds of {name}"
             self.weights, self.digest = f"task {self.task.name}", self.task.digest
 
@@ -217,6 +257,11 @@ class ExplainRun(RegionRun):
         return {**facts, "genome": genome, "options": options}
 
     @property
+    def site_columns(self) -> dict[str, str]:
+        """Types of the ``obs`` columns about the base that is read, if one is."""
+        return _SITE_COLUMNS if isinstance(self.task, SiteTask) else {}
+
+    @property
     def track_lines(self) -> list[str]:
         """Comment that names the weights, and track line for genome browsers."""
         shown = f"importance for {self.quantity}".replace('"', "'")
@@ -236,6 +281,9 @@ class ExplainRun(RegionRun):
         advance : callable
             Gets the number of windows read since it was called last.
         """
+        if isinstance(self.task, SiteTask):
+            sites = self._site_rows(self.task)
+            return site_effects(sites, self.task, self.output, self.compute, advance=advance)
         rows = ((row, row.stretch) for row in self._rows())
         both_strands = self.question.both_strands
         if self.task is None:
@@ -247,17 +295,46 @@ class ExplainRun(RegionRun):
             rows, self.task, self.output, self.compute, both_strands=both_strands, advance=advance
         )
 
+    def with_sequence(self, placed: Placed) -> Placed:
+        """Return a row; without its region if that holds too many N, or if its site is one."""
+        row = super().with_sequence(placed)
+        if row.region is None or not isinstance(self.task, SiteTask):
+            return row
+        sought = without_n(replace(row, region=self._sought(row)), self.genome, 1.0)
+        return row if sought.region is not None else sought
+
+    def _sought(self, row: Placed) -> Region | None:
+        """Return where the site of a row is sought: a point itself, or else what is replaced."""
+        if row.region is None or not is_point(row.interval):
+            return row.region
+        return replace(row.region, parts=((row.interval.start, row.interval.end),))
+
+    def _site_rows(self, task: SiteTask) -> Iterator[tuple[ExplainedRow, SiteStretch | None]]:
+        """Yield the rows, each with the tile of its most probable site."""
+        asked = (
+            (row, self._sought(row), self.options.of(row.interval).stranded)
+            for row in self.checked(self.placed())
+        )
+        found = task.best_sites(asked, self.genome, self.compute, [self.class_name])
+        for row, call in found:
+            if row.region is None or call is None or call.place is None:
+                yield ExplainedRow(row, None), None
+                continue
+            region = replace(row.region, reverse=call.place.strand == "-")
+            stretch = read_site(self.genome, task, region, call.place.start)
+            yield ExplainedRow(replace(row, region=region), stretch, call.place), stretch
+
     def _rows(self) -> Iterator[ExplainedRow]:
         """Yield the rows; warn once of one that is not as long as what the task was trained on."""
         context, pad = self.question.context, self.options.pad
-        trained = self.task.config.window if self.task else 0
+        trained = self.task.config.window if isinstance(self.task, Task) else 0
         for row in self.windows.watch(self.checked(self.placed())):
             stretch = read_stretch(self.genome, row.region, context, pad) if row.region else None
             if trained and stretch is not None and len(stretch.tokens) != trained:
                 logger.warning(
-                    "line %d is read as %d bp; %s was trained on %d bp: --anchor center lays its "
+                    "%s is read as %d bp; %s was trained on %d bp: --anchor center lays its "
                     "windows about each region's middle, --context %d replaces the region alone",
-                    *(row.row.number, len(stretch.tokens)),
+                    *(row.row.place, len(stretch.tokens)),
                     *(f"{self.weights} {self.digest[:12]}", trained, trained),
                 )
                 trained = 0
@@ -303,7 +380,7 @@ def explain(
             columns = obs_columns(run.survey.columns, run.survey.numeric_score)
             writer = EffectWriter(
                 stack.enter_context(outputs.effects.published()),
-                columns={**columns, "sequence": "str"},
+                columns={**columns, "sequence": "str", **run.site_columns},
                 value=run.quantity,
                 metadata=metadata,
             )
@@ -360,6 +437,19 @@ def read_stretch(
     return Stretch(read_window(genome, Window(window, 0, longer)), start, end)
 
 
+def read_site(genome: Genome, task: SiteTask, region: Region, site: int) -> SiteStretch:
+    """Return a region with the tile in which a task of sites reads a base of its strand."""
+    (tile,) = task.tiles([(region.chrom, site, site + 1)], genome, region.reverse)
+    ((start, end),) = region.parts
+    if region.reverse:
+        offset, at = tile.last - end, tile.last - 1 - site
+    else:
+        offset, at = start - tile.first, site - tile.first
+    bases = read_window(genome, Window(region, 0, len(region)))
+    letters = read_window(genome, Window(tile.region, 0, len(tile.region)))
+    return SiteStretch(bases, 0, len(bases), letters, offset, at)
+
+
 def positions(region: Region) -> npt.NDArray[np.int64]:
     """Return the positions of bases on their contig, in reading direction; shape (length,)."""
     bases = np.concatenate([np.arange(start, end) for start, end in region.parts])
@@ -371,14 +461,15 @@ def _write_effects(
 ) -> None:
     """Write one row to HDF5; without effects they are NaN, or the row is left out."""
     stranded = options.of(row.placed.interval).stranded
+    site = dict(zip(_SITE_COLUMNS, map(str, row.site or ".."), strict=True))
     if row.stretch is None or effects is None:
         if options.on_error != "skip":
-            writer.write({**obs_row(row.placed, stranded, 0, 0), "sequence": ""})
+            writer.write({**obs_row(row.placed, stranded, 0, 0), "sequence": "", **site})
         return
     bases = row.stretch.bases
     n_unknown = len(bases) - len(row.stretch.known)
     obs = obs_row(row.placed, stranded, len(bases), n_unknown)
-    writer.write({**obs, "sequence": decode(bases)}, effects.value, effects.changes)
+    writer.write({**obs, "sequence": decode(bases), **site}, effects.value, effects.changes)
 
 
 def _draw(draw: Draw, run: ExplainRun, row: ExplainedRow, effects: Effects | None) -> None:
@@ -389,23 +480,28 @@ def _draw(draw: Draw, run: ExplainRun, row: ExplainedRow, effects: Effects | Non
     letters = decode(row.stretch.bases)
     if len(letters) > MOST_BASES:
         logger.warning(
-            "row %d is %d bp and is not drawn: a picture holds %d",
-            *(row.placed.row.number, len(letters), MOST_BASES),
+            "%s is %d bp and is not drawn: a picture holds %d",
+            *(row.placed.row.place, len(letters), MOST_BASES),
         )
         return
     has_probability = run.task is not None and run.task.config.kind != REGRESSION
-    value = f"{run.quantity} {effects.value:.3g}"
+    value, bases = f"{run.quantity} {effects.value:.3g}", positions(region)
+    at = None
+    if row.site is not None:
+        value = f"{value} at {row.site.start + 1:,}"
+        at = int(np.flatnonzero(bases == row.site.start)[0])
     if has_probability:
         value += f", probability {probability_of(effects.value):.3g}"
     draw(
         Picture(
             f"{_title(row.placed)}\n{run.weights} {run.digest[:12]}: {value}",
             letters,
-            positions(region) + 1,
+            bases + 1,
             f"{region.chrom}{', minus strand' * region.reverse} (1-based)",
             effects,
             run.quantity,
             has_probability,
+            at,
         )
     )
 

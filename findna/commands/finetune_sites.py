@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,10 @@ import numpy as np
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
 from findna.errors import LabelError, RegionError
-from findna.genome.batching import read_window
 from findna.genome.bed import read_intervals
-from findna.genome.encoding import ALPHABET, COMPLEMENT, N, Tokens
+from findna.genome.encoding import N
 from findna.genome.fasta import Genome
 from findna.genome.intervals import select
-from findna.genome.windows import Region, Window
-from findna.labelled.matrix import PositionMatrix
 from findna.labelled.sites import SiteLabels, read_sites
 from findna.model.checkpoint import SHIPPED, digest_of, load_checkpoint
 from findna.model.devices import Compute, describe
@@ -28,6 +25,7 @@ from findna.outputs.claims import claimed
 from findna.outputs.files import check_folder, file_digest
 from findna.tasks.features import Matrix
 from findna.tasks.recipe import FineTuneConfig
+from findna.tasks.site_baselines import SiteBaselines
 from findna.tasks.site_card import site_card
 from findna.tasks.site_training import (
     Layout,
@@ -48,7 +46,6 @@ _LEAST_SITES = 10  # of a class, in training and in validation
 _MARGINS = 8  # margins in a tile
 _REACH = 5  # hidden states on either side of a base that the head reads
 _LONG_RUN = 100  # of N, bp; nothing is drawn from it
-_MATRIX_REACH = 20  # bp about a site that the position weight matrix reads
 
 
 @dataclass(frozen=True)
@@ -219,13 +216,13 @@ def _train(
         start, parts, layout, options.config, compute, frozen=frozen, seed=options.seed
     )
     network = tuned.model if frozen else tuned.model.half().float()  # as it will be stored
-    exact, matrices = replace(compute, precision="fp32"), _matrices(parts)
+    exact, baselines = replace(compute, precision="fp32"), SiteBaselines(parts, options.seed)
     metrics = {}
     for name, spans in measured_on.items():
         seen = measure_sites(network.encoder, tuned.head, layout, parts, spans, exact)
         if name == "valid":
             slopes, shifts = calibrate(seen)
-        metrics[name] = _figures(seen, labels.classes, _baseline(matrices, parts, spans))
+        metrics[name] = _figures(seen, labels.classes, baselines.scores(spans))
     named = not frozen or checkpoint.folder.parent == SHIPPED
     settings = SiteConfig(
         mode=options.mode,
@@ -278,51 +275,25 @@ def _facts(
     }
 
 
-def _matrices(data: SiteData) -> list[PositionMatrix]:
-    """Return the position weight matrix of each class, from the training spans."""
-    counts = np.zeros(len(ALPHABET))
-    for chrom, start, end in data.train:
-        counts += np.bincount(data.genome.fetch(chrom, start, end), minlength=len(ALPHABET))
-    counts[N] = 0
-    counts += counts[COMPLEMENT[: len(ALPHABET)]]  # both strands
-    windows: list[list[Tokens]] = [[] for _ in data.labels.classes]
-    for chrom, middle, number, reverse in data.labels.within(data.train):
-        span = (middle - _MATRIX_REACH, middle + _MATRIX_REACH + 1)
-        region = Region(chrom, (span,), reverse)
-        windows[number].append(read_window(data.genome, Window(region, 0, len(region))))
-    return [PositionMatrix.fit(each, counts / counts.sum()) for each in windows]
-
-
-def _baseline(matrices: Sequence[PositionMatrix], data: SiteData, spans: Sequence[Span]) -> Matrix:
-    """Return the log-odds of each class at the bases that are measured, in the same order."""
-    scores = []
-    for reverse in (False, True):
-        for chrom, start, end in spans:
-            around = (start - _MATRIX_REACH, end + _MATRIX_REACH)
-            region = Region(chrom, (around,), reverse)
-            tokens = read_window(data.genome, Window(region, 0, len(region)))
-            values = np.stack([matrix.scores(tokens) for matrix in matrices], 1)
-            known = tokens[_MATRIX_REACH : len(tokens) - _MATRIX_REACH] != N
-            step = -1 if reverse else 1
-            scores.append(values[known][::step])
-    return np.concatenate(scores)
-
-
 def _figures(
-    seen: Measured, classes: Sequence[str], baseline: Matrix
-) -> dict[str, dict[str, float]]:
-    """Return the figures of each class on every base, beside those of its matrix."""
-    figures: dict[str, dict[str, float]] = {}
-    for i, name in enumerate(classes):
-        present = seen.labels[:, i]
-        figures[name] = {"sites": int(present.sum()), "bases": len(present)}
-        for title, scores in (("", seen.logits[:, i]), ("matrix_", baseline[:, i])):
-            precision, recall, _ = precision_recall_curve(present, scores)
-            half = precision[recall >= 0.5].max()
-            for key, value in (
-                ("auprc", average_precision_score(present, scores)),
-                ("auroc", roc_auc_score(present, scores)),
-                ("precision_at_half_recall", half),
-            ):
-                figures[name][title + key] = round(float(value), 4)
+    seen: Measured, classes: Sequence[str], baselines: Iterable[tuple[str, Matrix]]
+) -> dict[str, dict[str, Any]]:
+    """Return the figures of each class on every base, beside those of its baselines."""
+    figures: dict[str, dict[str, Any]] = {
+        name: {"sites": int(present.sum()), "bases": len(present), "baselines": {}}
+        for name, present in zip(classes, seen.labels.T, strict=True)
+    }
+    for title, scores in (("", seen.logits), *baselines):
+        for name, present, column in zip(classes, seen.labels.T, scores.T, strict=True):
+            precision, recall, _ = precision_recall_curve(present, column)
+            measured = {
+                "auprc": average_precision_score(present, column),
+                "auroc": roc_auc_score(present, column),
+                "precision_at_half_recall": precision[recall >= 0.5].max(),
+            }
+            rounded = {key: round(float(value), 4) for key, value in measured.items()}
+            if title:
+                figures[name]["baselines"][title] = rounded
+            else:
+                figures[name] |= rounded
     return figures

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from findna.commands.rows import RegionRun, Summary, run_rows, text_output
 from findna.errors import ConfigError, RegionError
 from findna.genome.fasta import Genome
-from findna.genome.regions import Placed, RegionOptions, RegionSource
+from findna.genome.regions import Placed, RegionOptions, RegionSource, tell_empty
 from findna.labelled.sets import REGRESSION
 from findna.model.devices import Compute
 from findna.outputs.destination import Destination
@@ -120,6 +120,8 @@ def predict(
 
     sink = text_output(output.open_text, writer)
     counts = run_rows("predict", run.rows(), run.calls, sink, output, facts)
+    if source.is_stream and not counts["rows"]:
+        tell_empty(source)
     weights = {f"task {task.name}": task.digest for task in loaded}
     return Summary(counts, time.monotonic() - started, weights, windows=str(run.windows))
 
@@ -143,8 +145,8 @@ def _watch_lengths(rows: Iterator[Placed], tasks: Sequence[Task]) -> Iterator[Pl
         for name in [name for name, window in waiting.items() if length not in (0, window)]:
             window = waiting.pop(name)
             logger.warning(
-                "line %d is %d bp; task %s was trained on %d bp: --anchor center lays its windows "
+                "%s is %d bp; task %s was trained on %d bp: --anchor center lays its windows "
                 "about the middle of each region",
-                *(row.row.number, length, name, window),
+                *(row.row.place, length, name, window),
             )
         yield row

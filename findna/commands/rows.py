@@ -325,17 +325,22 @@ class RegionRun:
                 strand = placed.columns[5] if len(placed.columns) > 5 else "."
                 self.warn_once(
                     "strand",
-                    f"line {placed.row.number} has strand {strand[:40]!r}, not + or -; it and "
+                    f"{placed.row.place} has strand {strand[:40]!r}, not + or -; it and "
                     "others like it are read forward: give strands in column 6",
                 )
-            row = without_n(placed, self.genome, self.options.max_n)
+            row = self.with_sequence(placed)
             if row.status == NO_SEQUENCE:
+                label = "" if row.row.given else f" ({row.interval.label()})"
                 self.warn_once(
                     NO_SEQUENCE,
-                    f"line {row.row.number} ({row.interval.label()}): {row.reason}; such rows have "
-                    f"no result, and status {NO_SEQUENCE}",
+                    f"{row.row.place}{label}: {row.reason}; such rows have no result, and status "
+                    f"{NO_SEQUENCE}",
                 )
             yield row
+
+    def with_sequence(self, placed: Placed) -> Placed:
+        """Return a row; without its region if that holds too many N."""
+        return without_n(placed, self.genome, self.options.max_n)
 
     def warn_once(self, about: str, message: str) -> None:
         """Log a warning, unless there was one about the same."""

@@ -47,11 +47,20 @@ _MOST_PADDING = 2_000_000_000  # bp; more than --flank and --window can ask for
 
 @dataclass(frozen=True, slots=True)
 class BedRow:
-    """A line of a BED file: the interval, and the columns as they were."""
+    """A line of a BED file: the interval, and the columns as they were.
+
+    ``given`` is what stands for a row that is no line: a region string, or a FASTA record.
+    """
 
     number: int
     interval: Interval
     columns: tuple[str, ...]
+    given: str = ""
+
+    @property
+    def place(self) -> str:
+        """Name of the row in a message: ``line 3``, or as it was given."""
+        return self.given or f"line {self.number}"
 
     def blocks(self) -> list[tuple[int, int]] | None:
         """Return the blocks of a BED12 line as (start, end); None if they do not fit the span."""

@@ -83,6 +83,17 @@ def parse_region(text: str, contigs: Mapping[str, int]) -> Interval:
     return Interval(chrom, start - 1, last)
 
 
+def is_open(text: str, contigs: Mapping[str, int]) -> bool:
+    """Return whether a region string has a start alone: ``chrom:start``."""
+    match = _REGION.fullmatch(text)
+    return (
+        match is not None
+        and match["start"] is not None
+        and match[3] is None
+        and (text not in contigs)
+    )
+
+
 def _without_braces(name: str, contigs: Mapping[str, int]) -> str:
     in_braces = name[1:-1] if name.startswith("{") and name.endswith("}") else ""
     return name if name in contigs or not in_braces else in_braces

@@ -7,6 +7,7 @@ as the user chose; none is lost otherwise.
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
 import tempfile
 from array import array
@@ -20,7 +21,7 @@ from findna.console import counted
 from findna.errors import RegionError
 from findna.genome.bed import COLUMNS, BedBlock, BedRow, bed_blocks, parse_row, problem, score_value
 from findna.genome.fasta import Genome
-from findna.genome.intervals import Interval, parse_region
+from findna.genome.intervals import Interval, is_open, parse_region
 from findna.genome.order import Order
 from findna.genome.text import display_name, is_pipe, is_text, open_raw
 from findna.genome.windows import Region, resize
@@ -48,6 +49,9 @@ KEPT_OR_SKIPPED = "--on-error null keeps such rows with missing values, skip lea
 
 _MOST_EXAMPLES = 3
 _MOST_NAMES = 1_000  # of unknown contigs that are looked at for a likely fix
+_MOST_LETTERS = 100  # of a region string or record in a message
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -328,10 +332,19 @@ class RegionSource:
 
     @classmethod
     def strings(cls, regions: tuple[str, ...], genome: Genome) -> RegionSource:
-        """Regions written as in samtools: ``chr1:1,001-2,000``, 1-based and inclusive."""
+        """Regions written as in samtools: ``chr1:1,001-2,000``, 1-based and inclusive.
+
+        ``chr1:1,001`` goes to the end of the contig, which is said.
+        """
         lengths = genome.lengths
         intervals = [parse_region(text, lengths) for text in regions]
-        return cls("--region", lambda: _rows(intervals))
+        for text, interval in zip(regions, intervals, strict=True):
+            if is_open(text, lengths) and interval.start < lengths.get(interval.chrom, 0):
+                logger.warning(
+                    "region %s goes to the end of %s: %s bp",
+                    *(text, interval.chrom, f"{len(interval):,}"),
+                )
+        return cls("--region", lambda: _rows(intervals, [f"region {text}" for text in regions]))
 
     @classmethod
     def tuples(cls, regions: Iterable[Sequence[Any]]) -> RegionSource:
@@ -418,9 +431,9 @@ class RegionSource:
     @classmethod
     def records(cls, genome: Genome) -> RegionSource:
         """Whole records of the FASTA, every one."""
+        whole = [Interval(name, 0, length) for name, length in genome.contigs.items()]
         return cls(
-            str(genome.path),
-            lambda: _rows(Interval(name, 0, length) for name, length in genome.contigs.items()),
+            str(genome.path), lambda: _rows(whole, (f"record {name}" for name in genome.contigs))
         )
 
     def close(self) -> None:
@@ -439,9 +452,9 @@ Regions = RegionSource
 """The name of `RegionSource` for users of the package."""
 
 
-def _rows(intervals: Iterator[Interval] | list[Interval]) -> Iterator[list[BedRow]]:
-    for number, i in enumerate(intervals, 1):
-        yield [BedRow(number, i, (i.chrom, str(i.start), str(i.end)))]
+def _rows(intervals: Iterable[Interval], given: Iterable[str]) -> Iterator[list[BedRow]]:
+    for number, (i, text) in enumerate(zip(intervals, given, strict=True), 1):
+        yield [BedRow(number, i, (i.chrom, str(i.start), str(i.end)), text[:_MOST_LETTERS])]
 
 
 def _memory_row(number: int, values: Sequence[Any]) -> BedRow:
@@ -537,7 +550,7 @@ def survey(
     surveyed, order = Survey(), Order()
     examples: list[str] = []
     unknown: dict[str, None] = {}
-    n_unknown = 0
+    n_unknown, first = 0, ""
     for block in source.blocks():
         if isinstance(block, BedBlock) and lies_within(block, genome, options):
             lengths = block.ends - block.starts
@@ -578,13 +591,16 @@ def survey(
                     continue
                 unknown[row.interval.chrom] = None
             if len(examples) < _MOST_EXAMPLES:
-                examples.append(f"line {row.number}: {placed.reason}")
+                examples.append(f"{row.place}: {placed.reason}")
+                first = first or row.place
     genome.tell_aliases(source.name)
+    if not surveyed.rows:
+        tell_empty(source)
     if surveyed.bad and options.on_error == "stop":
         if n_unknown == surveyed.bad:
-            reasons = f"from {examples[0].split(':')[0]} on: {genome.unknown(*unknown)}"
+            reasons = f"from {first} on: {genome.unknown(*unknown)}"
         else:
-            reasons = "; ".join(_hint_once(examples))
+            reasons = "; ".join(hint_once(examples))
             reasons += "; ..." if surveyed.bad > len(examples) else ""
         raise RegionError(
             f"{source.name}: {surveyed.bad} of {counted(surveyed.rows, 'region')} cannot be read: "
@@ -593,7 +609,12 @@ def survey(
     return surveyed
 
 
-def _hint_once(reasons: Sequence[str]) -> list[str]:
+def tell_empty(source: RegionSource) -> None:
+    """Warn of a source that holds no row."""
+    logger.warning("no rows in %s", source.name)
+
+
+def hint_once(reasons: Sequence[str]) -> list[str]:
     """Return the reasons without a hint, which is what follows "; ", that a later one repeats."""
     hints = [reason.partition("; ")[2] for reason in reasons]
     return [

@@ -77,8 +77,9 @@ def describe(device: torch.device) -> str:
     """Return a device in words, for cards and reports."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    n = torch.get_num_threads()
-    return f"{counted(n, 'thread')} of a {platform.machine()} CPU"
+    machine = platform.machine()
+    article = "an" if machine[:1].lower() in tuple("aeix") else "a"  # x86_64, arm64
+    return f"{counted(torch.get_num_threads(), 'thread')} of {article} {machine} CPU"
 
 
 def keep_freed_memory() -> None:

@@ -47,6 +47,8 @@ class Picture:
         Name of what was measured.
     has_probability : bool
         The quantity is the log-odds of a probability.
+    at : int, optional
+        Number of the base that the quantity is of.
     """
 
     title: str
@@ -56,6 +58,7 @@ class Picture:
     effects: Effects
     quantity: str
     has_probability: bool
+    at: int | None = None
 
 
 Draw = Callable[[Picture], None]
@@ -129,7 +132,7 @@ def open_logos(path: Path, n_regions: int, force: bool = False) -> Iterator[Draw
 def draw_figure(picture: Picture) -> Any:
     """Draw lines of 100 bases: the importance of each as a logo, over all replacements.
 
-    A dot marks the base that is there; N is grey.
+    A dot marks the base that is there, a triangle the one that the quantity is of; N is grey.
 
     Returns
     -------
@@ -177,6 +180,8 @@ def draw_figure(picture: Picture) -> Any:
         there = [i for i in range(first, last) if letters[i] in _LETTERS]
         rows = [_LETTERS.index(letters[i]) for i in there]
         grid.plot([i + 1 for i in there], rows, ".", color="black", markersize=2.5)
+        if picture.at is not None and first <= picture.at < last:
+            grid.plot(picture.at + 1, -0.5, "v", color="black", clip_on=False)
         grid.set_xlim(first + 0.5, first + _BASES_PER_LINE + 0.5)
         grid.set_yticks(range(4), _LETTERS)
         ticks = [i for i in range(first, last) if i == first or picture.positions[i] % 10 == 0]

@@ -213,6 +213,10 @@ def difference(facts: Facts, other: Facts, prefix: str = "") -> list[str]:
         if isinstance(a, Mapping) and isinstance(b, Mapping):
             differing += difference(a, b, f"{prefix}{key} ")
         elif a != b:
-            short = [str(x) if len(str(x)) <= 24 else f"{str(x)[:12]}..." for x in (a, b)]
-            differing.append(f"{prefix}{key} ({short[0]}, not {short[1]})")
+            here, there = (str(x) if len(str(x)) <= 24 else f"{str(x)[:12]}..." for x in (a, b))
+            if a is None:
+                how = f"not given, but {there} there"
+            else:
+                how = f"{here}, not given there" if b is None else f"{here}, not {there}"
+            differing.append(f"{prefix}{key} ({how})")
     return differing

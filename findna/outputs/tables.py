@@ -97,7 +97,7 @@ class PredictionFormat:
         Six columns for browsers: a row without a name has the label as name, the score is 1000
         times the probability.
     bed9 : bool
-        The same six, the thick part, which is the whole row, and a colour by label.
+        The same six, the thick part, which is the whole row or the site, and a colour by label.
     header : bool
         Repeat the input's header lines; name the columns, and the tasks by their digests.
     all_classes : bool
@@ -222,14 +222,21 @@ class PredictionWriter:
             self._file.flush()
 
     def _for_browser(self, row: Placed, call: Call | None) -> list[str]:
-        """Return the columns of BED9; a row without a call is thin, and grey."""
+        """Return the columns of BED9; a row without a call is thin, and grey.
+
+        Of a site the strand is that of the site, and the thick part the site, if it is in the row.
+        """
         (chrom, start, end), interval = row.columns[:3], row.interval
         if call is None:
             name = interval.name or MISSING
             return [chrom, start, end, name, "0", interval.strand, start, start, NO_COLOUR]
         name, score = interval.name or call.label, str(round(1000 * call.probability))
-        colour = _colour(call, self._tasks[0].classes)
-        return [chrom, start, end, name, score, interval.strand, start, end, colour]
+        colour, strand, thick = _colour(call, self._tasks[0].classes), interval.strand, (start, end)
+        if call.place is not None:
+            at, strand = call.place
+            inside = interval.start <= at < interval.end
+            thick = (str(at), str(at + 1)) if inside else (start, start)
+        return [chrom, start, end, name, score, strand, *thick, colour]
 
     def _new_columns(self, calls: Sequence[Call] | None) -> list[str]:
         if calls is None:

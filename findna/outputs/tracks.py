@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +14,7 @@ from findna.errors import MissingProgramError, OutputError
 from findna.outputs.destination import Destination
 
 DECIMALS = 6
+_BLOCK = 4096  # segments that are computed before pybigtools gets them
 _BIGWIG_MAGIC = bytes.fromhex("26fc8f88")  # little-endian, as pybigtools writes
 
 
@@ -86,6 +89,37 @@ def need_bigwig() -> None:
         ) from error
 
 
+@contextmanager
+def _silent() -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """Hide what a library that is not Python prints; give a context in which streams are shown.
+
+    pybigtools prints pages where a disk is full, to stderr and to standard output.
+    """
+    streams = {1: sys.stdout, 2: sys.stderr}  # of a closed one the number may be another file's
+    shown = {number: os.dup(number) for number, stream in streams.items() if stream is not None}
+    hidden = os.open(os.devnull, os.O_WRONLY)
+
+    def point(to: Mapping[int, int]) -> None:
+        for number, target in to.items():
+            os.dup2(target, number)
+
+    @contextmanager
+    def speak() -> Iterator[None]:
+        point(shown)
+        try:
+            yield
+        finally:
+            point(dict.fromkeys(shown, hidden))
+
+    try:
+        point(dict.fromkeys(shown, hidden))
+        yield speak
+    finally:
+        point(shown)
+        for copy in (hidden, *shown.values()):
+            os.close(copy)
+
+
 def write_bigwig(path: Path, segments: Iterable[Segment], contigs: Mapping[str, int]) -> None:
     """Write a bigWig file; its index holds the contigs that have values.
 
@@ -109,15 +143,21 @@ def write_bigwig(path: Path, segments: Iterable[Segment], contigs: Mapping[str, 
     if first is None:
         raise OutputError("no base has a value, and a bigWig file cannot be empty")
 
-    def guarded() -> Iterator[Segment]:
+    def guarded(speak: Callable[[], AbstractContextManager[None]]) -> Iterator[Segment]:
         try:
-            yield from chain([first], rows)
+            yield first
+            block = [first]
+            while block:
+                with speak():
+                    block = list(islice(rows, _BLOCK))
+                yield from block
         except BaseException as error:
             failure.append(error)
 
     named = path.with_name(f"{path.name}.bw")  # pybigtools goes by the name
     try:
-        pybigtools.open(str(named), "w").write(dict(contigs), guarded())
+        with _silent() as speak:
+            pybigtools.open(str(named), "w").write(dict(contigs), guarded(speak))
         if failure:
             raise failure[0]
         with named.open("rb") as file:  # a failed write may only be printed; the header comes last

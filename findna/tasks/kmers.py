@@ -43,6 +43,25 @@ def _canonical_columns(k: int) -> npt.NDArray[np.int32]:
     return shared
 
 
+def kmer_codes(tokens: Tokens, k: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
+    """Return the number of the k-mer at each position, in alphabetical order, and if it has no N.
+
+    Both have shape (len(tokens) - k + 1,).
+    """
+    return _codes(_BASE[tokens], k)
+
+
+def _codes(bases: Tokens, k: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
+    n_starts = max(len(bases) - k + 1, 0)
+    codes = np.zeros(n_starts, dtype=np.int32)
+    known = np.ones(n_starts, dtype=bool)
+    for offset in range(k):
+        base = bases[offset : offset + n_starts]
+        codes = codes * 4 + (base & 3)
+        known &= base != _NO_BASE
+    return codes, known
+
+
 def kmer_counts(
     sequences: Sequence[Tokens], k: int, both_strands: bool = True
 ) -> sparse.csr_matrix:
@@ -71,12 +90,7 @@ def _count(
     n_starts = len(bases) - k + 1
     if n_starts < 1:
         return sparse.csr_matrix(shape, dtype=np.float32)
-    codes = np.zeros(n_starts, dtype=np.int32)
-    valid = np.ones(n_starts, dtype=bool)
-    for offset in range(k):
-        base = bases[offset : offset + n_starts]
-        codes = codes * 4 + (base & 3)
-        valid &= base != _NO_BASE
+    codes, valid = _codes(bases, k)
     for end in range(1, k):  # k-mers that would run into the next sequence
         crossing = np.cumsum(lengths) - end
         valid[crossing[(crossing >= 0) & (crossing < n_starts)]] = False

@@ -80,7 +80,7 @@ class TaskWindows:
     def count(self, row: Placed) -> None:
         """Count a row if it gets the windows of the tasks."""
         if self._changes and (self._every_row or is_point(row.interval)):
-            self._check(f"line {row.row.number} has 1 bp")
+            self._check(f"{row.row.place} has 1 bp")
             self.n_taken += row.region is not None and bool(self._own)
 
     def __str__(self) -> str:

@@ -13,7 +13,7 @@ from findna.model.inference import region_vectors
 from findna.model.pooling import Pooling
 from findna.outputs.results import Call, RegionVectors
 from findna.tasks.features import POOLS
-from findna.tasks.sites import AnyTask, SiteTask, Tile, higher
+from findna.tasks.sites import AnyTask, SiteTask
 from findna.tasks.task import Task
 
 Pass = tuple[str, int, int, bool]
@@ -92,25 +92,11 @@ class TaskReader:
         genome: Contigs,
         by_strand: Callable[[Item], bool],
     ) -> Iterator[_Row[Item]]:
-        """Add the call of a task of sites to each row; regions are read tile by tile."""
-
-        def tiled() -> Iterator[tuple[_Row[Item], Tile | None]]:
-            for row in rows:
-                if row.region is not None:
-                    chrom, own = row.region.chrom, row.region.reverse
-                    spans = [(chrom, start, end) for start, end in row.region.parts]
-                    for reverse in (own,) if by_strand(row.item) else (False, True):
-                        yield from ((row, tile) for tile in task.tiles(spans, genome, reverse))
-                yield row, None  # the end of the row
-
-        call: Call | None = None
-        for row, bases in task.read(tiled(), genome, self._compute):
-            if bases is not None:
-                call = higher(call, task.call(bases))
-                continue
+        """Add the call of a task of sites to each row."""
+        asked = ((row, row.region, by_strand(row.item)) for row in rows)
+        for row, call in task.best_sites(asked, genome, self._compute):
             if call is not None:
                 row.sites[task.name] = call
-            call = None
             yield row
 
     def _call(self, task: AnyTask, row: _Row[Item], region: Region, genome: SequenceSource) -> Call:

@@ -17,19 +17,16 @@ _MEASURES = {
 
 
 def _figures(metrics: Mapping[str, Any]) -> list[str]:
-    header = [f"{title} | of a position weight matrix" for title in _MEASURES.values()]
     lines = [
-        f"| bases | class | sites | {' | '.join(header)} |",
-        "|" + "---|" * (3 + 2 * len(_MEASURES)),
+        f"| part | class | told by | {' | '.join(_MEASURES.values())} |",
+        "|" + "---|" * (3 + len(_MEASURES)),
     ]
     for split, classes in metrics.items():
+        part = {"valid": "validation", "test": "test"}[split]
         for name, values in classes.items():
-            pairs = [f"{values[key]:.3f} | {values[f'matrix_{key}']:.3f}" for key in _MEASURES]
-            title = {"valid": "validation", "test": "test"}[split]
-            lines.append(
-                f"| {title}, {values['bases']:,} | {name} | {values['sites']:,} | "
-                f"{' | '.join(pairs)} |"
-            )
+            for title, figures in (("the task", values), *values["baselines"].items()):
+                shown = " | ".join(f"{figures[key]:.3f}" for key in _MEASURES)
+                lines.append(f"| {part} | {name} | {title} | {shown} |")
     return lines
 
 
@@ -43,6 +40,10 @@ def site_card(name: str, config: SiteConfig, record: Mapping[str, Any]) -> str:
         else f"the encoder `{config.encoder}` (now {digest}) and a head"
     )
     step = config.tile - 2 * config.margin
+    bases = ", ".join(
+        f"{next(iter(classes.values()))['bases']:,} ({'validation' if part == 'valid' else part})"
+        for part, classes in record["metrics"].items()
+    )
     lines = [
         f"# {name}",
         "",
@@ -81,9 +82,10 @@ def site_card(name: str, config: SiteConfig, record: Mapping[str, Any]) -> str:
         "",
         "## Figures",
         "",
-        "On every base of both strands. The position weight matrix reads 20 bases on either side "
-        "and is counted on the training sites. The best epoch was chosen, and probabilities were "
-        "calibrated, on the validation part.",
+        f"On every base of both strands: {bases}. Beside the task: what counts of letters within "
+        "300 and 1,000 bp tell, logistic regression on 4-mers of the same, and a position weight "
+        "matrix of 20 bases on either side, fitted on the training part. The best epoch was "
+        "chosen, and probabilities were calibrated, on the validation part.",
         "",
         *_figures(record["metrics"]),
         "",

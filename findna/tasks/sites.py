@@ -39,7 +39,9 @@ from findna.tasks.task import (
     TASK,
     Task,
     TaskConfig,
+    TaskOutline,
     check_names,
+    class_number,
     find_task,
     has_sites,
     is_class_name,
@@ -101,6 +103,16 @@ class SiteConfig:
         """Return ``bases``, for a list of tasks."""
         return "bases"
 
+    def output(self, name: str | None = None) -> int:
+        """Return the index of the class that is named, or of the only one.
+
+        Raises
+        ------
+        ConfigError
+            There is no such class, or several and none was named.
+        """
+        return class_number(self.classes, name)
+
 
 Span = tuple[str, int, int]
 """Contig, start, end."""
@@ -160,15 +172,37 @@ def window_numbers(batch: Batch[Any], n_cls: int) -> npt.NDArray[np.int64]:
     return numbers
 
 
+def n_tiles(start: int, end: int, tile: int, margin: int) -> int:
+    """Return the number of tiles that cover [start, end) of a contig; see `tiles`."""
+    step = tile - 2 * margin
+    return (end - 1) // step - start // step + 1 if start < end else 0
+
+
 @dataclass(frozen=True)
-class SiteTask:
-    """A loaded task of sites."""
+class SiteOutline:
+    """Name, folder and configuration of a task of sites, without its weights."""
 
     name: str
     folder: Path
     config: SiteConfig
+
+    @property
+    def encoder(self) -> str:
+        """Name or folder of the encoder."""
+        return str(self.folder / ENCODER) if self.config.mode == "full" else self.config.encoder
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class SiteTask(SiteOutline):
+    """A loaded task of sites."""
+
     head: SiteHead
     record: dict[str, Any]
+    offsets: tuple[float, ...] = ()
+    """Of the logits, for other frequencies of the classes (`findna.tasks.prior`)."""
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
@@ -179,9 +213,7 @@ class SiteTask:
         CheckpointError
             It is missing, or not the one the head was trained on.
         """
-        config = self.config
-        model = str(self.folder / ENCODER) if config.mode == "full" else config.encoder
-        checkpoint = trained_on(self.name, model, config.encoder_digest)
+        checkpoint = trained_on(self.name, self.encoder, self.config.encoder_digest)
         if checkpoint.config.dim != len(self.head.mean):
             raise CheckpointError(
                 f"{self.folder / HEAD}: made for {len(self.head.mean)} channels; the encoder has "
@@ -197,25 +229,31 @@ class SiteTask:
     @property
     def digest(self) -> str:
         """SHA-256 over what decides the output for a sequence: configuration and head."""
-        return task_digest(self.config, self.head)
-
-    def __str__(self) -> str:
-        return self.name
+        return task_digest(self.config, self.head, self.offsets)
 
     def tiles(self, spans: Iterable[Span], genome: Contigs, reverse: bool) -> Iterator[Tile]:
         """Yield the tiles of a strand that cover spans; see `tiles`."""
         return tiles(spans, genome.contigs, self.config.tile, self.config.margin, reverse)
 
+    def log_odds(
+        self, rows: Iterable[tuple[Item, Tile | None]], genome: SequenceSource, compute: Compute
+    ) -> Iterator[tuple[Item, Bases | None]]:
+        """Yield rows with the log-odds of every class at the bases of their tiles."""
+        slopes, shifts = (np.array(v, np.float32) for v in (self.config.slopes, self.config.shifts))
+        shifts += np.array(self.offsets or 0, np.float32)
+        encoder = self.checkpoint.model.encoder
+        for item, bases in site_logits(encoder, self.head, rows, genome, compute):
+            if bases is not None:
+                bases = bases._replace(values=bases.values * slopes + shifts)
+            yield item, bases
+
     def read(
         self, rows: Iterable[tuple[Item, Tile | None]], genome: SequenceSource, compute: Compute
     ) -> Iterator[tuple[Item, Bases | None]]:
         """Yield rows with the probabilities of every class at the bases of their tiles."""
-        slopes, shifts = (np.array(v, np.float32) for v in (self.config.slopes, self.config.shifts))
-        encoder = self.checkpoint.model.encoder
-        for item, bases in site_logits(encoder, self.head, rows, genome, compute):
+        for item, bases in self.log_odds(rows, genome, compute):
             if bases is not None:
-                logits = bases.values * slopes + shifts
-                bases = bases._replace(values=expit(logits))
+                bases = bases._replace(values=expit(bases.values))
             yield item, bases
 
     def probabilities(
@@ -225,19 +263,57 @@ class SiteTask:
         rows = ((None, tile) for tile in self.tiles(spans, genome, reverse))
         return (bases for _, bases in self.read(rows, genome, compute) if bases is not None)
 
-    def call(self, bases: Bases) -> Call | None:
-        """Return the most probable site of some bases, the first of equals; None if all are N."""
-        values = np.where(np.isnan(bases.values), -1, bases.values)
-        at, number = divmod(int(values.argmax()), len(self.config.classes))
+    def call(self, bases: Bases, classes: Sequence[str] | None = None) -> Call | None:
+        """Return the most probable site of some bases, the first of equals; None if all are N.
+
+        Given ``classes``, only sites of these count.
+        """
+        chosen = self.config.classes if classes is None else classes
+        numbers = [self.config.classes.index(name) for name in chosen]
+        values = np.where(np.isnan(bases.values), -1, bases.values)[:, numbers]
+        at, number = divmod(int(values.argmax()), len(chosen))
         highest = float(values[at, number])
         if highest < 0:
             return None
-        label = self.config.classes[number] if highest >= 0.5 else "none"
+        label = chosen[number] if highest >= 0.5 else "none"
         place = Place(bases.start + at, "-" if bases.reverse else "+")
         return Call(label, highest, values.max(0), place)
 
+    def best_sites(
+        self,
+        rows: Iterable[tuple[Item, Region | None, bool]],
+        genome: Contigs,
+        compute: Compute,
+        classes: Sequence[str] | None = None,
+    ) -> Iterator[tuple[Item, Call | None]]:
+        """Yield rows with the most probable site of their regions, which are read tile by tile.
 
-def higher(call: Call | None, other: Call | None) -> Call | None:
+        Parameters
+        ----------
+        rows : iterable of (item, Region or None, bool)
+            True: on the strand on which the region is read, and not on both.
+        classes : sequence of str, optional
+            Only sites of these count.
+        """
+
+        def tiled() -> Iterator[tuple[Item, Tile | None]]:
+            for item, region, by_strand in rows:
+                if region is not None:
+                    spans = [(region.chrom, start, end) for start, end in region.parts]
+                    for reverse in (region.reverse,) if by_strand else (False, True):
+                        yield from ((item, tile) for tile in self.tiles(spans, genome, reverse))
+                yield item, None  # the end of the row
+
+        call: Call | None = None
+        for item, bases in self.read(tiled(), genome, compute):
+            if bases is not None:
+                call = _higher(call, self.call(bases, classes))
+                continue
+            yield item, call
+            call = None
+
+
+def _higher(call: Call | None, other: Call | None) -> Call | None:
     """Return the call on the bases of two calls, either of which may be missing."""
     if call is None or other is None:
         return call or other
@@ -294,6 +370,19 @@ def read_any_task(folder: Path) -> tuple[TaskConfig | SiteConfig, dict[str, Any]
 
 
 AnyTask = Task | SiteTask
+
+
+def outline_tasks(names: Sequence[str]) -> list[TaskOutline | SiteOutline]:
+    """Read the configurations of tasks, no weights; raise ConfigError if two have one name."""
+    outlines: list[TaskOutline | SiteOutline] = []
+    for folder in map(find_task, names):
+        name, config = folder.resolve().name, read_any_task(folder)[0]
+        if isinstance(config, SiteConfig):
+            outlines.append(SiteOutline(name, folder, config))
+        else:
+            outlines.append(TaskOutline(name, folder, config))
+    check_names([outline.name for outline in outlines])
+    return outlines
 
 
 def load_any_task(task: str | AnyTask) -> AnyTask:

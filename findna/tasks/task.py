@@ -53,6 +53,18 @@ def is_class_name(name: str) -> bool:
     return bool(name) and name.isprintable() and "," not in name
 
 
+def class_number(classes: Sequence[str], name: str | None) -> int:
+    """Return the index of the class that is named, or of the only one; else raise ConfigError."""
+    known = ", ".join(classes)
+    if name in classes:
+        return classes.index(name)
+    if name is not None:
+        raise ConfigError(f"--class {name}: the task's classes are {known}")
+    if len(classes) > 1:
+        raise ConfigError(f"one class at a time: choose it with --class ({known})")
+    return 0
+
+
 @dataclass(frozen=True)
 class TaskConfig:
     """All settings that decide a task's output. Stored: never rename a field.
@@ -139,23 +151,23 @@ class TaskConfig:
         ConfigError
             There is no such class, or several and none was named.
         """
-        known = ", ".join(self.classes)
-        if name in self.classes:
-            return self.classes.index(name)
-        if name is not None:
-            raise ConfigError(f"--class {name}: the task's classes are {known}")
-        if self.positive is not None:
+        if name is None and self.positive is not None:
             return 1
-        if len(self.classes) > 1:
-            raise ConfigError(f"one class at a time: choose it with --class ({known})")
-        return 0
+        return class_number(self.classes, name)
 
 
-def to_probabilities(logits: Matrix, kind: str, temperature: float) -> Matrix:
-    """Return calibrated probabilities; (n, n_outputs) in and out; a regression is left as is."""
+def to_probabilities(
+    logits: Matrix, kind: str, temperature: float, offsets: Sequence[float] = ()
+) -> Matrix:
+    """Return calibrated probabilities; (n, n_outputs) in and out; a regression is left as is.
+
+    ``offsets``, one per output, are added to the logits after the temperature.
+    """
     if kind == REGRESSION:
         return logits
     scaled = torch.from_numpy(logits.astype(np.float64) / temperature)
+    if offsets:
+        scaled = scaled + torch.tensor(offsets, dtype=torch.float64)
     probabilities = scaled.softmax(1) if kind == CLASSES else scaled.sigmoid()
     return probabilities.numpy().astype(np.float32)
 
@@ -183,6 +195,8 @@ class Task(TaskOutline):
 
     head: TaskHead
     record: dict[str, Any]
+    offsets: tuple[float, ...] = ()
+    """Of the logits, for other frequencies of the classes (`findna.tasks.prior`)."""
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
@@ -223,13 +237,13 @@ class Task(TaskOutline):
     @property
     def digest(self) -> str:
         """SHA-256 over what decides the output for a sequence: configuration and head."""
-        return task_digest(self.config, self.head)
+        return task_digest(self.config, self.head, self.offsets)
 
     def probabilities(self, features: Matrix) -> Matrix:
         """Return probabilities, or values of a regression; (n, n_features) -> (n, n_outputs)."""
         with torch.inference_mode():
             logits = self.head(torch.from_numpy(features)).numpy()
-        return to_probabilities(logits, self.config.kind, self.config.temperature)
+        return to_probabilities(logits, self.config.kind, self.config.temperature, self.offsets)
 
     def call(self, values: Matrix) -> Call:
         """Return label and probability of a row from its outputs, shape (n_outputs,)."""
@@ -260,13 +274,15 @@ def trained_on(task: str, encoder: str, digest: str) -> Checkpoint:
     return checkpoint
 
 
-def task_digest(config: Any, head: nn.Module) -> str:
+def task_digest(config: Any, head: nn.Module, offsets: Sequence[float] = ()) -> str:
     """Return SHA-256 over what decides the output for a sequence: configuration and head."""
     settings = {name: value for name, value in asdict(config).items() if name not in _GEOMETRY}
     sha = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for name, tensor in sorted(head.state_dict().items()):
         sha.update(f"{name}:{tuple(tensor.shape)}".encode())
         sha.update(tensor.float().numpy().tobytes())
+    if offsets:
+        sha.update(json.dumps(offsets).encode())
     return sha.hexdigest()
 
 
@@ -366,7 +382,8 @@ def has_sites(folder: Path) -> bool:
 def not_of_regions(task: str) -> ConfigError:
     """Return the error about a task of sites where one of regions is needed."""
     return ConfigError(
-        f"task {task} tells single bases, not regions: findna predict, scan and variants read it"
+        f"task {task} tells single bases, not regions: findna predict, scan, variants and explain "
+        "read it"
     )
 
 
@@ -381,14 +398,6 @@ def read_task(folder: Path) -> tuple[TaskConfig, dict[str, Any]]:
     if has_sites(folder):
         raise not_of_regions(folder.resolve().name)
     return read_settings(folder / TASK, "task", "task", TaskConfig)
-
-
-def outline_tasks(names: Sequence[str]) -> list[TaskOutline]:
-    """Read the configurations of tasks, no weights; raise ConfigError if two have one name."""
-    folders = [find_task(name) for name in names]
-    tasks = [TaskOutline(path.resolve().name, path, read_task(path)[0]) for path in folders]
-    check_names([task.name for task in tasks])
-    return tasks
 
 
 def load_task(task: str | Task) -> Task:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,10 +53,6 @@ UNSCORED = (
 
 SAME_ASSEMBLY = "is it the same assembly?"
 
-_REMEDY = (
-    f"{SAME_ASSEMBLY} --ref-mismatch null keeps such records without scores, --chrom-alias maps "
-    "names of contigs"
-)
 _ACGT = re.compile("[ACGTacgt]+")
 _BLOCK = 1 << 16  # bp of the genome held around the last variant
 _MOST_EXAMPLES = 3  # records that a message names
@@ -190,7 +186,7 @@ class Examiner:
         kind, reason = problem
         if self.ref_mismatch == "stop":
             location = f"{file}:{record.number}: {record.chrom}:{record.start + 1}"
-            raise VariantError(f"{location}: {reason}; {_REMEDY}")
+            raise VariantError(f"{location}: {reason}; {_remedy([kind], reason)}")
         return kind
 
     def examine(
@@ -245,12 +241,20 @@ def _short(letters: str) -> str:
     return letters if len(letters) <= _MOST_LETTERS else letters[:_MOST_LETTERS] + "..."
 
 
+def _remedy(kinds: Iterable[str], reasons: str) -> str:
+    """Return the options that help with records that do not fit, without those already named."""
+    helps = f"{SAME_ASSEMBLY} --ref-mismatch null keeps such records without scores"
+    if "unknown_contig" in kinds and "--chrom-alias" not in reasons:
+        helps += ", --chrom-alias maps names of contigs"
+    return helps
+
+
 def survey_alleles(
     source: VcfSource,
     examiner: Examiner,
     *,
     bcf_contigs: Collection[str] | None = None,
-    remedy: str = _REMEDY,
+    remedy: str = "",
     haplotype: str | None = None,
     indexed: bool = False,
 ) -> int:
@@ -261,7 +265,7 @@ def survey_alleles(
     bcf_contigs : collection of str, optional
         As for `findna.variants.vcf.VcfSource.open`.
     remedy : str
-        End of the message about records that do not fit.
+        End of the message about records that do not fit; by default the options that help.
     haplotype : str, optional
         Sample whose calls are read as well; the records are sorted.
     indexed : bool
@@ -304,7 +308,7 @@ def survey_alleles(
             reasons = "; ".join(examples) + ("; ..." if n_bad.total() > len(examples) else "")
         raise VariantError(
             f"{source.name}: {n_bad.total()} of {counted(n_records, 'record')} do not fit the "
-            f"genome: {reasons}; {remedy}"
+            f"genome: {reasons}; {remedy or _remedy(n_bad, reasons)}"
         )
     return n_records
 

@@ -21,6 +21,7 @@ from findna.model.checkpoint import Model
 from findna.model.devices import Compute
 from findna.model.inference import region_vectors
 from findna.outputs.results import Effects
+from findna.tasks.sites import SiteTask, Tile
 from findna.tasks.task import Task
 from findna.variants.scores import masked_log_probabilities, task_log_odds
 
@@ -28,6 +29,7 @@ _HEAD_ROWS = 64  # windows whose log-odds are computed at once
 _LETTERS = np.array(NUCLEOTIDES, np.uint8)
 
 Result = TypeVar("Result")
+Kind = TypeVar("Kind", bound="Stretch")
 
 
 @dataclass(frozen=True)
@@ -82,15 +84,48 @@ class Stretch:
         return tokens
 
 
+@dataclass(frozen=True)
+class SiteStretch(Stretch):
+    """Bases that are replaced, and the tile in which one base is read.
+
+    Parameters
+    ----------
+    tile : ndarray, shape (tile_length,), uint8
+        In reading direction. What lies outside it is not read, and changes nothing.
+    offset : int
+        Place of the stretch's first base in the tile; it may lie outside.
+    at : int
+        Place of the base that is read.
+    """
+
+    tile: Tokens
+    offset: int
+    at: int
+
+    @property
+    def inside(self) -> npt.NDArray[np.bool_]:
+        """True of known bases that lie in the tile; shape (n_known,)."""
+        places = self.known + self.offset
+        return (places >= 0) & (places < len(self.tile))
+
+    def windows(self) -> Iterator[Tokens]:
+        """Yield the tile as it is, and with one base replaced: by position, then by letter."""
+        yield self.tile
+        known = self.known[self.inside]
+        if len(known):
+            first, last = known[0] + self.offset, known[-1] + self.offset + 1
+            yield from Stretch(self.tile, int(first), int(last)).mutants()
+
+
 @dataclass(eq=False)
-class _Row(Generic[Item]):
+class _Row(Generic[Item, Kind]):
     """A row, equal to itself only."""
 
     item: Item
-    stretch: Stretch | None
+    stretch: Kind | None
 
 
-class _Windows(Generic[Item]):
+class _Windows(Generic[Item, Kind]):
     """The windows of rows, each read in some directions, one held at a time.
 
     Parameters
@@ -103,8 +138,8 @@ class _Windows(Generic[Item]):
 
     def __init__(
         self,
-        rows: Iterable[tuple[Item, Stretch | None]],
-        windows: Callable[[Stretch], Iterable[Tokens]],
+        rows: Iterable[tuple[Item, Kind | None]],
+        windows: Callable[[Kind], Iterable[Tokens]],
         both_strands: bool,
     ) -> None:
         self.directions = (False, True) if both_strands else (False,)
@@ -112,7 +147,7 @@ class _Windows(Generic[Item]):
         self._current = [encode("")]
         self.source = Sequences(self._current)
 
-    def regions(self) -> Iterator[tuple[tuple[_Row[Item], Tokens | None], Region | None]]:
+    def regions(self) -> Iterator[tuple[tuple[_Row[Item, Kind], Tokens | None], Region | None]]:
         """Yield each window as (row, letters) and its region; a row without windows as None."""
         for item, stretch in self._rows:
             row, tokens = _Row(item, stretch), None
@@ -126,8 +161,8 @@ class _Windows(Generic[Item]):
 
 
 def _by_row(
-    results: Iterable[tuple[tuple[_Row[Item], Tokens | None], Result | None]],
-) -> Iterator[tuple[Item, Stretch | None, Iterator[tuple[Tokens, Result]]]]:
+    results: Iterable[tuple[tuple[_Row[Item, Kind], Tokens | None], Result | None]],
+) -> Iterator[tuple[Item, Kind | None, Iterator[tuple[Tokens, Result]]]]:
     """Yield each row with its windows' letters and results, which are used up before the next."""
     for row, group in groupby(results, key=lambda result: result[0][0]):
         pairs = (
@@ -183,6 +218,50 @@ def task_effects(
         of_window = np.reshape(values, (-1, n_strands)).mean(1)  # (1 + 3 * n_known,)
         others = np.zeros((len(stretch.known), 4))
         others[~stretch.is_there] = of_window[1:] - of_window[0]
+        yield item, Effects(float(of_window[0]), stretch.spread(others))
+
+
+def site_effects(
+    rows: Iterable[tuple[Item, SiteStretch | None]],
+    task: SiteTask,
+    output: int,
+    compute: Compute,
+    *,
+    advance: Callable[[float], object] = lambda windows: None,
+) -> Iterator[tuple[Item, Effects | None]]:
+    """Yield each row with the effects on the calibrated log-odds of one class at one base.
+
+    Parameters
+    ----------
+    rows : iterable of (item, SiteStretch or None)
+        An item comes out with its result; a row without a stretch has none.
+    output : int
+        Number of the class.
+    advance : callable
+        Gets the number of windows since it was called last.
+    """
+    windows = _Windows(rows, SiteStretch.windows, both_strands=False)
+
+    def tiles() -> Iterator[tuple[tuple[_Row[Item, SiteStretch], Tokens | None], Tile | None]]:
+        for key, region in windows.regions():
+            stretch, tile = key[0].stretch, None
+            if stretch is not None and region is not None:
+                ((first, last),) = region.parts
+                tile = Tile(region.chrom, first, last, stretch.at, stretch.at + 1)
+            yield key, tile
+
+    for item, stretch, results in _by_row(task.log_odds(tiles(), windows.source, compute)):
+        if stretch is None:
+            yield item, None
+            continue
+        values = []
+        for _, bases in results:
+            values.append(bases.values[0, output])
+            advance(1)
+        of_window = np.array(values, np.float64)  # (1 + 3 * n_inside,)
+        others = np.zeros((len(stretch.known), 4))
+        replaced = ~stretch.is_there & stretch.inside[:, None]
+        others[replaced] = of_window[1:] - of_window[0]
         yield item, Effects(float(of_window[0]), stretch.spread(others))
 
 

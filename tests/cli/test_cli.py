@@ -179,3 +179,32 @@ def test_names_from_files_do_not_command_a_terminal(run, model_folder, tasks, tm
         run("tasks", "info", task),
     ):
         assert not {"\x1b", "\x07", "\x9b"} & set(result.output)
+
+
+@pytest.mark.parametrize(
+    ("n", "seconds", "said"),
+    [(3, 2.0, " (2/s)"), (1, 1.0, " (1/s)"), (1, 2.1, ""), (0, 5.0, ""), (40, 0.0, None)],
+)
+def test_a_speed_below_one_a_second_is_left_out(n, seconds, said):
+    from findna.cli._options import speed
+
+    assert said is None or speed(n, seconds) == said
+    assert "(0/s)" not in speed(n, seconds)
+
+
+@pytest.mark.parametrize("command", ["predict", "scan", "explain"])
+def test_without_a_task_it_is_said_where_tasks_are_listed(run, example, command):
+    assert "findna tasks list" in run(command, example / "genome.fa", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("machine", "said"),
+    [("x86_64", "an x86_64"), ("aarch64", "an aarch64"), ("ppc64le", "a ppc64le")],
+)
+def test_the_article_of_a_machine(monkeypatch, machine, said):
+    import torch
+
+    from findna.model.devices import describe
+
+    monkeypatch.setattr("findna.model.devices.platform.machine", lambda: machine)
+    assert describe(torch.device("cpu")).endswith(f" of {said} CPU")

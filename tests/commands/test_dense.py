@@ -41,7 +41,9 @@ def test_it_learns_and_says_how_well(trained):
     assert test["sites"] == 28
     assert test["bases"] == 6000  # every base of both strands
     assert test["auprc"] > 0.8
-    assert test["matrix_auprc"] > 0.9
+    baselines = {name: figures["auprc"] for name, figures in test["baselines"].items()}
+    assert baselines["position weight matrix"] > 0.9
+    assert max(value for name, value in baselines.items() if "bp" in name) < 0.1
     card = (trained / "donors" / "README.md").read_text()
     assert record["digest"] in card
     assert "findna scan GENOME --task donors --call 0.5" in card
@@ -134,6 +136,11 @@ def test_scan_lists_sites(run, trained):
     assert len(hits & true) > 0.7 * len(true)
 
 
+def test_help_says_that_neighbouring_bases_are_one_site(run):
+    words = " ".join(run("scan", "--help").stdout.split())
+    assert "neighbouring bases of a class above it are one site" in words
+
+
 def test_runs_go_on_across_tiles(run, trained):
     """Every base is a site of probability 0 or more: one run per strand and stretch."""
     done = run("scan", trained / "g.fa", "--task", trained / "donors", "--call", 0)
@@ -150,7 +157,7 @@ def test_a_frozen_encoder_stays_as_it_is(run, trained, tmp_path, model_folder):
     assert not (tmp_path / "x" / "encoder").exists()
     assert task.checkpoint.folder == model_folder
     assert "test" not in task.record["metrics"]
-    assert "| validation, " in (tmp_path / "x" / "README.md").read_text()
+    assert "| validation | donor | the task | " in (tmp_path / "x" / "README.md").read_text()
 
 
 def test_lists_and_cards(run, trained, monkeypatch):
@@ -164,11 +171,6 @@ def test_lists_and_cards(run, trained, monkeypatch):
     assert "tells at every base" in run("tasks", "info", "donors").stdout
     assert json.loads(run("tasks", "info", "donors", "--json").stdout)["task"]["kind"] == "sites"
     run("scan", trained / "g.fa", "--task", "donors", "--call", 0.5, "-r", "c0:1-500")
-
-
-def test_commands_that_read_regions_refuse_it(run, trained):
-    words = ["explain", trained / "g.fa", trained / "s.bed", "--task", trained / "donors"]
-    assert "tells single bases, not regions" in run(*words, code=2).stderr
 
 
 # predict: the best site of every region
@@ -311,6 +313,17 @@ def test_forms_parts_and_filters(predict, run, example, site_task, tmp_path):
     calls = [row[-4:] for row in plain]
     six = predict(bed, "--bed6")
     assert [row[4] for row in six] == [str(round(1000 * float(p))) for _, p, _, _ in calls]
+    assert [row[5] for row in six] == [strand for *_, strand in calls]
+    nine = predict(bed, "--bed9")
+    assert [row[5:8] for row in nine] == [
+        [strand, start, str(int(start) + 1)] for _, _, start, strand in calls
+    ]
+    window = ("--window", 5000, "--out-of-bounds", "pad")
+    wide = predict(bed, "--bed9", *window)
+    for row, (*_, start, strand) in zip(wide, predict(bed, *window), strict=True):
+        inside = int(row[1]) <= int(start) < int(row[2])
+        thick = [start, str(int(start) + 1)] if inside else [row[1], row[1]]
+        assert row[5:8] == [strand, *thick]
     grey = [row[8] == "153,153,153" for row in predict(bed, "--bed9")]
     assert grey == [label == "none" for label, *_ in calls]
     assert 0 < sum(grey) < len(grey)

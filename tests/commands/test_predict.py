@@ -1101,3 +1101,56 @@ def test_contigs_by_rule(run, example, tasks, write, tmp_path, monkeypatch):
     found = predict("a.bed", "./auto")
     assert found.stdout.replace("A\t", "chrA\t") != expected.stdout
     assert "alias" not in found.stderr
+
+
+# region strings
+
+
+def test_a_region_without_an_end_is_said_to_go_to_the_end(run, example, tasks):
+    words = ["predict", example / "genome.fa", "-t", tasks["binary"]]
+    for text, said in [
+        ("chrB:39,901", "region chrB:39,901 goes to the end of chrB: 100 bp"),
+        ("chrB:39,901-", ""),
+        ("chrB", ""),
+        ("chrB:39901-40000", ""),
+    ]:
+        done = run(*words, "-r", text)
+        assert done.stderr.count("goes to the end") == bool(said)
+        assert said in done.stderr
+        start = "0" if text == "chrB" else "39900"
+        assert done.stdout.startswith(f"chrB\t{start}\t40000\t")
+    assert "goes to the end" not in run(*words, "-r", "chrZ:9", code=1).stderr
+    assert "goes to the end" not in run(*words, "-r", "chrB:40,001", code=1).stderr
+    scanned = run("scan", *words[1:], "--window", 60, "-r", "chrB:39,901")
+    assert scanned.stderr.count("goes to the end of chrB: 100 bp") == 1
+    assert "without -END to the end" in " ".join(run("predict", "--help").stdout.split())
+
+
+def test_messages_name_a_region_as_it_was_typed(run, write, tasks):
+    genome = write("g.fa", f">c\n{'N' * 50}{'ACGT' * 50}\n>nothing\n{'N' * 90}\n")
+    words = ["predict", genome, "-t", tasks["binary"]]
+    error = run(*words, "-r", "c:1-1,000", "-r", "c:1-60", code=1).stderr
+    assert "1 of 2 regions cannot be read: region c:1-1,000: end 1000 is past" in error
+    error = run(*words, "-r", "z:1-9", code=1).stderr
+    assert "from region z:1-9 on: no contig z" in error
+    assert (
+        "findna: region c:1-0.04k: 40 of its 40 bp are N" in run(*words, "-r", "c:1-0.04k").stderr
+    )
+    assert "findna: record nothing: 90 of its 90 bp are N" in run(*words).stderr
+    assert (
+        "findna: region c:51-53 is 3 bp, too short"
+        in run("embed", genome, "-r", "c:51-53", "-O", "tsv").stderr
+    )
+
+
+@pytest.mark.parametrize("content", ["", "# a comment\ntrack name=x\n"])
+@pytest.mark.parametrize("command", ["predict", "embed", "explain", "scan"])
+def test_a_file_without_rows_is_said_to_have_none(run, example, tasks, write, command, content):
+    bed, genome = write("none.bed", content), example / "genome.fa"
+    task = ["-O", "tsv"] if command == "embed" else ["-t", tasks["binary"]]
+    rows = ["--regions", bed, "--window", 60] if command == "scan" else [bed]
+    error = run(command, genome, *rows, *task).stderr
+    assert error.count(f"findna: no rows in {bed}\n") == 1
+    rows[rows.index(bed)] = "-"
+    error = run(command, genome, *rows, *task, input=content.encode()).stderr
+    assert error.count("findna: no rows in <stdin>\n") == 1

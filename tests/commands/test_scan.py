@@ -347,9 +347,9 @@ def test_a_failure_between_two_values_of_a_bigwig_is_not_lost(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kilobytes", [1, 180])
-def test_a_full_disk_leaves_no_bigwig(tmp_path, kilobytes):
-    """A limit on the file's size stands in for the disk: early, and while the index is written."""
+@pytest.mark.parametrize(("kilobytes", "n"), [(1, 30_000), (180, 30_000), (1, 400)])
+def test_a_full_disk_leaves_no_bigwig(tmp_path, kilobytes, n):
+    """A limit on the file's size stands in for the disk: early, late, and in a small file."""
     pytest.importorskip("pybigtools")
     code = """
 import sys
@@ -357,15 +357,20 @@ from pathlib import Path
 from findna.errors import OutputError
 from findna.outputs.tracks import Segment, write_bigwig
 try:
-    values = (Segment("a", i, i + 1, (i * 7919 % 10007) / 10007) for i in range(30_000))
-    write_bigwig(Path(sys.argv[1]), values, {"a": 30_000})
+    def values():
+        for i in range(int(sys.argv[2])):
+            if i in (0, 5000):
+                print("at", i, file=sys.stderr, flush=True)
+            yield Segment("a", i, i + 1, (i * 7919 % 10007) / 10007)
+    write_bigwig(Path(sys.argv[1]), values(), {"a": 30_000})
 except OutputError as error:
     print(error)
 """
-    words = [sys.executable, "-c", code, tmp_path / "t"]
+    words = [sys.executable, "-c", code, tmp_path / "t", n]
     command = f"ulimit -f {kilobytes}; exec " + shlex.join(map(str, words))
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
-    assert "is the disk full?" in done.stdout
+    assert done.stdout == "cannot write the bigWig file; is the disk full?\n"
+    assert done.stderr.splitlines() in (["at 0"], ["at 0", "at 5000"])  # nothing of pybigtools
     assert list(tmp_path.iterdir()) == []
 
 
@@ -452,3 +457,9 @@ def test_upstream_and_downstream_say_how_long_a_window_is(run, example, model_fo
     wanted = run(*words, "--window", 50).stdout
     assert run(*words, "--upstream", 40, "--downstream", 9).stdout == wanted
     assert "combined" in run(*words, "--upstream", 40, "--window", 50, code=2).stderr
+
+
+def test_regions_after_the_genome_are_answered_with_the_option(run, fasta, tasks):
+    words = ["scan", fasta, "in.bed", "-t", tasks["binary"]]
+    error = run(*words, code=2).stderr
+    assert "unexpected extra argument (in.bed); regions to scan: --regions in.bed" in error

@@ -523,6 +523,38 @@ def test_tasks_that_cannot_be_read_together(run, validate, write, example, stran
         assert message in run("validate", example / "genome.fa", *words, code=code).stderr
 
 
+@pytest.mark.parametrize("options", [[], ["-s"], ["--flank", 30]])
+def test_a_task_of_sites(run, validate, write, example, site_task, tmp_path, options):
+    """Tiles of 100 bp, 76 of which are used."""
+    rows = ["chrA\t75\t76\tx\t0\t+", "chrA\t70\t80\tx\t0\t.", "chrA\t300\t600\tx\t0\t-"]
+    bed = write("a.bed", "".join(row + "\n" for row in rows))
+    (task,) = validate(bed, "-t", site_task, *options)["tasks"]
+    assert (task["window"], task["windows"], task["as_given"]) == (0, 0, 3)
+    assert task["points"] == (0 if "--flank" in options else 1)
+    assert task["without_strand"] == (1 if "-s" in options else None)
+    pieces = [2, 2, 6] if "--flank" in options else [1, 2, 5]
+    assert task["tiles"] == sum(pieces) * (1 if "-s" in options else 2)
+    assert task["most_tiles"] == pieces[-1] * (1 if "-s" in options else 2)
+    assert task["scan"] == {
+        **{"windows": 7, "window": 100, "step": 76, "regions": 2, "bases": 310, "shorter": 0}
+    }
+    assert "choose it with --class" in task["scan_message"]
+    words = ["validate", example / "genome.fa", bed, "-t", site_task, *options]
+    text = run(*words).stdout
+    strand = "its own strand" if "-s" in options else "either strand"
+    n_others = 3 if "--flank" in options else 2
+    assert f"task sites\tothers\t{n_others}\tthe most probable site of each, on {strand}" in text
+    assert ("task sites\tpoints\t1\tone base each" in text) == ("--flank" not in options)
+    assert "tiles of 100 bp every 76 bp, in 310 bp of 2 joined regions, for each strand" in text
+
+
+def test_a_task_of_sites_beside_one_of_regions(validate, write, site_task, strand_task):
+    bed = write("a.bed", "chrA\t900\t901\tx\t0\t+\nchrA\t2000\t2100\tx\t0\t+\n")
+    sites, regions = validate(bed, "-t", f"{site_task},{strand_task}")["tasks"]
+    assert (sites["points"], sites["tiles"]) == (0, 2 + 4)  # a window by strand; 100 bp on both
+    assert (regions["windows"], regions["points"]) == (1, None)
+
+
 def test_a_task_is_told_without_weights(run, example, strand_task, monkeypatch):
     def refuse(*_):
         raise AssertionError("weights were loaded")
@@ -596,3 +628,11 @@ def test_a_block_of_rows_counts_like_its_rows(write, monkeypatch, more, options)
     at_once = list(outcomes())
     monkeypatch.setattr(bed, "parse_block", lambda lines, first: None)
     assert list(outcomes()) == at_once
+
+
+def test_a_hint_that_examples_share_is_shown_once(run, write, example):
+    bed = write("far.bed", "".join(f"chrB\t{i}\t90000\n" for i in range(5)))
+    lines = run("validate", example / "genome.fa", bed, "--no-estimate", code=1).stdout
+    (row,) = [line for line in lines.splitlines() if line.startswith("rows\tout_of_bounds")]
+    assert row.count("is past the end of chrB") == 3
+    assert row.count("are the same assembly") == 1

@@ -755,3 +755,17 @@ def test_nothing_is_left_of_an_ordinary_run(command, run, tmp_path):
             ["bcftools", "view", tmp_path / "o.vcf.gz"], capture_output=True, check=True
         ).stderr
     )
+
+
+def test_an_option_that_one_part_lacks_is_said_to_be_missing(run, example, model_folder, tmp_path):
+    words = ["embed", example / "genome.fa", example / "regions.bed", "-m", model_folder]
+    parts = [tmp_path / "1.h5", tmp_path / "2.h5"]
+    run(*words, "-o", parts[0], "--shard", "1/2")
+    run(*words, "-o", parts[1], "--shard", "2/2", "--window", 50)
+    error = run("merge", *parts, "-o", tmp_path / "m.h5", code=1).stderr
+    assert "options window (50, not given there)" in error
+    run(*words, "-o", parts[0], "--shard", "1/2", "--window", 50, "-f")
+    run(*words, "-o", parts[1], "--shard", "2/2", "-f")
+    error = run("merge", *parts, "-o", tmp_path / "m.h5", code=1).stderr
+    assert "options window (not given, but 50 there)" in error
+    assert "None" not in error

@@ -124,7 +124,7 @@ def validate(
     task_rows = None
     if tasks:
         from findna.commands.validate.tasks import TaskRows
-        from findna.tasks.task import outline_tasks
+        from findna.tasks.sites import outline_tasks
 
         task_rows = TaskRows(outline_tasks(tasks), options)
     if path is None:

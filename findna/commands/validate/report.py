@@ -111,7 +111,7 @@ class Duplicates:
 
 @dataclass(frozen=True)
 class Scanned:
-    """Windows of ``findna scan --regions``, where no base of them is N.
+    """Windows of ``findna scan --regions``, where no base of them is N; of sites the tiles.
 
     Parameters
     ----------
@@ -143,6 +143,8 @@ class TaskUse:
         Rows that get the windows of the task, and others.
     shorter, longer : int
         Rows whose sequence is shorter or longer than ``window``.
+    points : int, optional
+        Rows of which a task of sites looks at one base; None of a task of regions.
     without_strand : int, optional
         Rows without a strand among those that are read by strand; None if none is.
     tiles, most_tiles : int
@@ -158,6 +160,7 @@ class TaskUse:
     as_given: int = 0
     shorter: int = 0
     longer: int = 0
+    points: int | None = None
     without_strand: int | None = None
     tiles: int = 0
     most_tiles: int = 0
