@@ -84,12 +84,13 @@ def write_weights(folder: Path) -> None:
         save_task(folder / name, config, head, {}, "# look-up\n")
 
 
-def fetch_all(genome: str, bed: str) -> None:
-    """Cut every row, one by one, and do nothing with it."""
-    with pysam.FastaFile(genome) as fasta, Path(bed).open() as rows:
-        for row in rows:
-            chrom, start, end = row.split("\t")[:3]
-            fasta.fetch(chrom, int(start), int(end))
+FETCH = """
+import sys, pysam
+with pysam.FastaFile(sys.argv[1]) as fasta, open(sys.argv[2]) as rows:
+    for row in rows:
+        chrom, start, end = row.split("\\t")[:3]
+        fasta.fetch(chrom, int(start), int(end))
+"""
 
 
 def seconds(command: list[str]) -> tuple[float, float]:
@@ -105,7 +106,7 @@ def seconds(command: list[str]) -> tuple[float, float]:
 
 def measure(folder: Path, n: int) -> None:
     findna = [sys.executable, __file__, "--run"]
-    fetch = [sys.executable, __file__, "--fetch", "GENOME", "BED"]
+    fetch = [sys.executable, "-c", FETCH, "GENOME", "BED"]
     output = [*["-q", "-f", "-@", "1", "-o"]]
     predict = [*findna, "predict", "GENOME", "BED", *output, str(folder / "o.bed"), "-t"]
     commands = {
@@ -153,7 +154,5 @@ if __name__ == "__main__":
 
         Encoder.embed = look_up  # type: ignore[method-assign]
         findna(sys.argv[2:])
-    elif sys.argv[1:2] == ["--fetch"]:
-        fetch_all(*sys.argv[2:])
     else:
         main()
