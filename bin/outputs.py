@@ -153,6 +153,8 @@ variants genome.fa odd.vcf -m model --ref-mismatch null ...
     --precision bf16 --max-tokens 500 -O tsv
 variants genome.fa - -m model -O tsv --window 500 --whole < variants.vcf
 variants genome.fa variants.vcf -m model --haplotype S1
+variants genome.fa common.vcf -m model --window 60 --background-out common.json -o common.tsv
+variants genome.fa odd.vcf -m model --window 60 --background common.json --ref-mismatch null
 variants genome.fa variants.vcf -t promoter --window 100 -O tsv
 
 explain genome.fa short.bed -t two ...
@@ -250,6 +252,7 @@ predict genome.fa few.bed -t two,three --bed6
 variants genome.fa odd.vcf -m model
 variants genome.fa variants.vcf --scores best
 variants genome.fa variants.vcf -m model --haplotype S9
+variants genome.fa variants.vcf -m model --background common.json
 variants genome.fa few.bed -m model
 scan genome.fa -t two -r chrX:1-5
 explain genome.fa short.bed
@@ -410,6 +413,9 @@ def make_inputs(folder: Path, data: Path | None) -> None:
     wrong = [["chrA", 5_000, ".", "ACGTACGT", "A"], ["chrX", 7, ".", "A", "C"]]
     variants += [[*row, ".", ".", ".", "GT", "0|1\t0|1"] for row in wrong]
     write("odd.vcf", variants, head + "\tFORMAT\tS1\tS2\n")
+    common = [(at, genome["chrA"][at], "ACGT"[at % 4]) for at in range(400, 59_000, 41)]
+    write("common.vcf", [["chrA", at + 1, ".", ref, alt, ".", ".", "."]
+                         for at, ref, alt in common if ref != alt], head + "\n")  # fmt: skip
     places = [(at, genome["chrA"][at]) for at in sorted(rng.sample(range(500, 59_000), 60))]
     effects = [f"LABEL={int(rng.random() < 0.5)}" for _ in places]
     write("vcfs/little.vcf", [["chrA", at + 1, ".", ref, other[ref], ".", ".", effect]

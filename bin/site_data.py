@@ -250,6 +250,14 @@ def _consensus(kind: str, strand: str) -> tuple[str, ...]:
     return ("AG",) if strand == "+" else ("CT",)
 
 
+def write_genome(path: Path, contigs: dict[str, str]) -> None:
+    """Contigs as FASTA."""
+    with path.open("w") as file:
+        for name, letters in contigs.items():
+            lines = (letters[i : i + 100] for i in range(0, len(letters), 100))
+            file.write(f">{name}\n" + "\n".join(lines) + "\n")
+
+
 def main() -> None:
     """Run the command."""
     sets = {
@@ -264,10 +272,7 @@ def main() -> None:
     contigs, sites = sets[sys.argv[1]](Path(sys.argv[2]))
     out = Path(sys.argv[3])
     out.mkdir(parents=True, exist_ok=True)
-    with (out / "genome.fa").open("w") as file:
-        for name, letters in contigs.items():
-            lines = (letters[i : i + 100] for i in range(0, len(letters), 100))
-            file.write(f">{name}\n" + "\n".join(lines) + "\n")
+    write_genome(out / "genome.fa", contigs)
     with (out / "sites.bed").open("w") as file:
         for site in sorted(sites):
             columns = (site.contig, site.start, site.end, site.kind, 0, site.strand)

@@ -47,7 +47,8 @@ class ScoredRecord:
         Of each allele: "snv", "deletion", ..., or why it has no scores: "symbolic", ...
     scores : tuple of (dict of str to float, or None)
         Of each allele, by the name that the VCF's INFO has for it: ``FINDNA_DIST``, ... Of a
-        task of single bases also positions, int, and None where there is no gain or loss.
+        task of single bases also positions, int, and None where there is no gain or loss. None
+        for what common SNPs make of an allele (``FINDNA_LLR_Q``, ...) that is no SNV.
     line : str
         The record as text, without scores.
     """
@@ -122,8 +123,9 @@ def score_variants(
         What to do with records that do not fit the genome.
     **options
         ``window`` (bp), ``strand`` ("both", "+", "-"), ``haplotype`` (a sample), ``classes`` (of
-        tasks), ``whole``, ``max_n`` and ``reach`` (bp), as on the command line; ``device``,
-        ``precision`` and ``max_tokens``, as for `load_model`.
+        tasks), ``whole``, ``max_n``, ``reach`` (bp) and ``background`` (a file, or a list of
+        them), as on the command line; ``device``, ``precision`` and ``max_tokens``, as for
+        `load_model`.
 
     Raises
     ------
@@ -138,7 +140,7 @@ def score_variants(
     ...     break
     chrA 1415 G ('A',) ['FINDNA_DIST']
     """
-    inputs.check_options("score_variants", options, (*_SCORING, *inputs.COMPUTE))
+    inputs.check_options("score_variants", options, ("background", *_SCORING, *inputs.COMPUTE))
     tasks, scores = inputs.several(task), inputs.several(scores)
     for name in scores:
         inputs.chosen("scores", name, SCORES)
@@ -146,11 +148,13 @@ def score_variants(
     inputs.chosen("strand", options.get("strand", "both"), STRANDS)
     inputs.at_least("window", options.get("window"), 1)
     inputs.at_least("reach", options.get("reach"), 1)
+    backgrounds = [Path(path) for path in inputs.several(options.get("background", ()))]
     compute = compute_of(options, model, *tasks)
     scoring = Scoring(
         model=model_of(model),
         scores=scores,
         tasks=[any_task_of(each) for each in tasks],
+        backgrounds=backgrounds,
         **{name: options[name] for name in _SCORING if name in options},
     )
     with ExitStack() as stack:

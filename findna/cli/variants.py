@@ -84,6 +84,19 @@ _BCFTOOLS_FORMS = {"v": "vcf", "z": "vcf", "b": "bcf", "u": "bcf"}
     "Also write the vectors of both windows, and their difference, to HDF5.",
     PATH,
 )
+@option(
+    "--background=FILE",
+    "Background for the _Q and _CTX fields, besides background*.json in the folders of the model "
+    "and the tasks; repeatable.",
+    FILE,
+    multiple=True,
+)
+@option(
+    "--background-out=FILE",
+    "Make a background: VCF holds common SNPs. Keep it as background.json in the folder of the "
+    "model or task, or give it with --background.",
+    PATH,
+)
 @flag("--no-version", "Leave out the ##findnaCommand line of the header.")
 @flag("--write-index", "Also an index: .tbi of .vcf.gz, .csi of .bcf.")
 @_options.part_options
@@ -92,10 +105,17 @@ def variants(genome: Path, variants: str, **given: Any) -> None:
     """Score every alternate allele of VCF against the sequence of GENOME (FASTA).
 
     Each record comes out as it went in, in its order, with more INFO: FINDNA_DIST, FINDNA_LLR,
-    and FINDNA_TASK_REF, _ALT and _DELTA per task (of one of single bases _GAIN, _GAIN_POS, _LOSS
-    and _LOSS_POS); one value per alternate allele, a dot where there is none. VCF may be text,
-    gzip, BGZF or BCF; a pipe (-) is answered while it is read. docs/variants.md has the
-    definitions.
+    _LLR_REF and _LLR_ALT, and FINDNA_TASK_REF, _ALT and _DELTA per task (of one of single bases
+    _GAIN and _LOSS, each with _POS, _REF and _ALT); one value per alternate allele, a dot where
+    there is none. VCF may be text, gzip, BGZF or BCF; a pipe (-) is answered while it is read.
+    docs/variants.md has the definitions.
+
+    How large is large: FINDNA_DIST_Q, FINDNA_LLR_Q and FINDNA_TASK_Q of an SNV are the share of
+    common SNPs of the same class (C>A, C>G, C>T, C>T in CpG, T>A, T>C, T>G) with a smaller
+    distance, a higher LLR, a smaller absolute delta; 0.99 is more extreme than 99 % of them.
+    FINDNA_LLR_CTX is FINDNA_LLR less its mean among common SNPs of the same trinucleotide and ALT.
+    They need a background with the run's --window and --strand; `tiny` and the human tasks have
+    one for the windows in docs/variants.md.
 
     \b
     Examples:
@@ -106,6 +126,7 @@ def variants(genome: Path, variants: str, **given: Any) -> None:
       findna variants genome.fa calls.vcf.gz --task sites --scores none --reach 100 -o sites.vcf.gz
       findna variants genome.fa phased.vcf.gz --haplotype HG001 -o personal.vcf.gz
       findna variants genome.fa calls.vcf.gz -r chr20:1-2000000 -O z | bcftools view -H
+      findna variants genome.fa common.vcf.gz -m my/ --background-out my/background.json -o c.vcf.gz
     """
     names = _options.listed([given["scores"]], "--scores")
     wanted = [name for name in names if name != "none"]
@@ -127,7 +148,13 @@ def variants(genome: Path, variants: str, **given: Any) -> None:
     tasks, classes = _options.listed(given["task"], "--task"), given["class_name"]
     regions, file = given["region"], given["regions_file"]
     chosen = Wanted(regions, file) if regions or file else None
-    scoring = _options.filled(Scoring, given, scores=wanted, tasks=tasks, classes=classes)
+    scoring = _options.filled(
+        *(Scoring, given),
+        scores=wanted,
+        tasks=tasks,
+        classes=classes,
+        backgrounds=given["background"],
+    )
     opened = _options.opened_genome(genome, given["chrom_alias"])
     with opened as fasta, VcfSource(variants, chosen) as source:
         summary = _options.for_job(run, variants)(
@@ -137,6 +164,7 @@ def variants(genome: Path, variants: str, **given: Any) -> None:
             scoring=scoring,
             ref_mismatch=given["ref_mismatch"],
             embeddings=given["embeddings"],
+            background_out=given["background_out"],
             compute=_options.compute(given),
         )
     scored, unscored = (
@@ -151,7 +179,7 @@ def variants(genome: Path, variants: str, **given: Any) -> None:
         + (f" ({counts})" if counts else "")
         + (f", not scored: {missing}" if missing else "")
         + f", in {summary.seconds:.1f} s, {summary.made_by}"
-        + _options.arrow(output.path)
+        + _options.arrow(output.path, given["background_out"])
     )
     if summary.haplotypes is not None:
         haplotypes = summary.haplotypes

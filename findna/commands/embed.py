@@ -38,6 +38,8 @@ class EmbedRun(RegionRun):
     ----------
     for_hdf5 : bool
         Refuse rows that HDF5 cannot hold.
+    in_parts : bool
+        See `RegionRun`.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class EmbedRun(RegionRun):
         options: RegionOptions,
         compute: Compute,
         for_hdf5: bool,
+        in_parts: bool = False,
     ) -> None:
         # what is cheap to check comes first
         if "cls" in pooling.kinds and encoder_config(model).n_cls == 0:
@@ -57,7 +60,7 @@ class EmbedRun(RegionRun):
                 f"model {model} appends no CLS positions; choose another --pool, or add --cls to a "
                 "published model"
             )
-        super().__init__(genome, source, options, compute, utf8=for_hdf5)
+        super().__init__(genome, source, options, compute, utf8=for_hdf5, in_parts=in_parts)
         if for_hdf5 and self.survey.columns > _MOST_COLUMNS:
             raise RegionError(
                 f"{source.name}: {self.survey.columns} columns; HDF5 output takes at most "
@@ -166,6 +169,7 @@ def embed(
         options=options,
         compute=compute,
         for_hdf5=not as_table,
+        in_parts=output.in_parts,
     )
     checkpoint = run.checkpoint
     sink: Output[Placed, RegionVectors]

@@ -39,10 +39,12 @@ class PredictRun(RegionRun):
         tasks: Sequence[AnyTask],
         options: RegionOptions,
         compute: Compute,
+        in_parts: bool = False,
     ) -> None:
         self._of_regions = [task for task in tasks if isinstance(task, Task)]
         self.windows = TaskWindows(self._of_regions, options)
-        super().__init__(genome, source, self.windows.options, compute, streams=True)
+        options = self.windows.options
+        super().__init__(genome, source, options, compute, streams=True, in_parts=in_parts)
         self.windows.check_points(self.survey.points)
         self.reader = TaskReader(tasks, compute)
 
@@ -90,7 +92,7 @@ def predict(
     loaded = load_any_tasks(tasks)
     _check_tasks(loaded, layout)
     columns = [task.columns for task in loaded]
-    run = PredictRun(genome, source, loaded, options, compute)
+    run = PredictRun(genome, source, loaded, options, compute, output.in_parts)
     if output.write_index and run.survey.unsorted:
         raise RegionError(
             f"{source.name}:{run.survey.unsorted}: not sorted, as --write-index needs it to be; "

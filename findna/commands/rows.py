@@ -6,7 +6,6 @@ order, and writers with `write(row, result)`.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,8 +25,9 @@ from findna.genome.regions import (
     Placed,
     RegionOptions,
     RegionSource,
+    RowRecord,
     Survey,
-    place,
+    place_rows,
     survey,
     without_n,
 )
@@ -253,11 +253,12 @@ def place_all(source: RegionSource, genome: Genome, options: RegionOptions) -> I
         A row has another number of columns than the first, or cannot be read and ``on_error`` is
         stop. Of a source that was surveyed before, neither happens.
     """
-    for row in source.rows():
-        placed = place(row, genome, options)
-        if placed.region is None and options.on_error == "stop":
-            raise RegionError(f"{source.name}:{row.number}: {placed.reason}; {KEPT_OR_SKIPPED}")
-        yield placed
+    for block in source.blocks():
+        for placed in place_rows(block, genome, options):
+            if placed.region is None and options.on_error == "stop":
+                location = f"{source.name}:{placed.row.number}"
+                raise RegionError(f"{location}: {placed.reason}; {KEPT_OR_SKIPPED}")
+            yield placed
 
 
 class RegionRun:
@@ -269,6 +270,8 @@ class RegionRun:
         Refuse rows that are not UTF-8 text.
     streams : bool
         Check the rows of a stream one by one, as they are read; other rows are all checked here.
+    in_parts : bool
+        Keep what shards and parts of an output need: `rows` and `facts` give it.
 
     Attributes
     ----------
@@ -292,14 +295,16 @@ class RegionRun:
         *,
         utf8: bool = False,
         streams: bool = False,
+        in_parts: bool = False,
     ) -> None:
         self.genome, self.source = genome, source
         self.options, self.compute = options, compute
         self.survey = Survey()
+        self._record = RowRecord() if in_parts else None
         self.n_rows: int | None = None
         self._warned: set[str] = set()
         if not (streams and source.is_stream):
-            self.survey = survey(source, genome, options, utf8)
+            self.survey = survey(source, genome, options, utf8, self._record)
             self.n_rows = self.survey.rows
             if not self.survey.points:
                 self.options = replace(options, points=None)
@@ -316,7 +321,7 @@ class RegionRun:
         Warn once of that, and of rows without a strand that are read by strand.
         """
         for placed in rows:
-            if self.options.of(placed.interval).stranded and placed.interval.strand == ".":
+            if placed.interval.strand == "." and self.options.of(placed.interval).stranded:
                 strand = placed.columns[5] if len(placed.columns) > 5 else "."
                 self.warn_once(
                     "strand",
@@ -345,22 +350,11 @@ class RegionRun:
 
     def rows(self) -> Rows[Placed]:
         """Return the rows for `run_rows`; a shard is balanced by bases."""
-
-        def costs() -> Iterator[int]:
-            return (len(row.region) if row.region else 0 for row in self.placed())
-
-        return Rows(self.placed, self.n_rows, costs, "regions")
+        lengths = self._record.lengths if self._record is not None else []
+        return Rows(self.placed, self.n_rows, lambda: lengths, "regions")
 
     def facts(self, command: str, weights: Mapping[str, str], options: Facts) -> Facts:
-        """Return what decides the content of an output."""
-        rows = {"sha256": self._digest(), "rows": self.n_rows}
+        """Return what decides the content of an output in parts."""
+        assert self._record is not None
+        rows = {"sha256": self._record.digest(self.source.headers), "rows": self.n_rows}
         return run_facts(command, self.genome, self.survey.contigs, rows, weights, options)
-
-    def _digest(self) -> str:
-        """Return the SHA-256 over rows, their status, and header lines."""
-        sha = hashlib.sha256()
-        for placed in self.placed():
-            line = "\t".join([*placed.columns, placed.status]) + "\n"
-            sha.update(line.encode("utf-8", "surrogateescape"))
-        sha.update("\n".join(self.source.headers).encode("utf-8", "surrogateescape"))
-        return sha.hexdigest()

@@ -22,7 +22,7 @@ from findna.genome.regions import NO_SEQUENCE
 from findna.model.checkpoint import Checkpoint, load_checkpoint, training_length
 from findna.model.devices import Compute
 from findna.outputs.destination import Destination
-from findna.outputs.files import file_digest
+from findna.outputs.files import check_output, file_digest
 from findna.outputs.hdf5 import EmbeddingWriter
 from findna.outputs.provenance import origin, run_facts, task_weights
 from findna.outputs.shards import Facts, write_note
@@ -35,6 +35,7 @@ from findna.variants.annotate import (
     annotated_header,
     open_vcf_output,
 )
+from findna.variants.background import BackgroundMaker, Ranks
 from findna.variants.bcf import check_header
 from findna.variants.header import defined
 from findna.variants.phasing import Haplotypes
@@ -77,6 +78,9 @@ class Scoring:
     reach : int, optional
         bp on either side of a variant within which tasks of sites are read; by default REACH, or
         half of what the windows hold.
+    backgrounds : sequence of Path, or None
+        Of common SNPs, besides those in the folders of the model and the tasks, by which scores
+        are ranked; None for no ranks.
     """
 
     model: str | Checkpoint = "tiny"
@@ -89,6 +93,7 @@ class Scoring:
     whole: bool = False
     max_n: float = 1.0
     reach: int | None = None
+    backgrounds: Sequence[Path] | None = ()
 
 
 @dataclass(frozen=True)
@@ -214,6 +219,10 @@ class ScoringRun:
             vectors=vectors,
             reach=self.reach or REACH,
         )
+        self.ranks: Ranks | None = None
+        if scoring.backgrounds is not None:
+            settings = {"window": self.window, "strand": scoring.strand}
+            self.ranks = Ranks(self.scorer, settings, scoring.backgrounds)
 
     @property
     def recorded(self) -> dict[str, Any]:
@@ -229,6 +238,8 @@ class ScoringRun:
             options["haplotype"] = self.scoring.haplotype
         if self.reach is not None:
             options["reach"] = self.reach
+        if self.ranks is not None and self.ranks.files:
+            options["backgrounds"] = sorted(self.ranks.files.values())
         return options
 
     def records(self, reader: VcfReader) -> Iterator[Examined]:
@@ -252,15 +263,18 @@ class ScoringRun:
         """INFO fields of the scores."""
         read = f", windows of {self.window} bp"
         read += f" on haplotypes of {self.scoring.haplotype}" if self.haplotypes else ""
-        return [
-            replace(field, description=field.description + read) for field in self.scorer.fields
-        ]
+        fields = self.scorer.fields + (self.ranks.fields if self.ranks else [])
+        return [replace(field, description=field.description + read) for field in fields]
 
     def effects(
         self, records: Iterable[Examined]
     ) -> Iterator[tuple[Examined, list[Effect | None]]]:
         """Yield each record with the scores of its alleles; None of an allele without windows."""
-        return scored(records, self.scorer, _BATCHES_AT_A_TIME * self.compute.budget)
+        for item, effects in scored(records, self.scorer, _BATCHES_AT_A_TIME * self.compute.budget):
+            if self.ranks is not None:
+                self.ranks.warn()
+                effects = self.ranks.extended(item, effects)
+            yield item, effects
 
 
 def variants(
@@ -271,6 +285,7 @@ def variants(
     scoring: Scoring = Scoring(),
     ref_mismatch: str = "stop",
     embeddings: Path | None = None,
+    background_out: Path | None = None,
     compute: Compute,
 ) -> VariantSummary:
     """Write the records of a source with the scores of each alternate allele.
@@ -286,6 +301,8 @@ def variants(
         Treatment of records that do not fit the genome.
     embeddings : Path, optional
         HDF5 file to write as well: the mean vectors of both windows and their difference.
+    background_out : Path, optional
+        Background to make of the scores of all SNVs, which are common SNPs; scores get no ranks.
 
     Raises
     ------
@@ -303,6 +320,9 @@ def variants(
     if embeddings is not None:
         vectors = replace(output, path=embeddings, form="h5", write_index=False)
     _check_outputs(genome, source, output, vectors)
+    if background_out is not None:
+        _check_background(background_out, source, output, scoring, compute)
+        scoring = replace(scoring, backgrounds=None)
     contigs = genome.lengths
     bcf_contigs = contigs if output.form == "bcf" else None
     run = ScoringRun(
@@ -312,6 +332,7 @@ def variants(
         indexed=output.write_index,
     )
     checkpoint, fields, total = run.checkpoint, run.fields, run.total
+    maker = None if background_out is None else BackgroundMaker(run.scorer)
 
     def facts() -> Facts:
         assert source.path is not None  # a stream has no parts
@@ -370,7 +391,11 @@ def variants(
         sink = text_output(partial(open_vcf_output, output), writer)
         # an index that fails shall not take the vectors with it
         records = output if vectors is None else replace(output, write_index=False)
-        counts = run_rows("variants", rows, run.effects, sink, records, facts)
+        stage = run.effects if maker is None else partial(_gathered, run, maker)
+        counts = run_rows("variants", rows, stage, sink, records, facts)
+    if maker is not None and background_out is not None and source.path is not None:
+        made_of = {"file": source.path.name, "sha256": file_digest(source.path)}
+        maker.write(background_out, run.recorded, {**made_of, "genome": genome.path.name})
     if vectors is not None:
         output.index()
     if vectors is not None and vectors.shard is not None:
@@ -398,6 +423,31 @@ def _check_outputs(
         vectors.check(inputs)
         if output.path is not None and vectors.file.resolve() == output.path.resolve():
             raise ConfigError(f"--embeddings: {vectors.file} is also the output; name another file")
+
+
+def _check_background(
+    path: Path, source: VcfSource, output: Destination, scoring: Scoring, compute: Compute
+) -> None:
+    """Raise unless a background can be made of the whole input, as others will be compared."""
+    reasons = {
+        "give a file of variants, whose digest it records": source.is_stream,
+        "leave out --shard and --resume": output.in_parts,
+        "leave out --haplotype": scoring.haplotype is not None,
+        "compute with --precision fp32": compute.precision != "fp32",
+    }
+    for reason, applies in reasons.items():
+        if applies:
+            raise ConfigError(f"--background-out: {reason}")
+    check_output(path, output.force, [source.path] if source.path else [])
+
+
+def _gathered(
+    run: ScoringRun, maker: BackgroundMaker, records: Iterable[Examined]
+) -> Iterator[tuple[Examined, list[Effect | None]]]:
+    """Yield as `ScoringRun.effects`, and pass everything on to a background."""
+    for item, effects in run.effects(records):
+        maker.add(item, effects)
+        yield item, effects
 
 
 class _VariantRows:

@@ -23,6 +23,8 @@ from findna.model.checkpoint import load_checkpoint, training_length
 from findna.outputs.files import file_digest
 from findna.tasks.task import load_tasks
 from findna.variants.alleles import WINDOW
+from findna.variants.background import Ranks
+from findna.variants.scores import Scorer
 
 
 @dataclass(frozen=True)
@@ -84,13 +86,23 @@ def evaluate_variants(
     if not tables:
         raise nothing_measured(run, missing)
     checkpoint = load_checkpoint(run.model)
-    scorers = Scorers(checkpoint, options.draws, tasks, window, run.compute)
+    ranks = Ranks(Scorer(checkpoint, compute=run.compute), _settings(window))
+    ranked_tasks = [
+        (task, n, Ranks(Scorer(None, (), [task], compute=run.compute), _settings(n)))
+        for task, n in tasks
+    ]
+    scorers = Scorers(checkpoint, ranks, options.draws, ranked_tasks, window, run.compute)
     settings = {
         "tasks": {task.name: {"digest": task.digest, "window": n} for task, n in tasks},
         "tss": None if options.tss is None else file_digest(options.tss),
         "window": window,
         "label": label,
         "draws": options.draws,
+        "backgrounds": sorted(
+            digest
+            for each in (ranks, *(ranks for _, _, ranks in ranked_tasks))
+            for digest in each.files.values()
+        ),
         "precision": run.compute.precision,
     }
 
@@ -99,3 +111,8 @@ def evaluate_variants(
 
     suite = Suite(VARIANTS, {path.name: [path] for path in found}, genome)
     return measure_sets(run, suite, list(tables), missing, measure, checkpoint, settings)
+
+
+def _settings(window: int) -> dict[str, Any]:
+    """Return the settings of scores with windows of so many bp, as backgrounds record them."""
+    return {"window": window, "strand": "both"}

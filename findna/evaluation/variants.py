@@ -27,6 +27,7 @@ from findna.tasks.kmers import kmer_counts
 from findna.tasks.regression import Regression, Solver
 from findna.tasks.task import Task
 from findna.variants.alleles import Examined, Examiner, change_of
+from findna.variants.background import Ranks
 from findna.variants.haplotypes import trim
 from findna.variants.scores import SCORES, Effect, Scorer, scored
 
@@ -149,7 +150,7 @@ def model_rankings(
     effects: Sequence[Effect], data: LabelledVariants, far: Floats | None
 ) -> list[Ranking]:
     """Return scores of a model, and regressions on its embeddings."""
-    dist, llr = np.array([effect.values for effect in effects]).T
+    dist, llr = np.array([effect.values[:2] for effect in effects]).T
     before, after = (
         np.array([getattr(effect, name) for effect in effects], np.float64)
         for name in ("ref", "alt")
@@ -178,6 +179,43 @@ def task_rankings(scorer: Scorer, effects: Sequence[Effect]) -> list[Ranking]:
     ]
 
 
+def ranked_rankings(
+    ranks: Ranks, items: Sequence[Examined], effects: Sequence[Effect]
+) -> list[Ranking]:
+    """Return what common SNPs make of scores; variants that are no SNV are in the middle."""
+    rows = [
+        extended.values[len(effect.values) :]
+        for item, effect in zip(items, effects, strict=True)
+        for extended in ranks.extended(item, [effect])
+        if extended is not None
+    ]
+    ranks.warn()
+    rankings = []
+    for i, field in enumerate(ranks.fields):
+        is_share = field.id.endswith("_Q")
+        middle = 0.5 if is_share else 0.0
+        values = np.array([middle if row[i] is None else row[i] for row in rows], np.float64)
+        if is_share:
+            rankings.append(Ranking(field.id, "high", values))
+        else:
+            rankings.append(Ranking(f"{field.id}, absolute", "high", abs(values)))
+            rankings.append(Ranking(field.id, "low", -values))
+    return rankings
+
+
+def rate_ranking(ranks: Ranks, items: Sequence[Examined]) -> list[Ranking]:
+    """Return the rate of common SNPs with the trinucleotide and ALT of each variant, if known.
+
+    Variants that are no SNV have the mean of the others.
+    """
+    rates = [ranks.log_rate(windows) for item in items for windows in item.windows]
+    known = [rate for rate in rates if rate is not None]
+    if not known:
+        return []
+    values = np.array([np.mean(known) if rate is None else rate for rate in rates])
+    return [Ranking("mutation rate of the trinucleotide", "low", -values)]
+
+
 def _effects(scorer: Scorer, items: Sequence[Examined], tokens: int, title: str) -> list[Effect]:
     results: list[Effect] = []
     with progress(len(items), "variants", title) as bar:
@@ -192,8 +230,9 @@ class Scorers:
     """A model and tasks that score variants."""
 
     checkpoint: Checkpoint
+    ranks: Ranks  # of its scores
     draws: int  # encoders of the same sizes with random weights, for comparison
-    tasks: Sequence[tuple[Task, int]]  # with the length of the window that each reads, bp
+    tasks: Sequence[tuple[Task, int, Ranks]]  # with the length of the window that each reads, bp
     window: int  # length of the model's windows, bp
     compute: Compute
 
@@ -212,14 +251,18 @@ def measure_variants(
     items = examined(scorers.window)
     far = None if starts is None else distances(starts, list(genome.contigs), data.places)
 
-    def of_model(model: Checkpoint, title: str) -> list[Ranking]:
+    def of_model(model: Checkpoint, title: str, ranks: Ranks | None = None) -> list[Ranking]:
         scorer = Scorer(model, SCORES, vectors=True, compute=compute)
-        return model_rankings(_effects(scorer, items, tokens, title), data, far)
+        effects = _effects(scorer, items, tokens, title)
+        rankings = model_rankings(effects, data, far)
+        return rankings + (ranked_rankings(ranks, items, effects) if ranks else [])
 
-    rankings = plain_rankings(items, data, far) + of_model(checkpoint, name)
-    for task, window in scorers.tasks:
-        scorer = Scorer(None, (), [task], compute=compute)
-        rankings += task_rankings(scorer, _effects(scorer, examined(window), tokens, task.name))
+    rankings = plain_rankings(items, data, far) + rate_ranking(scorers.ranks, items)
+    rankings += of_model(checkpoint, name, scorers.ranks)
+    for task, window, ranks in scorers.tasks:
+        scorer, of_task = Scorer(None, (), [task], compute=compute), examined(window)
+        effects = _effects(scorer, of_task, tokens, task.name)
+        rankings += task_rankings(scorer, effects) + ranked_rankings(ranks, of_task, effects)
     for draw in range(scorers.draws):
         random = replace(checkpoint, model=random_model(checkpoint.config, draw))
         rankings += [

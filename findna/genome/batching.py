@@ -137,7 +137,7 @@ def batches(
             pieces.append(Piece(item, None))
         for window in _windows(region, longest):
             forward = read_window(genome, window)
-            unknown = int(np.count_nonzero(forward == N))
+            unknown = forward.tobytes().count(N)
             for flipped in (False, True) if both_strands else (False,):
                 size = len(forward) + n_cls
                 if sequences and total + size > max_tokens:

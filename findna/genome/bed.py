@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
 
 from findna.errors import RegionError
 from findna.genome.formats import check_format
 from findna.genome.intervals import Interval
-from findna.genome.text import display_name, is_header, numbered_lines, open_input
+from findna.genome.text import display_name, is_header, is_text, line_blocks, open_input
 
 if TYPE_CHECKING:
     from findna.genome.fasta import Genome
@@ -35,6 +40,7 @@ COLUMNS = (
 
 _DIGITS = re.compile("[0-9]{1,13}")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_MOST_DIGITS = 13
 _LARGEST = 2**40  # bp; beyond any contig, so a position is refused before arithmetic meets it
 _MOST_PADDING = 2_000_000_000  # bp; more than --flank and --window can ask for
 
@@ -83,6 +89,7 @@ def score_value(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
+@lru_cache
 def column_names(n: int) -> tuple[str, ...]:
     """Return the names of the first ``n`` BED columns."""
     return COLUMNS[:n] + tuple(f"col{i}" for i in range(len(COLUMNS) + 1, n + 1))
@@ -99,7 +106,7 @@ def _position(text: str, column: str, location: str, columns: list[str]) -> int:
             )
         hint = "is this a header? begin it with #" if columns[1].isalpha() else "expected a number"
         raise RegionError(f"{location}: {column} is {text[:40]!r}; {hint}")
-    if len(digits) > 13 or int(digits) > _LARGEST:
+    if len(digits) > _MOST_DIGITS or int(digits) > _LARGEST:
         raise RegionError(f"{location}: {column} {text[:40]} is larger than any contig")
     return int(text)
 
@@ -120,18 +127,82 @@ def parse_row(line: str, number: int, name: str) -> BedRow:
             f"{location}: expected at least 3 columns (chrom, start, end), "
             f"found {len(columns)}{hint}"
         )
+    start = _position(columns[1], "start", location, columns)
+    return _row(number, tuple(columns), start, _position(columns[2], "end", location, columns))
+
+
+def _row(number: int, columns: tuple[str, ...], start: int, end: int) -> BedRow:
+    name = columns[3] if len(columns) > 3 and columns[3] != "." else ""
+    return BedRow(number, Interval(columns[0], start, end, name, _strand(columns)), columns)
+
+
+def _strand(columns: Sequence[str]) -> str:
     strand = columns[5].strip() if len(columns) > 5 else "."
-    return BedRow(
-        number,
-        Interval(
-            columns[0],
-            _position(columns[1], "start", location, columns),
-            _position(columns[2], "end", location, columns),
-            columns[3] if len(columns) > 3 and columns[3] != "." else "",
-            strand if strand in ("+", "-") else ".",
-        ),
-        tuple(columns),
-    )
+    return strand if strand in ("+", "-") else "."
+
+
+@dataclass(frozen=True)
+class BedBlock:
+    """Neighbouring rows of a BED file, by columns; all have as many, and are UTF-8 text.
+
+    Parameters
+    ----------
+    first : int
+        Line of the first row; the others follow.
+    columns : list of tuple of str
+        Each row as it was.
+    chroms : tuple of str
+    starts, ends : ndarray of int64
+        Not negative; an end may lie before its start.
+    """
+
+    first: int
+    columns: list[tuple[str, ...]]
+    chroms: tuple[str, ...]
+    starts: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.int64]
+
+    @property
+    def strands(self) -> list[str]:
+        """Strand of each row, as `Interval` has it."""
+        return [_strand(columns) for columns in self.columns]
+
+    def names(self, genome: Genome) -> dict[str, str]:
+        """Return the FASTA's names of contigs, in the order of the rows; empty for unknown ones."""
+        return {chrom: genome.resolve(chrom) or "" for chrom in dict.fromkeys(self.chroms)}
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    def __iter__(self) -> Iterator[BedRow]:
+        numbers = range(self.first, self.first + len(self))
+        return map(_row, numbers, self.columns, self.starts.tolist(), self.ends.tolist())
+
+
+def parse_block(lines: list[str], first: int) -> BedBlock | None:
+    """Return the rows of lines that are all alike and plain; None where `parse_row` has to look.
+
+    Plain is a line of UTF-8 text that is no header and has positions of digits alone, in as many
+    columns as the others.
+    """
+    rows = [tuple(line.split("\t")) for line in lines]
+    if len(rows[0]) < 3 or len(set(map(len, rows))) > 1 or not all(map(is_text, lines)):
+        return None
+    chroms, *positions = list(zip(*rows, strict=True))[:3]
+    if any(not chrom or is_header(f"{chrom}\t") for chrom in set(chroms)):
+        return None
+    columns = []
+    for texts in positions:
+        joined = "".join(texts)
+        if not joined.isascii() or not joined.isdigit() or "" in texts:
+            return None
+        if max(map(len, texts)) > _MOST_DIGITS:
+            return None
+        columns.append(np.array(list(map(int, texts)), np.int64))
+    starts, ends = columns
+    if max(starts.max(), ends.max()) > _LARGEST:
+        return None
+    return BedBlock(first, rows, chroms, starts, ends)
 
 
 def read_bed(
@@ -140,7 +211,17 @@ def read_bed(
     on_header: Callable[[str], object] = lambda line: None,
     on_malformed: Callable[[RegionError], object] | None = None,
 ) -> Iterator[BedRow]:
-    """Yield the data lines of a BED file in their order; ``-`` is standard input.
+    """Yield the data lines of a BED file in their order, as `bed_blocks` reads them."""
+    return chain.from_iterable(bed_blocks(source, name, on_header, on_malformed))
+
+
+def bed_blocks(
+    source: str | Path,
+    name: str | None = None,
+    on_header: Callable[[str], object] = lambda line: None,
+    on_malformed: Callable[[RegionError], object] | None = None,
+) -> Iterator[BedBlock | list[BedRow]]:
+    """Yield the data lines of a BED file in their order, many at a time; ``-`` is standard input.
 
     ``name`` is what messages call the file; ``on_header`` gets each header line before the first
     data line; ``on_malformed`` gets what is wrong with each line that is not BED, which is then
@@ -156,19 +237,25 @@ def read_bed(
     begun = False
     with open_input(source) as file:
         check_format(file, "BED", name, RegionError)
-        for number, line in numbered_lines(file, name):
-            if not is_header(line):
+        for first, lines in line_blocks(file, name):
+            block = parse_block(lines, first)
+            if block is not None:
                 begun = True
-                try:
-                    row = parse_row(line, number, name)
-                except RegionError as error:
-                    if on_malformed is None:
-                        raise
-                    on_malformed(error)
-                    continue
-                yield row
-            elif not begun and line.strip():
-                on_header(line)
+                yield block
+                continue
+            for number, line in enumerate(lines, first):
+                if not is_header(line):
+                    begun = True
+                    try:
+                        row = parse_row(line, number, name)
+                    except RegionError as error:
+                        if on_malformed is None:
+                            raise
+                        on_malformed(error)
+                        continue
+                    yield [row]
+                elif not begun and line.strip():
+                    on_header(line)
 
 
 def problem(interval: Interval, genome: Genome, pad: bool = False) -> tuple[str, str] | None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -32,6 +32,9 @@ _MOST_NAMES = 3
 _LONGEST_NAME = 100  # of a contig in a message
 _MOST_PACKED = 1_100  # letters per compressed byte; deflate cannot hold more
 _LONGEST_GAP = 1 << 20  # bytes from the end of one contig to the begin of the next
+_STRETCH = 1 << 18  # bp; what is read often is kept in stretches of this length
+_MOST_STRETCHES = 128
+_OFTEN = 8  # requests after which a stretch is read whole: about what that costs
 _MITOCHONDRIA = ("chrM", "MT", "M", "chrMT")
 _HG19_CHRM = 16_571  # bp; other sequence than MT of GRCh37, which has 16,569
 
@@ -65,6 +68,13 @@ def aliases_by_rule(contigs: Mapping[str, int]) -> dict[str, str]:
         for name, found in meant.items()
         if name and len(found) == 1 and name not in contigs
     }
+
+
+class _Stretch(NamedTuple):
+    """Part of a contig that is kept in memory."""
+
+    tokens: Tokens
+    holds_n: bool
 
 
 class Genome:
@@ -124,6 +134,7 @@ class Genome:
         }
         self._place = {name: i for i, name in enumerate(self._order)}
         self._checked: set[int] = set()  # numbers of gaps
+        self._stretches: dict[tuple[str, int], int | _Stretch] = {}  # the latest is the last
         self._blocks: set[int] = set()  # of BGZF, that lie where the index says
 
     def resolve(self, chrom: str) -> str | None:
@@ -206,6 +217,11 @@ class Genome:
         """
         self._check_index(chrom)
         length = self.contigs[chrom]
+        stretch = self._stretch(chrom, start, end)
+        if stretch is not None:
+            first = start - start % _STRETCH
+            tokens: Tokens = stretch.tokens[start - first : end - first].copy()
+            return tokens
         first, last = max(start, 0), min(end, length)
         inside = self._letters(chrom, first, last) if first < last else b""
         if first == start and last == end:
@@ -214,6 +230,44 @@ class Genome:
         if inside:
             tokens[first - start : last - start] = encode(inside)
         return tokens
+
+    def count_n(self, chrom: str, start: int, end: int) -> int:
+        """Return the number of N that `fetch` gives for an interval, which may be a contig."""
+        stretch = self._stretch(chrom, start, end)
+        if stretch is not None and not stretch.holds_n:
+            return 0
+        return sum(
+            int(np.count_nonzero(self.fetch(chrom, first, min(first + _CHUNK, end)) == N))
+            for first in range(start, end, _CHUNK)
+        )
+
+    def _stretch(self, chrom: str, start: int, end: int) -> _Stretch | None:
+        """Return the stretch of a contig that holds an interval, if it was asked for often.
+
+        Requests are counted for the latest stretches only, so that those that lie far apart
+        never read more than they ask for.
+        """
+        number = start // _STRETCH
+        if not (0 <= start < end <= self.contigs[chrom] and end <= (number + 1) * _STRETCH):
+            return None
+        found = self._stretches.pop((chrom, number), 0)
+        if isinstance(found, int):
+            found += 1
+            if found == _OFTEN:
+                found = self._read_stretch(chrom, number * _STRETCH) or found
+        self._stretches[chrom, number] = found
+        if len(self._stretches) > _MOST_STRETCHES:
+            del self._stretches[next(iter(self._stretches))]
+        return None if isinstance(found, int) else found
+
+    def _read_stretch(self, chrom: str, start: int) -> _Stretch | None:
+        """Return a stretch; None if it is damaged: a request for what is damaged says so."""
+        try:
+            letters = self._letters(chrom, start, min(start + _STRETCH, self.contigs[chrom]))
+        except GenomeError:
+            return None
+        tokens = encode(letters)
+        return _Stretch(tokens, bool((tokens == N).any()))
 
     def _unfit(self, reason: str) -> GenomeError:
         return GenomeError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class Order:
     """The order of rows; ``kept`` while they are sorted by start and every contig is one block."""
@@ -21,3 +23,13 @@ class Order:
                 self.kept = start >= self._start
             self._chrom, self._start = chrom, start
         return self.kept
+
+    def first_lost(self, chroms: Sequence[str], starts: Sequence[int]) -> int | None:
+        """Note the next rows; return the number of the first where the order is lost, or None.
+
+        Also where it was lost before.
+        """
+        if not self.kept:
+            return 0
+        rows = enumerate(zip(chroms, starts, strict=True))
+        return next((i for i, (chrom, start) in rows if not self.add(chrom, start)), None)

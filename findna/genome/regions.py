@@ -6,24 +6,24 @@ as the user chose; none is lost otherwise.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import shutil
 import tempfile
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from findna.console import counted
 from findna.errors import RegionError
-from findna.genome.bed import COLUMNS, BedRow, parse_row, problem, read_bed, score_value
-from findna.genome.encoding import N
+from findna.genome.bed import COLUMNS, BedBlock, BedRow, bed_blocks, parse_row, problem, score_value
 from findna.genome.fasta import Genome
 from findna.genome.intervals import Interval, is_open, parse_region
 from findna.genome.order import Order
-from findna.genome.text import display_name, is_pipe, open_raw
+from findna.genome.text import display_name, is_pipe, is_text, open_raw
 from findna.genome.windows import Region, resize
 
 ON_ERROR = ("stop", "skip", "null")
@@ -48,7 +48,6 @@ KEPT_OR_SKIPPED = "--on-error null keeps such rows with missing values, skip lea
 """Remedy for rows that cannot be read."""
 
 _MOST_EXAMPLES = 3
-_PIECE = 1 << 22  # bp that are looked at together
 _MOST_NAMES = 1_000  # of unknown contigs that are looked at for a likely fix
 _MOST_LETTERS = 100  # of a region string or record in a message
 
@@ -207,6 +206,31 @@ def place(row: BedRow, genome: Genome, options: RegionOptions) -> Placed:
     return Placed(row, region)
 
 
+def lies_within(block: BedBlock, genome: Genome, options: RegionOptions) -> bool:
+    """Return whether every row of a block is read as it stands: `place` refuses and moves none."""
+    lengths = block.ends - block.starts
+    shortest = 1 if options.points is None else 2
+    if options.resizes or options.split or options.longest is not None or lengths.min() < shortest:
+        return False
+    names = block.names(genome)
+    limits = {chrom: genome.contigs[name] if name else 0 for chrom, name in names.items()}
+    return bool((block.ends <= [limits[chrom] for chrom in block.chroms]).all())
+
+
+def place_rows(
+    rows: BedBlock | list[BedRow], genome: Genome, options: RegionOptions
+) -> Iterator[Placed]:
+    """Find the sequence of each row, as `place` does."""
+    if not isinstance(rows, BedBlock) or not lies_within(rows, genome, options):
+        yield from (place(row, genome, options) for row in rows)
+        return
+    names = rows.names(genome)
+    for row in rows:
+        at = row.interval
+        reverse = options.stranded and at.strand == "-"
+        yield Placed(row, Region(names[at.chrom], ((at.start, at.end),), reverse))
+
+
 def has_sequence(n_unknown: int, length: int, max_n: float) -> bool:
     """Return whether at most a share ``max_n`` of bases is N, and not all of them."""
     return n_unknown < length and n_unknown <= max_n * length
@@ -214,11 +238,7 @@ def has_sequence(n_unknown: int, length: int, max_n: float) -> bool:
 
 def count_n(genome: Genome, region: Region) -> int:
     """Return the number of N in a region, which may be a whole contig."""
-    return sum(
-        int(np.count_nonzero(genome.fetch(region.chrom, first, min(first + _PIECE, end)) == N))
-        for start, end in region.parts
-        for first in range(start, end, _PIECE)
-    )
+    return sum([genome.count_n(region.chrom, start, end) for start, end in region.parts])
 
 
 def without_n(placed: Placed, genome: Genome, max_n: float) -> Placed:
@@ -250,7 +270,10 @@ class RegionSource:
     """
 
     def __init__(
-        self, name: str, read: Callable[[], Iterator[BedRow]], path: Path | None = None
+        self,
+        name: str,
+        read: Callable[[], Iterator[BedBlock | list[BedRow]]],
+        path: Path | None = None,
     ) -> None:
         self.name = name
         self.path = path
@@ -260,20 +283,25 @@ class RegionSource:
         self._spool: tempfile._TemporaryFileWrapper[bytes] | None = None
 
     def rows(self) -> Iterator[BedRow]:
-        """Yield the rows from the first on.
+        """Yield the rows from the first on, see `blocks`."""
+        return chain.from_iterable(self.blocks())
+
+    def blocks(self) -> Iterator[BedBlock | list[BedRow]]:
+        """Yield the rows from the first on, many at a time; of a stream as many as are there.
 
         Raises
         ------
         RegionError
             A row is not BED, or has another number of columns than the first.
         """
-        n_columns = 0
-        for row in self._read():
-            n_columns = n_columns or len(row.columns)
-            if len(row.columns) != n_columns:
+        expected = 0
+        for block in self._read():
+            row = next(iter(block))  # the rows of a block have the same columns
+            expected = expected or len(row.columns)
+            if len(row.columns) != expected:
                 location = f"{self.name}:{row.number}"
-                raise RegionError(ragged(location, len(row.columns), n_columns))
-            yield row
+                raise RegionError(ragged(location, len(row.columns), expected))
+            yield block
 
     @classmethod
     def bed(cls, path: str | Path) -> RegionSource:
@@ -285,7 +313,7 @@ class RegionSource:
             shutil.copyfileobj(pipe, spool)
         spool.flush()
         name = display_name(path)
-        source = cls(name, lambda: read_bed(spool.name, name))
+        source = cls(name, lambda: bed_blocks(spool.name, name))
         source._spool = spool
         return source
 
@@ -293,9 +321,9 @@ class RegionSource:
     def stream(cls, path: str | Path) -> RegionSource:
         """Rows of a BED file, or of a pipe as they come; ``-`` is standard input."""
 
-        def read() -> Iterator[BedRow]:
+        def read() -> Iterator[BedBlock | list[BedRow]]:
             source.headers.clear()
-            return read_bed(path, on_header=source.headers.append)
+            return bed_blocks(path, on_header=source.headers.append)
 
         is_stream = is_pipe(path)
         source = cls(display_name(path), read, None if is_stream else Path(path))
@@ -338,7 +366,7 @@ class RegionSource:
                 )
             optional = [".", 0, *region[3:], "."][:3] if stranded else []  # name, score, strand
             rows.append(_memory_row(number, [*region[:3], *optional]))
-        return cls("regions", lambda: iter(rows))
+        return cls("regions", lambda: ([row] for row in rows))
 
     @classmethod
     def frame(cls, frame: Any) -> RegionSource:
@@ -365,7 +393,7 @@ class RegionSource:
             for name in used
         ]
         rows = [_memory_row(n, values) for n, values in enumerate(zip(*columns, strict=True), 1)]
-        return cls("regions", lambda: iter(rows))
+        return cls("regions", lambda: ([row] for row in rows))
 
     @classmethod
     def of(cls, regions: Any, genome: Genome) -> RegionSource:
@@ -424,9 +452,9 @@ Regions = RegionSource
 """The name of `RegionSource` for users of the package."""
 
 
-def _rows(intervals: Iterable[Interval], given: Iterable[str]) -> Iterator[BedRow]:
+def _rows(intervals: Iterable[Interval], given: Iterable[str]) -> Iterator[list[BedRow]]:
     for number, (i, text) in enumerate(zip(intervals, given, strict=True), 1):
-        yield BedRow(number, i, (i.chrom, str(i.start), str(i.end)), text[:_MOST_LETTERS])
+        yield [BedRow(number, i, (i.chrom, str(i.start), str(i.end)), text[:_MOST_LETTERS])]
 
 
 def _memory_row(number: int, values: Sequence[Any]) -> BedRow:
@@ -469,9 +497,40 @@ class Survey:
     numeric_score: bool = True
     unsorted: int = 0
 
+    def add_columns(self, rows: Sequence[tuple[str, ...]]) -> None:
+        """Count rows by their columns, of which all have as many."""
+        self.rows += len(rows)
+        self.columns = len(rows[0])
+        if self.numeric_score and self.columns > 4:
+            self.numeric_score = all(score_value(row[4]) is not None for row in rows)
+
+
+class RowRecord:
+    """Record of all rows, in their order: their digest, and the bases to read of each."""
+
+    def __init__(self) -> None:
+        self.lengths = array("q")
+        self._sha256 = hashlib.sha256()
+
+    def add(self, columns: Sequence[str], status: str, length: int) -> None:
+        """Note the next row."""
+        line = "\t".join([*columns, status]) + "\n"
+        self._sha256.update(line.encode("utf-8", "surrogateescape"))
+        self.lengths.append(length)
+
+    def digest(self, headers: Sequence[str]) -> str:
+        """Return the SHA-256 over rows, their status, and header lines."""
+        sha256 = self._sha256.copy()
+        sha256.update("\n".join(headers).encode("utf-8", "surrogateescape"))
+        return sha256.hexdigest()
+
 
 def survey(
-    source: RegionSource, genome: Genome, options: RegionOptions, utf8: bool = False
+    source: RegionSource,
+    genome: Genome,
+    options: RegionOptions,
+    utf8: bool = False,
+    record: RowRecord | None = None,
 ) -> Survey:
     """Check every row before anything expensive is done.
 
@@ -479,6 +538,8 @@ def survey(
     ----------
     utf8 : bool
         Refuse columns that are not UTF-8 text: the output cannot hold them.
+    record : RowRecord, optional
+        Gets every row.
 
     Raises
     ------
@@ -490,34 +551,48 @@ def survey(
     examples: list[str] = []
     unknown: dict[str, None] = {}
     n_unknown, first = 0, ""
-    for row in source.rows():
-        if utf8 and not all(map(is_text, row.columns)):
-            raise RegionError(
-                f"{source.name}:{row.number}: not UTF-8 text, which HDF5 needs; convert it "
-                "(iconv -t UTF-8) or write a table (-O tsv)"
-            )
-        surveyed.rows += 1
-        surveyed.columns = len(row.columns)
-        if surveyed.numeric_score and surveyed.columns > 4:
-            surveyed.numeric_score = score_value(row.columns[4]) is not None
-        placed = place(row, genome, options)
-        surveyed.points += is_point(row.interval)
-        is_kept = placed.region is not None or options.on_error != "skip"
-        if is_kept and not order.add(row.interval.chrom, row.interval.start):
-            surveyed.unsorted = surveyed.unsorted or row.number
-        if placed.region is not None:
-            surveyed.bases += len(placed.region)
-            surveyed.contigs[placed.region.chrom] = None
+    for block in source.blocks():
+        if isinstance(block, BedBlock) and lies_within(block, genome, options):
+            lengths = block.ends - block.starts
+            surveyed.add_columns(block.columns)
+            surveyed.points += int((lengths == 1).sum())
+            surveyed.bases += int(lengths.sum())
+            surveyed.contigs |= dict.fromkeys(block.names(genome).values())
+            lost = order.first_lost(block.chroms, block.starts.tolist())
+            if lost is not None:
+                surveyed.unsorted = surveyed.unsorted or block.first + lost
+            for columns, length in zip(block.columns, lengths.tolist(), strict=True):
+                if record is not None:
+                    record.add(columns, OK, length)
             continue
-        surveyed.bad += 1
-        if placed.status == "unknown_contig":
-            n_unknown += 1
-            if len(unknown) > _MOST_NAMES or row.interval.chrom in unknown:
+        for row in block:
+            if utf8 and not all(map(is_text, row.columns)):
+                raise RegionError(
+                    f"{source.name}:{row.number}: not UTF-8 text, which HDF5 needs; convert it "
+                    "(iconv -t UTF-8) or write a table (-O tsv)"
+                )
+            surveyed.add_columns([row.columns])
+            placed = place(row, genome, options)
+            if record is not None:
+                length = len(placed.region) if placed.region else 0
+                record.add(row.columns, placed.status, length)
+            surveyed.points += is_point(row.interval)
+            is_kept = placed.region is not None or options.on_error != "skip"
+            if is_kept and not order.add(row.interval.chrom, row.interval.start):
+                surveyed.unsorted = surveyed.unsorted or row.number
+            if placed.region is not None:
+                surveyed.bases += len(placed.region)
+                surveyed.contigs[placed.region.chrom] = None
                 continue
-            unknown[row.interval.chrom] = None
-        if len(examples) < _MOST_EXAMPLES:
-            examples.append(f"{row.place}: {placed.reason}")
-            first = first or row.place
+            surveyed.bad += 1
+            if placed.status == "unknown_contig":
+                n_unknown += 1
+                if len(unknown) > _MOST_NAMES or row.interval.chrom in unknown:
+                    continue
+                unknown[row.interval.chrom] = None
+            if len(examples) < _MOST_EXAMPLES:
+                examples.append(f"{row.place}: {placed.reason}")
+                first = first or row.place
     genome.tell_aliases(source.name)
     if not surveyed.rows:
         tell_empty(source)
@@ -554,8 +629,3 @@ def ragged(location: str, n_columns: int, expected: int, of: str = "the first ro
         f"{location}: {counted(n_columns, 'column')}, but {of} has {expected}; "
         "every row must have the same number"
     )
-
-
-def is_text(column: str) -> bool:
-    """Return whether a column came from UTF-8; other bytes are read as lone surrogates."""
-    return column.isascii() or not any("\udc80" <= letter <= "\udcff" for letter in column)

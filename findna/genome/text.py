@@ -35,6 +35,11 @@ def is_header(line: str) -> bool:
     return not line.strip() or line.startswith(_HEADERS) or line in ("track", "browser")
 
 
+def is_text(column: str) -> bool:
+    """Return whether a column came from UTF-8; other bytes are read as lone surrogates."""
+    return column.isascii() or not any("\udc80" <= letter <= "\udcff" for letter in column)
+
+
 def is_stdin(source: str | Path) -> bool:
     """Return whether a name stands for standard input."""
     return str(source) in STANDARD_INPUT
@@ -127,7 +132,15 @@ def open_input(source: str | Path) -> Iterator[IO[bytes]]:
 def numbered_lines(
     file: IO[bytes] | BinaryIO, name: str, longest: int = _LONGEST_LINE
 ) -> Iterator[tuple[int, str]]:
-    """Yield the lines without their ends (LF or CRLF), numbered from 1.
+    """Yield the lines as `line_blocks` does, one by one, numbered from 1."""
+    for first, lines in line_blocks(file, name, longest):
+        yield from enumerate(lines, first)
+
+
+def line_blocks(
+    file: IO[bytes] | BinaryIO, name: str, longest: int = _LONGEST_LINE
+) -> Iterator[tuple[int, list[str]]]:
+    """Yield lines without their ends (LF or CRLF), as many as are there, and the first's number.
 
     Bytes that are not UTF-8 pass through unchanged: written back with ``surrogateescape`` they
     are the same bytes again.
@@ -138,26 +151,69 @@ def numbered_lines(
         The compressed data ends early or is damaged, a line holds a NUL byte or has no end, or
         lines end as on an old Mac: several would pass for one.
     """
-    number = 0
+    number = 1
     try:
-        while line := file.readline(longest):
-            number += 1
-            if len(line) == longest and not line.endswith(b"\n"):
-                size = f"{longest >> 20} MiB"
-                raise RegionError(f"{name}:{number}: line longer than {size}; not a text file")
-            if b"\0" in line:
-                raise RegionError(f"{name}:{number}: holds a NUL byte; not a text file")
+        for block in _whole_lines(file, longest):
             if number == 1:
-                line = line.removeprefix(BYTE_ORDER_MARK)
-            line = line.removesuffix(b"\n").removesuffix(b"\r")
-            if b"\r" in line:
-                raise RegionError(
-                    f"{name}:{number}: a carriage return within the line; if the line ends are "
-                    "those of an old Mac, convert them: tr '\\r' '\\n'"
-                )
-            yield number, line.decode("utf-8", "surrogateescape")
+                block = block.removeprefix(BYTE_ORDER_MARK)
+            lines = _plain_lines(block, longest)
+            if lines is not None:
+                yield number, lines
+                number += len(lines)
+                continue
+            for line in block.removesuffix(b"\n").split(b"\n"):
+                yield number, [_text_of(line, f"{name}:{number}", longest)]
+                number += 1
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise RegionError(
-            f"{name}: compressed data ends early or is damaged after line {number}; "
+            f"{name}: compressed data ends early or is damaged after line {number - 1}; "
             "copy or compress the file again"
         ) from error
+
+
+def _whole_lines(file: Any, longest: int) -> Iterator[bytes]:
+    """Yield blocks of whole lines; the last line may have no end, or be ``longest`` without one."""
+    begun: list[bytes] = []  # of a line whose end was not read yet
+    size = 0
+    while data := file.read1(_BLOCK):
+        lines, end, rest = data.rpartition(b"\n")
+        if end:
+            yield b"".join([*begun, lines, end])
+            begun, size = [], 0
+        if rest:
+            begun.append(rest)
+            size += len(rest)
+        if size >= longest:
+            break
+    if begun:
+        yield b"".join(begun)
+
+
+def _plain_lines(block: bytes, longest: int) -> list[str] | None:
+    """Return the lines of a block if none of them needs a closer look, by `_text_of`."""
+    if len(block) > longest or b"\0" in block or not block.endswith(b"\n"):
+        return None
+    if b"\r" in block:
+        block = block.replace(b"\r\n", b"\n")
+        if b"\r" in block:
+            return None
+    try:
+        return block[:-1].decode().split("\n")
+    except UnicodeDecodeError:
+        return None
+
+
+def _text_of(line: bytes, location: str, longest: int) -> str:
+    """Return the text of a line without its LF, or raise RegionError."""
+    if len(line) >= longest:
+        size = f"{longest >> 20} MiB"
+        raise RegionError(f"{location}: line longer than {size}; not a text file")
+    if b"\0" in line:
+        raise RegionError(f"{location}: holds a NUL byte; not a text file")
+    line = line.removesuffix(b"\r")
+    if b"\r" in line:
+        raise RegionError(
+            f"{location}: a carriage return within the line; if the line ends are "
+            "those of an old Mac, convert them: tr '\\r' '\\n'"
+        )
+    return line.decode("utf-8", "surrogateescape")

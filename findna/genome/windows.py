@@ -34,15 +34,21 @@ class Region:
     reverse: bool = False
 
     def __len__(self) -> int:
-        return sum(end - start for start, end in self.parts)
+        length = 0
+        for start, end in self.parts:
+            length += end - start
+        return length
 
     def slice(self, start: int, end: int) -> list[tuple[int, int]]:
         """Return the pieces of the contig under bases [start, end) of the region, ascending.
 
         Bases are counted in reading direction: from the right end where ``reverse`` is set.
         """
+        length = len(self)
+        if start == 0 and end == length:
+            return list(self.parts)
         if self.reverse:
-            start, end = len(self) - end, len(self) - start
+            start, end = length - end, length - start
         pieces, passed = [], 0
         for first, last in self.parts:
             low, high = max(start - passed, 0), min(end - passed, last - first)

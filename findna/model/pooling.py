@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Generic
+from typing import Any, Generic
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from findna.genome.batching import Batch, Item, Piece
 from findna.outputs.results import RegionVectors
 
 Array = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int64]
 Spans = npt.NDArray[np.float64]
 POOLINGS = ("mean", "max", "std", "cls", "center")
 CENTER_WIDTH = 64
@@ -51,22 +52,24 @@ class Pooling:
     per_base: bool = False
     both_strands: bool = False
 
-    def spans(self, length: int) -> Spans:
-        """Return the spans to average for a region of ``length`` bp; shape (n, 2), in bp.
+    def spans(self, lengths: npt.ArrayLike) -> Spans:
+        """Return the spans to average for regions of these lengths; shape (..., n_spans, 2), in bp.
 
         First the whole region, then its middle if ``center`` is wanted, then the bins.
         """
-        rows = [(0.0, float(length))]
+        length = np.asarray(lengths)[..., None]
+        starts, ends = [0.0 * length], [1.0 * length]
         if "center" in self.kinds:
-            width = min(CENTER_WIDTH, length)
-            rows.append(((length - width) / 2, (length + width) / 2))
+            width = np.minimum(CENTER_WIDTH, length)
+            starts.append((length - width) / 2)
+            ends.append((length + width) / 2)
         edges = np.arange(self.bins + 1) * length / max(self.bins, 1)
-        return np.concatenate([np.array(rows), np.stack((edges[:-1], edges[1:]), axis=1)])
+        starts.append(edges[..., :-1])
+        ends.append(edges[..., 1:])
+        return np.stack((np.concatenate(starts, -1), np.concatenate(ends, -1)), -1)
 
 
-def segment_sums(
-    hidden: Tensor, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
-) -> Tensor:
+def segment_sums(hidden: Tensor, starts: Integers, ends: Integers) -> Tensor:
     """Sum rows [start, end) of hidden states; (total, dim) -> (n, dim), float32.
 
     Segments are ascending and do not overlap; an empty one sums to 0.
@@ -81,30 +84,58 @@ def segment_sums(
     return torch.segment_reduce(hidden, "sum", offsets=offsets, axis=0, initial=0)[::2]
 
 
-def _moments(hidden: Tensor, starts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def _moments(hidden: Tensor, starts: Integers, ends: Integers) -> npt.NDArray[np.float64]:
     """Return sum and sum of squares over each window; (total, dim) -> (n, 2, dim).
 
     In float64: a variance is a small difference of large sums.
     """
     rows = hidden.cpu() if hidden.device.type == "mps" else hidden  # which has no float64
-    parts = [rows[a:b].double() for a, b in pairwise(starts)]
+    parts = [rows[a:b].double() for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
     return torch.stack([torch.stack((x.sum(0), x.square().sum(0))) for x in parts]).cpu().numpy()
 
 
-class _OpenRegion:
-    """Sums over the windows of a region seen so far; strand 1 is the reverse complement."""
+@dataclass
+class _Regions:
+    """Sums over the windows of some regions seen so far; strand 1 is the reverse complement."""
 
-    def __init__(self, length: int, pooling: Pooling, dim: int) -> None:
-        self.length = length
-        self.spans = pooling.spans(self.length)
-        strands = 2 if pooling.both_strands else 1
-        self.missing = strands * self.length
-        self.n_unknown = 0
-        self.sums = np.zeros((strands, len(self.spans), dim))
-        self.moments = np.zeros((strands, 2, dim))
-        self.cls = np.zeros((strands, dim))
-        self.max = np.full((strands, dim), -np.inf, dtype=np.float32)
-        self.per_base = np.zeros((self.length, dim), dtype=np.float32) if pooling.per_base else None
+    length: Integers  # (n,)
+    spans: Spans  # (n, n_spans, 2)
+    n_unknown: Integers  # (n,)
+    sums: npt.NDArray[np.float64]  # (n, strands, n_spans, dim)
+    moments: npt.NDArray[np.float64]  # (n, strands, 2, dim)
+    cls: npt.NDArray[np.float64]  # (n, strands, dim)
+    max: Array  # (n, strands, dim)
+    per_base: list[Array]  # each (length, dim); empty unless asked for
+
+    @classmethod
+    def new(cls, lengths: list[int], pooling: Pooling, dim: int) -> _Regions:
+        """Return regions of which nothing was seen."""
+        n, strands = len(lengths), 2 if pooling.both_strands else 1
+        length = np.array(lengths, np.int64)
+        spans = pooling.spans(length)
+        return _Regions(
+            length,
+            spans,
+            np.zeros(n, np.int64),
+            np.zeros((n, strands, spans.shape[1], dim)),
+            np.zeros((n, strands, 2, dim)),
+            np.zeros((n, strands, dim)),
+            np.full((n, strands, dim), -np.inf, dtype=np.float32),
+            [np.zeros((m, dim), np.float32) for m in lengths] if pooling.per_base else [],
+        )
+
+    def followed_by(self, others: _Regions) -> _Regions:
+        """Return these regions and others."""
+        pairs = zip(vars(self).values(), vars(others).values(), strict=True)
+        columns: list[Any] = [
+            a + b if isinstance(a, list) else np.concatenate((a, b)) for a, b in pairs
+        ]
+        return _Regions(*columns)
+
+    @property
+    def last(self) -> _Regions:
+        """The last region alone."""
+        return _Regions(*(column[-1:] for column in vars(self).values()))
 
 
 class Pooler(Generic[Item]):
@@ -116,7 +147,8 @@ class Pooler(Generic[Item]):
     def __init__(self, pooling: Pooling, n_cls: int) -> None:
         self.pooling = pooling
         self.n_cls = n_cls
-        self._open: _OpenRegion | None = None
+        self._open: _Regions | None = None  # the unfinished one
+        self._missing = 0  # of its bases, on all strands
 
     def __call__(
         self, hidden: Tensor, batch: Batch[Item]
@@ -126,95 +158,121 @@ class Pooler(Generic[Item]):
         if not pieces:
             yield from ((piece.item, None) for piece in batch.pieces)
             return
-        cls = None
-        if "cls" in self.pooling.kinds:
-            ends = batch.offsets[1:]
-            cls = segment_sums(hidden, ends - self.n_cls, ends).double().cpu().numpy() / self.n_cls
-        bases = self._in_reading_order(hidden, batch, pieces)  # (sum of lengths, dim)
-        starts = np.cumsum([0, *map(len, pieces)])
-        regions = self._regions(pieces, hidden.shape[1])
-        sums = self._span_sums(bases, starts, pieces, regions)
-        moments = _moments(bases, starts) if "std" in self.pooling.kinds else None
-        i = 0
+        regions, numbers = self._regions(pieces, hidden.shape[1])
+        with torch.inference_mode():
+            self._add(hidden, batch, pieces, regions, np.array(numbers))
+        n_complete = len(regions.length) - (self._missing > 0)
+        self._open = regions.last if self._missing else None
+        vectors = self._finish(regions, n_complete)
+        lasts = [a != b for a, b in pairwise([*numbers, None])]
+        windows = zip(numbers, lasts, strict=True)
         for piece in batch.pieces:
             if piece.window is None:
                 yield piece.item, None
                 continue
-            region = regions[i]
-            strand, rows = int(piece.flipped), bases[starts[i] : starts[i + 1]]
-            region.sums[strand] += sums[i]
-            region.n_unknown += piece.n_unknown
-            if "max" in self.pooling.kinds:
-                highest = rows.amax(0).float().cpu().numpy()
-                np.maximum(region.max[strand], highest, out=region.max[strand])
-            if moments is not None:
-                region.moments[strand] += moments[i]
-            if cls is not None:
-                region.cls[strand] += len(piece) * cls[i]
-            if region.per_base is not None:
-                region.per_base[piece.window.start : piece.window.end] += rows.float().cpu().numpy()
-            i += 1
-            region.missing -= len(piece)
-            if region.missing == 0:
-                yield piece.item, self._finish(region)
+            number, is_last = next(windows)
+            if is_last and number < n_complete:
+                yield piece.item, vectors[number]
 
-    def _regions(self, pieces: Sequence[Piece[Item]], dim: int) -> list[_OpenRegion]:
-        """Return the region of each window; one may have begun in the batch before."""
-        regions = []
-        missing = self._open.missing if self._open is not None else 0
+    def _regions(self, pieces: Sequence[Piece[Item]], dim: int) -> tuple[_Regions, list[int]]:
+        """Return the regions of windows, and the number of each window's region among them.
+
+        The first may have begun in the batch before, the last may go on in the next.
+        """
+        number, numbers = 0 if self._open is not None else -1, []
+        lengths, strands = [], 2 if self.pooling.both_strands else 1
         for piece in pieces:
-            if missing == 0:
+            if self._missing == 0:
                 assert piece.window is not None
-                self._open = _OpenRegion(len(piece.window.region), self.pooling, dim)
-                missing = self._open.missing
-            assert self._open is not None
-            regions.append(self._open)
-            missing -= len(piece)
-        return regions
+                lengths.append(len(piece.window.region))
+                self._missing = strands * lengths[-1]
+                number += 1
+            numbers.append(number)
+            self._missing -= len(piece)
+        regions = _Regions.new(lengths, self.pooling, dim)
+        return (regions if self._open is None else self._open.followed_by(regions)), numbers
+
+    def _add(
+        self,
+        hidden: Tensor,
+        batch: Batch[Item],
+        pieces: Sequence[Piece[Item]],
+        regions: _Regions,
+        numbers: Integers,
+    ) -> None:
+        """Add the windows of a batch to their regions, of these numbers."""
+        kinds = self.pooling.kinds
+        bases, first, end = self._in_reading_order(hidden, batch, pieces)
+        lengths = end - first
+        places = numbers, np.array([piece.flipped for piece in pieces], np.int64)
+        np.add.at(regions.n_unknown, numbers, [piece.n_unknown for piece in pieces])
+        starts = np.array([piece.start for piece in pieces])
+        sums = self._span_sums(
+            bases, first, lengths, regions.spans[numbers] - starts[:, None, None]
+        )
+        np.add.at(regions.sums, places, sums)
+        if "std" in kinds:
+            np.add.at(regions.moments, places, _moments(bases, first, end))
+        if "cls" in kinds:
+            ends = batch.offsets[1:]
+            cls = segment_sums(hidden, ends - self.n_cls, ends).double().cpu().numpy() / self.n_cls
+            np.add.at(regions.cls, places, lengths[:, None] * cls)
+        if "max" not in kinds and not regions.per_base:
+            return
+        for i, (number, strand) in enumerate(zip(*places, strict=True)):
+            rows = bases[first[i] : end[i]]
+            if "max" in kinds:
+                highest = regions.max[number, strand]
+                np.maximum(highest, rows.amax(0).float().cpu().numpy(), out=highest)
+            if regions.per_base:
+                part = regions.per_base[number][starts[i] : starts[i] + lengths[i]]
+                part += rows.float().cpu().numpy()
 
     def _in_reading_order(
         self, hidden: Tensor, batch: Batch[Item], pieces: Sequence[Piece[Item]]
-    ) -> Tensor:
-        """Return hidden states of the bases alone, those of flipped windows turned round again."""
-        if self.n_cls == 0 and not self.pooling.both_strands:
-            return hidden
+    ) -> tuple[Tensor, Integers, Integers]:
+        """Return hidden states, and the first and last rows of each window's bases among them.
+
+        Those of flipped windows are turned round again.
+        """
+        starts, ends = batch.offsets[:-1], batch.offsets[1:] - self.n_cls
+        if not self.pooling.both_strands:
+            return hidden, starts, ends
         rows = [
             np.arange(end - 1, start - 1, -1) if piece.flipped else np.arange(start, end)
-            for piece, start, end in zip(
-                pieces, batch.offsets[:-1], batch.offsets[1:] - self.n_cls, strict=True
-            )
+            for piece, start, end in zip(pieces, starts.tolist(), ends.tolist(), strict=True)
         ]
-        return hidden.index_select(0, torch.from_numpy(np.concatenate(rows)).to(hidden.device))
+        order = torch.from_numpy(np.concatenate(rows)).to(hidden.device)
+        edges = np.concatenate(([0], np.cumsum(ends - starts)))
+        return hidden.index_select(0, order), edges[:-1], edges[1:]
 
     def _span_sums(
-        self,
-        bases: Tensor,
-        starts: npt.NDArray[np.int64],
-        pieces: Sequence[Piece[Item]],
-        regions: Sequence[_OpenRegion],
+        self, bases: Tensor, first: Integers, lengths: Integers, spans: Spans
     ) -> npt.NDArray[np.float64]:
         """Sum over the part of each span inside each window; shape (n, n_spans, dim).
 
         A span from a to b is the bases floor(a) to floor(b) - 1, less the part of base floor(a)
         before a, plus the part of base floor(b) before b.
+
+        Parameters
+        ----------
+        first, lengths : ndarray, shape (n,)
+            First base of each window, and their number.
+        spans : ndarray, shape (n, n_spans, 2)
+            Those of its region, counted from its own first base.
         """
-        edges = np.stack(
-            [
-                np.clip(region.spans - piece.start, 0, len(piece))
-                for piece, region in zip(pieces, regions, strict=True)
-            ]
-        )  # (n, n_spans, 2) within the window
+        edges = spans.clip(0, lengths[:, None, None])
         whole = np.floor(edges).astype(np.int64)
-        rows, part = starts[:-1, None, None] + whole, edges - whole
-        n, n_spans, dim = len(pieces), edges.shape[1], bases.shape[1]
+        rows, part = first[:, None, None] + whole, edges - whole
+        n, n_spans, dim = len(first), edges.shape[1], bases.shape[1]
         # spans of one group do not overlap: the whole, the middle, and all bins together
         groups = [[k] for k in range(n_spans - self.pooling.bins)]
         if self.pooling.bins:
             groups.append(list(range(n_spans - self.pooling.bins, n_spans)))
         sums = []
         for group in groups:
-            first, after = rows[:, group, 0].ravel(), rows[:, group, 1].ravel()
-            sums.append(segment_sums(bases, first, after).view(n, len(group), dim))
+            low, high = rows[:, group, 0].ravel(), rows[:, group, 1].ravel()
+            sums.append(segment_sums(bases, low, high).view(n, len(group), dim))
         total = torch.cat(sums, dim=1)  # (n, n_spans, dim)
         if part.any():
             at_edge = bases[torch.from_numpy(rows.clip(max=len(bases) - 1)).to(bases.device)]
@@ -223,24 +281,33 @@ class Pooler(Generic[Item]):
             total = total + cut[:, :, 1] - cut[:, :, 0]
         return total.double().cpu().numpy()
 
-    def _finish(self, region: _OpenRegion) -> RegionVectors:
-        widths = region.spans[:, 1] - region.spans[:, 0]
-        means = (region.sums.mean(0) / widths[:, None]).astype(np.float32)
-        first, second = region.moments[:, 0] / region.length, region.moments[:, 1] / region.length
-        vectors = {
-            "mean": means[0],
-            "center": means[1] if "center" in self.pooling.kinds else means[0],
-            "max": region.max.mean(0),
-            "std": np.sqrt((second - first**2).clip(min=0)).mean(0).astype(np.float32),
-            "cls": (region.cls.mean(0) / region.length).astype(np.float32),
-        }
-        per_base = None
-        if region.per_base is not None:
-            per_base = (region.per_base / len(region.sums)).astype(np.float16)
-        return RegionVectors(
-            region.length,
-            region.n_unknown,
-            {kind: vectors[kind] for kind in self.pooling.kinds},
-            means[len(means) - self.pooling.bins :],
-            per_base,
-        )
+    def _finish(self, regions: _Regions, n: int) -> list[RegionVectors]:
+        """Return the vectors of the first ``n`` regions, which are complete."""
+        kinds = self.pooling.kinds
+        widths = regions.spans[:n, :, 1] - regions.spans[:n, :, 0]
+        means = (regions.sums[:n].mean(1) / widths[..., None]).astype(np.float32)
+        length = regions.length[:n, None]
+        vectors = {"mean": means[:, 0]}
+        if "center" in kinds:
+            vectors["center"] = means[:, 1]
+        if "max" in kinds:
+            vectors["max"] = regions.max[:n].mean(1)
+        if "std" in kinds:
+            first, second = np.moveaxis(regions.moments[:n] / length[..., None, None], 2, 0)
+            variances = (second - first**2).clip(min=0)
+            vectors["std"] = np.sqrt(variances).mean(1).astype(np.float32)
+        if "cls" in kinds:
+            vectors["cls"] = (regions.cls[:n].mean(1) / length).astype(np.float32)
+        bins = means[:, means.shape[1] - self.pooling.bins :]
+        strands = regions.sums.shape[1]
+        per_base = [(part / strands).astype(np.float16) for part in regions.per_base[:n]]
+        return [
+            RegionVectors(
+                regions.length.item(i),
+                regions.n_unknown.item(i),
+                {kind: vectors[kind][i] for kind in kinds},
+                bins[i],
+                per_base[i] if per_base else None,
+            )
+            for i in range(n)
+        ]

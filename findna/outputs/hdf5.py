@@ -113,10 +113,15 @@ class _Column:
 
     def flush(self) -> None:
         if self._n:
-            first = self._dataset.shape[0]
-            self._dataset.resize(first + self._n, axis=0)
-            self._dataset[first:] = self._waiting[: self._n]
+            _extend(self._dataset, self._waiting[: self._n])
             self._n = 0
+
+
+def _extend(dataset: h5py.Dataset, values: npt.NDArray[Any]) -> None:
+    """Append rows to a growing dataset."""
+    first = dataset.shape[0]
+    dataset.resize(first + len(values), axis=0)
+    dataset[first:] = values
 
 
 class _RowFile:
@@ -152,6 +157,7 @@ class _RowFile:
         self._file = h5py.File(self._disk, "w", libver="earliest", track_order=False)
         self._metadata = dict(metadata or {})
         self._growing: list[_Column] = []
+        self._waiting: list[Row] = []  # whose values of obs are not written yet
         self.rows = 0
         _encode(self._file, "anndata")
         for name in ("obsm", "varm", "obsp", "varp", "layers", "uns"):
@@ -169,7 +175,7 @@ class _RowFile:
                 _encode(group, "categorical")
                 group.attrs["ordered"] = False
                 place += "/codes"
-            self._obs[name] = self._column(place, (), dtypes[kind], BUFFER_ROWS)
+            self._obs[name] = self._dataset(place, (), dtypes[kind], BUFFER_ROWS)
         write_metadata(self._file.create_group("var"), "_index", names)
         for name, order in (("obs", list(columns)), ("var", [])):
             _encode(self._file[name], "dataframe")
@@ -213,14 +219,10 @@ class _RowFile:
         self, row: Row, vectors: Mapping[str, Any], packed: npt.NDArray[Any] | None
     ) -> None:
         """Append one row; a vector that is not given is NaN, packed values are then none."""
-        for name, column in self._obs.items():
-            value = str(self.rows) if name == "_index" else row[name]
-            if name in self._categories:
-                words = self._categories[name]
-                value = words.setdefault(value, len(words))
-            elif name in self._numbers:
-                value = score_value(value)
-            column.append(value)
+        self._waiting.append(row)
+        self.rows += 1
+        if len(self._waiting) == BUFFER_ROWS:
+            self._write_obs()
         for name, column in self._vectors.items():
             column.append(vectors.get(name, np.nan))
         if self._packed is not None:
@@ -231,11 +233,27 @@ class _RowFile:
                 self._packed[first:] = packed
             self._offsets.append(last)
         self._disk.check()
-        self.rows += 1
+
+    def _write_obs(self) -> None:
+        """Write the columns of ``obs`` of the rows that are waiting."""
+        numbers = range(self.rows - len(self._waiting), self.rows)
+        for name, dataset in self._obs.items():
+            values: list[Any] = [row[name] for row in self._waiting if name != "_index"]
+            if name == "_index":
+                values = list(map(str, numbers))
+            elif name in self._categories:
+                words = self._categories[name]
+                values = [words.setdefault(value, len(words)) for value in values]
+            elif name in self._numbers:
+                values = list(map(score_value, values))
+            _extend(dataset, np.array(values, dataset.dtype))
+        self._waiting.clear()
 
     def close(self) -> None:
         """Write what is waiting, and the metadata."""
         with self._disk, self._file:
+            if self._waiting:
+                self._write_obs()
             for column in self._growing:
                 column.flush()
             for name, words in self._categories.items():

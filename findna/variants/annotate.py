@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,9 @@ from findna.outputs.files import MISSING
 from findna.variants.bcf import bcftools_view
 from findna.variants.header import definitions
 from findna.variants.vcf import VcfRecord
+
+RANKS = ("Q", "CTX")
+"""Ends of the names of fields that compare a score with those of common SNPs."""
 
 Values = Sequence[Sequence[float | None]]
 """Scores of a record: for each alternate allele, one value per field."""
@@ -46,9 +49,15 @@ def info_id(*names: str) -> str:
     return "_".join(["FINDNA", *(re.sub(r"[^A-Za-z0-9]", "_", name).upper() for name in names)])
 
 
+def _replaced(ids: Iterable[str]) -> set[str]:
+    """Return the fields of an earlier run that these replace: the same, and ranks of the same."""
+    stems = {id_.removesuffix("_DELTA") for id_ in ids}
+    return {*ids, *(f"{stem}_{rank}" for stem in stems for rank in RANKS)}
+
+
 def annotated_header(header: Sequence[str], added: Sequence[str]) -> list[str]:
     """Return a header with new lines before its last; they replace those of the same INFO field."""
-    ids = {fields["ID"] for kind, _, fields in definitions(added) if kind == "INFO"}
+    ids = _replaced([fields["ID"] for kind, _, fields in definitions(added) if kind == "INFO"])
     replaced = {
         line for kind, line, fields in definitions(header) if kind == "INFO" and fields["ID"] in ids
     }
@@ -73,6 +82,7 @@ class _TextWriter:
 
     def __init__(self, file: BinaryIO, fields: Sequence[InfoField], live: bool = False) -> None:
         self._file, self._ids, self._live = file, [field.id for field in fields], live
+        self._ours = tuple(f"{id_}=" for id_ in _replaced(self._ids))
 
     def _line(self, *columns: str) -> None:
         self._file.write(("\t".join(columns) + "\n").encode("utf-8", "surrogateescape"))
@@ -94,12 +104,11 @@ class VcfWriter(_TextWriter):
             self._line(record.line)
             return
         columns = record.line.split("\t", 8)
-        ours = tuple(f"{id_}=" for id_ in self._ids)  # may be there from an earlier run
-        old = [item for item in columns[7].split(";") if not item.startswith(ours)]
+        old = [item for item in columns[7].split(";") if not item.startswith(self._ours)]
         info = ";".join(old)
         new = [
-            prefix + ",".join(map(_number, column))
-            for prefix, column in zip(ours, zip(*values, strict=True), strict=True)
+            f"{id_}=" + ",".join(map(_number, column))
+            for id_, column in zip(self._ids, zip(*values, strict=True), strict=True)
         ]
         if info not in ("", MISSING):
             new = [info.removesuffix(";"), *new]

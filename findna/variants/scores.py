@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -60,6 +61,38 @@ class Effect:
     values: list[float | None]
     ref: npt.NDArray[np.float32] | None = None
     alt: npt.NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A score whose size can be compared with that of common SNPs.
+
+    Parameters
+    ----------
+    stem, field : str
+        Name of the score, which others are derived from, and of the INFO field that holds it.
+    key : str
+        Name among the scores of a model or a task: dist, llr, or a class.
+    owner, digest, folder : str, str, Path
+        The model or task.
+    """
+
+    stem: str
+    field: str
+    key: str
+    owner: str
+    digest: str
+    folder: Path
+    is_llr: bool = False
+
+    def size(self, value: float) -> float:
+        """Return how far a value is from that of no effect: of LLR minus it, of others absolute."""
+        return -value if self.is_llr else abs(value)
+
+    @property
+    def less(self) -> str:
+        """The value of an allele with a smaller size, in words."""
+        return f"{'a higher' if self.is_llr else 'a smaller absolute'} {self.field}"
 
 
 def cosine_distance(a: Vector, b: Vector) -> float:
@@ -154,6 +187,8 @@ class Scorer:
     ----------
     fields : list of InfoField
         Name in VCF and meaning of each value of an allele; one sentence without a full stop.
+    ranked : list of Ranked
+        Those of the scores that can be compared with common SNPs.
 
     Raises
     ------
@@ -197,6 +232,7 @@ class Scorer:
         self._plan()
         read = "both strands averaged" if strand == "both" else f"{strand} strand"
         self.fields = self._fields(read)
+        self.ranked = self._ranked()
 
     def _plan(self) -> None:
         """Find the passes that the scores need."""
@@ -228,6 +264,15 @@ class Scorer:
             InfoField(info_id(name), f"{quantities[name]}, {strands}{model}")
             for name in self._wanted
         ]
+        if LLR in self._wanted:
+            fields += [
+                InfoField(
+                    info_id(LLR, side),
+                    f"Masked log-likelihood of the bases that only the {allele} allele has, "
+                    f"natural logarithm, {strands}{model}",
+                )
+                for side, allele in (("ref", "reference"), ("alt", "alternate"))
+            ]
         fields += self._in_order(
             [_task_fields(task, outputs, strands) for task, outputs in self._tasks],
             [scorer.fields for scorer in self._sites],
@@ -238,6 +283,25 @@ class Scorer:
                     f"--task: two scores would be called {name}; rename a task's folder"
                 )
         return fields
+
+    def _ranked(self) -> list[Ranked]:
+        ranked = []
+        if self._checkpoint is not None:
+            model = self._checkpoint
+            ranked = [
+                Ranked(
+                    *(info_id(name), info_id(name), name),
+                    *(f"model {model.name}", model.digest, model.folder),
+                    is_llr=name == LLR,
+                )
+                for name in self._wanted
+            ]
+        for task, outputs in self._tasks:
+            for i in outputs:
+                stem, owner = _stem(task, i), f"task {task.name}"
+                class_, field = task.config.classes[i], f"{stem}_DELTA"
+                ranked.append(Ranked(stem, field, class_, owner, task.digest, task.folder))
+        return ranked
 
     def _in_order(self, of_regions: Iterable[list[T]], of_sites: Iterable[list[T]]) -> list[T]:
         """Return what there is of each task of both kinds in the order of the tasks."""
@@ -300,9 +364,11 @@ class Scorer:
         pairs = [strands[i] for strands in backgrounds for i in self._directions]
         values: dict[str, float] = {}
         means: list[npt.NDArray[np.float32]] = []
+        likelihoods: list[float] = []
         if LLR in self._wanted:
-            ratios = [_likelihood(alt, masked) - _likelihood(ref, masked) for ref, alt in pairs]
-            values[LLR] = float(np.mean(ratios))
+            sides = np.array([[_likelihood(side, masked) for side in pair] for pair in pairs])
+            values[LLR] = float(np.mean(sides[:, 1] - sides[:, 0]))
+            likelihoods = sides.mean(0).tolist()
         if self._mean is not None:
             read = vectors[self._mean]
             ref, alt = (
@@ -325,7 +391,7 @@ class Scorer:
                 for side in (0, 1)
             )
             of_regions.append([x for i in outputs for x in (ref[i], alt[i], alt[i] - ref[i])])
-        row = [values[name] for name in self._wanted]
+        row = [values[name] for name in self._wanted] + likelihoods
         return Effect([*row, *self._in_order(of_regions, of_sites)], *means)
 
     def _task_values(
@@ -359,16 +425,21 @@ def _task_fields(task: Task, outputs: Sequence[int], strands: str) -> list[InfoF
     quantity = "Value of" if config.kind == REGRESSION else "Log-odds of"
     fields = []
     for i in outputs:
-        class_ = config.classes[i]
-        alone = config.positive or len(config.classes) == 1
-        stem = info_id(task.name) if alone else info_id(task.name, class_)
-        meaning = f"{quantity} {class_}, {strands}, task {task.name} {task.digest[:12]}"
+        stem = _stem(task, i)
+        meaning = f"{quantity} {config.classes[i]}, {strands}, task {task.name} {task.digest[:12]}"
         fields += [
             InfoField(f"{stem}_REF", f"{meaning}, reference window"),
             InfoField(f"{stem}_ALT", f"{meaning}, alternate window"),
             InfoField(f"{stem}_DELTA", f"{meaning}, alternate less reference window"),
         ]
     return fields
+
+
+def _stem(task: Task, output: int) -> str:
+    """Return what the names of an output's fields begin with."""
+    config = task.config
+    alone = config.positive or len(config.classes) == 1
+    return info_id(task.name) if alone else info_id(task.name, config.classes[output])
 
 
 def _outputs(task: AnyTask, classes: Sequence[str]) -> list[int]:

@@ -27,7 +27,7 @@ REACH = 50
 DECIMALS = 3
 """Of gains and losses: what is left of smaller ones is no gain and no loss."""
 
-Changes = npt.NDArray[np.float64]
+Levels = npt.NDArray[np.float64]
 
 
 class SiteScorer:
@@ -76,6 +76,13 @@ class SiteScorer:
                         f"{stem}_{name}_POS",
                         f"Position of the largest {change} of probability of {about}, less POS, bp",
                         "Integer",
+                    ),
+                    *(
+                        InfoField(
+                            f"{stem}_{name}_{side}",
+                            f"Probability of {about}, {allele} allele, at the largest {change}",
+                        )
+                        for side, allele in (("REF", "reference"), ("ALT", "alternate"))
                     ),
                 ]
         return found
@@ -128,25 +135,28 @@ class SiteScorer:
         self, pairs: Sequence[Pair] | None, start: int, read: dict[bytes, Matrix]
     ) -> list[float | None]:
         if pairs is None:
-            return [None] * (4 * len(self._outputs))
+            return [None] * (8 * len(self._outputs))
         n = len(pairs) // len(self._directions)
         found = [
-            self._changes(pairs[i * n : (i + 1) * n], read) for i in range(len(self._directions))
+            self._levels(pairs[i * n : (i + 1) * n], read) for i in range(len(self._directions))
         ]
         places = np.concatenate([places for places, _ in found])
-        changes = np.concatenate([changes for _, changes in found])
+        ref, alt = np.concatenate([levels for _, levels in found], axis=1)
         values: list[float | None] = []
         for i in self._outputs:
-            for column in (changes[:, i], -changes[:, i]):
+            for sign in (1, -1):
+                column = sign * (alt[:, i] - ref[:, i])
                 best = int(column.argmax())
                 size = round(float(column[best]), DECIMALS)
-                values += [size, int(places[best]) - start] if size > 0 else [0.0, None]
+                sides = [round(float(side[best, i]), DECIMALS) for side in (ref, alt)]
+                at = int(places[best]) - start
+                values += [size, at, *sides] if size > 0 else [0.0, None, None, None]
         return values
 
-    def _changes(self, pairs: Sequence[Pair], read: dict[bytes, Matrix]) -> tuple[Places, Changes]:
-        """Return the bases of the FASTA about a variant, and how their probabilities change.
+    def _levels(self, pairs: Sequence[Pair], read: dict[bytes, Matrix]) -> tuple[Places, Levels]:
+        """Return the bases of the FASTA about a variant, and their probabilities in both alleles.
 
-        They are those of one strand, averaged over its backgrounds; (n,), (n, n_classes).
+        They are those of one strand, averaged over its backgrounds; (n,), (2, n, n_classes).
         """
         sides = [self._bases(haplotype, read) for pair in pairs for haplotype in pair]
         places = np.unique(np.concatenate([places for places, _ in sides]))
@@ -154,7 +164,7 @@ class SiteScorer:
         for level, (of_side, probabilities) in zip(levels, sides, strict=True):
             # a base that a haplotype lacks keeps 0; of several that stand for one, the highest
             np.maximum.at(level, np.searchsorted(places, of_side), probabilities)
-        return places, (levels[1::2] - levels[::2]).mean(0)
+        return places, np.stack([levels[::2].mean(0), levels[1::2].mean(0)])
 
     def _bases(self, haplotype: Haplotype, read: dict[bytes, Matrix]) -> tuple[Places, Matrix]:
         """Return the bases of a haplotype within reach: what they stand for, and what they get."""

@@ -5,15 +5,20 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from findna.cli.validate import print_report
 from findna.commands import validate as module
 from findna.commands.estimate import estimate_embed
+from findna.commands.rows import place_all
 from findna.commands.validate import Lengths, kind_of_input
 from findna.commands.validate.rows import Sample
+from findna.errors import RegionError
+from findna.genome import bed
 from findna.genome.fasta import Genome
+from findna.genome.regions import RegionOptions, RegionSource, RowRecord, survey
 from findna.genome.windows import Region
 from findna.model.devices import Compute
 from tests.conftest import make_task, random_sequence
@@ -574,6 +579,55 @@ def test_starts_of_transcription_with_the_promoter_task(validate, write, shared_
     (task,) = report["tasks"]
     assert task["windows"] == task["tiles"] == report["statuses"]["ok"] > 50
     assert task["geometry"] == "windows of 300 bp, 249 upstream of each point"
+
+
+GOOD = "".join(f"chrA\t{i * 20}\t{i * 20 + 90}\tn{i}\t{i}\t{'+-.'[i % 3]}\n" for i in range(300))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "",
+        GOOD,  # each is there twice
+        "chrB\t0\t50\tx\t0\t+\n",
+        "chrA\t0\t50\tx\t0\t+\n",  # not sorted
+        "chrA\t59990\t60010\tx\t0\t+\nchrX\t1\t3\tx\t0\t+\n",
+        "chrA\t5\t5\tx\t0\t+\nchrA\t9\t5\tx\t0\t+\n",
+        "chrA\t5\t9\n",
+        "chrA\t5\tx\tx\t0\t+\n#\n",
+    ],
+)
+@pytest.mark.parametrize(
+    "options",
+    [
+        RegionOptions(),
+        RegionOptions(stranded=True, max_n=0.01),
+        RegionOptions(window=60),
+        RegionOptions(points=RegionOptions(window=9)),
+        RegionOptions(longest=90),
+    ],
+)
+def test_a_block_of_rows_counts_like_its_rows(write, monkeypatch, more, options):
+    """In a report, in the check before a run, in what parts agree in, and in the run."""
+    sequence = random_sequence(5_000) + "N" * 100 + random_sequence(54_900, seed=1)
+    fasta = write("g.fa", f">chrA\n{sequence}\n>chrB\n{'N' * 60}ACGT\n")
+    regions = write("r.bed", GOOD + more)
+
+    def outcomes():
+        with Genome(fasta) as genome, RegionSource.bed(regions) as source:
+            yield module.validate(genome, regions, options=options).facts()
+            for on_error in ("stop", "skip", "null"):
+                chosen, record = replace(options, on_error=on_error), RowRecord()
+                try:
+                    yield survey(source, genome, chosen, True, record)
+                    yield list(place_all(source, genome, chosen))
+                except RegionError as error:
+                    yield str(error)
+                yield record.digest(["#"]), record.lengths
+
+    at_once = list(outcomes())
+    monkeypatch.setattr(bed, "parse_block", lambda lines, first: None)
+    assert list(outcomes()) == at_once
 
 
 def test_a_hint_that_examples_share_is_shown_once(run, write, example):

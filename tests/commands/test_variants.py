@@ -36,6 +36,9 @@ from tests.reference import one_hot
 BCFTOOLS = shutil.which("bcftools")
 needs_bcftools = pytest.mark.skipif(BCFTOOLS is None, reason="bcftools is not installed")
 
+LIKELIHOODS = ["FINDNA_DIST", "FINDNA_LLR", "FINDNA_LLR_REF", "FINDNA_LLR_ALT"]
+ADDED = ",".join(f"INFO/{name}" for name in LIKELIHOODS)
+
 HEADER = """\
 ##fileformat=VCFv4.2
 ##contig=<ID=c,length=400>
@@ -111,7 +114,9 @@ def test_the_example(run, example, model_folder):
     for line in after:
         if not line.startswith("#"):
             info = line.split("\t")[7]
-            assert re.fullmatch(f"FINDNA_DIST={number};FINDNA_LLR={number}", info), info
+            names = ("DIST", "LLR", "LLR_REF", "LLR_ALT")
+            expected = ";".join(f"FINDNA_{name}={number}" for name in names)
+            assert re.fullmatch(expected, info), info
     assert "48 alleles of 48 records scored (48 snv), in" in lines.stderr
     assert "model little " in lines.stderr
 
@@ -132,16 +137,18 @@ def test_swapping_the_alleles_changes_the_sign(effects, few):
         new = CONTIG[:pos] + alt + CONTIG[pos + len(ref) :]
         one = effects(CONTIG, [(pos, ref, alt)], *few)[0]
         two = effects(new, [(pos, alt, ref)], *few)[0]
-        assert len(one) == 2 + 3 * n_tasks
+        assert len(one) == 4 + 3 * n_tasks
         np.testing.assert_allclose(one[0], two[0], rtol=1e-3, atol=1e-9)
         assert abs(one[0] - two[0]) < 1e-5
         np.testing.assert_allclose(one[1], -two[1], atol=1e-5)
-        for i in range(2, len(one), 3):
+        np.testing.assert_allclose(one[2:4], two[2:4][::-1], atol=1e-5)
+        assert one[1] == pytest.approx(one[3] - one[2])
+        for i in range(4, len(one), 3):
             np.testing.assert_allclose(one[i : i + 2], two[i : i + 2][::-1], atol=1e-5)
             np.testing.assert_allclose(one[i + 2], -two[i + 2], atol=1e-5)
         assert one[0] > 1e-7
         assert abs(one[1]) > 1e-3
-        assert (abs(one[4::3]) > 1e-4).all()
+        assert (abs(one[6::3]) > 1e-4).all()
 
 
 def test_the_turned_genome_gives_the_same_scores(effects, few):
@@ -161,15 +168,15 @@ def test_one_direction(effects, few):
     np.testing.assert_allclose(plus, effects(rc(CONTIG), turned, *few, strand="-"), atol=1e-5)
     assert (abs(plus - minus)[:, 1] > 1e-3).all()
     alone = effects(CONTIG, VARIANTS, strand="-")
-    np.testing.assert_allclose(alone, minus[:, :2], atol=1e-5)
+    np.testing.assert_allclose(alone, minus[:, :4], atol=1e-5)
 
 
 def test_no_change_is_exactly_zero(effects, few):
     found = effects(CONTIG, [(40, CONTIG[40:44], CONTIG[40:44]), (9, CONTIG[9], CONTIG[9].lower())],
                     *few)  # fmt: skip
     assert (found[:, :2] == 0).all()
-    assert (found[:, 4::3] == 0).all()
-    assert (found[:, 2::3] == found[:, 3::3]).all()
+    assert (found[:, 6::3] == 0).all()
+    assert (found[:, 4::3] == found[:, 5::3]).all()
 
 
 @pytest.mark.slow
@@ -285,7 +292,7 @@ def test_log_odds_are_those_of_predict(run, effects, write, tasks):
     rows = run("predict", fasta, bed, "-t", tasks["binary"], "-O", "tsv").stdout.splitlines()[1:]
     p = np.array([float(row.split("\t")[-1]) for row in rows])
     found = effects(CONTIG, [(pos, CONTIG[pos], rc(CONTIG[pos]))], tasks["binary"], window=51)[0]
-    np.testing.assert_allclose(found[2:4], np.log(p / (1 - p)), atol=1e-4)
+    np.testing.assert_allclose(found[4:6], np.log(p / (1 - p)), atol=1e-4)
 
 
 def test_log_odds():
@@ -364,7 +371,7 @@ def test_records_stay_as_they_were(score, write, tasks):
         row.replace("AF=0.10,0.2,0.3000001,0;\t", "AF=0.10,0.2,0.3000001,0\t") for row in rows
     ]
     ids = re.findall(r"##INFO=<ID=(\w+),Number=A,Type=Float,", "\n".join(new))
-    assert ids == ["FINDNA_DIST", "FINDNA_LLR",
+    assert ids == [*LIKELIHOODS,
                    *(f"FINDNA_BINARY_{what}" for what in ("REF", "ALT", "DELTA"))]  # fmt: skip
     assert all(re.search(r"(model|task) \w+ [0-9a-f]{12}.*, windows of 100 bp", x) for x in new)
     values = [re.search(r"FINDNA_LLR=([^;\t]*)", line) for line in lines[-len(rows) :]]
@@ -398,7 +405,7 @@ def test_bcftools_reads_it_without_a_warning(score, write, tmp_path):
     out = tmp_path / "o.vcf.gz"
     score(vcf, "-o", out, "--write-index")
     assert (tmp_path / "o.vcf.gz.tbi").exists()
-    ids = "INFO/FINDNA_DIST,INFO/FINDNA_LLR"
+    ids = ADDED
     added = re.compile(rb"##(INFO=<ID=FINDNA|findnaCommand).*\n")
     assert added.sub(b"", bcftools("annotate", "--no-version", "-x", ids, out)) == (
         bcftools("view", "--no-version", vcf)
@@ -432,7 +439,7 @@ def test_a_record_of_many_alleles_is_its_split_records(score, write, tmp_path):
     again = subprocess.run([BCFTOOLS, "query", "-f", "%FINDNA_DIST\t%FINDNA_LLR\n", "-"],
                            input=lines.stdout, capture_output=True, check=True)  # fmt: skip
     values = np.array([line.split() for line in again.stdout.decode().splitlines()], float)
-    np.testing.assert_allclose(values, tables[0], atol=1e-5)
+    np.testing.assert_allclose(values, tables[0][:, :2], atol=1e-5)
 
 
 def test_scores_are_named_in_the_table(score, write, tasks):
@@ -480,7 +487,7 @@ def test_bcf_in_and_out(score, write, tmp_path, compression):
     bcf, out = tmp_path / "m.bcf", tmp_path / "o.bcf"
     bcf.write_bytes(bcftools("view", "--no-version", f"-O{compression}", vcf))
     score(bcf, "-o", out, "--no-version")
-    assert bcftools("annotate", "--no-version", "-x", "INFO/FINDNA_DIST,INFO/FINDNA_LLR", out) == (
+    assert bcftools("annotate", "--no-version", "-x", ADDED, out) == (
         bcftools("view", "--no-version", bcf)
     )
     from_text = score(vcf, "--no-version").stdout
@@ -575,7 +582,7 @@ def test_bcf_keeps_the_values_that_fit(score, write, tmp_path):
     ]
     vcf = write("m.vcf", BCF_HEADER + "".join(rows))
     score(vcf, "-o", tmp_path / "o.bcf")
-    text = bcftools("annotate", "-x", "INFO/FINDNA_DIST,INFO/FINDNA_LLR", tmp_path / "o.bcf")
+    text = bcftools("annotate", "-x", ADDED, tmp_path / "o.bcf")
     found = text.decode().splitlines()[-3:]
     assert [f"{line}\n" for line in found] == [row.replace("1e-44", "9.80909e-45") for row in rows]
 
@@ -637,7 +644,7 @@ def test_compressed_output_and_its_index(score, write, tmp_path):
     score(vcf, "-o", out, "--write-index")
     with pysam.TabixFile(str(out)) as file:
         assert len(list(file.fetch("c", 99, 100))) == 1
-    assert gzip.decompress(out.read_bytes()).count(b"\n") == len(HEADER.splitlines()) + 3 + 8
+    assert gzip.decompress(out.read_bytes()).count(b"\n") == len(HEADER.splitlines()) + 5 + 8
     assert "exists; --force overwrites it" in score(vcf, "-o", out, code=1).stderr
     bcf = tmp_path / "o.bcf"
     rows = [row.replace("c\t11\t\t", "c\t11\t.\t") for row in rows]
@@ -748,13 +755,15 @@ def test_records_that_do_not_fit_may_stay_without_scores(score, write):
     found = score(vcf, "--ref-mismatch", "null")
     rows = found.stdout.splitlines()[-4:]
     assert [stripped(row) for row in rows] == wrong().splitlines()
-    assert [row.split("\t")[7] for row in rows[:3]] == ["FINDNA_DIST=.;FINDNA_LLR=."] * 3
+    assert [row.split("\t")[7] for row in rows[:3]] == [
+        ";".join(f"{name}=." for name in LIKELIHOODS)
+    ] * 3
     assert "1 ref_mismatch, 1 unknown_contig, 1 out_of_bounds" in found.stderr
 
 
 def test_telomeric_breakends_may_lie_outside(score, write):
     vcf = write("t.vcf", HEADER + record(0, "N", ".[c:5[") + record(401, "N", "]c:9]."))
-    assert score(vcf).stdout.count("FINDNA_LLR=.\t") == 2
+    assert score(vcf).stdout.count("FINDNA_LLR_ALT=.\t") == 2
 
 
 def test_names_of_contigs(score, write):

@@ -16,7 +16,7 @@ from findna.tasks.sites import Tile, load_sites
 from tests.conftest import MOTIF, random_sequence
 
 CPU = Compute(torch.device("cpu"))
-NAMES = ["GAIN", "GAIN_POS", "LOSS", "LOSS_POS"]
+NAMES = [f"{what}{part}" for what in ("GAIN", "LOSS") for part in ("", "_POS", "_REF", "_ALT")]
 needs_bcftools = pytest.mark.skipif(not shutil.which("bcftools"), reason="no bcftools")
 
 
@@ -162,7 +162,7 @@ def test_far_from_everything(score, donors):
         [("c", 300, quiet[300], "AT"[quiet[300] == "A"]), ("c", 9, quiet[9], quiet[9])],
         donors / "donors",
     )  # fmt: skip
-    nothing = dict(zip(values, (0.0, None, 0.0, None), strict=True))
+    nothing = {name: None if "_" in name.removeprefix("DONORS_") else 0.0 for name in values}
     assert same == nothing
     assert values == nothing
 
@@ -220,6 +220,9 @@ def check(values, stem, changes, number, start):
         position = values[f"{stem}_{what}_POS"]
         assert (position is None) == (found == 0)
         if found:
+            ref, alt = (values[f"{stem}_{what}_{side}"] for side in ("REF", "ALT"))
+            assert sign * (alt - ref) == pytest.approx(found, abs=1.6e-3)
+            assert 0 <= min(ref, alt) <= max(ref, alt) <= 1
             there = max(column.get((s, start + position), -1) for s in range(len(changes)))
             assert there == pytest.approx(largest, abs=1e-5)
 
@@ -310,7 +313,11 @@ def test_order_classes_and_the_header(run, donors, site_task, tasks, example, mo
     expected = [f"FINDNA_SITES_ACCEPTOR_{name}" for name in NAMES]
     expected += [f"FINDNA_BINARY_{name}" for name in ("REF", "ALT", "DELTA")]
     expected += [f"FINDNA_DONORS_{name}" for name in NAMES]
-    assert list(fields) == ["FINDNA_DIST", "FINDNA_LLR", *expected]
+    assert list(fields) == [
+        "FINDNA_DIST",
+        *(f"FINDNA_LLR{x}" for x in ("", "_REF", "_ALT")),
+        *expected,
+    ]
     assert ",Number=A,Type=Integer," in fields["FINDNA_DONORS_GAIN_POS"]
     assert ",Number=A,Type=Float," in fields["FINDNA_DONORS_GAIN"]
     digest = load_sites(str(donors / "donors")).digest[:12]
@@ -407,7 +414,7 @@ def test_from_python(site_task, example, load):
         )
     )  # fmt: skip
     (scores,) = records[0].scores
-    assert list(scores)[:4] == [f"FINDNA_SITES_DONOR_{name}" for name in NAMES]
+    assert list(scores)[:8] == [f"FINDNA_SITES_DONOR_{name}" for name in NAMES]
     positions = [s[k] for r in records for s in r.scores for k in s if k.endswith("_POS")]
     assert any(p is not None for p in positions)
     assert all(p is None or (isinstance(p, int) and abs(p) <= 20) for p in positions)

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from findna.errors import FindnaError, RegionError
-from findna.genome.bed import BedRow, column_names, problem, read_bed
+from findna.genome import bed, text
+from findna.genome.bed import BedBlock, BedRow, column_names, parse_row, problem, read_bed
 from findna.genome.intervals import Interval
 
 
@@ -192,3 +193,66 @@ def test_every_column_of_every_row_comes_back(table, end, compressed):
         file.flush()
         found = [row.columns for row in read_bed(file.name)]
     assert found == [tuple(map(str, row)) for row in table]
+
+
+ODD = [
+    b"#c", b"track", b"track x\t1\t2", b"browser\t1\t2", b"", b"  ", b"\t\t", b"c\t1", b"c\t-1\t5",
+    b"c\t1\t2\xff", b"c\t1\t2\t\xff", b"\xff\t1\t2", b"c\t1_0\t20", b"c\t+1\t2", b"c\t 1\t2",
+    "c\t1\t\u0662".encode(), b"c\t1\t2\r\r", b"c\t1\t2\0", b"c\t1\t00000000000000002", b"\t1\t2",
+    b"c\t1\t9999999999999", b"\xef\xbb\xbfc\t1\t2", b"c\t1\t2\t.\t0\t -", b"c\t\t2",
+]  # fmt: skip
+plain = st.integers(0, 99).map(lambda i: f"c{i % 3}\t{i}\t{i * 2 % 90}\tn{i}\t{i}\t+".encode())
+lines_of_bed = st.lists(st.one_of(plain, plain, plain, st.sampled_from(ODD)), max_size=12)
+
+
+def rows_and_message(path, on_malformed=None):
+    """Rows, headers, messages of malformed lines, and the message at which reading ends."""
+    found, headers, message = [], [], ""
+    malformed = None if on_malformed is None else lambda error: on_malformed.append(str(error))
+    try:
+        found.extend(read_bed(path, "x", headers.append, malformed))
+    except RegionError as error:
+        message = str(error)
+    return found, headers, message
+
+
+@given(lines_of_bed, st.sampled_from([b"\n", b"\r\n"]), st.booleans(), st.sampled_from([1, 7, 99]))
+def test_a_block_of_lines_gives_what_its_lines_give(table, end, ended, size):
+    """With blocks of any size, and with none that is read at once."""
+    data = end.join(table) + end * ended
+    with tempfile.NamedTemporaryFile() as file, pytest.MonkeyPatch.context() as patch:
+        file.write(data)
+        file.flush()
+        at_once = []
+        expected = rows_and_message(file.name), rows_and_message(file.name, at_once)
+        patch.setattr(text, "_BLOCK", size)
+        in_pieces = []
+        assert (rows_and_message(file.name), rows_and_message(file.name, in_pieces)) == expected
+        patch.setattr(bed, "parse_block", lambda lines, first: None)
+        one_by_one = []
+        assert (rows_and_message(file.name), rows_and_message(file.name, one_by_one)) == expected
+    assert at_once == in_pieces == one_by_one
+
+
+def test_plain_lines_are_read_at_once(write):
+    lines = [f"c\t{i}\t{i + 5}\tn{i}\t0\t+" for i in range(1000)]
+    blocks = list(bed.bed_blocks(write("a.bed", "\n".join([*lines, ""]))))
+    assert all(isinstance(block, BedBlock) for block in blocks)
+    expected = [parse_row(line, i, "x") for i, line in enumerate(lines, 1)]
+    assert [row for block in blocks for row in block] == expected
+    assert [strand for block in blocks for strand in block.strands] == ["+"] * 1000
+    assert bed.parse_block([lines[0], "c\t1\t2\t\udcff\t0\t+"], 1) is None
+
+
+@pytest.mark.parametrize(("n", "fits"), [(15, True), (16, False)])
+@pytest.mark.parametrize("size", [1, 5, 64])
+def test_the_longest_line(n, fits, size, monkeypatch):
+    monkeypatch.setattr(text, "_BLOCK", size)
+    for end in (b"", b"\n", b"\nshort\n"):
+        lines = text.numbered_lines(io.BytesIO(b"first\n" + b"x" * n + end), "f", longest=16)
+        assert next(lines) == (1, "first")
+        if fits:
+            assert next(lines) == (2, "x" * n)
+        else:
+            with pytest.raises(RegionError, match="f:2: line longer than"):
+                next(lines)

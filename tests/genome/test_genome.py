@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from findna.errors import GenomeError
+from findna.genome import fasta as module
 from findna.genome.encoding import decode, encode
 from findna.genome.fasta import Genome, read_aliases
 from tests.conftest import random_sequence
@@ -421,3 +422,45 @@ def test_a_name_that_stands_for_two_contigs(tmp_path):
     path.write_text("1\ta\n1\tb\n")
     with pytest.raises(GenomeError, match="stands for a and for b"):
         read_aliases(path)
+
+
+@pytest.fixture
+def little_stretches(monkeypatch):
+    monkeypatch.setattr(module, "_STRETCH", 1000)
+    monkeypatch.setattr(module, "_MOST_STRETCHES", 5)
+
+
+def test_what_is_read_often_is_read_once(path, little_stretches, monkeypatch):
+    """Requests close to each other read a stretch once; those far apart read only themselves."""
+    with Genome(path) as genome:
+        asked = []
+        letters = genome._letters
+        monkeypatch.setattr(genome, "_letters", lambda *at: asked.append(at[1:]) or letters(*at))
+        rng = np.random.default_rng(1)
+        for start in rng.integers(0, 1900, 500).tolist():
+            end = start + int(rng.integers(1, 100))
+            expected = SEQUENCE[start:end].upper()
+            found = genome.fetch("one", start, end)
+            assert decode(found) == expected
+            assert genome.count_n("one", start, end) == expected.count("N")
+            found[:] = 0  # a copy: what is kept stays as it is
+        assert {(0, 1000), (1000, 2000)} <= set(asked)
+        asked.clear()
+        for start in rng.permutation(np.arange(3000, 190_000, 300)).tolist() * 3:
+            genome.fetch("one", start, start + 50)
+        assert max(end - start for start, end in asked) == 50
+        assert len(genome._stretches) == 5
+        assert genome.count_n("one", -5, 200_000) == 5 + SEQUENCE.count("N")
+
+
+def test_a_stretch_with_damage_elsewhere_is_read_as_asked(tmp_path, little_stretches):
+    lines = ["ACGT" * 20] * 20
+    (tmp_path / "g.fa").write_text("\n".join([">one", *lines, ""]))
+    with Genome(tmp_path / "g.fa") as genome:
+        lines[10] = "ACGT " + lines[10][5:]
+        (tmp_path / "g.fa").write_text("\n".join([">one", *lines, ""]))
+        for _ in range(20):
+            assert decode(genome.fetch("one", 40, 48)) == "ACGTACGT"
+            assert genome.count_n("one", 40, 48) == 0
+        with pytest.raises(GenomeError, match="one:791-810: white space"):
+            genome.fetch("one", 790, 810)

@@ -21,7 +21,7 @@ from findna.commands.validate.report import LABELLED, REGIONS, VARIANTS, Lengths
 from findna.commands.validate.rows import Input
 from findna.commands.validate.variants import check_variants
 from findna.errors import ConfigError, RegionError
-from findna.genome.bed import read_bed
+from findna.genome.bed import bed_blocks
 from findna.genome.fasta import Genome
 from findna.genome.regions import RegionOptions, RegionSource
 from findna.genome.text import display_name, is_stdin, open_input, open_raw
@@ -131,7 +131,7 @@ def validate(
         if genome is None:
             raise RegionError("nothing to validate; give GENOME, a file of regions, or both")
         source = Input(genome, genome.path, str(genome.path), measured)
-        records = RegionSource.records(genome).rows()
+        records = RegionSource.records(genome).blocks()
         return check_regions(source, genome, records, options, task_rows)
     name = display_name(path)
     with _as_file(path) as file:
@@ -151,5 +151,5 @@ def validate(
             )
         if content == VARIANTS:
             return check_variants(source, genome, options.window, options.max_n)
-        rows = read_bed(file, name, on_malformed=partial(source.problem, "malformed"))
-        return check_regions(source, genome, rows, options, task_rows)
+        blocks = bed_blocks(file, name, on_malformed=partial(source.problem, "malformed"))
+        return check_regions(source, genome, blocks, options, task_rows)

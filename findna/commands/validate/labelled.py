@@ -36,7 +36,7 @@ def check_labelled(
     report.labels = data.kind
     sample = Sample[Tokens]()
     for row, sequence in enumerate(data.sequences):
-        source.digests.add(sequence.tobytes(), row)
+        source.digests.add([sequence.tobytes()], row)
         report.sequence(len(sequence), int(np.count_nonzero(sequence == N)))
         sample.add(sequence)
     if data.kind == CLASSES:

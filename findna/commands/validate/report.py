@@ -7,6 +7,9 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from findna import __version__
 from findna.console import counted
 from findna.genome.regions import KEPT_OR_SKIPPED, NO_SEQUENCE, OK
@@ -14,6 +17,7 @@ from findna.genome.regions import KEPT_OR_SKIPPED, NO_SEQUENCE, OK
 if TYPE_CHECKING:
     from findna.commands.estimate import Estimate
 
+Integers = npt.NDArray[np.int64]
 
 FORMAT = 2
 
@@ -62,6 +66,16 @@ class Lengths:
         self.rows += 1
         self.total += length
         self._counts[bisect_right(_EDGES, length)] += 1
+
+    def add_all(self, lengths: Integers) -> None:
+        """Count rows as `add` does."""
+        shortest, longest = int(lengths.min()), int(lengths.max())
+        self.shortest = min(self.shortest, shortest) if self.rows else shortest
+        self.longest = max(self.longest, longest)
+        self.rows += len(lengths)
+        self.total += int(lengths.sum())
+        numbers = np.searchsorted(_EDGES, lengths, "right").tolist()
+        self._counts.update(numbers)
 
     def bins(self) -> list[Bin]:
         """Return the bins from the first with rows to the last."""
@@ -235,6 +249,16 @@ class Report:
         self.n_rows += n > 0
         self.n_rows_half += 2 * n > length
         self.n_rows_all += n == length
+
+    def add_readable(self, lengths: Integers, n: Integers) -> None:
+        """Count rows that can be read, and their sequences with their N."""
+        self.rows += len(lengths)
+        self.statuses[OK] += len(lengths)
+        self.lengths.add_all(lengths)
+        self.n_bases += int(n.sum())
+        self.n_rows += int((n > 0).sum())
+        self.n_rows_half += int((2 * n > lengths).sum())
+        self.n_rows_all += int((n == lengths).sum())
 
     @property
     def bad(self) -> int:

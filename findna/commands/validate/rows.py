@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Generic, TypeVar
@@ -37,12 +38,12 @@ class Digests:
     def __init__(self) -> None:
         self._digests, self._lines = array("Q"), array("Q")
 
-    def add(self, key: bytes, line: int) -> None:
-        """Note a row, as far as there is room."""
-        if len(self._digests) < MOST_COMPARED:
-            digest = hashlib.blake2b(key, digest_size=8).digest()
-            self._digests.append(int.from_bytes(digest, "little"))
-            self._lines.append(line)
+    def add(self, keys: Iterable[bytes], first: int) -> None:
+        """Note the rows of neighbouring lines, as far as there is room."""
+        room = MOST_COMPARED - len(self._digests)
+        digests = [hashlib.blake2b(key, digest_size=8).digest() for key in islice(keys, room)]
+        self._digests.frombytes(b"".join(digests))
+        self._lines.extend(range(first, first + len(digests)))
 
     def duplicates(
         self, location: Callable[[int], str], labels: Sequence[Sequence[str]] = ()
@@ -174,4 +175,4 @@ class Input:
     def add_digest(self, line: int, *facts: object) -> None:
         """Note what makes a row the same as another."""
         key = "\t".join(map(str, facts))
-        self.digests.add(key.encode("utf-8", "surrogateescape"), line)
+        self.digests.add([key.encode("utf-8", "surrogateescape")], line)
