@@ -4,7 +4,9 @@ They are written in place of sphinx-click's, which wraps examples and does not k
 of options that `findna pretrain` and `findna finetune` have.
 """
 
+import inspect
 import re
+import textwrap
 from pathlib import Path
 
 import click
@@ -56,13 +58,13 @@ def _page(context: click.Context, level: int) -> list[str]:
 
 def _prose(text: str, *, first: bool) -> list[str]:
     """The first paragraph of a help text, or the others, as Markdown."""
-    paragraphs = text.split("\n\n")
+    paragraphs = inspect.cleandoc(text).split("\n\n")
     lines: list[str] = []
     for paragraph in paragraphs[:1] if first else paragraphs[1:]:
-        if paragraph.startswith("\b\n"):  # click's mark of lines that stay as they are
-            title, *block = paragraph[2:].split("\n")
-            indent = min(len(line) - len(line.lstrip()) for line in block)
-            lines += [_plain(title), "", "```bash", *(line[indent:] for line in block), "```", ""]
+        if paragraph.lstrip().startswith(("\b", "\\b")):  # click's mark: lines stay as they are
+            _, title, *block = paragraph.split("\n")
+            code = textwrap.dedent("\n".join(block)).split("\n")
+            lines += [_plain(title.strip()), "", "```bash", *code, "```", ""]
         else:
             lines += [_plain(" ".join(paragraph.split())), ""]
     return lines

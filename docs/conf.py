@@ -7,8 +7,9 @@ from pathlib import Path
 from sphinx.application import Sphinx
 
 sys.path.insert(0, str(Path(__file__).parent))
-import findna
 from command_pages import write_pages
+
+import findna
 
 project = "findna"
 author = "the authors of findna"
@@ -22,6 +23,7 @@ html_static_path = ["site.css"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
+html_show_copyright = False
 
 highlight_language = "none"  # indented blocks hold commands and what they print
 smartquotes = False  # "--option" stays as it is typed
