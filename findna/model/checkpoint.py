@@ -205,7 +205,7 @@ def load_checkpoint(model: str | Checkpoint, cls: bool = False) -> Checkpoint:
         )
     network.load_state_dict(weights, assign=True)
     network.requires_grad_(False).eval()
-    name = model if folder.parent == SHIPPED else folder.resolve().name
+    name = model if folder.parent == SHIPPED else _name_of(folder.resolve())
     training = values.get("training")
     training = training if isinstance(training, dict) else {}
     if cls:
@@ -213,6 +213,12 @@ def load_checkpoint(model: str | Checkpoint, cls: bool = False) -> Checkpoint:
         if network.encoder.config.n_cls == 0:
             raise ConfigError(f"model {model} was trained without CLS positions; leave out --cls")
     return Checkpoint(name, folder, digest, network, training)
+
+
+def _name_of(folder: Path) -> str:
+    """Return the name of a model's folder; of a task's encoder with that of the task."""
+    of_task = folder.name == "encoder" and (folder.parent / "task.json").is_file()
+    return f"{folder.parent.name}/{folder.name}" if of_task else folder.name
 
 
 CITATION = (
