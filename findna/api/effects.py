@@ -138,7 +138,7 @@ def score_variants(
     >>> for record in findna.score_variants("genome.fa", "variants.vcf", scores=["dist"]):
     ...     print(record.chrom, record.start, record.ref, record.alts, list(record.scores[0]))
     ...     break
-    chrA 1415 G ('A',) ['FINDNA_DIST']
+    chrA 1415 G ('A',) ['FINDNA_DIST', 'FINDNA_DIST_Q']
     """
     inputs.check_options("score_variants", options, ("background", *_SCORING, *inputs.COMPUTE))
     tasks, scores = inputs.several(task), inputs.several(scores)

@@ -210,7 +210,9 @@ class Ranks:
             folder = scores[0].folder
             there = [read_background(path) for path in sorted(folder.glob(FILES))]
             found, reason = _choose([*own, *there], digest, settings)
-            if found is None:
+            if found is None and not own and not there:
+                logger.info("%s: %s, so no quantiles (_Q)", scores[0].owner, reason)
+            elif found is None:
                 missing.append(f"{scores[0].owner} ({reason})")
             else:
                 self._add(scores, found)

@@ -130,7 +130,8 @@ def test_likelihood_is_that_of_variants(explain, run, fasta, model_folder, write
             "variants", fasta, vcf, "-m", model_folder, "--window", 41, "--scores", "llr",
             "--strand", strand, "-O", "tsv",
         ).stdout  # fmt: skip
-        expected = [float(line.split("\t")[-1]) for line in table.splitlines()[1:]]
+        head, *lines = (line.split("\t") for line in table.splitlines())
+        expected = [float(line[head.index("FINDNA_LLR")]) for line in lines]
         data = explain(
             f"c\t{position}\t{position + 1}\n", "--target", "mnm", "-m", model_folder,
             "--context", 41, *more,
@@ -454,8 +455,12 @@ def test_no_library_for_pictures(run, fasta, tasks, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        ([], 2, "give --task NAME or --target mnm"),
-        (["-t", "binary", "--target", "mnm"], 2, "give --task NAME or --target mnm"),
+        ([], 2, "give --task NAME (findna tasks list) or --target mnm"),
+        (
+            ["-t", "binary", "--target", "mnm"],
+            2,
+            "give --task NAME (findna tasks list) or --target mnm",
+        ),
         (["-t", "binary", "-m", "tiny"], 2, "a task has its own encoder"),
         (["--target", "mnm", "--class", "yes"], 2, "--class is for --task"),
         (["-t", "binary", "--split", "--context", "9"], 2, "--split cannot be combined"),

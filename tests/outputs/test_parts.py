@@ -382,7 +382,7 @@ def test_differences_are_named():
     a = {"genome": {"c": "1"}, "options": {"window": 5, "same": 1}, "rows": {"sha256": "a" * 64}}
     b = {"genome": {"c": "1"}, "options": {"window": None, "same": 1}, "rows": {"sha256": "b" * 64}}
     assert difference(a, b) == [
-        "options window (5, not None)",
+        "options window (5, not given there)",
         "rows sha256 (aaaaaaaaaaaa..., not bbbbbbbbbbbb...)",
     ]
     assert difference(a, a) == []
