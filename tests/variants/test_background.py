@@ -404,5 +404,7 @@ def test_common_snps_of_a_cohort(run, shared_data, tmp_path):
     found = table(run("variants", genome, tmp_path / "v.vcf", "-O", "tsv").stdout)
     for name in ("FINDNA_DIST_Q", "FINDNA_LLR_Q"):
         values = numbers(found, name)
+        values = values[~np.isnan(values)]  # indels have none
+        assert len(values) > 30
         assert 0 <= values.min() <= values.max() <= 1
         assert 0.3 < np.median(values) < 0.7
