@@ -526,7 +526,7 @@ def test_a_reader_that_has_had_enough(example, model_folder, write):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_is_one_line_and_leaves_nothing(example, model_folder, write, tmp_path, kind):
-    bed, folder = write("many.bed", many_regions(300_000)), tmp_path / "out"
+    bed, folder = write("many.bed", 4 * many_regions(50_000)), tmp_path / "out"
     folder.mkdir()
     with start(example / "genome.fa", bed, "-m", model_folder, "-o", folder / "o.h5") as process:
         for _ in range(600):
