@@ -426,7 +426,9 @@ def with_prior(tasks: Sequence[str], text: str | None) -> list[Any]:
             raise click.UsageError(
                 f"--prior {text}: give a share, such as 0.01, or CLASS=0.01"
             ) from None
+    if "" in shares and len(shares) > 1:
+        raise click.UsageError(f"--prior {text}: name the class of each share, as CLASS=0.01")
     from findna.tasks.prior import at_prior
     from findna.tasks.sites import load_any_task
 
-    return [at_prior(load_any_task(tasks[0]), shares[""] if set(shares) == {""} else shares)]
+    return [at_prior(load_any_task(tasks[0]), shares.get("", shares))]
