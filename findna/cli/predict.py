@@ -66,7 +66,7 @@ def predict(genome: Path, regions: str | None, **given: Any) -> None:
       findna predict genome.fa peaks.bed --task promoter > peaks.promoter.bed
       findna predict genome.fa tss.bed --task promoter | bedtools intersect -a - -b peaks.bed
       findna predict genome.fa genes.bed --task promoter --anchor start --bed6 -o genes.bed.gz
-      findna predict genome.fa peaks.bed --task regulatory --bed9 --header -o for_ucsc.bed
+      findna predict genome.fa peaks.bed --task promoter --bed9 --header -o for_ucsc.bed
       findna predict genes.fa --task promoter,splice --all-classes
       findna predict genome.fa windows.bed --task promoter --prior 0.02 > windows.promoter.bed
       findna predict genome.fa introns.bed --task my-sites -s -O tsv -o introns.tsv
