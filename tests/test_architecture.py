@@ -16,7 +16,7 @@ PACKAGE = Path(findna.__file__).parent
 TESTS_FOLDER = Path(__file__).parent
 
 FLOORS = (
-    {"errors", "console"},
+    {"errors", "console", "places"},
     {"settings"},
     {"genome"},
     {"outputs", "labelled"},

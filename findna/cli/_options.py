@@ -138,6 +138,7 @@ model = option(
     "Shipped model or model folder; see findna models list.",
     default="tiny",
 )
+species = option("--species", "Species of the sequence, for the card and the lists.", default="")
 kmers = option(
     "--kmers/--no-kmers", "Let validation append k-mer frequencies to the embedding.", default=True
 )

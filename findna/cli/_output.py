@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -42,10 +43,18 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*(name.replace("_", " ") for name in header))
+    table = Table()
+    for name in header:
+        whole = name in (header[0], "digest")  # what people copy is not cut
+        table.add_column(name.replace("_", " "), no_wrap=whole)
     for row in rows:
         table.add_row(*map(printable, row))
     Console().print(table)
+
+
+def purpose(note: Any) -> str:
+    """Return a note cut to a line, for a list; a dot where there is none."""
+    return shorten(str(note or ""), 80, placeholder=" ...") or "."
 
 
 def print_card(card: Path, name: str) -> None:

@@ -99,6 +99,7 @@ _OF_ENCODERS = ("layer_decay", "weight_decay")  # settings that a frozen encoder
 @_options.chrom_alias
 @option("--seed", "Of the validation split and of training.", (0,), default=0, show_default=True)
 @option("--note", "A sentence for the card.", default="")
+@_options.species
 @option("--licence", "Licence of the weights, for the card.", default="")
 @_options.inference_options
 @setting_options(FineTuneConfig)
@@ -151,7 +152,8 @@ def finetune(genome: Path | None, task: str, output: Path | None, **options: Any
         folder,
         how,
         compute=_options.compute(options),
-        **{name: options[name] for name in ("model", "note", "licence", "force")},
+        about=_about(options),
+        **{name: options[name] for name in ("model", "force")},
     )
     split = "test" if "test" in summary.metrics else "valid"
     shown = ", ".join(
@@ -197,7 +199,8 @@ def _train_sites(
             folder,
             _options.filled(SiteOptions, options, config=config),
             compute=_options.compute(options),
-            **{name: options[name] for name in ("model", "note", "licence", "force")},
+            about=_about(options),
+            **{name: options[name] for name in ("model", "force")},
         )
     split = "test" if "test" in summary.metrics else "valid"
     shown = ", ".join(
@@ -209,6 +212,11 @@ def _train_sites(
         f"{task}: AUPRC on every base of the {where}: {shown}; {summary.seconds:.0f} s "
         f"-> {folder} ({summary.digest[:12]})"
     )
+
+
+def _about(options: dict[str, Any]) -> dict[str, str]:
+    """Return what the card says of the task in words."""
+    return {name: options[name] for name in ("note", "species", "licence")}
 
 
 def _best(baselines: dict[str, dict[str, float]]) -> str:

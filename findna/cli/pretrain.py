@@ -82,6 +82,7 @@ def _help_by_preset(section: str) -> Callable[[dataclasses.Field[Any]], str]:
 )
 @flag("--resume", "Continue an interrupted run of the same settings.")
 @option("--note", "A sentence for the model card.", default="")
+@_options.species
 @option("--licence", "Licence of the weights, for the model card.", default="")
 @_options.device
 @_options.threads

@@ -73,7 +73,7 @@ def selftest(device: str = "auto") -> Iterator[Check]:
     yield weights
     if not weights.passed:
         return
-    checkpoint = load_checkpoint(DEFAULT_MODEL)
+    checkpoint = load_checkpoint(str(SHIPPED / DEFAULT_MODEL))
     encoder = checkpoint.model.encoder
     sequences = _sequences()
     expected = _vectors(encoder, sequences, compute)
@@ -132,7 +132,8 @@ def _weights() -> Check:
     wrong, names = [], []
     for name in shipped_models():
         try:
-            matches = load_checkpoint(name).digest == read_config(SHIPPED / name).get("digest")
+            folder = SHIPPED / name
+            matches = load_checkpoint(str(folder)).digest == read_config(folder).get("digest")
         except CheckpointError as error:
             wrong.append(str(error))
             continue
