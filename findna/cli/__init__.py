@@ -21,7 +21,7 @@ from findna.errors import LONGEST_MESSAGE, FindnaError, did_you_mean
 COMMANDS = (
     *("embed", "predict", "scan", "variants", "explain", "merge"),
     *("validate", "verify", "selftest"),
-    *("finetune", "evaluate", "tasks", "pretrain", "models"),
+    *("finetune", "evaluate", "tasks", "pretrain", "models", "completion"),
 )
 """Each command, and the module that holds it, in the order in which a newcomer needs them."""
 

@@ -15,8 +15,9 @@ from typing import Any
 
 import click
 from click.core import ParameterSource
+from click.shell_completion import CompletionItem
 
-from findna import console
+from findna import console, places
 from findna.cli import on_interrupt
 from findna.console import counted, printable
 
@@ -25,6 +26,8 @@ Decorator = Callable[[Any], Any]
 PATH = click.Path(path_type=Path)
 EXISTING = click.Path(path_type=Path, exists=True)
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+ROWS = click.Path(readable=False)
+"""A file or standard input, as text; what is wrong with it is said as it is opened."""
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 BP = click.IntRange(1, 1_000_000_000)
 """Values of an option in bp."""
@@ -44,14 +47,29 @@ class _Share(click.FloatRange):
 SHARE = _Share(0, 1)
 
 
-class _TaskName(click.types.StringParamType):
+class _Name(click.types.StringParamType):
+    """Name or folder of a model or a task, or several divided by commas; a shell completes them."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+
+    def shell_complete(self, ctx: Any, param: Any, incomplete: str) -> list[Any]:
+        """Return the names that begin so; where none does, the shell offers folders."""
+        console.set_up(quiet=True)  # a warning would come out amid what is typed
+        before, comma, last = incomplete.rpartition(",")
+        names = [name for name in places.every(self._kind) if name.startswith(last)]
+        words = [CompletionItem(f"{before}{comma}{name}") for name in names]
+        return [CompletionItem(incomplete, type="dir"), *words]
+
+
+class _TaskName(_Name):
     """Name or folder of a task; the message where none is given says how to find one."""
 
     def get_missing_message(self, *_: Any, **__: Any) -> str:
         return "findna tasks list shows the tasks that there are"
 
 
-TASK = _TaskName()
+MODEL, TASK = _Name(places.MODELS), _TaskName(places.TASKS)
 
 
 def option(names: str, text: str, kind: Any = None, **settings: Any) -> Decorator:
@@ -135,7 +153,8 @@ device = option(
 )
 model = option(
     "-m --model=NAME|FOLDER",
-    "Shipped model or model folder; see findna models list.",
+    "Name (findna models list) or folder of a model.",
+    MODEL,
     default="tiny",
 )
 species = option("--species", "Species of the sequence, for the card and the lists.", default="")

@@ -8,12 +8,12 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import PATH, choice, flag, option
+from findna.cli._options import PATH, ROWS, choice, flag, option
 
 
 @click.command(short_help="One vector per region, to HDF5 or a table.")
 @_options.genome
-@click.argument("regions", required=False)
+@click.argument("regions", required=False, type=ROWS)
 @option("-o --output=FILE", "HDF5 file to write, or a table (-O tsv); - is standard output.", PATH)
 @option(
     "-O --output-type form",

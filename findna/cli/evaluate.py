@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import BP, FILE, FOLDER, PATH, choice, flag, option
+from findna.cli._options import BP, FILE, FOLDER, MODEL, PATH, TASK, choice, flag, option
 from findna.cli._output import print_table
 from findna.cli._settings import GroupedCommand, needing_mode_full, setting_options
 from findna.console import counted
@@ -51,7 +51,9 @@ def _cache(folder: Path | None) -> Any:
     FOLDER,
     required=True,
 )
-@option("-m --model=NAME|FOLDER", "Model to evaluate; see findna models list.", default="tiny")
+@option(
+    "-m --model=NAME|FOLDER", "Model to evaluate; see findna models list.", MODEL, default="tiny"
+)
 @choice(
     "--mode",
     "Linear head on the frozen encoder, encoder trained too, or nearest neighbours.",
@@ -88,6 +90,7 @@ def _cache(folder: Path | None) -> Any:
 @option(
     "-t --task=NAME[,NAME]",
     "Variants: also what each changes in the log-odds of a task; repeatable.",
+    TASK,
     multiple=True,
 )
 @option(

@@ -9,17 +9,21 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import BP, PATH, flag, option
+from findna.cli._options import BP, MODEL, PATH, ROWS, TASK, flag, option
 
 
 @click.command(short_help="Which bases matter: the effect of replacing each.")
 @_options.genome
-@click.argument("regions", required=False)
-@option("-t --task=NAME", "Measure the log-odds of a task, by name (findna tasks list) or folder.")
+@click.argument("regions", required=False, type=ROWS)
+@option(
+    "-t --task=NAME", "Measure the log-odds of a task, by name (findna tasks list) or folder.", TASK
+)
 @option(
     "--target", "Instead of a task: the likelihood of each base, masked, by the model.", ["mnm"]
 )
-@option("-m --model=NAME|FOLDER", "For --target: shipped model or model folder.  [default: tiny]")
+@option(
+    "-m --model=NAME|FOLDER", "For --target: name or folder of a model.  [default: tiny]", MODEL
+)
 @option(
     "--class=NAME class_name",
     "Class whose log-odds are measured.  [default: the second of two; of sites the only one]",

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import BP, EXISTING, FILE, PATH, REACH, choice, flag, option
+from findna.cli._options import BP, EXISTING, FILE, MODEL, PATH, REACH, choice, flag, option
 from findna.cli._settings import GroupedCommand, needing_mode_full, setting_options, settings_of
 from findna.settings import from_dict
 from findna.tasks.recipe import FineTuneConfig
@@ -56,7 +56,12 @@ _OF_ENCODERS = ("layer_decay", "weight_decay")  # settings that a frozen encoder
     "probe full",
 )
 @option("-o --output=FOLDER", "Task folder to write.  [default: $FINDNA_HOME/tasks/NAME]", PATH)
-@option("-m --model=NAME|FOLDER", "Encoder to start from; see findna models list.", default="tiny")
+@option(
+    "-m --model=NAME|FOLDER",
+    "Encoder to start from; see findna models list.",
+    MODEL,
+    default="tiny",
+)
 @choice(
     "--kind",
     "Of the labels; auto: numbers that are not whole are a regression.",

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from findna.cli import _options
-from findna.cli._options import FILE, PATH, flag, option
+from findna.cli._options import FILE, MODEL, PATH, flag, option
 from findna.cli._output import is_terminal, print_card, print_table, print_text, purpose
 
 
@@ -72,7 +72,7 @@ def list_models() -> None:
 
 
 @models.command(short_help="Show the card of a model, and check its weights.")
-@click.argument("model")
+@click.argument("model", type=MODEL)
 @flag("--json as_json", "Print config.json as it is.")
 @_options.verbosity
 def info(model: str, as_json: bool) -> None:
@@ -95,7 +95,7 @@ def info(model: str, as_json: bool) -> None:
 
 
 @models.command(short_help="Draw the curves of a training.")
-@click.argument("run", metavar="MODEL|METRICS")
+@click.argument("run", metavar="MODEL|METRICS", type=MODEL)
 @option("-o --output=FILE", ".html, .pdf, .png or .svg.", PATH, required=True)
 @_options.force
 @_options.verbosity

@@ -8,12 +8,12 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import PATH, SHARE, TASK, flag, option
+from findna.cli._options import PATH, ROWS, SHARE, TASK, flag, option
 
 
 @click.command(short_help="Label and probability per region.")
 @_options.genome
-@click.argument("regions", required=False)
+@click.argument("regions", required=False, type=ROWS)
 @option(
     "-t --task=NAME[,NAME]",
     "Task or tasks, by name (findna tasks list) or folder; repeatable.",

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import EXISTING, FILE, PATH, flag, option
+from findna.cli._options import EXISTING, FILE, MODEL, PATH, flag, option
 from findna.cli._settings import GroupedCommand, removed_options, setting_options, settings_of
 from findna.console import counted
 from findna.model.config import SIZES, EncoderConfig
@@ -61,6 +61,7 @@ def _help_by_preset(section: str) -> Callable[[dataclasses.Field[Any]], str]:
 @option(
     "--init=NAME|FOLDER",
     "Go on from the weights of this model, in its size, say on the genome of your species.",
+    MODEL,
 )
 @option("--config config_file", "YAML file of settings; options given here win over it.", FILE)
 @option("--tokens=N", "Train on this many nucleotides, instead of --steps.", (1,))

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import BP, PATH, REACH, SHARE, TASK, flag, option
+from findna.cli._options import BP, PATH, REACH, ROWS, SHARE, TASK, flag, option
 from findna.console import counted
 
 _OF_WINDOWS = ("window", "upstream", "downstream", "step", "max_n")
@@ -27,7 +27,7 @@ _OF_WINDOWS = ("window", "upstream", "downstream", "step", "max_n")
     "Format of the track.  [default: bigwig for .bw and .bigWig, else bedgraph]",
     ["bedgraph", "bigwig"],
 )
-@option("--regions=BED", "Scan only these intervals; - is standard input.")
+@option("--regions=BED", "Scan only these intervals; - is standard input.", ROWS)
 @option(
     "-r --region=CHROM:START-END",
     "Scan only this region, as in samtools, 1-based and inclusive; without -END to the end of the "

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import flag
+from findna.cli._options import TASK, flag
 from findna.cli._output import print_card, print_table, print_text, purpose
 from findna.console import printable
 
@@ -89,7 +89,7 @@ def _figure(metrics: Any) -> str:
 
 
 @tasks.command()
-@click.argument("task")
+@click.argument("task", type=TASK)
 @flag("--json as_json", "Print task.json as it is.")
 @_options.verbosity
 def info(task: str, as_json: bool) -> None:

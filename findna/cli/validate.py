@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from findna.cli import _options
-from findna.cli._options import PATH, choice, flag, option
+from findna.cli._options import MODEL, PATH, TASK, choice, flag, option
 from findna.cli._output import is_terminal, print_text
 from findna.console import printable
 
@@ -34,9 +34,10 @@ _MOST_CLASSES = 20  # in the list
     "-t --task=NAME[,NAME]",
     "Say what findna predict and findna scan would take with a task; repeatable. Loads no "
     "weights and estimates nothing.",
+    TASK,
     multiple=True,
 )
-@option("-m --model=NAME|FOLDER", "Model to estimate time and memory of.", default="tiny")
+@option("-m --model=NAME|FOLDER", "Model to estimate time and memory of.", MODEL, default="tiny")
 @flag("--no-estimate", "No estimate of time and memory; loads no model.")
 @_options.device
 @_options.threads

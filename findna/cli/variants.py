@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import BP, FILE, PATH, choice, flag, option
+from findna.cli._options import BP, FILE, PATH, ROWS, TASK, choice, flag, option
 from findna.console import counted
 
 _BCFTOOLS_FORMS = {"v": "vcf", "z": "vcf", "b": "bcf", "u": "bcf"}
@@ -18,7 +18,7 @@ _BCFTOOLS_FORMS = {"v": "vcf", "z": "vcf", "b": "bcf", "u": "bcf"}
 
 @click.command(short_help="Scores of the variants of a VCF.")
 @_options.genome
-@click.argument("variants", metavar="VCF")
+@click.argument("variants", metavar="VCF", type=ROWS)
 @option(
     "-o --output=FILE",
     "File to write: .vcf, .vcf.gz (BGZF), .bcf or .tsv.  [default: standard output]",
@@ -46,6 +46,7 @@ _BCFTOOLS_FORMS = {"v": "vcf", "z": "vcf", "b": "bcf", "u": "bcf"}
     "-t --task=NAME[,NAME]",
     "Also log-odds of a task for both alleles, and their difference; of a task of single bases, "
     "the largest gain and loss of probability, and where; repeatable.",
+    TASK,
     multiple=True,
 )
 @option(

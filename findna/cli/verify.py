@@ -8,14 +8,16 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import PATH, flag, option
+from findna.cli._options import MODEL, PATH, flag, option
 from findna.cli._output import print_checks
 
 
 @click.command(short_help="Do rows of an embedding file come out the same again?")
 @click.argument("embeddings", metavar="OUT.h5", type=PATH)
 @_options.genome
-@option("-m --model=NAME|FOLDER", "Model that made the file.  [default: the name in the file]")
+@option(
+    "-m --model=NAME|FOLDER", "Model that made the file.  [default: the name in the file]", MODEL
+)
 @option("--rows=N", "Rows to compute again, spread evenly over the file.", (1,), default=100)
 @flag("--all every", "Compute every row again.")
 @_options.chrom_alias
