@@ -34,6 +34,13 @@ Exit codes:
   130  interrupted
 """
 
+ENVIRONMENT = """\b
+Environment:
+  FINDNA_HOME     folder of one's own tasks/ and models/ [~/.local/share/findna]
+  FINDNA_PATH     more such folders, divided by colons, that a lab shares
+  XDG_CACHE_HOME  folder of the cache findna/: indexes, vectors of evaluate [~/.cache]
+"""
+
 INTERRUPTED = 130
 
 _NO_SPACE = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
@@ -165,7 +172,7 @@ def on_interrupt(handler: Any) -> None:
 @click.group(
     cls=FindnaGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog=EXIT_CODES,
+    epilog=f"{EXIT_CODES}\n{ENVIRONMENT}",
 )
 @click.option(
     "--version",
