@@ -67,9 +67,14 @@ def every(kind: str) -> dict[str, list[Path]]:
     """
     found: dict[str, list[Path]] = defaultdict(list)
     for place in (home(), *shared(), SHIPPED):
-        for path in sorted((place / kind).glob(f"*/{_SETTINGS[kind]}")):
-            found[path.parent.name].append(path.parent)
+        for folder in inside(place, kind):
+            found[folder.name].append(folder)
     return dict(sorted(found.items()))
+
+
+def inside(place: Path, kind: str) -> list[Path]:
+    """Return the folders of the models or tasks that a folder holds."""
+    return sorted(path.parent for path in (place / kind).glob(f"*/{_SETTINGS[kind]}"))
 
 
 def named(kind: str, name: str, digest: str) -> Path | None:

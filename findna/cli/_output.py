@@ -52,6 +52,26 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     Console().print(table)
 
 
+def print_facts(sections: Mapping[str, Mapping[str, str]]) -> None:
+    """Print section, name and value of each fact; on a terminal as a table."""
+    rows = [(section, *fact) for section, facts in sections.items() for fact in facts.items()]
+    if not is_terminal():
+        for row in rows:
+            print_text("\t".join(map(printable, row)))
+        return
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    table = Table(Column(style="bold"), "", Column(overflow="fold"), box=None, show_header=False)
+    for i, (section, name, value) in enumerate(rows):
+        first = i == 0 or rows[i - 1][0] != section
+        if first and i:
+            table.add_row()
+        table.add_row(section if first else "", name, printable(value))
+    Console(highlight=False).print(table)
+    click.echo()
+
+
 def purpose(note: Any) -> str:
     """Return a note cut to a line, for a list; a dot where there is none."""
     return shorten(str(note or ""), 80, placeholder=" ...") or "."

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from findna import __version__
+from findna import __version__, places
 from findna.commands.checks import BF16, OTHER_MACHINE, Check, largest, relative
+from findna.console import counted
 from findna.errors import CheckpointError
 from findna.genome.batching import Sequences
 from findna.genome.encoding import N, Tokens, encode, reverse_complement
+from findna.genome.index import cache_folder
 from findna.model.checkpoint import (
     DEFAULT_MODEL,
     SHIPPED,
@@ -26,7 +31,7 @@ from findna.model.checkpoint import (
     read_config,
     shipped_models,
 )
-from findna.model.devices import Compute, describe
+from findna.model.devices import Compute, describe, facts, resolve_device
 from findna.model.encoder import Encoder
 from findna.model.inference import region_vectors
 from findna.model.pooling import Pooling
@@ -42,7 +47,11 @@ SAME_MACHINE = 1e-5
 
 LENGTHS = (1, 2, 17, 64, 250, 300, 301, 511, 512, 777, 999, 1000, 1001, 1500, 2400)
 
-_PACKAGES = ("torch", "numpy", "h5py", "pysam", "pyfaidx", "safetensors")
+_PACKAGES = (
+    *("torch", "numpy", "scipy", "scikit-learn", "h5py", "pysam", "pyfaidx", "pybedtools"),
+    *("safetensors", "anndata", "pybigtools", "logomaker"),
+)
+"""Those of which results, or formats that are written, may depend; the last three are extras."""
 
 Vectors = npt.NDArray[np.float32]
 
@@ -52,9 +61,50 @@ def versions() -> dict[str, str]:
     return {
         "findna": __version__,
         "python": platform.python_version(),
-        **{package: version(package) for package in _PACKAGES},
+        **{package: _version(package) for package in _PACKAGES},
         "system": f"{platform.system()} {platform.machine()}",
     }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def environment(device: str = "auto") -> dict[str, dict[str, str]]:
+    """Return what results and speed may depend on here, by section and name.
+
+    Raises
+    ------
+    ConfigError
+        This machine has no such device.
+    """
+    return {
+        "versions": versions(),
+        "compute": facts(resolve_device(device)),
+        "folders": {
+            "cache": _cache(cache_folder()),
+            "FINDNA_HOME": _held(places.home()),
+            "FINDNA_PATH": os.pathsep.join(map(_held, places.shared())) or "no folders",
+        },
+    }
+
+
+def _cache(folder: Path) -> str:
+    """Return the path and the size of a cache, which other runs may be changing."""
+    sizes = []
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            if path.is_file():
+                sizes.append(path.stat().st_size)
+    return f"{folder} ({sum(sizes) / 1e6:.1f} MB in {counted(len(sizes), 'file')})"
+
+
+def _held(place: Path) -> str:
+    models, tasks = (len(places.inside(place, kind)) for kind in (places.MODELS, places.TASKS))
+    return f"{place} ({counted(models, 'model')}, {counted(tasks, 'task')})"
 
 
 def selftest(device: str = "auto") -> Iterator[Check]:
