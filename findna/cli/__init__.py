@@ -123,6 +123,19 @@ def _errors_as_lines(context: click.Context) -> Iterator[None]:
     context.exit(code)
 
 
+def outcome(error: BaseException) -> tuple[int, str]:
+    """Return the exit code that an error leads to, and what is said of it, if anything."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED, "interrupted"
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code, ""
+    if isinstance(error, BrokenPipeError):
+        return 0, ""
+    if isinstance(error, click.ClickException):
+        return error.exit_code, error.format_message()
+    return getattr(error, "exit_code", 1), _describe(error)
+
+
 def _drop_stdout() -> None:
     """Send what waits to be written nowhere: the interpreter's last flush would complain."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

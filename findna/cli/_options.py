@@ -9,7 +9,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from click.shell_completion import CompletionItem
 
 from findna import console, places
 from findna.cli import on_interrupt
+from findna.cli._summary import note
 from findna.console import counted, printable
 
 Decorator = Callable[[Any], Any]
@@ -274,16 +275,20 @@ def begin() -> None:
     on_interrupt(signal.default_int_handler)
 
 
-def opened_genome(genome: Path | None, chrom_alias: Any = None) -> AbstractContextManager[Any]:
+@contextmanager
+def opened_genome(genome: Path | None, chrom_alias: Any = None) -> Iterator[Any]:
     """Open the FASTA, if there is one, under other names too: of a file, or ``auto``."""
     from findna.genome.fasta import Genome, read_aliases
 
     begin()
     if genome is None:
-        return nullcontext()
+        yield None
+        return
     if isinstance(chrom_alias, Path):
         chrom_alias = read_aliases(chrom_alias)
-    return Genome(genome, chrom_alias)
+    with Genome(genome, chrom_alias) as fasta:
+        yield fasta
+        note(contigs=fasta.known_digests or None)
 
 
 @contextmanager
@@ -343,9 +348,11 @@ def placement(given: Mapping[str, Any]) -> Any:
 
 def compute(given: Mapping[str, Any]) -> Any:
     """Return the device, precision and batch size that were given."""
-    from findna.model.devices import Compute
+    from findna.model.devices import Compute, describe
 
-    return Compute.on(given["device"], given["precision"], given.get("max_tokens"))
+    chosen = Compute.on(given["device"], given["precision"], given.get("max_tokens"))
+    note(device=describe(chosen.device), precision=chosen.precision)
+    return chosen
 
 
 def destination(given: Mapping[str, Any], forms: Sequence[str], default: str | None = None) -> Any:
@@ -398,6 +405,7 @@ def for_job(run: Callable[..., Any], rows: str | None) -> Callable[..., Any]:
         summary = run_sharded(job, run, *sources, output=output, **options)
         if summary is not None:
             made_by = counted(summary.parts, "process")
+            note(rows={"in": summary.rows, "out": summary.rows})
             say(f"{counted(summary.rows, 'row')} of {made_by} -> {output.path}")
         click.get_current_context().exit()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from findna.cli._summary import note
 from findna.console import printable
 from findna.errors import OutputError
 
@@ -109,6 +111,8 @@ def print_checks(about: Mapping[str, Any], checks: Iterable[Check], as_json: boo
         if measured is not None and not math.isfinite(measured):
             measured = None  # JSON has no such number
         rows.append({**asdict(check), "measured": measured})
+    fates = Counter({True: "passed", False: "failed", None: "not_done"}[r["passed"]] for r in rows)
+    note(statuses=fates, checks=rows)
     if as_json:
         click.echo(json.dumps({**about, "checks": rows, "passed": passed}))
     if not passed:

@@ -10,6 +10,7 @@ import click
 
 from findna.cli import _options
 from findna.cli._options import BP, MODEL, PATH, ROWS, TASK, flag, option
+from findna.cli._summary import note, note_rows, summarized
 
 
 @click.command(short_help="Which bases matter: the effect of replacing each.")
@@ -49,6 +50,7 @@ from findna.cli._options import BP, MODEL, PATH, ROWS, TASK, flag, option
 @_options.track_header
 @flag("--write-index", "Also a tabix index of --track NAME.bedgraph.gz.")
 @_options.inference_options
+@summarized("genome regions chrom_alias", "output track plot")
 def explain(genome: Path, regions: str | None, **given: Any) -> None:
     """Replace each base of REGIONS (BED) by the three others, and write what that changes.
 
@@ -95,6 +97,8 @@ def explain(genome: Path, regions: str | None, **given: Any) -> None:
         )
     fate = "skipped" if options.on_error == "skip" else "without effects"
     counts = summary.counts
+    note(weights=summary.weights)
+    note_rows(counts, "explained", counts["explained"] if fate == "skipped" else None)
     _options.say(
         _options.regions_done(counts, "explained", fate)
         + f": {counts['mutants']} replacements in {summary.seconds:.1f} s"

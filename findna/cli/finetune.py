@@ -10,6 +10,7 @@ import click
 from findna.cli import _options
 from findna.cli._options import BP, EXISTING, FILE, MODEL, PATH, REACH, choice, flag, option
 from findna.cli._settings import GroupedCommand, needing_mode_full, setting_options, settings_of
+from findna.cli._summary import note, summarized
 from findna.settings import from_dict
 from findna.tasks.recipe import FineTuneConfig
 
@@ -108,6 +109,7 @@ _OF_ENCODERS = ("layer_decay", "weight_decay")  # settings that a frozen encoder
 @option("--licence", "Licence of the weights, for the card.", default="")
 @_options.inference_options
 @setting_options(FineTuneConfig)
+@summarized("genome train valid test regions chrom_alias", "output")
 def finetune(genome: Path | None, task: str, output: Path | None, **options: Any) -> None:
     """Train a task on labelled sequences, for findna predict.
 
@@ -160,6 +162,7 @@ def finetune(genome: Path | None, task: str, output: Path | None, **options: Any
         about=_about(options),
         **{name: options[name] for name in ("model", "force")},
     )
+    _note_task(folder, task, summary.digest)
     split = "test" if "test" in summary.metrics else "valid"
     shown = ", ".join(
         f"{name.upper() if name in ('mcc', 'auroc') else name} {value:.3f}"
@@ -207,6 +210,7 @@ def _train_sites(
             about=_about(options),
             **{name: options[name] for name in ("model", "force")},
         )
+    _note_task(folder, task, summary.digest)
     split = "test" if "test" in summary.metrics else "valid"
     shown = ", ".join(
         f"{name} {values['auprc']:.3f} (best baseline: {_best(values['baselines'])})"
@@ -216,6 +220,19 @@ def _train_sites(
     _options.say(
         f"{task}: AUPRC on every base of the {where}: {shown}; {summary.seconds:.0f} s "
         f"-> {folder} ({summary.digest[:12]})"
+    )
+
+
+def _note_task(folder: Path, task: str, digest: str) -> None:
+    """Note the task that was written; what its data and figures are, task.json says."""
+    from findna.tasks.sites import read_any_task
+
+    record = read_any_task(folder)[1]
+    note(
+        outputs=[{"name": "output", "path": str(folder)}],
+        weights={f"task {task}": digest},
+        data=record["data"],
+        metrics=record["metrics"],
     )
 
 

@@ -9,6 +9,7 @@ import click
 
 from findna.cli import _options
 from findna.cli._options import PATH, ROWS, SHARE, TASK, flag, option
+from findna.cli._summary import note, note_rows, summarized
 
 
 @click.command(short_help="Label and probability per region.")
@@ -46,6 +47,7 @@ from findna.cli._options import PATH, ROWS, SHARE, TASK, flag, option
 @_options.region_options
 @_options.part_options
 @_options.inference_options
+@summarized("genome regions chrom_alias", "output")
 def predict(genome: Path, regions: str | None, **given: Any) -> None:
     """Append label and probability to the rows of REGIONS (BED), from the sequence of GENOME.
 
@@ -104,6 +106,8 @@ def predict(genome: Path, regions: str | None, **given: Any) -> None:
         )
     fate = "skipped" if options.on_error == "skip" else "without a prediction"
     counts = summary.counts
+    note(weights=summary.weights)
+    note_rows(counts, "predicted", counts["written"])
     _options.say(
         _options.regions_done(counts, "predicted", fate)
         + (f", {counts['written']} written" if layout.min_probability is not None else "")

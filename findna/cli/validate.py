@@ -12,6 +12,7 @@ import click
 from findna.cli import _options
 from findna.cli._options import MODEL, PATH, TASK, choice, flag, option
 from findna.cli._output import is_terminal, print_text
+from findna.cli._summary import note, summarized
 from findna.console import printable
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ _MOST_CLASSES = 20  # in the list
 @_options.threads
 @flag("--json as_json", "One JSON object (docs/formats.md).")
 @_options.verbosity
+@summarized("genome data chrom_alias")
 def validate(genome: Path, data: Path | None, labelled: bool, as_json: bool, **given: Any) -> None:
     """Read regions (BED), a VCF or a labelled set against GENOME (FASTA), and report.
 
@@ -81,6 +83,11 @@ def validate(genome: Path, data: Path | None, labelled: bool, as_json: bool, **g
             tasks=tasks,
             measured=measured,
         )
+    note(
+        rows={"in": report.rows, "out": None},
+        statuses=dict(report.statuses),
+        verdict=report.verdict,
+    )
     if as_json:
         print_text(json.dumps(report.facts()))
     elif is_terminal():

@@ -11,6 +11,7 @@ import click
 
 from findna.cli import _options
 from findna.cli._options import BP, FILE, PATH, ROWS, TASK, choice, flag, option
+from findna.cli._summary import note, summarized
 from findna.console import counted
 
 _BCFTOOLS_FORMS = {"v": "vcf", "z": "vcf", "b": "bcf", "u": "bcf"}
@@ -102,6 +103,9 @@ _BCFTOOLS_FORMS = {"v": "vcf", "z": "vcf", "b": "bcf", "u": "bcf"}
 @flag("--write-index", "Also an index: .tbi of .vcf.gz, .csi of .bcf.")
 @_options.part_options
 @_options.inference_options
+@summarized(
+    "genome variants chrom_alias regions_file background", "output embeddings background_out"
+)
 def variants(genome: Path, variants: str, **given: Any) -> None:
     """Score every alternate allele of VCF against the sequence of GENOME (FASTA).
 
@@ -172,9 +176,16 @@ def variants(genome: Path, variants: str, **given: Any) -> None:
         {name: summary.counts[name] for name in names if summary.counts.get(name)}
         for names in (SCORED, UNSCORED)
     )
+    n_records = summary.counts["rows"]
+    note(
+        weights=summary.weights,
+        rows={"in": n_records, "out": n_records},
+        statuses={**scored, **unscored},
+        counts={"scored": sum(scored.values()), "resumed": summary.counts["resumed"]},
+    )
     counts = ", ".join(f"{n} {name}" for name, n in scored.items())
     missing = ", ".join(f"{n} {name}" for name, n in unscored.items())
-    records = counted(summary.counts["rows"], "record")
+    records = counted(n_records, "record")
     _options.say(
         f"{counted(sum(scored.values()), 'allele')} of {records} scored"
         + (f" ({counts})" if counts else "")
