@@ -1,6 +1,7 @@
-"""Folders that hold models and tasks: one's own, those of $FINDNA_PATH, and findna's own.
+"""Folders of findna on a user's machine: its cache, and those that hold models and tasks.
 
-Each holds ``models/NAME`` and ``tasks/NAME``. Names are those of folders: no weights are read.
+Of these there are one's own, those of $FINDNA_PATH, and findna's own; each holds ``models/NAME``
+and ``tasks/NAME``. Names are those of folders: no weights are read.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import json
 import logging
 import os
 import re
+import tempfile
 from collections import defaultdict
 from functools import cache
 from pathlib import Path
@@ -20,6 +22,15 @@ CONFIG, TASK = "config.json", "task.json"
 _SETTINGS = {MODELS: CONFIG, TASKS: TASK}
 
 SHIPPED = Path(__file__).parent / "shipped"
+
+
+def cache_folder() -> Path:
+    """Return the folder of what findna keeps for its next run: ``$XDG_CACHE_HOME/findna``."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return (Path(base) if base else Path.home() / ".cache") / "findna"
+    except RuntimeError:  # a user without a home
+        return Path(tempfile.gettempdir()) / f"findna-{os.getuid()}"
 
 
 def home() -> Path:

@@ -16,8 +16,8 @@ PACKAGE = Path(findna.__file__).parent
 TESTS_FOLDER = Path(__file__).parent
 
 FLOORS = (
-    {"errors", "console", "places"},
-    {"settings"},
+    {"errors", "console"},
+    {"settings", "places"},
     {"genome"},
     {"outputs", "labelled"},
     {"model"},

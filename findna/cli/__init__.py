@@ -36,9 +36,10 @@ Exit codes:
 
 ENVIRONMENT = """\b
 Environment:
-  FINDNA_HOME     folder of one's own tasks/ and models/ [~/.local/share/findna]
-  FINDNA_PATH     more such folders, divided by colons, that a lab shares
-  XDG_CACHE_HOME  folder of the cache findna/: indexes, vectors of evaluate [~/.cache]
+  FINDNA_HOME       folder of one's own tasks/ and models/ [~/.local/share/findna]
+  FINDNA_PATH       more such folders, divided by colons, that a lab shares
+  FINDNA_PRECISION  precision that --precision auto takes: fp32 or bf16
+  XDG_CACHE_HOME    folder of the cache findna/: indexes, vectors of evaluate [~/.cache]
 """
 
 INTERRUPTED = 130

@@ -139,6 +139,7 @@ def pretrain(genome: Path, output: Path, device: str, **options: Any) -> None:
         note(
             weights={f"model {output.resolve().name}": digest},
             device=training["hardware"],
+            precision=training["recipe"]["precision"],
             data=training["data"],
             counts={name: training[name] for name in ("steps_done", "tokens_seen")},
         )

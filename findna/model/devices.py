@@ -30,13 +30,6 @@ class Compute:
     precision: str = "fp32"
     max_tokens: int | None = None
 
-    @classmethod
-    def on(
-        cls, device: str = "auto", precision: str = "fp32", max_tokens: int | None = None
-    ) -> Compute:
-        """Return how to compute on the device of a name; see `resolve_device`."""
-        return cls(resolve_device(device), precision, max_tokens)
-
     @property
     def budget(self) -> int:
         """Tokens of a batch."""

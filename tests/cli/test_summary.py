@@ -222,6 +222,7 @@ def test_pretrain(summary, example, tmp_path):
     assert found["weights"] == {"model model": load_checkpoint(str(out)).digest}
     assert found["counts"] == {"steps_done": 2, "tokens_seen": 800}
     assert found["data"][0]["file"] == "genome.fa"
+    assert found["precision"] in ("fp32", "bf16")
     assert found["device"].endswith(" CPU")
 
 
