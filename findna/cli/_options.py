@@ -143,6 +143,11 @@ def verbosity(command: Callable[..., Any]) -> Callable[..., Any]:
 genome = click.argument("genome", type=PATH)
 force = flag("-f --force", "Overwrite an existing output.")
 whole = flag("--whole", "Allow windows longer than the model's training length.")
+multiqc = option(
+    "--multiqc=FOLDER/SAMPLE",
+    "Also files for MultiQC, FOLDER/SAMPLE.*_mqc.json: counts and distributions.",
+    PATH,
+)
 as_json = flag("--json as_json", "One JSON object instead of lines.")
 track_header = flag("--header", "Begin bedGraph with the weights and a track line.")
 threads = option("-@ --threads=N", "CPU threads.  [default: all cores]", (1, 1024))

@@ -45,6 +45,7 @@ from findna.cli._summary import note, note_rows, summarized
 @_options.prior
 @flag("--write-index", "Also a tabix index of -o NAME.bed.gz (sorted rows).")
 @_options.region_options
+@_options.multiqc
 @_options.part_options
 @_options.inference_options
 @summarized("genome regions chrom_alias", "output")
@@ -71,6 +72,7 @@ def predict(genome: Path, regions: str | None, **given: Any) -> None:
       findna predict genome.fa peaks.bed --task regulatory --bed9 --header -o for_ucsc.bed
       findna predict genes.fa --task promoter,splice --all-classes
       findna predict genome.fa windows.bed --task promoter --prior 0.02 > windows.promoter.bed
+      findna predict genome.fa liver.bed --task promoter -o liver.out.bed --multiqc qc/liver
       findna predict genome.fa introns.bed --task my-sites -s -O tsv -o introns.tsv
     """
     options = _options.placement(given)

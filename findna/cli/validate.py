@@ -43,6 +43,8 @@ _MOST_CLASSES = 20  # in the list
 @_options.device
 @_options.threads
 @flag("--json as_json", "One JSON object (docs/formats.md).")
+@_options.multiqc
+@_options.force
 @_options.verbosity
 @summarized("genome data chrom_alias")
 def validate(genome: Path, data: Path | None, labelled: bool, as_json: bool, **given: Any) -> None:
@@ -60,17 +62,23 @@ def validate(genome: Path, data: Path | None, labelled: bool, as_json: bool, **g
       findna validate genome.fa tss.bed --task promoter
       findna validate genome.fa calls.vcf.gz --no-estimate
       findna validate labelled.csv --json | jq .labels
+      findna validate genome.fa liver.bed --no-estimate --multiqc qc/liver
       findna validate genome.fa regions.bed --no-estimate -q && findna embed genome.fa ...
     """
     options = _options.placement(given)
     tasks = _options.listed(given["task"], "--task")
 
+    from findna.commands.validate import report_sections
     from findna.commands.validate import validate as run
     from findna.labelled.rows import TABLE, suffix
+    from findna.outputs.multiqc import check_multiqc, write_sections
 
     fasta_path: Path | None = genome
     if data is None and (labelled or genome.is_dir() or suffix(genome) in TABLE):
         fasta_path, data = None, genome
+    multiqc = given["multiqc"]
+    if multiqc is not None:
+        check_multiqc(multiqc, "validate", given["force"])
     measured = None if given["no_estimate"] or tasks else (given["model"], given["device"])
     with _options.opened_genome(fasta_path, given["chrom_alias"]) as fasta:
         report = run(
@@ -88,6 +96,8 @@ def validate(genome: Path, data: Path | None, labelled: bool, as_json: bool, **g
         statuses=dict(report.statuses),
         verdict=report.verdict,
     )
+    if multiqc is not None:
+        write_sections(multiqc, report_sections(report))
     if as_json:
         print_text(json.dumps(report.facts()))
     elif is_terminal():

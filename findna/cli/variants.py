@@ -101,6 +101,7 @@ _BCFTOOLS_FORMS = {"v": "vcf", "z": "vcf", "b": "bcf", "u": "bcf"}
 )
 @flag("--no-version", "Leave out the ##findnaCommand line of the header.")
 @flag("--write-index", "Also an index: .tbi of .vcf.gz, .csi of .bcf.")
+@_options.multiqc
 @_options.part_options
 @_options.inference_options
 @summarized(
@@ -129,6 +130,7 @@ def variants(genome: Path, variants: str, **given: Any) -> None:
         bcftools query -f '%CHROM\\t%POS\\t%INFO/FINDNA_LLR\\n'
       findna variants genome.fa calls.vcf.gz --task promoter --window 300 -o effects.tsv
       findna variants genome.fa calls.vcf.gz --task sites --scores none --reach 100 -o sites.vcf.gz
+      findna variants genome.fa calls.vcf.gz -o scored.vcf.gz --multiqc qc/calls
       findna variants genome.fa phased.vcf.gz --haplotype HG001 -o personal.vcf.gz
       findna variants genome.fa calls.vcf.gz -r chr20:1-2000000 -O z | bcftools view -H
       findna variants genome.fa common.vcf.gz -m my/ --background-out my/background.json -o c.vcf.gz
