@@ -16,7 +16,7 @@ from findna.errors import ConfigError
 PRECISIONS = ("fp32", "bf16")
 
 MAX_TOKENS = {"cpu": 8_192, "mps": 65_536, "cuda": 262_144}
-"""Default token budget of a batch: on a CPU, about what its caches hold (docs/benchmarks.md)."""
+"""Default token budget of a batch: on a CPU, about what its caches hold."""
 
 
 @dataclass(frozen=True)
