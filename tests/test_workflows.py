@@ -17,6 +17,7 @@ from tests.test_docs import parse
 
 CLUSTER = Path(__file__).parents[1] / "docs" / "cluster"
 SNAKEMAKE = CLUSTER / "snakemake"
+NEXTFLOW = CLUSTER / "nextflow"
 PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 VALUES = {
     "input.parts": "1.h5 2.h5",
@@ -154,6 +155,90 @@ rule both:
         small / "alone.bed.gz")  # fmt: skip
     assert contents(small / "mine.bed.gz") == contents(small / "alone.bed.gz")
     assert not list((small / "made").rglob("*.shard.json"))
+
+
+def processes():
+    """Give name, declarations and script of each process of the Nextflow module."""
+    text = (NEXTFLOW / "findna.nf").read_text()
+    for name, body in re.findall(r"^process (\w+) \{\n(.*?)^\}", text, re.M | re.S):
+        declared, script = body.split('    """\n')[:2]
+        yield name, declared, script.replace("\\\\", "\\")
+
+
+def filled(script, values):
+    """Replace what Nextflow replaces in a script, or in the name of an output."""
+    return re.sub(r"\$\{([\w.]+)\}", lambda found: str(values[found[1]]), script)
+
+
+def test_commands_of_the_nextflow_processes_parse():
+    found = {name: (declared, script) for name, declared, script in processes()}
+    assert list(found) == [
+        f"FINDNA_{name}" for name in ("EMBED", "PREDICT", "VARIANTS", "MERGE", "SCAN")
+    ]
+    for name, (declared, script) in found.items():
+        known = {*re.findall(r"(?:val|path)[( ](\w+)", declared), "task.cpus", "meta.id"}
+        known |= set(re.findall(r"def (\w+) =", declared))
+        used = set(re.findall(r"\$\{([\w.]+)\}", script + declared.split("script:")[0]))
+        assert used <= known, name
+        values = dict.fromkeys(known, "1") | {"options": "", "where": "-r chr20"}
+        words = shlex.split(filled(script, values))
+        assert words[:2] == ["findna", name.removeprefix("FINDNA_").lower()]
+        parse(words[1:])
+    main = (NEXTFLOW / "main.nf").read_text()
+    assert set(re.findall(r"FINDNA_\w+", main)) <= set(found)
+    settings = (NEXTFLOW / "nextflow.config").read_text()
+    declared = settings.split("}")[0]
+    for name in re.findall(r"params\.(\w+)", main + settings):
+        assert f"    {name} = " in declared
+    for name in re.findall(r"withName: '(\w+)'", settings):
+        assert name in found
+
+
+@pytest.mark.slow
+def test_scripts_of_the_nextflow_processes_run(small, tasks, model_folder, run):
+    """Without Nextflow: what it would hand to bash, and the outputs that it would look for."""
+    found = {name: (declared, script) for name, declared, script in processes()}
+    cases = {
+        "EMBED": ("h5", "h5", "few.bed", f"-m {model_folder}"),
+        "PREDICT": ("bed", "bed.gz", "few.bed", f"--task {tasks['binary']}"),
+        "VARIANTS": ("vcf", "vcf.gz", "variants.vcf", f"-m {model_folder} --window 60"),
+    }
+    for name, (ending, joined, rows, options) in cases.items():
+        options += " --precision fp32"
+        declared, script = found[f"FINDNA_{name}"]
+        values = {"meta.id": "mine", "genome": "genome.fa", "rows": rows, "n": 2, "task.cpus": 1}
+        for i in (1, 2):
+            values |= {"i": i, "options": options}
+            start(["bash", "-ec", filled(script, values)], small)
+            outputs = re.findall(r'path\("(.*?)"\)', declared)
+            assert len(outputs) == 2
+            assert all((small / filled(output, values)).exists() for output in outputs)
+        declared, script = found["FINDNA_MERGE"]
+        values = {"meta.id": "mine", "ending": joined, "options": ""}
+        values["parts"] = f"mine.2.{ending} mine.1.{ending}"
+        start(["bash", "-ec", filled(script, values)], small)
+        words = [name.lower(), small / "genome.fa", small / rows, *options.split()]
+        run(*words, "-o", small / f"alone.{joined}")
+        made = small / f"mine.{joined}"
+        if name == "VARIANTS":  # the command line of the first part
+            made, alone = (
+                [line for line in gzip.decompress(path.read_bytes()).splitlines()
+                 if not line.startswith(b"##findnaCommand")]
+                for path in (made, small / "alone.vcf.gz")
+            )  # fmt: skip
+            assert made == alone
+        else:
+            assert contents(made) == contents(small / f"alone.{joined}")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("nextflow") is None, reason="nextflow is not installed")
+def test_nextflow(small, tasks, run):
+    run("predict", small / "genome.fa", small / "few.bed", "--task", tasks["binary"], "-o",
+        small / "alone.bed.gz")  # fmt: skip
+    start(["nextflow", "run", NEXTFLOW, "--genome", "genome.fa", "--rows", "few.bed", "--task",
+           tasks["binary"], "--shards", 2], small)  # fmt: skip
+    assert contents(small / "results" / "few.bed.gz") == contents(small / "alone.bed.gz")
 
 
 def same_as_alone(folder, asked, run):
