@@ -1,6 +1,8 @@
-"""What is released: wheel and sdist."""
+"""What is released: wheel, sdist, the recipe for conda, the image."""
 
+import configparser
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
@@ -8,13 +10,63 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+import jinja2
 import pytest
+import yaml
+
+import findna
 
 ROOT = Path(__file__).parents[1]
+PACKAGING = ROOT / "docs" / "packaging"
 SOURCES = ("findna", "docs/command_pages.py", "docs/man_pages.py", "setup.py", "setup.cfg",
            "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md",
            "CITATION.cff")  # fmt: skip
 """What of the repository a package is built from."""
+CONDA = {"torch": "pytorch", "PyYAML": "pyyaml"}
+"""Names that differ between PyPI and conda."""
+
+
+def for_conda(requirements):
+    """PyPI requirements, in the form and under the names of a recipe."""
+    for requirement in requirements:
+        name, sign, version = re.fullmatch(r"([\w-]+)(>=)([\d.]+)", requirement).groups()
+        yield f"{CONDA.get(name, name)} {sign}{version}"
+
+
+def test_the_recipe_says_what_setup_cfg_says():
+    template = (PACKAGING / "bioconda" / "meta.yaml").read_text()
+    recipe = yaml.safe_load(
+        jinja2.Template(template, undefined=jinja2.StrictUndefined).render(
+            PYTHON="python", pin_subpackage=lambda name, max_pin: f"{name} {max_pin}"
+        )
+    )
+    options = configparser.ConfigParser()
+    options.read(ROOT / "setup.cfg")
+    settings = options["options"]
+    python = f"python {settings['python_requires']}"
+    needs = settings["install_requires"].split()
+    assert sorted(recipe["requirements"]["run"]) == sorted([python, *for_conda(needs)])
+    built_with = re.findall(r'^    "(.*)",$', (ROOT / "pyproject.toml").read_text(), re.M)
+    assert sorted(recipe["requirements"]["host"]) == sorted([python, "pip", *for_conda(built_with)])
+    assert recipe["package"] == {"name": "findna", "version": findna.__version__}
+    scripts = options["options.entry_points"]["console_scripts"].split("\n")
+    assert recipe["build"]["entry_points"] == [line for line in scripts if line]
+    about = options["metadata"]
+    assert recipe["about"]["summary"] == about["description"]
+    assert recipe["about"]["license"] == about["license"]
+    assert f"version: {findna.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_the_image_is_built_from_what_a_package_is_built_from():
+    ignored = (PACKAGING / "Dockerfile.dockerignore").read_text().splitlines()
+    assert ignored[0] == "*"
+    let_in = {line[1:] for line in ignored if line.startswith("!")}
+    assert let_in == {*SOURCES, "bin/requirements.txt"} - {"CHANGELOG.md", "CITATION.cff"}
+    image = (PACKAGING / "Dockerfile").read_text()
+    options = configparser.ConfigParser()
+    options.read(ROOT / "setup.cfg")
+    (extras,) = re.findall(r"/src\[(.*?)\]", image)
+    assert set(extras.split(",")) == set(options["options.extras_require"]) - {"docs", "test"}
 
 
 def build(kind, source, folder):
