@@ -1,4 +1,4 @@
-"""Jobs side by side: torchrun, a SLURM array, Snakemake."""
+"""Jobs side by side: torchrun and a SLURM array."""
 
 import os
 import shutil
@@ -104,21 +104,3 @@ def test_a_slurm_array(example, run, write, tmp_path):
         )  # fmt: skip
     run("merge", tmp_path / "out.1.h5", tmp_path / "out.2.h5", "-o", out)
     assert contents(out) == contents(tmp_path / "whole.h5")
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("snakemake") is None, reason="snakemake is not installed")
-@pytest.mark.skipif(shutil.which("tabix") is None, reason="tabix is not installed")
-def test_snakemake(example, tasks, run, tmp_path):
-    words = ["snakemake", "-s", CLUSTER / "Snakefile", "--cores", "2", "--config",
-             f"genome={example / 'genome.fa'}", f"regions={example / 'regions.bed'}",
-             f"task={tasks['binary']}", "shards=3"]  # fmt: skip
-    done = subprocess.run(
-        words, cwd=tmp_path, env=os.environ | {"PATH": PATH}, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    run("predict", example / "genome.fa", example / "regions.bed", "-t", tasks["binary"], "-o",
-        tmp_path / "whole.bed.gz")  # fmt: skip
-    assert contents(tmp_path / "predictions.bed.gz") == contents(tmp_path / "whole.bed.gz")
-    assert (tmp_path / "predictions.bed.gz.tbi").exists()

@@ -41,17 +41,19 @@ def test_links_of_the_site_lead_somewhere():
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def parse(words):
+    """Read the words of one findna command as the command line does; unknown options raise."""
+    words, command = list(words), main
+    context = click.Context(main, **main.context_settings)
+    while isinstance(command, click.Group):
+        command = command.get_command(context, words.pop(0))
+        assert command is not None, words
+    command.make_parser(click.Context(command, context)).parse_args(words)
+
+
 @pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)
 def test_commands_of_the_guides_parse(page):
     commands = re.findall(r"^(?:    |\$ |.*(?:; do|\|) )findna (.*)$", page.read_text(), re.M)
     assert commands
     for text in commands:
-        words = shlex.split(re.split(r" [|>;] |; | [|>] ", text)[0])
-        command = main
-        context = click.Context(main, **main.context_settings)
-        while isinstance(command, click.Group):
-            command = command.get_command(context, words.pop(0))
-            assert command is not None, text
-        command.make_parser(click.Context(command, context)).parse_args(
-            words
-        )  # unknown options raise
+        parse(shlex.split(re.split(r" [|>;] |; | [|>] ", text)[0]))
