@@ -125,7 +125,7 @@ def variants(checkpoint: Checkpoint, genome: Genome, data: Path) -> None:
     for i, field in enumerate(scorer.fields):
         exact, rough = scores["fp32"][:, i], scores["bf16"][:, i]
         noise = np.sqrt(np.mean((exact - rough) ** 2)) / exact.std()
-        print(f"| {field.name} | {spearmanr(exact, rough)[0]:.5f} | {noise:.4f} |")
+        print(f"| {field.id} | {spearmanr(exact, rough)[0]:.5f} | {noise:.4f} |")
 
 
 def main() -> None:

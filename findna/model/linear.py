@@ -1,7 +1,7 @@
 """Matrix products of the encoder, through oneDNN where that is faster.
 
 On a CPU, torch multiplies fp32 matrices with MKL, which on processors of other makers runs at
-less than half the rate of oneDNN's kernels for the same product (docs/benchmarks.md). torch
+less than half the rate of oneDNN's kernels for the same product (docs/benchmarks/rates.md). torch
 ships oneDNN's linear layer, with the bias and an optional exact GELU fused, as an operator of
 its own; everything here falls back to the ordinary one where that operator is missing.
 """
