@@ -7,8 +7,11 @@ import os
 import platform
 import sys
 from dataclasses import dataclass
+from typing import Any
 
+import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from findna.console import counted
 from findna.errors import ConfigError
@@ -65,6 +68,16 @@ def resolve_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda", "mps"):
         raise unknown
     return device
+
+
+def sent(values: Tensor | npt.NDArray[Any], device: torch.device) -> Tensor:
+    """Return values of the host on a device; a copy to a GPU is pinned: nothing waits for it."""
+    tensor = values if isinstance(values, Tensor) else torch.from_numpy(values)
+    if device.type != "cuda":
+        return tensor.to(device)
+    return (tensor.pin_memory() if tensor.device.type == "cpu" else tensor).to(
+        device, non_blocking=True
+    )
 
 
 def describe(device: torch.device) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor
 from findna.genome.batching import Batch, Item, Sequences, SequenceSource, batches
 from findna.genome.encoding import Tokens
 from findna.genome.windows import Region
-from findna.model.devices import Compute
+from findna.model.devices import Compute, sent
 from findna.model.encoder import Encoder
 from findna.model.pooling import Pooler, Pooling
 from findna.outputs.results import RegionVectors
@@ -24,25 +24,27 @@ def forward_batches(
     """Yield each batch, in order, with its hidden states (total, dim).
 
     They are those of embeddings; with ``every_layer`` those of the last layer, which the
-    masked-nucleotide head reads. On a GPU the next batch is read while the one before is computed.
+    masked-nucleotide head reads. On a GPU a batch is handed out once the next one is read: it is
+    computed meanwhile, and whoever reads its hidden states waits for nothing else.
     """
     device, amp = compute.device, compute.autocast()
     encoder = encoder.to(device).eval()
     waiting: tuple[Batch[Item], Tensor] | None = None
     for batch in packed:
+        if waiting is not None:
+            yield waiting
+            waiting = None
         with torch.inference_mode(), amp:
-            tokens = torch.from_numpy(batch.tokens).to(device, non_blocking=True)
-            offsets = torch.from_numpy(batch.offsets).to(device, non_blocking=True)
+            tokens = sent(batch.tokens, device)
+            offsets = sent(batch.offsets, device)
             if not len(tokens):  # rows without a sequence
                 hidden = torch.empty((0, encoder.config.dim), device=device)
             else:
                 hidden = encoder(tokens, offsets) if every_layer else encoder.embed(tokens, offsets)
         if device.type == "cpu":
             yield batch, hidden
-            continue
-        if waiting is not None:
-            yield waiting
-        waiting = (batch, hidden)
+        else:
+            waiting = (batch, hidden)
     if waiting is not None:
         yield waiting
 

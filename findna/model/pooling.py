@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from findna.genome.batching import Batch, Item, Piece
+from findna.model.devices import sent
 from findna.outputs.results import RegionVectors
 
 Array = npt.NDArray[np.float32]
@@ -80,7 +81,7 @@ def segment_sums(hidden: Tensor, starts: Integers, ends: Integers) -> Tensor:
             [hidden[a:b].sum(0) for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
         )
     edges = np.stack((starts, ends), axis=1).ravel()
-    offsets = torch.from_numpy(edges).to(hidden.device)
+    offsets = sent(edges, hidden.device)
     return torch.segment_reduce(hidden, "sum", offsets=offsets, axis=0, initial=0)[::2]
 
 
@@ -217,16 +218,14 @@ class Pooler(Generic[Item]):
             ends = batch.offsets[1:]
             cls = segment_sums(hidden, ends - self.n_cls, ends).double().cpu().numpy() / self.n_cls
             np.add.at(regions.cls, places, lengths[:, None] * cls)
-        if "max" not in kinds and not regions.per_base:
-            return
-        for i, (number, strand) in enumerate(zip(*places, strict=True)):
-            rows = bases[first[i] : end[i]]
-            if "max" in kinds:
-                highest = regions.max[number, strand]
-                np.maximum(highest, rows.amax(0).float().cpu().numpy(), out=highest)
-            if regions.per_base:
-                part = regions.per_base[number][starts[i] : starts[i] + lengths[i]]
-                part += rows.float().cpu().numpy()
+        windows = list(zip(first.tolist(), end.tolist(), strict=True))
+        if "max" in kinds:
+            highest = torch.stack([bases[a:b].amax(0) for a, b in windows])
+            np.maximum.at(regions.max, places, highest.float().cpu().numpy())
+        if regions.per_base:
+            rows = bases.float().cpu().numpy()
+            for number, start, (a, b) in zip(numbers, starts, windows, strict=True):
+                regions.per_base[number][start : start + b - a] += rows[a:b]
 
     def _in_reading_order(
         self, hidden: Tensor, batch: Batch[Item], pieces: Sequence[Piece[Item]]
@@ -242,7 +241,7 @@ class Pooler(Generic[Item]):
             np.arange(end - 1, start - 1, -1) if piece.flipped else np.arange(start, end)
             for piece, start, end in zip(pieces, starts.tolist(), ends.tolist(), strict=True)
         ]
-        order = torch.from_numpy(np.concatenate(rows)).to(hidden.device)
+        order = sent(np.concatenate(rows), hidden.device)
         edges = np.concatenate(([0], np.cumsum(ends - starts)))
         return hidden.index_select(0, order), edges[:-1], edges[1:]
 
@@ -275,8 +274,8 @@ class Pooler(Generic[Item]):
             sums.append(segment_sums(bases, low, high).view(n, len(group), dim))
         total = torch.cat(sums, dim=1)  # (n, n_spans, dim)
         if part.any():
-            at_edge = bases[torch.from_numpy(rows.clip(max=len(bases) - 1)).to(bases.device)]
-            weight = torch.from_numpy(part).to(bases.device, torch.float32)
+            at_edge = bases[sent(rows.clip(max=len(bases) - 1), bases.device)]
+            weight = sent(part.astype(np.float32), bases.device)
             cut = at_edge.float() * weight[..., None]  # (n, n_spans, 2, dim)
             total = total + cut[:, :, 1] - cut[:, :, 0]
         return total.double().cpu().numpy()

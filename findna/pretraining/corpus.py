@@ -15,6 +15,7 @@ from torch import Tensor
 
 from findna.errors import ConfigError, GenomeError
 from findna.genome.encoding import SOFT_MASK, N, Tokens
+from findna.model.devices import sent
 
 if TYPE_CHECKING:
     from findna.genome.fasta import Genome
@@ -54,13 +55,6 @@ def _stretches(tokens: Tokens, contig: str, base: int) -> list[UngappedStretch]:
     runs = runs[runs[:, 1] - runs[:, 0] >= LONGEST_N_RUN]
     bounds = base + np.concatenate(([0], runs.ravel(), [len(tokens)])).reshape(-1, 2)
     return [UngappedStretch(contig, start, end) for start, end in bounds.tolist() if end > start]
-
-
-def _sent(values: Tensor, device: torch.device) -> Tensor:
-    """Return values on a device; a copy to a GPU is pinned, so that nothing waits for it."""
-    if values.device.type == "cpu" and device.type == "cuda":
-        values = values.pin_memory()
-    return values.to(device, non_blocking=True)
 
 
 class Corpus:
@@ -195,7 +189,7 @@ class Corpus:
         u = u.cpu()
         stretch = torch.searchsorted(cumulated, u[0] * cumulated[-1]).clamp(max=len(bounds) - 1)
         first, end = bounds[stretch].unbind(1)
-        start = _sent(first + (u[1] * (end - first)).long(), self.tokens.device)
+        start = sent(first + (u[1] * (end - first)).long(), self.tokens.device)
         position = start[:, None] + torch.arange(length, device=start.device)
-        drawn = _sent(self.tokens[position], self.device)
+        drawn = sent(self.tokens[position], self.device)
         return Windows(drawn & (SOFT_MASK - 1), drawn >= SOFT_MASK)

@@ -15,13 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from findna.genome.encoding import ALPHABET, BLANK, COMPLEMENT, N
+from findna.model.devices import sent
 from findna.pretraining.recipe import ViewConfig
 
 
 @cache
 def _complement(device: torch.device) -> Tensor:
-    """Return the complement of each token id; kept, as a copy to a GPU makes it wait."""
-    return torch.from_numpy(COMPLEMENT).to(device)
+    """Return the complement of each token id; kept, as every step needs it."""
+    return sent(COMPLEMENT, device)
 
 
 def teacher_view(tokens: Tensor, views: ViewConfig, generator: torch.Generator) -> Tensor:

@@ -26,7 +26,7 @@ from findna.genome.encoding import Tokens
 from findna.genome.windows import Region
 from findna.labelled.sets import CLASSES, REGRESSION
 from findna.model.checkpoint import Model
-from findna.model.devices import Compute
+from findna.model.devices import Compute, sent
 from findna.model.encoder import Encoder
 from findna.model.heads import SiteHead, TaskHead
 from findna.model.schedules import warmup_cosine
@@ -105,12 +105,19 @@ def differentiable_features(
     hidden = hidden.float()
     rows, columns, weights = _overlaps(batch, features)
     n_spans = 1 + ("center" in features.pools) + features.bins
-    average = torch.sparse_coo_tensor(
-        torch.from_numpy(np.stack((rows, columns))).to(hidden.device),
-        torch.from_numpy(weights).to(hidden.device),
+    here = torch.sparse_coo_tensor(
+        torch.from_numpy(np.stack((rows, columns))),
+        torch.from_numpy(weights),
         (n_rows * n_spans, len(hidden)),
         check_invariants=False,
-    ).coalesce()
+    ).coalesce()  # on a GPU it would have to be waited for
+    average = torch.sparse_coo_tensor(
+        sent(here.indices(), hidden.device),
+        sent(here.values(), hidden.device),
+        here.shape,
+        check_invariants=False,
+        is_coalesced=True,
+    )
     means = torch.sparse.mm(average, hidden).view(n_rows, n_spans, -1)
     vectors = {"mean": means[:, 0]}
     if "center" in features.pools:
@@ -224,7 +231,7 @@ def fine_tune(
     with progress(config.epochs * len(train), "sequences", "train") as bar:
         for epoch in range(1, config.epochs + 1):
             minibatches = _minibatches(sequences, train, config.batch_tokens, rng)
-            total = 0.0
+            losses: list[Tensor] = []  # nothing waits for them before the end of the epoch
             bar.set_description(f"epoch {epoch}/{config.epochs}", refresh=False)
             for rows in minibatches:
                 lr = warmup_cosine(step, n_steps, config.lr, config.warmup)
@@ -233,15 +240,17 @@ def fine_tune(
                 chosen = [sequences[row] for row in rows]
                 x = _train_features(encoder, chosen, features, rng, compute)  # (n, n_features)
                 x = F.dropout(x - head.mean, config.dropout) + head.mean
-                target = torch.from_numpy(labels[rows]).to(device)
+                target = sent(labels[rows], device)
                 loss = loss_of(head(x), target)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]  # torch
                 nn.utils.clip_grad_norm_(parameters, config.clip)
                 optimizer.step()
-                total += float(loss.detach()) * len(rows)
+                losses.append(loss.detach())
                 step += 1
                 bar.update(len(rows))
+            sums = zip(torch.stack(losses).tolist(), map(len, minibatches), strict=True)
+            total = sum(loss * n for loss, n in sums)
             trained = replace(probe, head=head)
             value = valid_score(encoder, trained, sequences, problem, compute)
             history.append({"epoch": epoch, "loss": total / len(train), "valid": value})
@@ -288,13 +297,11 @@ def _train_features(
     encoder.train()
     device = compute.device
     with compute.autocast():
-        hidden = encoder.embed(
-            torch.from_numpy(batch.tokens).to(device), torch.from_numpy(batch.offsets).to(device)
-        )
+        hidden = encoder.embed(sent(batch.tokens, device), sent(batch.offsets, device))
     x = differentiable_features(hidden, batch, features, len(sequences))
     if features.k:
         kmers = kmer_counts(sequences, features.k, features.both_strands).toarray()
-        x = torch.cat((x, torch.from_numpy(kmers).to(device)), dim=1)
+        x = torch.cat((x, sent(kmers, device)), dim=1)
     return x
 
 

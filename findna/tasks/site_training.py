@@ -28,7 +28,7 @@ from findna.genome.fasta import Genome
 from findna.genome.windows import Region
 from findna.labelled.sites import SiteLabels
 from findna.model.checkpoint import Model
-from findna.model.devices import Compute
+from findna.model.devices import Compute, sent
 from findna.model.encoder import Encoder
 from findna.model.heads import SiteHead
 from findna.model.schedules import warmup_cosine
@@ -167,9 +167,7 @@ def _targets(batch: Batch[Tile], labels: SiteLabels) -> tuple[Tensor, Tensor]:
 
 def _hidden(encoder: Encoder, batch: Batch[Any], compute: Compute) -> Tensor:
     with compute.autocast():
-        tokens, offsets = (
-            torch.from_numpy(array).to(compute.device) for array in (batch.tokens, batch.offsets)
-        )
+        tokens, offsets = (sent(values, compute.device) for values in (batch.tokens, batch.offsets))
         return encoder.embed(tokens, offsets)
 
 
@@ -225,27 +223,28 @@ def train_sites(
     with progress(config.epochs * per_epoch, "steps", "train") as bar:
         for epoch in range(1, config.epochs + 1):
             encoder.train(not frozen)
-            total = 0.0
+            taken: list[Tensor] = []  # losses; nothing waits for them before the end of the epoch
             bar.set_description(f"epoch {epoch}/{config.epochs}", refresh=False)
             for batch in islice(stream, per_epoch):
                 lr = warmup_cosine(step, config.epochs * per_epoch, config.lr, config.warmup)
                 for group in optimizer.param_groups:
                     group["lr"] = lr * group["scale"]
-                windows = torch.from_numpy(window_numbers(batch, n_cls)).to(compute.device)
+                windows = sent(window_numbers(batch, n_cls), compute.device)
                 with torch.set_grad_enabled(not frozen):
                     hidden = _hidden(encoder, batch, compute)
                 dropped = F.dropout(hidden.float() - head.mean, config.dropout) + head.mean
                 logits = head(dropped, windows)
-                targets, counted = (x.to(compute.device) for x in _targets(batch, data.labels))
+                targets, counted = (sent(x, compute.device) for x in _targets(batch, data.labels))
                 losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
                 loss = (losses.sum(1) * counted).sum() / counted.sum().clamp(min=1)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]  # torch
                 nn.utils.clip_grad_norm_(parameters, config.clip)
                 optimizer.step()
-                total += float(loss.detach())
+                taken.append(loss.detach())
                 step += 1
                 bar.update(1)
+            total = sum(torch.stack(taken).tolist())
             value = float(
                 np.nanmean(measure_sites(encoder, head, layout, data, data.valid, compute).auprc)
             )

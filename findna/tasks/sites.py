@@ -23,7 +23,7 @@ from findna.genome.encoding import N
 from findna.genome.windows import Region
 from findna.labelled.sites import MOST_CLASSES
 from findna.model.checkpoint import Checkpoint
-from findna.model.devices import Compute
+from findna.model.devices import Compute, sent
 from findna.model.encoder import Encoder
 from findna.model.folders import own_tensors, read_settings, read_tensors
 from findna.model.heads import SiteHead
@@ -334,7 +334,7 @@ def site_logits(
     packed = batches(pairs, genome, max_tokens=compute.budget, longest=None, n_cls=n_cls)
     head = head.to(compute.device)
     for batch, hidden in forward_batches(encoder, packed, compute):
-        windows = torch.from_numpy(window_numbers(batch, n_cls)).to(compute.device)
+        windows = sent(window_numbers(batch, n_cls), compute.device)
         with torch.inference_mode():
             logits = head(hidden, windows).cpu().numpy()
         offsets = iter(batch.offsets.tolist())

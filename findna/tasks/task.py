@@ -289,7 +289,7 @@ def task_digest(config: Any, head: nn.Module, offsets: Sequence[float] = ()) -> 
     sha = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for name, tensor in sorted(head.state_dict().items()):
         sha.update(f"{name}:{tuple(tensor.shape)}".encode())
-        sha.update(tensor.float().numpy().tobytes())
+        sha.update(tensor.float().cpu().numpy().tobytes())
     if offsets:
         sha.update(json.dumps(offsets).encode())
     return sha.hexdigest()

@@ -22,7 +22,7 @@ from findna.genome.encoding import BLANK, NUCLEOTIDES
 from findna.genome.windows import Region
 from findna.labelled.sets import CLASSES, REGRESSION
 from findna.model.checkpoint import Checkpoint, Model
-from findna.model.devices import Compute
+from findna.model.devices import Compute, sent
 from findna.model.encoder import Encoder
 from findna.model.inference import forward_batches, region_vectors
 from findna.model.pooling import Pooling
@@ -151,14 +151,14 @@ def masked_log_probabilities(
     packed = batches(rows, source, max_tokens=compute.budget, longest=None, n_cls=n_cls)
     device = compute.device
     head = model.masked_nucleotide.to(device)
-    channels = torch.tensor(NUCLEOTIDES, device=device)
+    channels = sent(np.array(NUCLEOTIDES), device)
     for batch, hidden in forward_batches(model.encoder, packed, compute, every_layer=True):
         masked = batch.tokens == BLANK
         for end in batch.offsets[1:]:
             masked[end - n_cls : end] = False
         positions = np.flatnonzero(masked)
         with torch.inference_mode():
-            logits = head(hidden[torch.from_numpy(positions).to(device)].float())[:, channels]
+            logits = head(hidden[sent(positions, device)].float())[:, channels]
             logp = logits.cpu().double().log_softmax(1).numpy()  # (n_masked of the batch, 4)
         of_windows = iter(np.split(logp, np.searchsorted(positions, batch.offsets[1:-1])))
         for piece in batch.pieces:
