@@ -44,7 +44,7 @@ from findna.variants.scores import Scorer, cosine_distance, scored
 from findna.variants.vcf import VcfRecord, VcfSource
 
 CHANNEL = {token: i for i, token in enumerate(NUCLEOTIDES)}
-TASK, TASK_WINDOW = "promoter-tata", 300
+TASK, TASK_WINDOW = "promoter", 300
 
 
 def plain_forward(encoder: Encoder, tokens: Tensor, n_layers: int) -> Tensor:
@@ -245,8 +245,10 @@ def main() -> None:
                     ),
                 }
                 if middle >= 0:
-                    tata = Stretch(tokens[middle : middle + TASK_WINDOW], 0, TASK_WINDOW)
-                    kinds[f"replacements, {TASK}, {TASK_WINDOW} bp"] = explain_runs(log_odds, tata)
+                    around = Stretch(tokens[middle : middle + TASK_WINDOW], 0, TASK_WINDOW)
+                    kinds[f"replacements, {TASK}, {TASK_WINDOW} bp"] = explain_runs(
+                        log_odds, around
+                    )
                 for what, runs in kinds.items():
                     report(what, precision, runs, arguments.rounds, rows)
 

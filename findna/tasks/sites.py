@@ -31,7 +31,6 @@ from findna.outputs.results import Call, Place, TaskColumns
 from findna.settings import check
 from findna.tasks.features import Matrix
 from findna.tasks.task import (
-    ENCODER,
     HEAD,
     MODES,
     SITES,
@@ -41,6 +40,7 @@ from findna.tasks.task import (
     TaskOutline,
     check_names,
     class_number,
+    encoder_of,
     find_task,
     has_sites,
     is_class_name,
@@ -187,7 +187,7 @@ class SiteOutline:
     @property
     def encoder(self) -> str:
         """Name or folder of the encoder."""
-        return str(self.folder / ENCODER) if self.config.mode == "full" else self.config.encoder
+        return encoder_of(self.folder, self.config)
 
     def __str__(self) -> str:
         return self.name
