@@ -29,7 +29,7 @@ pytestmark = [
 WEIGHTS_MOVE = {
     "model.checkpoint.digest_of",
     "model.folders.save_tensors",
-    "model.inference.forward_batches",
+    "model.inference.read_batches",
     "pretraining.loop.export",
     "pretraining.state.start",
     "tasks.task.task_digest",
@@ -40,7 +40,7 @@ RESULTS_LEAVE = {
     "model.pooling._span_sums",
     "tasks.probe.logits",
     "tasks.sites.site_logits",
-    "variants.scores.masked_log_probabilities",
+    "model.inference._log_probabilities",
 }
 ONCE_OR_AN_EPOCH = {
     "pretraining.corpus.draw",  # of the held-out windows; those of a step are drawn on the CPU
@@ -85,7 +85,7 @@ def test_the_host_waits_only_where_it_is_meant_to(report, name):
     assert places <= MEANT
     if not name.startswith("dense"):  # some of whose weights are there already
         # only weights are waited for, not batches
-        assert waits.get("model.inference.forward_batches", 0) % report["weights"] == 0
+        assert waits.get("model.inference.read_batches", 0) % report["weights"] == 0
 
 
 @pytest.mark.parametrize("name", ["finetune", "dense", "pretrain"])

@@ -18,7 +18,7 @@ from findna.genome.encoding import Tokens
 from findna.labelled.rows import parse_sequence
 from findna.model.checkpoint import Checkpoint, load_checkpoint
 from findna.model.devices import PRECISIONS, Compute
-from findna.model.inference import region_vectors
+from findna.model.inference import masked_log_probabilities, region_vectors
 from findna.model.pooling import POOLINGS, Pooling
 from findna.model.precision import AUTO, compute_on
 from findna.outputs.results import RegionVectors
@@ -26,7 +26,6 @@ from findna.tasks.prior import at_prior
 from findna.tasks.reading import TaskReader
 from findna.tasks.sites import AnyTask, SiteTask, load_any_task, of_regions, of_sites
 from findna.variants.mutagenesis import Stretch
-from findna.variants.scores import masked_log_probabilities
 
 
 class Predictions(NamedTuple):

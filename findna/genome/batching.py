@@ -81,6 +81,24 @@ class Batch(Generic[Item]):
     offsets: npt.NDArray[np.int64]
     pieces: list[Piece[Item]]
 
+    def window_numbers(self, n_cls: int) -> npt.NDArray[np.int64]:
+        """Return the window of each position, (total,), or -1 at CLS positions."""
+        sizes = np.diff(self.offsets)
+        numbers = np.repeat(np.arange(len(sizes)), sizes)
+        for i in range(1, n_cls + 1):
+            numbers[self.offsets[1:] - i] = -1
+        return numbers
+
+    def only(self, chosen: npt.NDArray[np.bool_]) -> Batch[Item]:
+        """Return some of the windows; ``chosen`` has shape (n_windows,)."""
+        sizes = np.diff(self.offsets)
+        pieces = [piece for piece in self.pieces if piece.window is not None]
+        return Batch(
+            self.tokens[np.repeat(chosen, sizes)],
+            np.cumsum([0, *sizes[chosen]], dtype=np.int64),
+            [piece for piece, is_chosen in zip(pieces, chosen, strict=True) if is_chosen],
+        )
+
 
 def read_window(genome: SequenceSource, window: Window) -> Tokens:
     """Return the token ids of a window in the reading direction of its region; overhang is N."""

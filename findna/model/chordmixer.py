@@ -36,6 +36,13 @@ class _Permute(torch.autograd.Function):
         return grads[0].index_select(0, ctx.inverse), None, None
 
 
+def track_rows(sources: Tensor) -> Tensor:
+    """Return rows of hidden.view(total * n_tracks, track_size); (n, n_tracks) -> flat."""
+    n_tracks = sources.shape[1]
+    rows = (sources * n_tracks + torch.arange(n_tracks, device=sources.device)).flatten()
+    return rows.int() if len(rows) < 2**31 else rows  # half the memory to read
+
+
 class Rotation:
     """Rotation of the tracks of one packed batch, its indices computed once.
 
@@ -58,27 +65,54 @@ class Rotation:
         shift = torch.where(track > 0, 2 ** (track - 1).clamp(min=0), 0)
         # (total, 1) position within the window; remainder() is never negative
         position = torch.arange(total, device=device)[:, None] - start
-        self._index = self._flat(start + (position + shift).remainder(length), track)
-        self._source = (start, position, shift, length, track)
+        self._places = (start, position, shift, length)
+        self._index = track_rows(self.sources)
         self._inverse: Tensor | None = None
-        self._track_size = track_size
+        self.track_size = track_size
 
-    @staticmethod
-    def _flat(source: Tensor, track: Tensor) -> Tensor:
-        """Return row numbers in hidden.view(total * n_tracks, track_size)."""
-        rows = (source * len(track) + track).flatten()  # (total * n_tracks,)
-        return rows.int() if len(rows) < 2**31 else rows  # half the memory to read
+    @property
+    def sources(self) -> Tensor:
+        """Position that each track of each position comes from; (total, n_tracks), int64."""
+        start, position, shift, length = self._places
+        return start + (position + shift).remainder(length)
+
+    def kept(self, hidden: Tensor) -> Tensor:
+        """Return the states that what is rotated is added to: all of them."""
+        return hidden
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """Rotate hidden states; shape (total, dim), any float type."""
-        rows = hidden.reshape(-1, self._track_size)
+        rows = hidden.reshape(-1, self.track_size)
         if not (torch.is_grad_enabled() and hidden.requires_grad):
             return rows.index_select(0, self._index).view_as(hidden)
         if self._inverse is None:
-            start, position, shift, length, track = self._source
-            self._inverse = self._flat(start + (position - shift).remainder(length), track)
+            start, position, shift, length = self._places
+            self._inverse = track_rows(start + (position - shift).remainder(length))
         rotated: Tensor = _Permute.apply(rows, self._index, self._inverse)  # type: ignore[no-untyped-call]  # torch
         return rotated.view_as(hidden)
+
+
+class Gather:
+    """The rotation where states of a layer are kept once, and not for each position.
+
+    Parameters
+    ----------
+    rows : Tensor, shape (n, n_tracks), int64
+        State that each track of each new one comes from.
+    """
+
+    def __init__(self, rows: Tensor, track_size: int) -> None:
+        self._rows, self._index = rows[:, 0].contiguous(), track_rows(rows)
+        self._track_size = track_size
+
+    def kept(self, hidden: Tensor) -> Tensor:
+        """Return the states that what is gathered is added to; (m, dim) -> (n, dim)."""
+        return hidden.index_select(0, self._rows)  # track 0 stays
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        """Gather tracks of hidden states; (m, dim) -> (n, dim), any float type."""
+        tracks = hidden.reshape(-1, self._track_size).index_select(0, self._index)
+        return tracks.view(len(self._rows), -1)
 
 
 @lru_cache(maxsize=16)
@@ -99,11 +133,11 @@ class MixerLayer(nn.Module):
         self.fc1 = nn.Linear(config.dim, config.hidden)
         self.fc2 = nn.Linear(config.hidden, config.dim)
 
-    def forward(self, hidden: Tensor, rotation: Rotation) -> Tensor:
-        """Mix (total, dim) hidden states; same shape."""
+    def forward(self, hidden: Tensor, rotation: Rotation | Gather) -> Tensor:
+        """Mix hidden states; (total, dim) to the same shape, or to what is gathered."""
         x = hidden if self.norm is None else self.norm(hidden)  # (total, dim)
         x = mlp(x, self.fc1.weight, self.fc1.bias, self.fc2.weight, self.fc2.bias)  # (total, dim)
-        return hidden + rotation(x)  # (total, dim)
+        return rotation.kept(hidden) + rotation(x)  # (total, dim)
 
 
 class ChordMixer(nn.Module):

@@ -59,6 +59,11 @@ class Encoder(nn.Module):
         other.config = replace(self.config, **sizes)
         return other
 
+    def letters(self) -> Tensor:
+        """Return the embedding of every token id; (6, dim), float."""
+        bias = self.embedding.bias
+        return passed_on(torch.cat((self.embedding.weight.t() + bias, bias[None])))
+
     def forward(self, inputs: Tensor, windows: Tensor | Rotation, n_layers: int = 0) -> Tensor:
         """Return hidden states of a packed batch; shape (total, dim), float.
 
@@ -74,19 +79,19 @@ class Encoder(nn.Module):
             Stop after this many layers; 0 runs all, and the last normalisation.
         """
         if inputs.dtype == torch.uint8:
-            table = torch.cat(
-                (self.embedding.weight.t() + self.embedding.bias, self.embedding.bias[None])
-            )  # (6, dim)
-            hidden = nn.functional.embedding(inputs.int(), table)  # (total, dim)
+            hidden = nn.functional.embedding(inputs.int(), self.letters())  # (total, dim)
         else:
-            hidden = self.embedding(inputs)  # (total, dim)
-        kind = hidden.device.type
-        if torch.is_autocast_enabled(kind):  # what layers pass on is half as much to move
-            hidden = hidden.to(torch.get_autocast_dtype(kind))
+            hidden = passed_on(self.embedding(inputs))  # (total, dim)
         if isinstance(windows, Tensor):
             windows = Rotation(windows, len(inputs), self.config.n_tracks, self.config.track_size)
         mixed: Tensor = self.mixer(hidden, windows, n_layers)  # (total, dim)
         return mixed
+
+
+def passed_on(hidden: Tensor) -> Tensor:
+    """Return hidden states in the type that layers pass on: under autocast half as much to move."""
+    kind = hidden.device.type
+    return hidden.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else hidden
 
 
 def n_parameters(module: nn.Module) -> int:

@@ -35,7 +35,7 @@ from findna.model.schedules import warmup_cosine
 from findna.tasks.features import Matrix
 from findna.tasks.full import parameter_groups
 from findna.tasks.recipe import FineTuneConfig
-from findna.tasks.sites import Span, Tile, site_logits, tiles, window_numbers
+from findna.tasks.sites import Span, Tile, site_logits, tiles
 
 logger = logging.getLogger(__name__)
 
@@ -229,7 +229,7 @@ def train_sites(
                 lr = warmup_cosine(step, config.epochs * per_epoch, config.lr, config.warmup)
                 for group in optimizer.param_groups:
                     group["lr"] = lr * group["scale"]
-                windows = sent(window_numbers(batch, n_cls), compute.device)
+                windows = sent(batch.window_numbers(n_cls), compute.device)
                 with torch.set_grad_enabled(not frozen):
                     hidden = _hidden(encoder, batch, compute)
                 dropped = F.dropout(hidden.float() - head.mean, config.dropout) + head.mean

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy.special import expit
 
@@ -27,7 +26,7 @@ from findna.model.devices import Compute, sent
 from findna.model.encoder import Encoder
 from findna.model.folders import own_tensors, read_settings, read_tensors
 from findna.model.heads import SiteHead
-from findna.model.inference import forward_batches
+from findna.model.inference import Reads, read_batches
 from findna.outputs.results import Call, Place, TaskColumns
 from findna.settings import check
 from findna.tasks.features import Matrix
@@ -133,6 +132,14 @@ class Tile(NamedTuple):
         """The region that is read."""
         return Region(self.chrom, ((self.first, self.last),), self.reverse)
 
+    @property
+    def used(self) -> tuple[int, int]:
+        """The bases whose output is used: the first and the end, in reading direction."""
+        before, after = self.start - self.first, self.last - self.end
+        if self.reverse:
+            before, after = after, before
+        return before, self.last - self.first - after
+
 
 class Bases(NamedTuple):
     """Values of neighbouring bases from ``start`` on, in the contig's order on either strand.
@@ -161,15 +168,6 @@ def tiles(
             high = min(low + step, lengths[chrom])
             first, last = max(low - margin, 0), min(high + margin, lengths[chrom])
             yield Tile(chrom, first, last, max(low, start), min(high, end), reverse)
-
-
-def window_numbers(batch: Batch[Any], n_cls: int) -> npt.NDArray[np.int64]:
-    """Return the window of each position of a batch, (total,), or -1 at CLS positions."""
-    sizes = np.diff(batch.offsets)
-    numbers = np.repeat(np.arange(len(sizes)), sizes)
-    for i in range(1, n_cls + 1):
-        numbers[batch.offsets[1:] - i] = -1
-    return numbers
 
 
 def n_tiles(start: int, end: int, tile: int, margin: int) -> int:
@@ -333,23 +331,34 @@ def site_logits(
     pairs = (((item, tile), tile.region if tile else None) for item, tile in rows)
     packed = batches(pairs, genome, max_tokens=compute.budget, longest=None, n_cls=n_cls)
     head = head.to(compute.device)
-    for batch, hidden in forward_batches(encoder, packed, compute):
-        windows = sent(window_numbers(batch, n_cls), compute.device)
+
+    def asked() -> Iterator[tuple[Batch[tuple[Item, Tile | None]], Reads]]:
+        for batch in packed:
+            read, offsets = [np.empty(0, np.int64)], iter(batch.offsets.tolist())
+            for piece in batch.pieces:
+                if (tile := piece.item[1]) is not None:
+                    offset, (first, end) = next(offsets), tile.used
+                    low, high = max(first - head.reach, 0), min(end + head.reach, len(piece))
+                    read.append(np.arange(offset + low, offset + high))
+            yield batch, [(encoder.config.readout, np.concatenate(read))]
+
+    for batch, ((_, read),), (hidden,) in read_batches(encoder, asked(), compute):
+        assert read is not None
+        windows = sent(batch.window_numbers(n_cls)[read], compute.device)
+        logits = np.full((len(batch.tokens), head.n_classes), np.nan, np.float32)
         with torch.inference_mode():
-            logits = head(hidden, windows).cpu().numpy()
+            logits[read] = head(hidden, windows).cpu().numpy()
+        logits[batch.tokens == N] = np.nan
         offsets = iter(batch.offsets.tolist())
         for piece in batch.pieces:
             item, tile = piece.item
             if tile is None:
                 yield item, None
                 continue
-            offset, size = next(offsets), len(piece)
-            values = logits[offset : offset + size].copy()
-            values[batch.tokens[offset : offset + size] == N] = np.nan
-            if tile.reverse:
-                values = values[::-1]
-            cut = slice(tile.start - tile.first, tile.end - tile.first)
-            yield item, Bases(tile.chrom, tile.start, tile.reverse, values[cut])
+            offset, (first, end) = next(offsets), tile.used
+            values = logits[offset + first : offset + end]
+            values = values[::-1] if tile.reverse else values
+            yield item, Bases(tile.chrom, tile.start, tile.reverse, values)
 
 
 def of_sites(task: AnyTask) -> SiteTask:

@@ -19,11 +19,11 @@ from findna.genome.encoding import BLANK, NUCLEOTIDES, N, Tokens, encode, revers
 from findna.genome.windows import Region
 from findna.model.checkpoint import Model
 from findna.model.devices import Compute
-from findna.model.inference import region_vectors
+from findna.model.inference import masked_log_probabilities, region_vectors
 from findna.outputs.results import Effects
 from findna.tasks.sites import SiteTask, Tile
 from findna.tasks.task import Task
-from findna.variants.scores import masked_log_probabilities, task_log_odds
+from findna.variants.scores import task_log_odds
 
 _HEAD_ROWS = 64  # windows whose log-odds are computed at once
 _LETTERS = np.array(NUCLEOTIDES, np.uint8)

@@ -1,7 +1,7 @@
 """Scores of variants by a model and by tasks, from the windows of both haplotypes.
 
-A window that occurs several times among the variants at hand is encoded once: the reference
-window of a record's alleles, the masked window of its substitutions, both windows of no change.
+All that an encoder reads of the variants at hand it reads in one pass, in which equal hidden states
+are computed once (`findna.model.sharing`): windows of a variant differ at one place.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import numpy.typing as npt
 import torch
 
 from findna.errors import ConfigError
-from findna.genome.batching import Item, SequenceSource, batches, distinct
-from findna.genome.encoding import BLANK, NUCLEOTIDES
-from findna.genome.windows import Region
+from findna.genome.batching import distinct
+from findna.genome.encoding import NUCLEOTIDES, Tokens
 from findna.labelled.sets import CLASSES, REGRESSION
-from findna.model.checkpoint import Checkpoint, Model
-from findna.model.devices import Compute, sent
+from findna.model.checkpoint import Checkpoint
+from findna.model.devices import Compute
 from findna.model.encoder import Encoder
-from findna.model.inference import forward_batches, region_vectors
+from findna.model.heads import MaskedNucleotideHead
+from findna.model.inference import read_windows
 from findna.model.pooling import Pooling
 from findna.outputs.results import RegionVectors
 from findna.tasks.features import POOLS, Matrix
@@ -46,7 +46,7 @@ Vector = npt.NDArray[np.float64]
 T = TypeVar("T")
 
 Reading = tuple[str, int, int]
-"""Digest of the encoder, readout and bins: scores with equal ones share a pass."""
+"""Digest of the encoder, readout and bins: scores with equal ones share vectors."""
 
 _CHANNEL = np.zeros(256, np.int64)
 _CHANNEL[list(NUCLEOTIDES)] = range(len(NUCLEOTIDES))
@@ -131,40 +131,6 @@ def task_log_odds(task: Task, features: Sequence[Matrix]) -> Vector:
     return np.stack([log_odds(row, config.kind, config.temperature) for row in logits])
 
 
-def masked_log_probabilities(
-    rows: Iterable[tuple[Item, Region | None]],
-    source: SequenceSource,
-    model: Model,
-    compute: Compute,
-) -> Iterator[tuple[Item, Vector | None]]:
-    """Yield each row with the log-probabilities of the bases at masked positions of its region.
-
-    Regions are read whole.
-
-    Yields
-    ------
-    item : object
-    log_probabilities : ndarray, shape (n_masked, 4), float64
-        Columns are A, C, G, T: the softmax leaves out the head's N. None without a region.
-    """
-    n_cls = model.encoder.config.n_cls
-    packed = batches(rows, source, max_tokens=compute.budget, longest=None, n_cls=n_cls)
-    device = compute.device
-    head = model.masked_nucleotide.to(device)
-    channels = sent(np.array(NUCLEOTIDES), device)
-    for batch, hidden in forward_batches(model.encoder, packed, compute, every_layer=True):
-        masked = batch.tokens == BLANK
-        for end in batch.offsets[1:]:
-            masked[end - n_cls : end] = False
-        positions = np.flatnonzero(masked)
-        with torch.inference_mode():
-            logits = head(hidden[sent(positions, device)].float())[:, channels]
-            logp = logits.cpu().double().log_softmax(1).numpy()  # (n_masked of the batch, 4)
-        of_windows = iter(np.split(logp, np.searchsorted(positions, batch.offsets[1:-1])))
-        for piece in batch.pieces:
-            yield piece.item, None if piece.window is None else next(of_windows)
-
-
 class Scorer:
     """Scores of alleles from their windows.
 
@@ -227,28 +193,37 @@ class Scorer:
             else:
                 self._tasks.append((task, outputs))
             self._order.append(isinstance(task, SiteTask))
-        self._mean: Reading | None = None  # the pass that gives the mean vectors
-        self._readings: dict[Reading, tuple[Encoder, Pooling]] = {}
+        self._mean: Reading | None = None  # the one that gives the mean vectors
+        self._readings: dict[Reading, tuple[int, Pooling]] = {}
+        self._encoders: dict[str, Encoder] = {}  # by digest
+        self._heads: dict[str, MaskedNucleotideHead] = {}  # of those that read masked windows
         self._plan()
         read = "both strands averaged" if strand == "both" else f"{strand} strand"
         self.fields = self._fields(read)
         self.ranked = self._ranked()
 
     def _plan(self) -> None:
-        """Find the passes that the scores need."""
+        """Find what is read, and the passes that this takes: one for each encoder."""
         for task, _ in self._tasks:
             self._add(_reading_of(task), task.reader, task.config.features.pools)
-        if self._checkpoint is not None and (DIST in self._wanted or self._vectors):
-            here = (self._checkpoint.digest, 0)
-            self._mean = next((key for key in self._readings if key[:2] == here), (*here, 0))
-            self._add(self._mean, self._checkpoint.model.encoder, ["mean"])
+        if self._checkpoint is None:
+            return
+        digest, encoder = self._checkpoint.digest, self._checkpoint.model.encoder
+        if DIST in self._wanted or self._vectors:
+            here = (key for key in self._readings if key[:2] == (digest, 0))
+            self._mean = next(here, (digest, 0, 0))
+            self._add(self._mean, encoder, ["mean"])
+        if LLR in self._wanted:
+            self._encoders.setdefault(digest, encoder)
+            self._heads[digest] = self._checkpoint.model.masked_nucleotide
 
     def _add(self, reading: Reading, encoder: Encoder, pools: Iterable[str]) -> None:
         wanted = set(pools)
         if reading in self._readings:
             wanted.update(self._readings[reading][1].kinds)
         kinds = tuple(pool for pool in POOLS if pool in wanted)
-        self._readings[reading] = encoder, Pooling(kinds, reading[2])
+        self._readings[reading] = encoder.config.readout, Pooling(kinds, reading[2])
+        self._encoders.setdefault(reading[0], encoder)
 
     def _fields(self, strands: str) -> list[InfoField]:
         model = ""
@@ -318,41 +293,49 @@ class Scorer:
         the first base of the contig.
         """
         starts = starts or [0] * len(alleles)
-        directions = self._directions
-        if any(task.config.features.both_strands for task, _ in self._tasks):
-            directions = STRANDS["both"]
-        backgrounds = [strands for windows in alleles for strands in windows]
-        letters, source = distinct(
-            haplotype.tokens
-            for strands in backgrounds
-            for i in directions
-            for haplotype in strands[i]
-        )
-        vectors: dict[Reading, dict[bytes, RegionVectors]] = {}
-        for reading, (encoder, pooling) in self._readings.items():
-            rows = region_vectors(
-                source.rows(), source, encoder, pooling, self._compute, whole=True
-            )
-            vectors[reading] = {letters[i]: row for i, row in rows if row is not None}
-        masked: dict[bytes, Vector] = {}
-        if LLR in self._wanted:
-            assert self._checkpoint is not None
-            letters, source = distinct(
-                haplotype.blanked()
-                for strands in backgrounds
-                for i in self._directions
-                for haplotype in strands[i]
-                if len(haplotype.allele)
-            )
-            logps = masked_log_probabilities(
-                source.rows(), source, self._checkpoint.model, self._compute
-            )
-            masked = {letters[i]: logp for i, logp in logps if logp is not None}
+        vectors, masked = self._read([strands for windows in alleles for strands in windows])
         of_sites = [scorer(alleles, starts) for scorer in self._sites]
         return [
             self._effect(windows, vectors, masked, [rows[i] for rows in of_sites])
             for i, windows in enumerate(alleles)
         ]
+
+    def _read(
+        self, backgrounds: Sequence[Strands]
+    ) -> tuple[dict[Reading, dict[bytes, RegionVectors]], dict[bytes, Vector]]:
+        """Return vectors of windows, and log-probabilities of masked bases, by their letters."""
+        vectors: dict[Reading, dict[bytes, RegionVectors]] = {key: {} for key in self._readings}
+        masked: dict[bytes, Vector] = {}
+        for digest, encoder in self._encoders.items():
+            readings = {key: read for key, read in self._readings.items() if key[0] == digest}
+            head, poolings = self._heads.get(digest), list(readings.values())
+            windows = self._windows(backgrounds, bool(readings), head is not None)
+            letters, source = distinct(windows)
+            rows = source.rows()
+            for i, read in read_windows(rows, source, encoder, poolings, self._compute, head):
+                if isinstance(read, list):
+                    for key, of_window in zip(readings, read, strict=True):
+                        vectors[key][letters[i]] = of_window
+                elif read is not None:
+                    masked[letters[i]] = read
+        return vectors, masked
+
+    def _windows(
+        self, backgrounds: Iterable[Strands], whole: bool, masked: bool
+    ) -> Iterator[Tokens]:
+        """Yield the windows to read: those of a haplotype, whole and with its allele masked.
+
+        What is alike comes together, so that it shares a batch.
+        """
+        directions = self._directions
+        if any(task.config.features.both_strands for task, _ in self._tasks):
+            directions = STRANDS["both"]
+        for strands in backgrounds:
+            for i in directions:
+                if whole:
+                    yield from (haplotype.tokens for haplotype in strands[i])
+                if masked and i in self._directions:
+                    yield from (side.blanked() for side in strands[i] if len(side.allele))
 
     def _effect(
         self,

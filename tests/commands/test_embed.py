@@ -407,7 +407,7 @@ def test_out_of_memory_is_one_line(run, example, model_folder, tmp_path, monkeyp
     def fail(*_):
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9 bytes")
 
-    monkeypatch.setattr("findna.model.encoder.Encoder.forward", fail)
+    monkeypatch.setattr("findna.model.inference.shared_states", fail)
     error = run("embed", example / "genome.fa", "-m", model_folder, "-o", tmp_path / "o.h5",
                 code=1).stderr  # fmt: skip
     assert error.startswith("findna: out of memory; lower --max-tokens")

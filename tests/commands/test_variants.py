@@ -213,6 +213,24 @@ def test_batches_order_and_neighbours_change_nothing(effects, data):
 # from first principles
 
 
+def without_sharing(encoder, tokens, offsets, reads):
+    """Hidden states, each layer computed at every position."""
+    found = [encoder(tokens, offsets, n_layers) for n_layers, _ in reads]
+    pairs = zip(found, reads, strict=True)
+    return [x if positions is None else x[positions] for x, (_, positions) in pairs]
+
+
+@pytest.mark.parametrize("strand", ["both", "-"])
+def test_sharing_states_changes_no_score(effects, few, strand, monkeypatch):
+    contig = CONTIG[:120] + "NNN" + CONTIG[123:]
+    variants = [*VARIANTS, *((99, contig[99], base) for base in "ACGT")]
+    shared = effects(contig, variants, *few, strand=strand)
+    monkeypatch.setattr("findna.model.inference.shared_states", without_sharing)
+    np.testing.assert_allclose(
+        shared, effects(contig, variants, *few, strand=strand), rtol=1e-5, atol=1e-6
+    )
+
+
 def blanked_log_probability(checkpoint, window, start, bases):
     """Sum over the bases of a window at ``start`` of log p(base | the window without them)."""
     blanked = window[:start] + "." * len(bases) + window[start + len(bases) :]
