@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from findna.errors import CheckpointError
-from findna.model.checkpoint import CONFIG, read_config
+from findna.model.checkpoint import CONFIG, find_model, read_config, shipped_models
 
 METRICS = "metrics.jsonl"
 """Name of the log in a model folder (docs/formats.md)."""
@@ -66,11 +66,12 @@ class Panel(NamedTuple):
 
     ``curves`` are words for fields of metrics.jsonl. What knowing nothing gives is ``chance``, or
     the field ``bound``: a dashed line. ``limit`` is its name, ``limit_note`` what a caption says
-    of it.
+    of it. ``unit`` is that of the values.
     """
 
     title: str
     curves: Mapping[str, str]
+    unit: str = ""
     note: str = ""
     bound: str = ""
     chance: float | None = None
@@ -153,6 +154,18 @@ class History:
         if self.fallen:
             return f"worse at step {self.step:,}{of}: {self.fallen}"
         return f"healthy at step {self.step:,}{of}"
+
+
+def find_run(run: str) -> Path:
+    """Return the folder of a model, shipped or given by its path, or the metrics.jsonl given.
+
+    Raises
+    ------
+    CheckpointError
+        There is neither.
+    """
+    path = Path(run)
+    return find_model(run) if run in shipped_models() or not path.exists() else path
 
 
 def read_history(path: Path, settings: Mapping[str, Any] | None = None) -> History:
