@@ -147,7 +147,7 @@ def _label_column(path: Path, rows: Sequence[tuple[str, ...]], names: Sequence[s
 
 @dataclass(frozen=True)
 class Locus:
-    """What is drawn of a locus: tracks by their names, and files of sites and of genes."""
+    """A region, tracks by their names, and files of sites and of genes: all to be drawn."""
 
     region: str
     tracks: Mapping[str, Path]

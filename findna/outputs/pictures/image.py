@@ -116,6 +116,7 @@ def _draw(axes: Any, mark: Mark, panel: Panel) -> None:
         case Points():
             many = panel.n_points > _MANY
             size = float(np.clip(24_000 / max(panel.n_points, 1), 3, 22))
+            size *= 1.8 if mark.marker != "o" else 1  # which look smaller
             settings: dict[str, Any] = {"color": mark.colour}
             if mark.values is not None and panel.scale is not None:
                 low, high = panel.scale.low, panel.scale.high
@@ -142,7 +143,10 @@ def _draw(axes: Any, mark: Mark, panel: Panel) -> None:
                 markersize=2.5,
             )
         case Steps():
-            axes.stairs(mark.values, mark.edges, fill=True, color=mark.colour, label=name, lw=0.7)
+            edge = {"edgecolor": mark.colour, "linewidth": 0.7}  # one base is a hairline
+            axes.stairs(
+                *(mark.values, mark.edges), fill=True, facecolor=mark.colour, label=name, **edge
+            )
         case Boxes():
             from matplotlib.collections import PolyCollection
 

@@ -161,7 +161,8 @@ def _draw(drawn: Any, mark: Mark, panel: Panel, at: dict[str, int], legend: str)
                     "y": y.domain[0],
                     "yanchor": "bottom",
                 }
-            size = (4 if panel.n_points > 1_000 else 6) + 2 * (mark.marker != "o")
+            size = 6 if panel.n_points <= 1_000 else 4 if panel.n_points <= 20_000 else 2
+            size += 2 * (mark.marker != "o")  # which look smaller
             point |= {"symbol": _SYMBOLS[mark.marker], "size": size}
             settings |= {"x": mark.x, "y": mark.y, "mode": "markers", "marker": point}
             settings |= {"opacity": 0.7, **_hover(mark.hover)}
