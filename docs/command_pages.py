@@ -20,7 +20,7 @@ _MARKS = re.compile(r"([\\`*_{}\[\]<>#|$~])")  # of Markdown
 def write_pages(folder: Path) -> None:
     """Write NAME.md for every command; a page that is as it should be is left alone."""
     folder.mkdir(parents=True, exist_ok=True)
-    root = click.Context(main, info_name="findna")
+    root = click.Context(main, info_name="findna", **main.context_settings)
     for name in COMMANDS:
         command = main.get_command(root, name)
         assert command is not None

@@ -127,7 +127,11 @@ whole = flag("--whole", "Allow windows longer than the model's training length."
 as_json = flag("--json as_json", "One JSON object instead of lines.")
 track_header = flag("--header", "Begin bedGraph with the weights and a track line.")
 threads = option("-@ --threads=N", "CPU threads.  [default: all cores]", (1, 1024))
-precision = choice("--precision", "Arithmetic of the encoder.", "fp32 bf16")
+precision = choice(
+    "--precision",
+    "Arithmetic of the encoder; auto: bf16 where it is faster here, or $FINDNA_PRECISION.",
+    "auto fp32 bf16",
+)
 device = option(
     "--device=auto|cpu|cuda|cuda:N|mps",
     "Where to compute; auto takes a GPU if there is one.",
@@ -323,9 +327,9 @@ def placement(given: Mapping[str, Any]) -> Any:
 
 def compute(given: Mapping[str, Any]) -> Any:
     """Return the device, precision and batch size that were given."""
-    from findna.model.devices import Compute
+    from findna.model.precision import compute_on
 
-    return Compute.on(given["device"], given["precision"], given.get("max_tokens"))
+    return compute_on(given["device"], given["precision"], given.get("max_tokens"))
 
 
 def destination(given: Mapping[str, Any], forms: Sequence[str], default: str | None = None) -> Any:

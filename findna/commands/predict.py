@@ -123,7 +123,8 @@ def predict(
     if source.is_stream and not counts["rows"]:
         tell_empty(source)
     weights = {f"task {task.name}": task.digest for task in loaded}
-    return Summary(counts, time.monotonic() - started, weights, windows=str(run.windows))
+    seconds, windows = time.monotonic() - started, str(run.windows)
+    return Summary(counts, seconds, weights, compute.precision, windows=windows)
 
 
 def _check_tasks(tasks: Sequence[AnyTask], layout: PredictionFormat) -> None:

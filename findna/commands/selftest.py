@@ -10,13 +10,11 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from findna import __version__
-from findna.commands.checks import BF16, OTHER_MACHINE, Check, largest, relative
+from findna.commands.checks import Check
 from findna.errors import CheckpointError
-from findna.genome.batching import Sequences
 from findna.genome.encoding import N, Tokens, encode, reverse_complement
 from findna.model.checkpoint import (
     DEFAULT_MODEL,
@@ -26,10 +24,11 @@ from findna.model.checkpoint import (
     read_config,
     shipped_models,
 )
-from findna.model.devices import Compute, describe
+from findna.model.devices import Compute, describe, resolve_device
 from findna.model.encoder import Encoder
-from findna.model.inference import region_vectors
-from findna.model.pooling import Pooling
+from findna.model.inference import mean_vectors
+from findna.model.precision import fastest
+from findna.model.tolerances import BF16, OTHER_MACHINE, SAME_MACHINE, largest, relative
 from findna.tasks.sites import load_any_task
 from findna.tasks.task import SHIPPED as SHIPPED_TASKS
 from findna.tasks.task import TASK
@@ -37,14 +36,9 @@ from findna.tasks.task import TASK
 KNOWN = "known.json"
 """In the folder of a shipped model: a sequence, and the ``mean`` that findna embed gives it."""
 
-SAME_MACHINE = 1e-5
-"""Largest relative difference between fp32 vectors of one region on one device."""
-
 LENGTHS = (1, 2, 17, 64, 250, 300, 301, 511, 512, 777, 999, 1000, 1001, 1500, 2400)
 
 _PACKAGES = ("torch", "numpy", "h5py", "pysam", "pyfaidx", "safetensors")
-
-Vectors = npt.NDArray[np.float32]
 
 
 def versions() -> dict[str, str]:
@@ -67,7 +61,7 @@ def selftest(device: str = "auto") -> Iterator[Check]:
     ConfigError
         This machine has no such device.
     """
-    compute = Compute.on(device)
+    compute = Compute(resolve_device(device))
     target = compute.device
     weights = _weights()
     yield weights
@@ -76,31 +70,32 @@ def selftest(device: str = "auto") -> Iterator[Check]:
     checkpoint = load_checkpoint(DEFAULT_MODEL)
     encoder = checkpoint.model.encoder
     sequences = _sequences()
-    expected = _vectors(encoder, sequences, compute)
+    expected = mean_vectors(encoder, sequences, compute)
     device_name = describe(target)
     n = f"{len(sequences)} sequences of {min(LENGTHS)} to {max(LENGTHS)} bp"
     yield _known_answer(checkpoint, compute)
-    alone = _vectors(encoder, sequences, replace(compute, max_tokens=1))
+    alone = mean_vectors(encoder, sequences, replace(compute, max_tokens=1))
     yield Check.within(
         "batches", largest(alone, expected), SAME_MACHINE, f"{n}, each alone and together"
     )
-    turned = _vectors(encoder, sequences[::-1], compute)[::-1]
+    turned = mean_vectors(encoder, sequences[::-1], compute)[::-1]
     yield Check.within("order", largest(turned, expected), SAME_MACHINE, "the last one first")
     yield _threads(encoder, sequences)
-    both = _vectors(encoder, sequences, compute, both_strands=True)
+    both = mean_vectors(encoder, sequences, compute, both_strands=True)
     opposite = [reverse_complement(sequence) for sequence in sequences]
-    flipped = _vectors(encoder, opposite, compute, both_strands=True)
+    flipped = mean_vectors(encoder, opposite, compute, both_strands=True)
     yield Check.within(
         "strands", largest(flipped, both), SAME_MACHINE, "--both-strands of each reverse complement"
     )
-    rough = _vectors(encoder, sequences, replace(compute, precision="bf16"))
+    rough = mean_vectors(encoder, sequences, replace(compute, precision="bf16"))
+    taken = fastest(target, again=True)
     yield Check.within(
-        "precision", largest(rough, expected), BF16, f"bf16 beside fp32 on {device_name}"
+        "precision", largest(rough, expected), BF16, f"bf16 beside fp32 on {device_name}; {taken}"
     )
     if target.type == "cpu":
         yield Check("devices", None, "not done: no GPU is used here")
     else:
-        on_cpu = _vectors(encoder, sequences, Compute(torch.device("cpu")))
+        on_cpu = mean_vectors(encoder, sequences, Compute(torch.device("cpu")))
         yield Check.within(
             "devices", largest(expected, on_cpu), OTHER_MACHINE, f"{device_name} beside the CPU"
         )
@@ -116,15 +111,6 @@ def _sequences() -> list[Tokens]:
             tokens[length // 3 : length // 2] = N
         sequences.append(tokens)
     return sequences
-
-
-def _vectors(
-    encoder: Encoder, sequences: list[Tokens], compute: Compute, *, both_strands: bool = False
-) -> Vectors:
-    """Return the mean vector of each sequence; shape (n, dim)."""
-    source, pooling = Sequences(sequences), Pooling(both_strands=both_strands)
-    rows = region_vectors(source.rows(), source, encoder, pooling, compute)
-    return np.stack([vectors.pooled["mean"] for _, vectors in rows if vectors is not None])
 
 
 def _weights() -> Check:
@@ -157,7 +143,7 @@ def _known_answer(checkpoint: Checkpoint, compute: Compute) -> Check:
     if known["digest"] != checkpoint.digest:
         return Check("known answer", False, f"{KNOWN} is that of other weights")
     tokens = encode(known["sequence"])
-    (vector,) = _vectors(checkpoint.model.encoder, [tokens], compute)
+    (vector,) = mean_vectors(checkpoint.model.encoder, [tokens], compute)
     return Check.within(
         "known answer",
         relative(vector, np.array(known["mean"])),
@@ -172,9 +158,9 @@ def _threads(encoder: Encoder, sequences: list[Tokens]) -> Check:
     n_threads = max(before, 2)
     try:
         torch.set_num_threads(1)
-        expected = _vectors(encoder, sequences, cpu)
+        expected = mean_vectors(encoder, sequences, cpu)
         torch.set_num_threads(n_threads)
-        vectors = _vectors(encoder, sequences, cpu)
+        vectors = mean_vectors(encoder, sequences, cpu)
     finally:
         torch.set_num_threads(before)
     return Check.within(

@@ -404,7 +404,8 @@ def variants(
         write_note(vectors.file, vectors.shard, decides, (first, last or 0), total or 0, {})
     weights = {f"model {checkpoint.name}": checkpoint.digest} if checkpoint else {}
     weights |= {f"task {task.name}": task.digest for task in run.tasks}
-    return VariantSummary(counts, time.monotonic() - started, weights, haplotypes=run.haplotypes)
+    seconds, precision = time.monotonic() - started, compute.precision
+    return VariantSummary(counts, seconds, weights, precision, haplotypes=run.haplotypes)
 
 
 def _check_outputs(

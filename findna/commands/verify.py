@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from findna.commands.checks import BF16, OTHER_MACHINE, Check, relative
+from findna.commands.checks import Check
 from findna.console import counted, progress
 from findna.errors import CheckpointError, EmbeddingError
 from findna.genome.bed import parse_row
@@ -18,9 +18,10 @@ from findna.genome.fasta import Genome
 from findna.genome.regions import Placed, RegionOptions, place, without_n
 from findna.genome.windows import ANCHORS, Region
 from findna.model.checkpoint import Checkpoint, load_checkpoint
-from findna.model.devices import PRECISIONS, Compute
+from findna.model.devices import PRECISIONS, Compute, resolve_device
 from findna.model.inference import region_vectors
 from findna.model.pooling import POOLINGS, Pooling
+from findna.model.tolerances import BF16, OTHER_MACHINE, relative
 from findna.outputs.results import RegionVectors
 from findna.outputs.stored import StoredEmbeddings, StoredRow
 
@@ -124,7 +125,7 @@ def verify(
     CheckpointError
         The model cannot be found or loaded.
     """
-    compute = Compute.on(device)
+    compute = Compute(resolve_device(device))
     with StoredEmbeddings(path) as stored:
         options = _Options(stored)
         compute = replace(compute, precision=options.precision)

@@ -19,8 +19,9 @@ import numpy as np
 from findna.errors import GenomeError
 from findna.genome.encoding import N, Tokens, encode, encode_soft_masked
 from findna.genome.formats import check_format
-from findna.genome.index import DAMAGE, cache_folder, holds_blanks, open_faidx, white_space
+from findna.genome.index import DAMAGE, holds_blanks, open_faidx, white_space
 from findna.genome.text import BGZF_HEAD, GZIP_MAGIC, is_bgzf, numbered_lines, open_input
+from findna.places import cache_folder
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from findna.errors import ConfigError
 PRECISIONS = ("fp32", "bf16")
 
 MAX_TOKENS = {"cpu": 8_192, "mps": 65_536, "cuda": 262_144}
-"""Default token budget of a batch: on a CPU, about what its caches hold (docs/benchmarks.md)."""
+"""Default token budget of a batch: on a CPU, about what its caches hold."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,6 @@ class Compute:
     device: torch.device
     precision: str = "fp32"
     max_tokens: int | None = None
-
-    @classmethod
-    def on(
-        cls, device: str = "auto", precision: str = "fp32", max_tokens: int | None = None
-    ) -> Compute:
-        """Return how to compute on the device of a name; see `resolve_device`."""
-        return cls(resolve_device(device), precision, max_tokens)
 
     @property
     def budget(self) -> int:

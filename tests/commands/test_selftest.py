@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from findna.commands import selftest
-from findna.commands.checks import Check, largest, relative
+from findna.commands.checks import Check
 from findna.model.checkpoint import SHIPPED, load_checkpoint
+from findna.model.tolerances import largest, relative
 from findna.tasks.task import SHIPPED as SHIPPED_TASKS
 
 NAMES = [
