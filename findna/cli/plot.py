@@ -88,7 +88,7 @@ def draw_map(embeddings: Path, color: str | None, method: str, **given: Any) -> 
 
     Vectors are taken as they are. Regions without one are left out and counted; of more than
     100,000 so many are drawn at random. Rows of a BED file are found by chrom, start and end; of
-    several tasks the first counts.
+    several tasks the last counts.
 
     \b
     Examples:

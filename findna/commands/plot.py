@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import random
+import re
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,10 +15,11 @@ import numpy as np
 
 from findna.errors import ConfigError, EmbeddingError, RegionError, VariantError, did_you_mean
 from findna.genome.annotation import read_genes
-from findna.genome.bed import read_bed, score_value
+from findna.genome.bed import read_bed, score_value, score_values
 from findna.genome.intervals import Interval, parse_region
 from findna.genome.text import display_name
 from findna.outputs.destination import Destination
+from findna.outputs.files import MISSING
 from findna.outputs.pictures.embedding import FEWEST, Colouring, map_figure, need_method, projected
 from findna.outputs.pictures.figure import MOST_POINTS, Axis, Figure, of_all, thinned
 from findna.outputs.pictures.files import need_picture, write_picture
@@ -31,9 +33,11 @@ from findna.variants.vcf import VcfReader, VcfSource
 
 logger = logging.getLogger(__name__)
 
+_PREDICTED = re.compile(r"-?[0-9]+\.[0-9]{6}")  # a number of findna predict
 _PREFIX = "FINDNA_"
 _PARTS = ("_Q", "_REF", "_ALT", "_CTX", "_POS")  # ends of fields that belong to another
 _MOST_PANELS = 6  # of scores that were not named
+_LONGEST_ALLELE = 20  # letters that are shown
 _LONGEST = (1 << 31) - 1  # bp, of a contig that the header gives no length
 
 
@@ -106,42 +110,44 @@ def _predicted(path: Path, regions: Iterator[tuple[str, float, float]]) -> Colou
     headers: list[str] = []
     rows = list(read_bed(path, on_header=headers.append))
     names = headers[-1].removeprefix("#").split("\t") if headers else []
-    column = _label_column(path, [row.columns for row in rows], names)
+    column, number = _label_columns(path, [row.columns for row in rows])
+    labels = {row.columns[column] for row in rows} - {MISSING}
+    alone = len(labels) == 1  # as the name of what a regression predicts
+    shown = number if alone else column
     found: dict[tuple[str, float, float], deque[str]] = defaultdict(deque)
     for row in rows:
         interval = row.interval
-        found[interval.chrom, interval.start, interval.end].append(row.columns[column])
+        found[interval.chrom, interval.start, interval.end].append(row.columns[shown])
     values = []
     for key in regions:
-        there = found.get(key)
-        values.append("." if not there else there.popleft() if len(there) > 1 else there[0])
-    if set(values) == {"."}:
+        there = found.get(key, deque([MISSING]))
+        values.append(there.popleft() if len(there) > 1 else there[0])
+    if set(values) == {MISSING}:
         raise RegionError(
-            f"{path}: none of its rows is a region of the embeddings; give the same BED"
+            f"{path}: none of its rows with a result is a region of the embeddings; predict the "
+            "same BED"
         )
-    title = names[column] if len(names) > column else path.name.split(".")[0]
-    return Colouring(title, np.array(values, object))
+    title = labels.pop() if alone else path.name.split(".")[0]
+    if len(names) > column:
+        title = names[shown]
+    numbers = score_values(values) if alone else None
+    return Colouring(title, np.array(values, object) if numbers is None else numbers)
 
 
-def _label_column(path: Path, rows: Sequence[tuple[str, ...]], names: Sequence[str]) -> int:
-    """Return the column of the first task's label, from 0; of a regression that of its value.
+def _label_columns(path: Path, rows: Sequence[tuple[str, ...]]) -> tuple[int, int]:
+    """Return the columns of the last task's label and of its number, from 0.
 
-    It is found by the header (--header, -O tsv); without one it is the last column of words that
-    stands before one of numbers.
+    Numbers of findna predict have six decimals; those of single classes follow that of the label.
     """
-    n = min((len(row) for row in rows), default=0)
-    for i, name in enumerate(names[1:n], 1):
-        if name in (f"{names[i - 1]}_probability", f"{names[i - 1]}_value"):
-            return i if name.endswith("_value") else i - 1
-    numeric = [all(score_value(row[i]) is not None for row in rows) for i in range(n)]
-    for i in range(n - 2, 2, -1):
-        if not numeric[i] and numeric[i + 1]:
-            values = [score_value(row[i + 1]) for row in rows]
-            is_share = all(v is None or math.isnan(v) or 0 <= v <= 1000 for v in values)
-            one_word = len({row[i] for row in rows} - {"."}) == 1
-            return i + 1 if one_word and not is_share else i
+    width = min(map(len, rows), default=0)
+    columns = [{row[i] for row in rows} - {MISSING} for i in range(width)]
+    predicted = [bool(texts) and all(map(_PREDICTED.fullmatch, texts)) for texts in columns]
+    for i in range(width - 1, 3, -1):
+        if predicted[i] and not predicted[i - 1]:
+            return i - 1, i
     raise RegionError(
-        f"{path}: no column of labels before one of numbers; give the output of findna predict"
+        f"{path}: no label with a probability of six decimals; give the output of findna predict "
+        "(without --bed6 and --bed9)"
     )
 
 
@@ -314,8 +320,14 @@ def _read_alleles(reader: VcfReader, locus: Interval | None, fields: Sequence[st
         for i, alt in enumerate(record.alts):
             values = [_number(info.get(name, ()), i) for name in fields]
             if not all(map(math.isnan, values)):
-                alleles.add(record.chrom, record.start, f"{record.ref[:20]}>{alt[:20]}", values)
+                alleles.add(
+                    record.chrom, record.start, f"{_short(record.ref)}>{_short(alt)}", values
+                )
     return alleles
+
+
+def _short(allele: str) -> str:
+    return allele if len(allele) <= _LONGEST_ALLELE else f"{allele[:_LONGEST_ALLELE]}..."
 
 
 def _number(texts: Sequence[str], i: int) -> float:

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from findna.errors import EmbeddingError, did_you_mean
-from findna.genome.bed import column_names
+from findna.genome.bed import column_names, score_values
+from findna.outputs.files import MISSING
 from findna.outputs.hdf5 import BUFFER_ROWS, FORMAT_VERSION, READABLE_VERSIONS, read_metadata
 
 if TYPE_CHECKING:
@@ -178,6 +179,8 @@ class StoredEmbeddings:
     def column(self, name: str) -> npt.NDArray[Any]:
         """Return a whole column of ``obs``: numbers (float64) or words (object).
 
+        Texts that are all numbers are numbers; categories stay words, and a missing one is a dot.
+
         Raises
         ------
         EmbeddingError
@@ -187,10 +190,16 @@ class StoredEmbeddings:
             hint = did_you_mean(name, self.names)
             raise self._wrong(f"obs has no column {name}{hint or '; it has: ' + self._listing}")
         with self._reading():
-            place = self._file[f"obs/{name}"]
-            if isinstance(place, h5py.Group) or place.dtype.kind == "O":
-                return np.asarray(self._obs(name)[:], object)
-            values = self._column(f"obs/{name}", "iufb")[:]
+            place = f"obs/{name}"
+            if isinstance(self._file[place], h5py.Group):
+                words = self._dataset(f"{place}/categories", 1, "O").asstr()[:]
+                codes = self._column(f"{place}/codes", "i")[:]
+                return np.asarray(np.array([MISSING, *words], object)[codes + 1])
+            if self._file[place].dtype.kind == "O":
+                texts = self._column(place, "O").asstr()[:]
+                numbers = score_values(texts)
+                return np.asarray(texts, object) if numbers is None else numbers
+            values = self._column(place, "iufb")[:]
         if values.dtype.kind == "b":
             return np.where(values, "yes", "no").astype(object)
         return np.asarray(values, np.float64)

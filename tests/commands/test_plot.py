@@ -106,7 +106,7 @@ def test_each_picture_in_each_form(run, embeddings, history, write, tmp_path, ki
     track = write("t.bedgraph", "c\t100\t150\t0.5\nc\t150\t300\t0.9\n")
     sites = write("s.bed", "c\t120\t121\tdonor\t900\t+\n")
     words = {
-        "map": [embeddings, "--color", predicted(write, lambda i: f"{'ab'[i % 2]}\t0.{i:02}")],
+        "map": [embeddings, "--color", predicted(write, lambda i: f"{'ab'[i % 2]}\t0.{i:06}")],
         "scan": ["c:1-1,000", track, "--sites", sites, "--genes", write("g.gtf", GTF)],
         "curves": [history],
         "variants": [write("v.vcf", VCF)],
@@ -160,7 +160,7 @@ def test_title_and_size(run, drawn, history, tmp_path):
 
 
 def test_a_map_by_classes(drawn, embeddings, write):
-    bed = predicted(write, lambda i: f"{'yes' if i < 5 else 'no'}\t0.9")
+    bed = predicted(write, lambda i: f"{'yes' if i < 5 else 'no'}\t0.900000")
     texts, said = drawn("map", embeddings, "--color", bed)
     assert said.startswith("findna: 39 regions, 1 without a vector left out -> ")
     assert {"yes (5)", "no (34)", "Map of embeddings, coloured by p"} <= set(texts)
@@ -172,18 +172,20 @@ def test_a_map_by_classes(drawn, embeddings, write):
 @pytest.mark.parametrize(
     ("header", "label", "expected"),
     [
-        ("", lambda i: f"{'ab'[i % 2]}\t0.5", ["a (20)", "b (19)"]),
-        ("", lambda i: f"{'ab'[i % 2]}\t0.5\t7\t+", ["a (20)", "b (19)"]),  # of single bases
-        ("", lambda i: f"{'ab'[i % 2]}\t0.5\t0.5\t0.5", ["a (20)", "b (19)"]),  # --all-classes
-        ("", lambda i: f"dose\t{-i}", ["p"]),  # a regression
+        ("", lambda i: f"{'ab'[i % 2]}\t0.500000", ["a (20)", "b (19)"]),
+        ("", lambda i: f"{i % 2}\t0.500000", ["0 (20)", "1 (19)"]),  # classes, not a scale
+        ("", lambda i: f"{'ab'[i % 2]}\t0.500000\t7\t+", ["a (20)", "b (19)"]),  # single bases
+        ("", lambda i: f"{'ab'[i % 2]}\t0.500000\t0.500000\t0.500000", ["a (20)", "b (19)"]),
+        ("", lambda i: f"{'ab'[i % 2]}\t0.500000" if i else ".\t.", ["no value (1)", "a (19)"]),
+        ("", lambda i: f"dose\t{-i}.000000", ["dose"]),  # a regression
         (
             "#chrom\tstart\tend\tname\tone\tone_probability\ttwo\ttwo_probability\n",
-            lambda i: f"{'ab'[i % 2]}\t0.5\tc\t0.9",
-            ["a (20)", "b (19)", "Map of embeddings, coloured by one"],
+            lambda i: f"c\t0.900000\t{'ab'[i % 2]}\t0.500000",
+            ["a (20)", "b (19)", "Map of embeddings, coloured by two"],
         ),
         (
             "#chrom\tstart\tend\tname\tdose\tdose_value\n",
-            lambda i: f"gc\t0.{i:02}",
+            lambda i: f"gc\t0.{i:06}",
             ["dose_value", "Map of embeddings, coloured by dose_value"],
         ),
     ],
@@ -205,16 +207,21 @@ def test_a_map_by_columns(run, drawn, embeddings, tmp_path):
 
 
 def test_a_column_that_scanpy_added(drawn, embeddings):
-    """Clusters are categories whose words are numbers; they stay words to nobody's surprise."""
+    """Categories are words even where these are numbers, as of clusters; one may be missing."""
     with h5py.File(embeddings, "r+") as file:
         obs = file["obs"]
         obs.create_group("cluster")
         obs["cluster/categories"] = np.array(["_x", "$y$"], object)
         obs["cluster/codes"] = np.arange(40, dtype=np.int8) % 2
+        obs.create_group("leiden")
+        obs["leiden/categories"] = np.array(["0", "1"], object)
+        obs["leiden/codes"] = np.arange(40, dtype=np.int8) % 3 - 1
         obs["flag"] = np.arange(40) < 10
-        obs.attrs["column-order"] = [*obs.attrs["column-order"], "cluster", "flag"]
+        obs.attrs["column-order"] = [*obs.attrs["column-order"], "cluster", "leiden", "flag"]
     texts, _ = drawn("map", embeddings, "--color", "cluster")
     assert {" _x (20)", "$y$ (19)"} <= set(texts)
+    texts, _ = drawn("map", embeddings, "--color", "leiden")
+    assert {"no value (13)", "0 (13)", "1 (13)"} <= set(texts)
     texts, _ = drawn("map", embeddings, "--color", "flag")
     assert {"yes (10)", "no (29)"} <= set(texts)
 
@@ -348,8 +355,8 @@ def test_scores_of_variants(drawn, write):
         ("map r.h5", 2, "Missing option '-o'"),
         ("map r.h5 -o taken.svg", 1, "taken.svg: exists; --force overwrites it"),
         ("map r.h5 --color no.bed -o x.svg", 1, "no.bed: No such file"),
-        ("map r.h5 --color other.bed -o x.svg", 1, "none of its rows is a region"),
-        ("map r.h5 --color few.bed -o x.svg", 1, "no column of labels before one of numbers"),
+        ("map r.h5 --color other.bed -o x.svg", 1, "none of its rows with a result is a region"),
+        ("map r.h5 --color few.bed -o x.svg", 1, "no label with a probability"),
         ("map taken.svg -o x.svg", 1, "taken.svg: "),
         ("scan c:1-9 -o x.svg", 2, "nothing to draw: give a track, --sites or --genes"),
         ("scan c t.bg -o x.svg", 1, "region c: give both ends: c:1,001-2,000"),
@@ -369,7 +376,7 @@ def test_errors(run, embeddings, write, tmp_path, monkeypatch, words, code, mess
     monkeypatch.chdir(tmp_path)
     write("taken.svg", "mine")
     write("few.bed", "chrA\t0\t80\n")
-    write("other.bed", "zz\t0\t80\tr\ta\t0.5\n")
+    write("other.bed", "zz\t0\t80\tr\ta\t0.500000\n")
     write("t.bg", "c\t100\t150\t0.5\n")
     write("v.vcf", VCF)
     result = run("plot", *words.split(), code=code)

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from findna.errors import MissingProgramError
-from findna.genome.bed import score_value
 from findna.outputs.pictures.figure import (
     GREY,
     MARKERS,
@@ -41,13 +40,8 @@ class Colouring:
     values: npt.NDArray[Any]
 
     def take(self, rows: npt.NDArray[np.int64]) -> Colouring:
-        """Return the values of some rows; words that are all numbers become numbers."""
-        values = self.values[rows]
-        if values.dtype.kind == "O":
-            numbers = [score_value(str(word)) for word in values]
-            if None not in numbers and not all(n is None or np.isnan(n) for n in numbers):
-                values = np.array(numbers, np.float64)
-        return Colouring(self.title, values)
+        """Return the values of some rows."""
+        return Colouring(self.title, self.values[rows])
 
 
 def need_method(method: str) -> None:
