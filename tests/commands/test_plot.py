@@ -125,6 +125,7 @@ def test_each_picture_in_each_form(run, embeddings, history, write, tmp_path, ki
     assert not list(tmp_path.glob(".*.tmp"))
 
 
+@pytest.mark.slow
 def test_help_loads_nothing_that_draws():
     code = """
 import sys
@@ -159,6 +160,7 @@ def test_title_and_size(run, drawn, history, tmp_path):
 # maps
 
 
+@pytest.mark.slow
 def test_a_map_by_classes(drawn, embeddings, write):
     bed = predicted(write, lambda i: f"{'yes' if i < 5 else 'no'}\t0.900000")
     texts, said = drawn("map", embeddings, "--color", bed)
@@ -195,6 +197,7 @@ def test_the_column_of_a_prediction(drawn, embeddings, write, header, label, exp
     assert set(expected) <= set(texts)
 
 
+@pytest.mark.slow
 def test_a_map_by_columns(run, drawn, embeddings, tmp_path):
     texts, _ = drawn("map", embeddings, "--color", "start")
     assert "start" in texts  # name of the scale
@@ -206,6 +209,7 @@ def test_a_map_by_columns(run, drawn, embeddings, tmp_path):
     assert "obs has no column chorm; did you mean chrom?" in error.stderr
 
 
+@pytest.mark.slow
 def test_a_column_that_scanpy_added(drawn, embeddings):
     """Categories are words even where these are numbers, as of clusters; one may be missing."""
     with h5py.File(embeddings, "r+") as file:
@@ -409,6 +413,7 @@ def test_a_picture_with_warnings_of_no_values(run, write, tmp_path):
     assert said == ""
 
 
+@pytest.mark.slow
 def test_umap(run, drawn, embeddings):
     pytest.importorskip("umap")
     texts, _ = drawn("map", embeddings, "--method", "umap")

@@ -27,6 +27,7 @@ STYLE = Path(__file__).with_name("pictures.mplstyle")
 
 _DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.2, 1.5, 1.2)))
 _MANY = 5_000  # points from which on SVG and PDF hold an image of them
+_WIDE = 6  # inches from which on a legend has a place beside a panel
 _INK = "#1d2733"
 
 
@@ -42,6 +43,7 @@ def draw(figure: Figure) -> Any:
 
     panels = figure.panels
     n_rows = -(-len(panels) // figure.columns)
+    wide = figure.columns == 1 and figure.size[0] >= _WIDE
     with style.context(STYLE):
         drawn = library.Figure(figure.size, layout="constrained")
         grid = drawn.subplots(
@@ -54,7 +56,7 @@ def draw(figure: Figure) -> Any:
         for axes in grid.flat[len(panels) :]:
             axes.set_visible(False)
         for i, (axes, panel) in enumerate(zip(grid.flat, panels, strict=False)):
-            draw_panel(axes, panel, beside=figure.columns == 1 and panel.scale is None)
+            draw_panel(axes, panel, beside=wide and panel.scale is None)
             pad = 6 if figure.columns == 1 else 18  # above a legend
             axes.set_title(_plain(panel.title), fontsize=9.5, loc="left", color=_INK, pad=pad)
             if figure.shared and i < len(panels) - 1:
