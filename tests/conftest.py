@@ -63,6 +63,7 @@ def _private_home(
 ) -> None:
     """Tasks of one's own are looked for, and written, in an empty folder."""
     monkeypatch.setenv("FINDNA_HOME", str(tmp_path_factory.mktemp("home")))
+    monkeypatch.delenv("FINDNA_PATH", raising=False)
 
 
 @pytest.fixture(autouse=True)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from findna import __version__
+from findna import __version__, places
 from findna.commands.checks import Check
+from findna.console import counted
 from findna.errors import CheckpointError
 from findna.genome.encoding import N, Tokens, encode, reverse_complement
 from findna.model.checkpoint import (
@@ -24,7 +28,7 @@ from findna.model.checkpoint import (
     read_config,
     shipped_models,
 )
-from findna.model.devices import Compute, describe, resolve_device
+from findna.model.devices import Compute, describe, facts, resolve_device
 from findna.model.encoder import Encoder
 from findna.model.inference import mean_vectors
 from findna.model.precision import fastest
@@ -38,7 +42,11 @@ KNOWN = "known.json"
 
 LENGTHS = (1, 2, 17, 64, 250, 300, 301, 511, 512, 777, 999, 1000, 1001, 1500, 2400)
 
-_PACKAGES = ("torch", "numpy", "h5py", "pysam", "pyfaidx", "safetensors")
+_PACKAGES = (
+    *("torch", "numpy", "scipy", "scikit-learn", "h5py", "pysam", "pyfaidx", "pybedtools"),
+    *("safetensors", "anndata", "pybigtools", "logomaker"),
+)
+"""Those of which results, or formats that are written, may depend; the last three are extras."""
 
 
 def versions() -> dict[str, str]:
@@ -46,9 +54,50 @@ def versions() -> dict[str, str]:
     return {
         "findna": __version__,
         "python": platform.python_version(),
-        **{package: version(package) for package in _PACKAGES},
+        **{package: _version(package) for package in _PACKAGES},
         "system": f"{platform.system()} {platform.machine()}",
     }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def environment(device: str = "auto") -> dict[str, dict[str, str]]:
+    """Return what results and speed may depend on here, by section and name.
+
+    Raises
+    ------
+    ConfigError
+        This machine has no such device.
+    """
+    return {
+        "versions": versions(),
+        "compute": facts(resolve_device(device)),
+        "folders": {
+            "cache": _cache(places.cache_folder()),
+            "FINDNA_HOME": _held(places.home()),
+            "FINDNA_PATH": os.pathsep.join(map(_held, places.shared())) or "no folders",
+        },
+    }
+
+
+def _cache(folder: Path) -> str:
+    """Return the path and the size of a cache, which other runs may be changing."""
+    sizes = []
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            if path.is_file():
+                sizes.append(path.stat().st_size)
+    return f"{folder} ({sum(sizes) / 1e6:.1f} MB in {counted(len(sizes), 'file')})"
+
+
+def _held(place: Path) -> str:
+    models, tasks = (len(places.inside(place, kind)) for kind in (places.MODELS, places.TASKS))
+    return f"{place} ({counted(models, 'model')}, {counted(tasks, 'task')})"
 
 
 def selftest(device: str = "auto") -> Iterator[Check]:
@@ -67,7 +116,7 @@ def selftest(device: str = "auto") -> Iterator[Check]:
     yield weights
     if not weights.passed:
         return
-    checkpoint = load_checkpoint(DEFAULT_MODEL)
+    checkpoint = load_checkpoint(str(SHIPPED / DEFAULT_MODEL))
     encoder = checkpoint.model.encoder
     sequences = _sequences()
     expected = mean_vectors(encoder, sequences, compute)
@@ -118,7 +167,8 @@ def _weights() -> Check:
     wrong, names = [], []
     for name in shipped_models():
         try:
-            matches = load_checkpoint(name).digest == read_config(SHIPPED / name).get("digest")
+            folder = SHIPPED / name
+            matches = load_checkpoint(str(folder)).digest == read_config(folder).get("digest")
         except CheckpointError as error:
             wrong.append(str(error))
             continue

@@ -118,6 +118,7 @@ class Genome:
         self._faidx = open_faidx(self.path, self._bgzf)
         index = self._faidx.index
         self._order = sorted(index, key=lambda name: index[name].offset)  # as they lie in the file
+        self.known_digests: dict[str, str] = {}  # of contigs that were asked for
         self.contigs: dict[str, int] = {name: index[name].rlen for name in self._order}
         if not self.contigs:
             raise GenomeError(f"{self.path}: holds no sequence")
@@ -426,7 +427,9 @@ class Genome:
                 with tempfile.NamedTemporaryFile("w", dir=cache.parent, delete=False) as file:
                     json.dump(known, file)
                 os.replace(file.name, cache)
-        return {chrom: known[chrom] for chrom in wanted}
+        found = {chrom: known[chrom] for chrom in wanted}
+        self.known_digests |= found
+        return found
 
     def close(self) -> None:
         """Close the FASTA file."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import sys
 from dataclasses import dataclass
@@ -73,6 +74,26 @@ def describe(device: torch.device) -> str:
     machine = platform.machine()
     article = "an" if machine[:1].lower() in tuple("aeix") else "a"  # x86_64, arm64
     return f"{counted(torch.get_num_threads(), 'thread')} of {article} {machine} CPU"
+
+
+def facts(device: torch.device) -> dict[str, str]:
+    """Return what a device, the CPU and the GPUs of this machine can do, by name."""
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        gpus.append("mps")
+    return {
+        "device": describe(device),
+        "GPUs": ", ".join(gpus) or "none",
+        "CPU threads": f"{torch.get_num_threads()} of {os.cpu_count()} cores",
+        "CPU vectors": torch.backends.cpu.get_cpu_capability(),
+        "CPU bf16": ", ".join(_bf16_units()) or "no units for it",
+    }
+
+
+def _bf16_units() -> list[str]:
+    """Return the units of the CPU for bf16 that torch sees; older versions cannot be asked."""
+    questions = {"AVX512_BF16": "_is_avx512_bf16_supported", "AMX": "_is_amx_tile_supported"}
+    return [unit for unit, name in questions.items() if getattr(torch.cpu, name, bool)()]
 
 
 def keep_freed_memory() -> None:

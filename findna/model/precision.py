@@ -16,7 +16,7 @@ import torch
 
 from findna.errors import ConfigError
 from findna.genome.encoding import encode
-from findna.model.checkpoint import DEFAULT_MODEL, load_checkpoint
+from findna.model.checkpoint import DEFAULT_MODEL, SHIPPED, load_checkpoint
 from findna.model.devices import PRECISIONS, Compute, resolve_device
 from findna.model.inference import mean_vectors
 from findna.model.linear import multiplies_bf16
@@ -137,7 +137,7 @@ def _decide(device: torch.device) -> Decision:
         return Decision("fp32")
     if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         return Decision("fp32")
-    encoder = load_checkpoint(DEFAULT_MODEL).model.encoder
+    encoder = load_checkpoint(str(SHIPPED / DEFAULT_MODEL)).model.encoder
     n_windows = 4 if device.type == "cpu" else 256
     letters = np.random.default_rng(0).choice(list("ACGT"), (n_windows, _WINDOW))
     sequences = [encode("".join(row)) for row in letters]

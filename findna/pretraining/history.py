@@ -13,8 +13,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from findna import places
 from findna.errors import CheckpointError
-from findna.model.checkpoint import CONFIG, find_model, read_config, shipped_models
+from findna.model.checkpoint import CONFIG, find_model, read_config
 
 METRICS = "metrics.jsonl"
 """Name of the log in a model folder (docs/formats.md)."""
@@ -157,7 +158,7 @@ class History:
 
 
 def find_run(run: str) -> Path:
-    """Return the folder of a model, shipped or given by its path, or the metrics.jsonl given.
+    """Return the folder of a model, by its name or path, or the metrics.jsonl that is given.
 
     Raises
     ------
@@ -165,7 +166,8 @@ def find_run(run: str) -> Path:
         There is neither.
     """
     path = Path(run)
-    return find_model(run) if run in shipped_models() or not path.exists() else path
+    named = places.find(places.MODELS, run)
+    return find_model(run) if named or not path.exists() else path
 
 
 def read_history(path: Path, settings: Mapping[str, Any] | None = None) -> History:
