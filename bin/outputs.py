@@ -220,6 +220,7 @@ models info tiny --json
 models info model
 models report model -o o.html
 models report model/metrics.jsonl -o o.pdf
+plot curves model -o o.svg
 models import published.pt -o imported
 models import published.pt -o student --student
 embed genome.fa short.bed -m imported -o imported.h5
@@ -231,6 +232,12 @@ evaluate --data sets -m model --seeds 1 --most 60 ...
     --baseline none --cache none
 evaluate --data sets -m model --protocol geneb --draws 2 --most 60 --both-strands -o geneb
 evaluate genome.fa --suite variants --data vcfs -m model --tss tss.bed -t two --draws 2 -o report
+
+embed genome.fa few.bed -m model -o mapped.h5
+plot map mapped.h5 --color chrom -o map.svg
+plot map mapped.h5 --color nothing -o none.svg
+plot scan chrA:1-2,000 --sites few.bed -o locus.svg
+plot variants variants.vcf -o none.svg
 
 embed genome.fa few.bed -m model -o there.h5
 embed genome.fa few.bed -m model -o there.h5

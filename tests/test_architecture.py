@@ -37,6 +37,9 @@ OWNERS = {
     "h5py": {"outputs/hdf5.py", "outputs/joined.py", "outputs/stored.py"},
     "pybigtools": {"outputs/tracks.py"},
     "logomaker": {"outputs/logos.py"},
+    "matplotlib": {"outputs/logos.py", "outputs/pictures/image.py", "outputs/pictures/files.py"},
+    "plotly": {"outputs/pictures/page.py", "outputs/pictures/files.py"},
+    "umap": {"outputs/pictures/embedding.py"},
     "pysam": {
         "genome/index.py", "outputs/destination.py", "outputs/htslib.py", "variants/bcf.py",
         "variants/indexed.py",

@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 
 from findna.commands.pretrain import TrainingData, TrainingRun, pretrain_genome
 from findna.errors import CollapseError
-from findna.pretraining.curves import STYLE, draw_panel
+from findna.outputs.pictures.image import STYLE, draw_panel
+from findna.pretraining.curves import drawing
 from findna.pretraining.history import PANELS, read_history
 from findna.pretraining.recipe import from_preset
 
@@ -72,7 +73,8 @@ def main() -> None:
                 print(error)
             history = read_history(output)
             for axes, panel in zip(grid[:, column], panels, strict=True):
-                draw_panel(axes, panel, history)
+                draw_panel(axes, drawing(panel, history))
+                axes.set(xlabel="", ylabel="")
                 if column == 0:
                     axes.set_ylabel(panel.title.replace(", nats", "\n(nats)"), fontsize=8.5)
             grid[0, column].set_yscale("log")

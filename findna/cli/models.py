@@ -102,18 +102,15 @@ def info(model: str, as_json: bool) -> None:
 def report(run: str, output: Path, force: bool) -> None:
     """Draw the curves of a training: of a model, by name or folder, or of a metrics.jsonl.
 
-    It may be under way or have failed. Needs findna[plot].
+    It may be under way or have failed. The page has the settings, too; one with zoom and hover is
+    made by findna plot curves. Needs findna[plot].
     """
-    from findna import places
-    from findna.model.checkpoint import find_model
     from findna.outputs.files import check_output
     from findna.pretraining.curves import need_curves, write_report
-    from findna.pretraining.history import read_history
+    from findna.pretraining.history import find_run, read_history
 
     need_curves(output)
-    path = Path(run)
-    if places.find(places.MODELS, run) or not path.exists():
-        path = find_model(run)
+    path = find_run(run)
     history = read_history(path)
     check_output(output, force, [path])
     write_report(history, output)

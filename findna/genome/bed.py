@@ -89,6 +89,13 @@ def score_value(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def score_values(texts: Sequence[str]) -> npt.NDArray[np.float64] | None:
+    """Return the numbers of a column, NaN for a dot; None if a text is none, or all are dots."""
+    values = [score_value(text) for text in texts]
+    numbers = np.array([math.nan if value is None else value for value in values])
+    return None if None in values or np.isnan(numbers).all() else numbers
+
+
 @lru_cache
 def column_names(n: int) -> tuple[str, ...]:
     """Return the names of the first ``n`` BED columns."""

@@ -13,18 +13,17 @@ import numpy as np
 import numpy.typing as npt
 
 from findna.errors import LabelError
+from findna.genome.annotation import is_annotation, read_features
 from findna.genome.bed import problem, read_bed
 from findna.genome.fasta import Genome
 from findna.genome.intervals import Interval
-from findna.genome.text import display_name, numbered_lines, open_input
+from findna.genome.text import display_name
 
 SPLICE_SITES = ("donor", "acceptor")
 """Sites that are derived from exons: the first and the last base of each intron."""
 
 MOST_CLASSES = 8
 
-_ANNOTATIONS = (".gtf", ".gff", ".gff3")
-_COLUMNS = 9  # of GTF and GFF
 _TRANSCRIPT = re.compile(r'(?:^|;)\s*(?:transcript_id "([^"]+)"|Parent=([^;]+))')
 
 
@@ -136,10 +135,10 @@ def read_sites(
         A line is not BED.
     """
     name = display_name(path)
-    if path.name.removesuffix(".gz").endswith(_ANNOTATIONS):
+    if is_annotation(path):
         if not names:
             raise LabelError(f"{name}: choose --features of it, or --sites donor,acceptor")
-        found = _annotated(path, name, names)
+        found = _annotated(path, names)
     elif names:
         raise LabelError(
             f"{name}: --sites and --features are for GTF and GFF; of BED column 4 is the class"
@@ -163,24 +162,18 @@ def _listed(path: Path, name: str) -> Iterator[Interval]:
         yield row.interval
 
 
-def _annotated(path: Path, name: str, names: Sequence[str]) -> Iterator[Interval]:
+def _annotated(path: Path, names: Sequence[str]) -> Iterator[Interval]:
     """Yield the features of a GTF or GFF file that are named, and the splice sites of exons."""
     exons: dict[tuple[str, str, str], list[tuple[int, int]]] = defaultdict(list)
-    with open_input(path) as file:
-        for number, line in numbered_lines(file, name):
-            if line.startswith("#") or not line.strip():
-                continue
-            columns = line.split("\t")
-            if len(columns) < _COLUMNS or not (columns[3] + columns[4]).isdigit():
-                raise LabelError(f"{name}:{number}: not a line of GTF or GFF (9 columns)")
-            chrom, feature, strand = columns[0], columns[2], columns[6]
-            start, end = int(columns[3]) - 1, int(columns[4])
-            if feature in names:
-                yield Interval(chrom, start, end, feature, strand)
-            if feature == "exon" and set(names) & set(SPLICE_SITES):
-                for match in _TRANSCRIPT.finditer(columns[8]):
-                    for transcript in (match[1] or match[2]).split(","):
-                        exons[chrom, strand, transcript].append((start, end))
+    for feature in read_features(path):
+        interval = feature.interval
+        if interval.name in names:
+            yield interval
+        if interval.name == "exon" and set(names) & set(SPLICE_SITES):
+            for match in _TRANSCRIPT.finditer(feature.attributes):
+                for transcript in (match[1] or match[2]).split(","):
+                    key = interval.chrom, interval.strand, transcript
+                    exons[key].append((interval.start, interval.end))
     for (chrom, strand, _), pieces in exons.items():
         for (_, left), (right, _) in pairwise(sorted(pieces)):
             if left >= right:

@@ -12,8 +12,9 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from findna.errors import EmbeddingError
-from findna.genome.bed import column_names
+from findna.errors import EmbeddingError, did_you_mean
+from findna.genome.bed import column_names, score_values
+from findna.outputs.files import MISSING
 from findna.outputs.hdf5 import BUFFER_ROWS, FORMAT_VERSION, READABLE_VERSIONS, read_metadata
 
 if TYPE_CHECKING:
@@ -104,9 +105,8 @@ class StoredEmbeddings:
         names = [str(name) for name in obs.attrs["column-order"]]
         for sign, command in (("uns/effects", "explain"), ("obs/ref", "variants")):
             if sign in self._file:
-                raise self._wrong(
-                    f"made by findna {command}; only files of findna embed can be computed again"
-                )
+                raise self._wrong(f"made by findna {command}; a file of findna embed is needed")
+        self.names = names
         self._x = self._dataset("X", 2, "f")
         self.rows, self.dim = self._x.shape
         self._vectors = {"X": self._x}
@@ -175,6 +175,54 @@ class StoredEmbeddings:
     def datasets(self) -> list[str]:
         """Names of the datasets with one vector, or one per bin, per row."""
         return list(self._vectors)
+
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """Return a whole column of ``obs``: numbers (float64) or words (object).
+
+        Texts that are all numbers are numbers; categories stay words, and a missing one is a dot.
+
+        Raises
+        ------
+        EmbeddingError
+            There is no such column, or its values are of another kind.
+        """
+        if name not in self.names:
+            hint = did_you_mean(name, self.names)
+            raise self._wrong(f"obs has no column {name}{hint or '; it has: ' + self._listing}")
+        with self._reading():
+            place = f"obs/{name}"
+            if isinstance(self._file[place], h5py.Group):
+                words = self._dataset(f"{place}/categories", 1, "O").asstr()[:]
+                codes = self._column(f"{place}/codes", "i")[:]
+                return np.asarray(np.array([MISSING, *words], object)[codes + 1])
+            if self._file[place].dtype.kind == "O":
+                texts = self._column(place, "O").asstr()[:]
+                numbers = score_values(texts)
+                return np.asarray(texts, object) if numbers is None else numbers
+            values = self._column(place, "iufb")[:]
+        if values.dtype.kind == "b":
+            return np.where(values, "yes", "no").astype(object)
+        return np.asarray(values, np.float64)
+
+    @property
+    def _listing(self) -> str:
+        return ", ".join(self.names)
+
+    def vectors(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Return the rows of ``X`` of these numbers, which must ascend; shape (n, dim)."""
+        found = np.empty((len(rows), self.dim), np.float32)
+        for first in range(0, len(rows), BUFFER_ROWS):
+            block = rows[first : first + BUFFER_ROWS]
+            with self._reading():
+                found[first : first + len(block)] = self._rows(self._x, block.tolist())
+        return found
+
+    @staticmethod
+    def _rows(dataset: Any, rows: list[int]) -> Any:
+        low, high = rows[0], rows[-1] + 1
+        if high - low <= 4 * len(rows):  # one read of all is faster
+            return dataset[low:high][np.subtract(rows, low)]
+        return dataset[rows]
 
     @property
     def dtype(self) -> str:

@@ -1,4 +1,7 @@
-"""A value along the genome: bedGraph text, or bigWig. The only user of pybigtools."""
+"""A value along the genome, written and read: bedGraph text, or bigWig.
+
+The only user of pybigtools.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from itertools import chain, islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from findna.errors import MissingProgramError, OutputError
+from findna.errors import MissingProgramError, OutputError, RegionError
+from findna.genome.bed import score_value
+from findna.genome.formats import check_format
+from findna.genome.intervals import Interval
+from findna.genome.text import display_name, is_header, numbered_lines, open_input
 from findna.outputs.destination import Destination
 
 DECIMALS = 6
+_MOST_NAMES = 3  # of contigs in a message
 _BLOCK = 4096  # segments that are computed before pybigtools gets them
 _BIGWIG_MAGIC = bytes.fromhex("26fc8f88")  # little-endian, as pybigtools writes
 
@@ -170,3 +178,74 @@ def write_bigwig(path: Path, segments: Iterable[Segment], contigs: Mapping[str, 
         raise OutputError("cannot write the bigWig file; is the disk full?") from error
     finally:
         named.unlink(missing_ok=True)
+
+
+def read_track(path: Path, locus: Interval) -> Iterator[Segment]:
+    """Yield what a track says of a locus: bedGraph, plain or compressed, or bigWig by its index.
+
+    Segments may reach beyond the locus.
+
+    Raises
+    ------
+    MissingProgramError
+        It is bigWig, and pybigtools is not installed.
+    RegionError
+        It is neither, is damaged, or has no value on the contig.
+    """
+    with path.open("rb") as file:
+        if file.read(len(_BIGWIG_MAGIC)) == _BIGWIG_MAGIC:
+            file.seek(0)
+            yield from _bigwig_segments(file, path, locus)
+            return
+    found, others = False, dict[str, None]()
+    for segment in _bedgraph_segments(path, locus.chrom, others):
+        found = True
+        if segment.start < locus.end and segment.end > locus.start:
+            yield segment
+    if not found:
+        raise _no_contig(path, locus.chrom, list(others))
+
+
+def _bedgraph_segments(path: Path, chrom: str, others: dict[str, None]) -> Iterator[Segment]:
+    """Yield the segments of a contig, and note the names of some others."""
+    name = display_name(path)
+    with open_input(path) as text:
+        check_format(text, "BED", name, RegionError)
+        for number, line in numbered_lines(text, name):
+            if is_header(line):
+                continue
+            columns = line.split()
+            if columns[0] != chrom:
+                if len(others) < _MOST_NAMES:
+                    others[columns[0]] = None
+                continue
+            value = score_value(columns[3]) if len(columns) == 4 else None
+            if value is None or not (columns[1] + columns[2]).isdecimal():
+                raise RegionError(
+                    f"{name}:{number}: not a line of bedGraph (chrom, start, end, value)"
+                )
+            yield Segment(chrom, int(columns[1]), int(columns[2]), value)
+
+
+def _bigwig_segments(file: Any, path: Path, locus: Interval) -> Iterator[Segment]:
+    try:
+        import pybigtools
+    except ImportError as error:
+        raise MissingProgramError(
+            f"{path}: bigWig needs pybigtools: pip install 'findna[bigwig]'; or give bedGraph"
+        ) from error
+    try:
+        track = pybigtools.open(file)
+        lengths = track.chroms()
+        end = min(locus.end, lengths.get(locus.chrom, 0))
+        rows = list(track.records(locus.chrom, locus.start, end)) if locus.start < end else []
+    except Exception as error:  # pybigtools has its own
+        raise RegionError(f"{path}: damaged bigWig ({error}); make it again") from error
+    if locus.chrom not in lengths:
+        raise _no_contig(path, locus.chrom, list(lengths))
+    yield from (Segment(locus.chrom, *row) for row in rows)
+
+
+def _no_contig(path: Path, chrom: str, there: Sequence[str]) -> RegionError:
+    names = ", ".join(there[:_MOST_NAMES]) or "none"
+    return RegionError(f"{path}: has no value on {chrom}; it has {names}")

@@ -5,22 +5,22 @@ from __future__ import annotations
 import html
 import io
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from findna.errors import ConfigError, MissingProgramError
 from findna.outputs.files import replaced
+from findna.outputs.pictures import image
+from findna.outputs.pictures.figure import PALETTE, RED, Axis, Figure, Level, Line, Mark
+from findna.outputs.pictures.figure import Panel as Drawing
+from findna.outputs.pictures.files import kind_of, need_matplotlib
 from findna.pretraining.history import PANELS, History, Panel
 
-SUFFIXES = (".html", ".pdf", ".png", ".svg")
-
-_COLOURS = ("#2563a8", "#d9822b", "#3f8f5f", "#8a4f9e")
-_GREY = "#8b95a1"
 _MANY = 80  # values from which on a curve is drawn thin, its running mean over it
 
-STYLE = Path(__file__).with_name("report.mplstyle")
 _CSS = Path(__file__).with_name("report.css")
 
 
@@ -30,51 +30,57 @@ def need_curves(path: Path) -> None:
     Raises
     ------
     ConfigError
-        The name ends in none of SUFFIXES.
+        The name has none of the endings of pictures.
     MissingProgramError
         matplotlib is not installed.
     """
-    if path.suffix.lower() not in SUFFIXES:
-        raise ConfigError(f"{path}: name a {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} file")
-    try:
-        import matplotlib  # noqa: F401  can it be imported?
-    except ImportError as error:
-        raise MissingProgramError(
-            "a report needs matplotlib: pip install 'findna[plot]'"
-        ) from error
+    kind_of(path)
+    need_matplotlib("a report")
 
 
 def write_report(history: History, path: Path) -> None:
     """Draw every curve of a run that was logged; the file appears once it is complete."""
-    kind = path.suffix.lower()[1:]
+    kind = kind_of(path)
     with replaced(path) as temporary:
         if kind == "html":
             temporary.write_text(_page(history), "utf-8", "replace")
-            return
-        _save(_figure(history, _logged(history)), temporary, kind)
+        else:
+            image.save(image.draw(curves(history)), temporary, kind)
 
 
-def draw_panel(axes: Any, panel: Panel, history: History) -> None:
-    """Draw the curves of a panel, its bound, and where the run failed."""
+def curves(history: History) -> Figure:
+    """Return the picture of every curve of a run that was logged, three in a row."""
+    panels = [drawing(panel, history) for panel in _logged(history)]
+    n_rows = -(-len(panels) // 3)
+    title = f"{history.name}: {history.verdict}"
+    thin = any(isinstance(mark, Line) and mark.faint for panel in panels for mark in panel.marks)
+    note = "Thin: every value that was logged; thick: their running mean." if thin else ""
+    return Figure(title, panels, (13.5, 2.9 * n_rows + 0.7), note, columns=3)
+
+
+def drawing(panel: Panel, history: History) -> Drawing:
+    """Return the curves of a panel, its bound, and where the run failed, as they are drawn."""
     names = [name for name in panel.curves if history.finite(name)]
-    for name, colour in zip(names, _COLOURS, strict=False):
+    marks: list[Mark] = []
+    for i, (name, colour) in enumerate(zip(names, cycle(PALETTE), strict=False)):
         steps, values = map(np.array, history.series(name))
         if len(values) > _MANY:
-            axes.plot(steps, values, color=colour, alpha=0.25, linewidth=0.8)
+            marks.append(Line(steps, values, colour=colour, faint=True))
             values = _running_mean(values, len(values) // 30)
-        style = {"color": colour, "marker": "o" if len(values) <= 30 else None}
-        axes.plot(steps, values, linewidth=1.6, markersize=2.5, label=panel.curves[name], **style)
+        word = panel.curves[name]
+        marks.append(Line(steps, values, word, colour, dash=i, dots=len(values) <= 30))
     bound = panel.line(history)
     if bound is not None:
-        axes.axhline(bound, color=_GREY, linewidth=1, linestyle=(0, (4, 3)), label=panel.limit)
+        marks.append(Level(bound, panel.limit))
     if history.ended is not None:
-        axes.axvline(history.ended["step"], color="#c0392b", linewidth=1.2)
-    if panel.log and any(value > 0 for name in names for value in history.series(name)[1]):
-        axes.set_yscale("log")
-    if len(names) > 1 or bound is not None:
-        axes.legend(loc="best")
-    axes.margins(x=0.02)
-    axes.set_xlim(left=0)
+        marks.append(Level(history.ended["step"], colour=RED, upright=True))
+    log = panel.log and any(value > 0 for name in names for value in history.series(name)[1])
+    return Drawing(
+        marks,
+        Axis("step", 0, max(history.step, 1), whole=True),
+        Axis(panel.unit, log=log),
+        panel.title,
+    )
 
 
 def _running_mean(values: Any, width: int) -> Any:
@@ -92,41 +98,11 @@ def _logged(history: History) -> list[Panel]:
     return [panel for panel in PANELS if any(map(history.finite, panel.curves))]
 
 
-def _figure(history: History, panels: list[Panel]) -> Any:
-    """Draw one picture of several panels, three in a row."""
-    from matplotlib import style
-    from matplotlib.figure import Figure
-
-    with style.context(STYLE):
-        single = len(panels) == 1
-        n_rows = -(-len(panels) // 3)
-        size = (4.6, 2.5) if single else (13.5, 2.7 * n_rows + 0.6)
-        figure = Figure(size, layout="constrained")
-        grid = figure.subplots(n_rows, 1 if single else 3, squeeze=False)
-        for axes in grid.flat[len(panels) :]:
-            axes.set_visible(False)
-        for axes, panel in zip(grid.flat, panels, strict=False):
-            draw_panel(axes, panel, history)
-            if not single:
-                axes.set_title(panel.title, fontsize=9.5, loc="left", color="#1d2733")
-        if not single:
-            figure.suptitle(f"{history.name}: {history.verdict}", fontsize=11, x=0.01, ha="left")
-    return figure
-
-
-def _save(figure: Any, to: Any, kind: str, salt: str = "") -> None:
-    from matplotlib import style
-
-    # without a date the same input gives the same bytes
-    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {})
-    with style.context([STYLE, {"svg.hashsalt": f"findna {salt}"}]):
-        figure.savefig(to, format=kind, dpi=130, metadata=metadata, transparent=kind == "svg")
-
-
 def _inline(history: History, panel: Panel) -> str:
     """Return a panel as an element of a page; its ids differ from those of the others."""
     buffer = io.StringIO()
-    _save(_figure(history, [panel]), buffer, "svg", salt=panel.title)
+    alone = Figure("", [replace(drawing(panel, history), title="")], (4.6, 2.7), columns=1)
+    image.save(image.draw(alone), buffer, "svg", salt=panel.title)
     text = buffer.getvalue()
     return text[text.index("<svg") :]
 

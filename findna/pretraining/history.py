@@ -13,8 +13,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from findna import places
 from findna.errors import CheckpointError
-from findna.model.checkpoint import CONFIG, read_config
+from findna.model.checkpoint import CONFIG, find_model, read_config
 
 METRICS = "metrics.jsonl"
 """Name of the log in a model folder (docs/formats.md)."""
@@ -66,11 +67,12 @@ class Panel(NamedTuple):
 
     ``curves`` are words for fields of metrics.jsonl. What knowing nothing gives is ``chance``, or
     the field ``bound``: a dashed line. ``limit`` is its name, ``limit_note`` what a caption says
-    of it.
+    of it. ``unit`` is that of the values.
     """
 
     title: str
     curves: Mapping[str, str]
+    unit: str = ""
     note: str = ""
     bound: str = ""
     chance: float | None = None
@@ -153,6 +155,19 @@ class History:
         if self.fallen:
             return f"worse at step {self.step:,}{of}: {self.fallen}"
         return f"healthy at step {self.step:,}{of}"
+
+
+def find_run(run: str) -> Path:
+    """Return the folder of a model, by its name or path, or the metrics.jsonl that is given.
+
+    Raises
+    ------
+    CheckpointError
+        There is neither.
+    """
+    path = Path(run)
+    named = places.find(places.MODELS, run)
+    return find_model(run) if named or not path.exists() else path
 
 
 def read_history(path: Path, settings: Mapping[str, Any] | None = None) -> History:

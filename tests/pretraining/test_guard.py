@@ -346,7 +346,7 @@ def test_report_of_a_shipped_model(run, tmp_path):
     run("models", "report", "tiny", "-o", tmp_path / "r.png")
     assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
     error = run("models", "report", "tinny", "-o", tmp_path / "s.png", code=1).stderr
-    assert "no model tinny: neither a folder nor one of the shipped models" in error
+    assert "no model tinny: neither a folder nor one of the known models" in error
 
 
 @pytest.mark.slow

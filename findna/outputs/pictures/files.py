@@ -1,0 +1,66 @@
+"""Pictures by the names of their files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from findna.errors import ConfigError, MissingProgramError
+from findna.outputs.destination import Destination
+from findna.outputs.pictures import image
+from findna.outputs.pictures.figure import Figure
+from findna.outputs.pictures.page import page
+
+SUFFIXES = (".html", ".pdf", ".png", ".svg")
+
+
+def kind_of(path: Path, suffixes: Sequence[str] = SUFFIXES) -> str:
+    """Return the kind of picture that a name asks for: ``html``, ``pdf``, ``png`` or ``svg``.
+
+    Raises
+    ------
+    ConfigError
+        The name ends in none of ``suffixes``.
+    """
+    if path.suffix.lower() not in suffixes:
+        raise ConfigError(f"{path}: name a {', '.join(suffixes[:-1])} or {suffixes[-1]} file")
+    return path.suffix.lower()[1:]
+
+
+def need_matplotlib(what: str) -> None:
+    """Raise MissingProgramError unless matplotlib is there."""
+    try:
+        import matplotlib  # noqa: F401  can it be imported?
+    except ImportError as error:
+        raise MissingProgramError(f"{what} needs matplotlib: pip install 'findna[plot]'") from error
+
+
+def need_picture(path: Path) -> None:
+    """Raise unless a picture of the kind that a name asks for can be made.
+
+    Raises
+    ------
+    ConfigError
+        The name ends in none of SUFFIXES.
+    MissingProgramError
+        The library is not installed.
+    """
+    if kind_of(path) != "html":
+        need_matplotlib("a picture")
+        return
+    try:
+        import plotly  # noqa: F401  can it be imported?
+    except ImportError as error:
+        raise MissingProgramError(
+            "an HTML picture needs plotly: pip install 'findna[plot]'; or write .png, .svg or .pdf"
+        ) from error
+
+
+def write_picture(figure: Figure, output: Destination) -> None:
+    """Draw a figure; the file appears once it is complete."""
+    kind = kind_of(output.file)
+    with output.published() as path:
+        if kind == "html":
+            path.write_text(page(figure), "utf-8", "replace")
+        else:
+            image.save(image.draw(figure), path, kind)
