@@ -1,4 +1,4 @@
-"""What a file of `findna embed` records of its making: the options and the weights."""
+"""Options and weights that a file of `findna embed` records, to make like vectors again."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def _weights(stored: StoredEmbeddings, checkpoint: Checkpoint) -> Check:
 def _contigs(stored: StoredEmbeddings, genome: Genome) -> Check:
     """Hold the digest of every contig that was read against the FASTA."""
     facts = section(stored, "genome")
-    recorded = dict(zip(facts.get("contig", ()), facts.get("md5", ()), strict=False))
+    recorded = stored.contigs
     known = genome.digests(contig for contig in recorded if contig in genome.contigs)
     different = [contig for contig in recorded if known.get(contig) != recorded[contig]]
     if not different:

@@ -136,7 +136,7 @@ class StoredEmbeddings:
         if n_columns < 4:
             raise self._wrong("obs does not begin with chrom, start, end and name")
         self._strands = self._obs("strand")
-        self._others = [self._obs(name) for name in ("length", "n_fraction", "status")]
+        self._others = {name: self._obs(name) for name in ("length", "n_fraction", "status")}
         self._offsets: Any = None
         if "uns/per_base" in self._file:
             self._check_per_base()
@@ -152,7 +152,7 @@ class StoredEmbeddings:
         last = 0  # held against the lengths in pieces: there may be many rows
         for start in range(0, self.rows, BUFFER_ROWS):
             offsets = self._offsets[start : start + BUFFER_ROWS + 1]
-            lengths = self._others[0][start : start + BUFFER_ROWS]
+            lengths = self._others["length"][start : start + BUFFER_ROWS]
             if offsets[0] != last or (np.diff(offsets) != lengths).any():
                 raise self._wrong("offsets of uns/per_base do not fit obs/length")
             last = offsets[-1]
@@ -202,12 +202,28 @@ class StoredEmbeddings:
         """True if there is a vector per base."""
         return self._offsets is not None
 
+    @property
+    def contigs(self) -> dict[str, str]:
+        """MD5 of the contigs that were read, by name."""
+        facts = self.facts.get("genome")
+        if not isinstance(facts, dict):
+            return {}
+        return dict(zip(facts.get("contig", ()), facts.get("md5", ()), strict=False))
+
+    def column(self, name: str, rows: Sequence[int]) -> npt.NDArray[Any]:
+        """Return length, n_fraction or status of rows, whose numbers ascend."""
+        parts = []
+        for _, selection, places in _selections(rows):
+            with self._reading():
+                parts.append(self._others[name][selection][list(places)])
+        return np.concatenate(parts) if parts else np.empty(0)
+
     def read(self, rows: Sequence[int]) -> Iterator[StoredRow]:
         """Yield the rows of these numbers, which must ascend."""
         for block, selection, places in _selections(rows):
             with self._reading():
                 columns = [column[selection] for column in self._columns]
-                others = [column[selection] for column in self._others]
+                others = [column[selection] for column in self._others.values()]
                 matrices = {name: dataset[selection] for name, dataset in self._vectors.items()}
             for row, i in zip(block, places, strict=True):
                 vectors = {name: matrix[i] for name, matrix in matrices.items()}
