@@ -24,7 +24,7 @@ from findna.model.pooling import Pooling
 from findna.outputs.destination import Destination
 from findna.outputs.hits import HitFinder, SearchOptions
 from findna.outputs.results import Hit, Query
-from findna.outputs.similarity import IndexedRows
+from findna.outputs.similarity import IndexedRows, union
 from findna.outputs.stored import StoredEmbeddings
 from findna.outputs.tables import HitWriter
 
@@ -95,7 +95,7 @@ class SearchRun:
         self._options = options
         for other in index[1:]:
             self._check_alike(other)
-        self.index = IndexedRows(index)
+        self.index = IndexedRows(index, [RecordedOptions(file).regions.resized for file in index])
         self.read: Callable[[], Iterator[Query]]
         if isinstance(queries.rows, StoredEmbeddings):
             self._check_alike(queries.rows)
@@ -184,7 +184,8 @@ class SearchRun:
                     f"that differ make vectors differ: --window {usual} reads so many bp around "
                     "the middle of each query",
                 )
-            yield Query(row.interval, names, vector, row.status)
+            extent = union(row.interval, run.options.resized(row.interval))
+            yield Query(row.interval, names, extent, vector, row.status)
 
     def hits(self, queries: Iterator[Query]) -> Iterator[tuple[Query, list[Hit] | None]]:
         """Yield each query with its hits, best first; without a vector it has none."""
@@ -210,13 +211,14 @@ def _made_with(stored: StoredEmbeddings) -> dict[str, Any]:
 
 def _stored(file: StoredEmbeddings) -> Iterator[Query]:
     """Yield the rows of a file of embeddings as queries."""
-    digests = file.contigs
+    digests, resized = file.contigs, RecordedOptions(file).regions.resized
     for first in range(0, file.rows, _QUERIES):
         rows = range(first, min(first + _QUERIES, file.rows))
         columns = file.intervals(rows), file.vectors(rows), file.column("status", rows)
         for at, vector, status in zip(*columns, strict=True):
             names = frozenset((at.chrom, digests.get(at.chrom, at.chrom)))
-            yield Query(at, names, vector if status == OK else None, status)
+            extent = union(at, resized(at))
+            yield Query(at, names, extent, vector if status == OK else None, status)
 
 
 def search(

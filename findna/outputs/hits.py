@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from findna.console import counted
-from findna.genome.intervals import Interval
 from findna.outputs.graph import Graph, folder_of, has_usearch
 from findna.outputs.results import Hit, Query
 from findna.outputs.similarity import (
@@ -125,10 +124,11 @@ class HitFinder:
             if key < 0 or step < least * STEPS or len(kept) == options.most:
                 return keys[kept], True
             place = places[row]
-            itself = IndexedRow(place.contig, query.interval)
-            if not options.own and place.contig in query.contigs and itself.overlaps(place):
+            apart = place.end <= query.extent[0] or query.extent[1] <= place.start
+            if not options.own and place.contig in query.contigs and not apart:
                 continue
-            if options.overlapping or _add(taken.setdefault(place.contig, []), place.interval):
+            near = taken.setdefault(place.contig, [])
+            if options.overlapping or _add(near, place.start, place.end):
                 kept.append(i)
         return keys[kept], len(kept) == options.most
 
@@ -144,9 +144,8 @@ class HitFinder:
         return [Hit(*values) for values in columns]
 
 
-def _add(taken: list[tuple[int, int]], interval: Interval) -> bool:
-    """Add an interval to sorted ones, none of which overlap; return False if it overlaps one."""
-    start, end = interval.start, interval.end
+def _add(taken: list[tuple[int, int]], start: int, end: int) -> bool:
+    """Add a stretch to sorted ones, none of which overlap; return False if it overlaps one."""
     i = bisect(taken, (start, end))
     before, after = taken[i - 1 : i], taken[i : i + 1]
     if (before and before[0][1] > start) or (after and after[0][0] < end):

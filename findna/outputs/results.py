@@ -72,12 +72,15 @@ class Query:
     ----------
     contigs : frozenset of str
         The MD5 of its contig's sequence, if it is known, and names of that contig.
+    extent : (int, int)
+        Start and end of the interval and of what is read of it.
     vector : ndarray, shape (dim,), or None
         None of a row that has none; ``status`` says why.
     """
 
     interval: Interval
     contigs: frozenset[str]
+    extent: tuple[int, int]
     vector: npt.NDArray[np.float64] | None
     status: str
 

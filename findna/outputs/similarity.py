@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -27,20 +27,30 @@ _ROW_BITS = 40
 _LAST_ROW = (1 << _ROW_BITS) - 1
 
 
+def union(interval: Interval, read: tuple[int, int]) -> tuple[int, int]:
+    """Return the start and end of an interval together with what is read of it."""
+    return min(interval.start, read[0]), max(interval.end, read[1])
+
+
 class IndexedRow(NamedTuple):
-    """Place of a row; ``contig`` is the MD5 of its contig's sequence, or its name without one."""
+    """A row, and where it lies with all that was read of it.
 
-    contig: str
+    ``contig`` is the MD5 of its contig's sequence, or its name without one.
+    """
+
     interval: Interval
-
-    def overlaps(self, other: IndexedRow) -> bool:
-        """Return whether both have a base in common."""
-        a, b = self.interval, other.interval
-        return self.contig == other.contig and a.start < b.end and b.start < a.end
+    contig: str
+    start: int
+    end: int
 
 
 class IndexedRows:
     """Rows of several files of embeddings, numbered as if they were those of one.
+
+    Parameters
+    ----------
+    resized : sequence of callable
+        Gives the start and end of what was read of a row, for each file.
 
     Raises
     ------
@@ -48,8 +58,12 @@ class IndexedRows:
         There are no rows.
     """
 
-    def __init__(self, files: Sequence[StoredEmbeddings]) -> None:
-        self.files = list(files)
+    def __init__(
+        self,
+        files: Sequence[StoredEmbeddings],
+        resized: Sequence[Callable[[Interval], tuple[int, int]]],
+    ) -> None:
+        self.files, self._resized = list(files), resized
         self._firsts = np.cumsum([0, *(file.rows for file in files)])
         self.total, self.dim = int(self._firsts[-1]), files[0].dim
         if not self.total:
@@ -65,23 +79,23 @@ class IndexedRows:
 
     def vectors(self, rows: Integers) -> Matrix:
         """Return the vectors of rows, whose numbers ascend; NaN where there is none."""
-        return np.concatenate([file.vectors(own) for file, own in self._by_file(rows)])
+        return np.concatenate([self.files[i].vectors(own) for i, own in self._by_file(rows)])
 
     def places(self, rows: Integers) -> list[IndexedRow]:
         """Return where rows lie, whose numbers ascend."""
         places = []
-        for file, own in self._by_file(rows):
-            digests = file.contigs
-            places += [
-                IndexedRow(digests.get(at.chrom, at.chrom), at) for at in file.intervals(own)
-            ]
+        for i, own in self._by_file(rows):
+            digests = self.files[i].contigs
+            for at in self.files[i].intervals(own):
+                extent = union(at, self._resized[i](at))
+                places.append(IndexedRow(at, digests.get(at.chrom, at.chrom), *extent))
         return places
 
-    def _by_file(self, rows: Integers) -> Iterator[tuple[StoredEmbeddings, Any]]:
-        """Yield each file with the numbers that its rows have in it."""
+    def _by_file(self, rows: Integers) -> Iterator[tuple[int, Any]]:
+        """Yield the number of each file with those that its rows have in it."""
         cuts = np.searchsorted(rows, self._firsts)
-        for i, file in enumerate(self.files):
-            yield file, rows[cuts[i] : cuts[i + 1]] - self._firsts[i]
+        for i, first in enumerate(self._firsts[:-1]):
+            yield i, rows[cuts[i] : cuts[i + 1]] - first
 
 
 @dataclass(frozen=True)
@@ -185,8 +199,8 @@ class Background:
         there = np.isfinite(vectors).all(1)
         vectors, places = vectors[there], rows.places(sample[there])
         contigs = np.unique([place.contig for place in places], return_inverse=True)[1]
-        starts = np.array([place.interval.start for place in places])
-        ends = np.array([place.interval.end for place in places])
+        starts = np.array([place.start for place in places])
+        ends = np.array([place.end for place in places])
         i, j = np.triu_indices(len(places), 1)
         apart = (contigs[i] != contigs[j]) | (ends[i] <= starts[j]) | (ends[j] <= starts[i])
         similarities = (vectors @ vectors.T)[i[apart], j[apart]]

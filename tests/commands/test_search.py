@@ -260,6 +260,20 @@ def test_kinds_of_queries(search, run, embedded, example, model_folder, write):
     assert [row[:6] for row in by_record[1:]] == [row[:6] for row in by_region[:2]]
 
 
+def test_windows_overlap_where_rows_do_not(search, embedded, example, model_folder, write):
+    """Points 100 bp apart, of which 250 bp are read."""
+    points = write("p.bed", "".join(f"chrA\t{at}\t{at + 1}\n" for at in range(2000, 5000, 100)))
+    path = embedded("--window", 250, regions=points)
+    for words in ([example / "genome.fa", "-r", "chrA:3,001-3,001", "-m", model_folder], [path]):
+        query = [*words, "--in", path, "-k", 30]
+        found = [row for row in search(*query) if row[10] == "chrA:3000-3001"]
+        starts = sorted([3000, *(int(row[1]) for row in found)])
+        assert len(starts) > 5
+        assert min(np.diff(starts)) >= 300
+        every = search(*query, "--own", "--overlapping")
+        assert len([row for row in every if row[10] == "chrA:3000-3001"]) == 30
+
+
 def test_the_window_of_queries(run, embedded, example, model_folder, write):
     path, fasta = embedded("--window", 200), example / "genome.fa"
     rest = ["--in", path, "-m", model_folder, "-k", 1]
