@@ -25,6 +25,7 @@ _FORMAT = 1
 _FACTS, _GRAPH, _WHITENING = "facts.json", "graph.usearch", "whitening.npy"
 _SHAPE = {"metric": "ip", "dtype": "f16", "connectivity": 16, "expansion_add": 128}
 _BREADTH = 512  # rows that a search keeps in view
+_TOGETHER = 64  # queries whose candidates are read at once
 
 
 def has_usearch() -> bool:
@@ -95,16 +96,22 @@ class Graph:
 
         Their similarities are exact.
         """
-        most = min(most, len(self._graph))
-        found = self._graph.search(queries.astype(np.float32), most, threads=1)
-        numbers = found.keys.astype(np.int64)
-        none = np.arange(most) >= found.counts[:, None]
-        rows, at = np.unique(np.where(none, 0, numbers), return_inverse=True)
+        starts = range(0, len(queries), _TOGETHER)
+        parts = [self._nearest(queries[start : start + _TOGETHER], most) for start in starts]
+        return np.concatenate(parts)
+
+    def _nearest(self, queries: Matrix, most: int) -> Integers:
+        wanted = min(most, len(self._graph))
+        found = [
+            self._graph.search(query, wanted, threads=1).keys.astype(np.int64)
+            for query in queries.astype(np.float32)
+        ]
+        rows = np.unique(np.concatenate(found))
         vectors = self.whitening(self._rows.vectors(rows))
-        keys = np.full(numbers.shape, -1)
-        for i, own in enumerate(at.reshape(numbers.shape)):
-            keys[i] = ranked(queries[i : i + 1] @ vectors[own].T, rows[own])[0]
-        keys[none] = -1
+        keys = np.full((len(queries), most), -1)
+        for i, own in enumerate(found):
+            near = vectors[np.searchsorted(rows, own)]
+            keys[i, : len(own)] = ranked(queries[i : i + 1] @ near.T, own)[0]
         return np.sort(keys, axis=1)[:, ::-1]
 
 

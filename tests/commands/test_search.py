@@ -444,6 +444,8 @@ def test_an_approximate_index_finds_nearly_all(graph, run, tmp_path):
     assert graph(queries, "--in", path) == found  # from the index that was kept
     shutil.rmtree(tmp_path / "i.h5.search")
     assert graph(queries, "--in", path) == found  # and from a new one
+    one = write_vectors(tmp_path / "one.h5", clustered(50, seed=1)[:1], md5="1" * 32)
+    assert graph(one, "--in", path) == found[:20]
     itself = graph(path, "--in", path, "-k", 1, "--own")
     assert len(itself) == 1500  # those without a vector too
     every = graph(queries, "--in", path, "-k", 1400)
