@@ -276,7 +276,7 @@ unknown
 --version
 --help
 {embed,search,predict,scan,variants,explain,merge,validate} --help
-{verify,selftest,finetune,evaluate,tasks,models,pretrain} --help
+{verify,selftest,finetune,evaluate,tasks,models,pretrain,completion} --help
 models import --help
 
 embed data/$hg38 tss.hg38.bed -m model --window 300 -s --both-strands -o tss.h5

@@ -1,4 +1,4 @@
-"""Genomes and sites of tasks of single bases: OUT/genome.fa and OUT/sites.bed.
+"""Genomes and sites of tasks of single bases: OUT/genome.fa, OUT/sites.bed, also OUT/regions.bed.
 
 python bin/site_data.py NAME DATA OUT
 
@@ -12,7 +12,10 @@ splice-plant: pieces of the genome of A. thaliana, sites alike. Those of the ass
 first per cent of each chromosome) test; other pieces that share an intron with them are left out.
 
 splice-human: pieces of hg38 and hg19 with the ends of GENCODE's exons (levels 1 and 2; coding and
-long non-coding genes) where a GT or GC follows, or an AG precedes, and no gene ends.
+long non-coding genes) where a GT or GC follows, or an AG precedes, and no gene ends. Those of chr21
+and chr22 test. Two more contigs join the windows of GUE's splice sets, 400 bp with or without a
+site in the middle, that are not of these. OUT/regions.bed has what is within 5 kb of a site, 20 bp
+about the middle of each window, and the contigs that test whole.
 
 promoter-human: the same pieces with promoters: what is promoter-like in ENCODE's registry (class
 PLS) or -249 to +50 about a start of transcription of EPDnew. Both are known in hg38; a base of hg19
@@ -56,6 +59,10 @@ _PIECES = (
 )
 _TWICE = {("human-hg19/hg19.chr1_chr17_chr20_chr22.fa.gz", name) for name in ("chr1", "chr20")}
 """Contigs of hg19 whose sequence another file has."""
+_TESTING = ("hg38.chr21", "hg19.chr22")
+_NEAR = 5_000  # bp of a site in which human sequence trains
+_GAP = 100  # N between windows of GUE
+_MIDDLE = 200  # of a window: the first base of the intron (donor) or of the exon (acceptor)
 _GENES = ("protein_coding", "lncRNA", "lincRNA", "antisense", "processed_transcript")
 _UPSTREAM, _DOWNSTREAM = 249, 50  # bp about a start of transcription
 _EDGE = 50  # bp of a piece in which no site is taken
@@ -211,6 +218,57 @@ def human(data: Path) -> tuple[dict[str, str], set[Site]]:
     return contigs, sites
 
 
+def add_windows(
+    data: Path, contigs: dict[str, str], sites: set[Site]
+) -> Iterator[tuple[str, int, int]]:
+    """Add the windows of GUE that lie in no contig that tests; yield what is read of them."""
+    half = _WORD // 2
+    rows = {
+        split: list(rows_of(data / "gue" / "splice" / "reconstructed" / f"{split}.csv.gz"))
+        for split in ("dev", "test")
+    }
+    about = {_near(row["sequence"]) for split in rows.values() for row in split}
+    about |= {decode(reverse_complement(encode(word))) for word in about}
+    tested = {
+        word
+        for name, letters in contigs.items()
+        if name.startswith(_TESTING)
+        for at in range(len(letters) - _WORD)
+        if (word := letters[at : at + _WORD]) in about
+    }
+    tested |= {decode(reverse_complement(encode(word))) for word in tested}
+    for split, windows in rows.items():
+        contig, joined = f"gue_{split}", []
+        for row in windows:
+            letters, label = row["sequence"].upper(), int(row["label"])
+            if _near(letters) in tested:
+                continue
+            middle = len(joined) * (len(letters) + _GAP) + _MIDDLE
+            yield contig, middle - half, middle + half
+            if label < 2:
+                at, kind = (middle, "donor") if label else (middle - 1, "acceptor")
+                sites.add(Site(contig, at, at + 1, kind, "+"))
+            joined.append(letters)
+        contigs[contig] = ("N" * _GAP).join(joined)
+
+
+def _near(window: str) -> str:
+    """What lies about the middle of a window of GUE."""
+    return window.upper()[_MIDDLE - _WORD // 2 : _MIDDLE + _WORD // 2]
+
+
+def human_splice(data: Path) -> tuple[dict[str, str], set[Site], list[tuple[str, int, int]]]:
+    """Pieces of two assemblies and windows of GUE, their splice sites, and what is read of them."""
+    contigs, sites = human(data)
+    spans = [(name, 0, len(x)) for name, x in contigs.items() if name.startswith(_TESTING)]
+    for site in sites:
+        if not site.contig.startswith(_TESTING):
+            end = min(site.end + _NEAR, len(contigs[site.contig]))
+            spans.append((site.contig, max(site.start - _NEAR, 0), end))
+    spans += add_windows(data, contigs, sites)
+    return contigs, sites, sorted(spans)
+
+
 def promoters(data: Path) -> tuple[dict[str, str], set[Site]]:
     """Pieces of two assemblies, and the promoters in them."""
     from pyliftover import LiftOver  # pip install pyliftover
@@ -263,13 +321,13 @@ def main() -> None:
     sets = {
         "splice-worm": worm,
         "splice-plant": plant,
-        "splice-human": human,
+        "splice-human": human_splice,
         "promoter-human": promoters,
         "promoter-yeast": yeast,
     }
     if len(sys.argv) != 4 or sys.argv[1] not in sets:
         sys.exit(__doc__)
-    contigs, sites = sets[sys.argv[1]](Path(sys.argv[2]))
+    contigs, sites, *regions = sets[sys.argv[1]](Path(sys.argv[2]))
     out = Path(sys.argv[3])
     out.mkdir(parents=True, exist_ok=True)
     write_genome(out / "genome.fa", contigs)
@@ -277,6 +335,9 @@ def main() -> None:
         for site in sorted(sites):
             columns = (site.contig, site.start, site.end, site.kind, 0, site.strand)
             file.write("\t".join(map(str, columns)) + "\n")
+    if regions:
+        with (out / "regions.bed").open("w") as file:
+            file.writelines(f"{name}\t{start}\t{end}\n" for name, start, end in regions[0])
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 python bin/task_data.py promoter DATA > promoter.csv
 python bin/task_data.py promoter-test DATA > promoter.test.csv
-python bin/task_data.py regulatory DATA > regulatory.csv
 
 DATA is the folder that bin/train-tasks names.
 """
@@ -26,7 +25,6 @@ HG38 = "human-hg38/hg38.chr2_chr20_chr21.fa.gz"
 _WINDOW = 300  # bp of a promoter, -249 to +50
 _TEST = ("chr20", "chr21")
 _RANDOM, _MATCHED, _NEAR = 14_000, 14_000, 7_000  # windows without a promoter
-_REGULATORY_WINDOW = 200  # bp; the shortest length that many of those regions have
 
 
 def lines(path: Path) -> Iterator[str]:
@@ -152,33 +150,10 @@ def gc_content(sequence: str) -> float:
     return (sequence.count("G") + sequence.count("C")) / len(sequence)
 
 
-def regulatory(data: Path) -> Iterator[tuple[str, str]]:
-    """What is at hand of the published train split: a subset, and the intervals in hg38.
-
-    Those too short for the window that the task reads are left out.
-    """
-    folder = data / "genomic_benchmarks"
-    names = {"0": "promoter", "1": "enhancer", "2": "open_chromatin"}
-    rows = lines(folder / "human_ensembl_regulatory" / "train.subset.csv.gz")
-    next(rows)
-    for row in rows:
-        sequence, label = row.split(",")
-        if len(sequence) >= _REGULATORY_WINDOW:
-            yield sequence, names[label]
-    intervals = folder / "intervals" / "human_ensembl_regulatory.chr2_chr20_chr21.hg38.bed.gz"
-    with Genome(data / HG38) as genome:
-        for line in lines(intervals):
-            chrom, start, end, name = line.split("\t")[:4]
-            label, split, _ = name.split("|")
-            if split == "train" and int(end) - int(start) >= _REGULATORY_WINDOW:
-                sequence = decode(genome.fetch(chrom, int(start), int(end)))
-                yield sequence, {"ocr": "open_chromatin"}.get(label, label)
-
-
 def main() -> None:
     """Print the set that is named."""
     name, data = sys.argv[1], Path(sys.argv[2])
-    sets = {"promoter": promoter, "promoter-test": promoter_test, "regulatory": regulatory}
+    sets = {"promoter": promoter, "promoter-test": promoter_test}
     print("sequence,label")
     for sequence, label in sets[name](data):
         print(sequence, label, sep=",")

@@ -33,6 +33,8 @@ SHARED = Path(os.environ.get("FINDNA_SHARED", Path(__file__).parents[2] / "share
 
 # tests run side by side, with models too small for a second thread; the processes they start too
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# expected values are those of fp32, whatever is fast on this machine
+os.environ["FINDNA_PRECISION"] = "fp32"
 torch.set_num_threads(1)
 
 settings.register_profile("findna", deadline=None)  # a busy machine is no failure
@@ -61,6 +63,7 @@ def _private_home(
 ) -> None:
     """Tasks of one's own are looked for, and written, in an empty folder."""
     monkeypatch.setenv("FINDNA_HOME", str(tmp_path_factory.mktemp("home")))
+    monkeypatch.delenv("FINDNA_PATH", raising=False)
 
 
 @pytest.fixture(autouse=True)

@@ -16,12 +16,12 @@ import findna
 from findna.commands.embed import embed as embed_command
 from findna.genome.encoding import decode, encode, reverse_complement
 from findna.genome.regions import RegionOptions
-from findna.model.devices import Compute
 from findna.model.pooling import Pooling
+from findna.model.precision import compute_on
 from findna.outputs.destination import Destination
 from tests.conftest import random_sequence
 
-CPU = Compute.on("cpu")
+CPU = compute_on("cpu")
 
 THREE = [("chrA", 100, 220), ("chrA", 1000, 1040, "-"), ("chrB", 5, 90, "+")]
 

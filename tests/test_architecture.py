@@ -17,7 +17,7 @@ TESTS_FOLDER = Path(__file__).parent
 
 FLOORS = (
     {"errors", "console"},
-    {"settings"},
+    {"settings", "places"},
     {"genome"},
     {"outputs", "labelled"},
     {"model"},

@@ -48,8 +48,10 @@ def test_commands_of_the_guides_parse(page):
     for text in commands:
         words = shlex.split(re.split(r" [|>;] |; | [|>] ", text)[0])
         command = main
-        context = click.Context(main)
+        context = click.Context(main, **main.context_settings)
         while isinstance(command, click.Group):
             command = command.get_command(context, words.pop(0))
             assert command is not None, text
-        command.make_parser(click.Context(command)).parse_args(words)  # unknown options raise
+        command.make_parser(click.Context(command, context)).parse_args(
+            words
+        )  # unknown options raise

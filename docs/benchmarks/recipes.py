@@ -9,8 +9,8 @@
     python docs/benchmarks/recipes.py GENOME.fa.gz DATA -o starts.jsonl --finetune --test \
         --only "random weights" "masked only" "paper, masked only" paper "InfoNCE, KoLeo"
 
-The table of recipes in docs/benchmarks.md was made by the code at the tag recipes-2026-11, which
-has further options. Each recipe of RECIPES is trained with each seed by
+The table of recipes in docs/benchmarks/recipes.md was made by the code at the tag
+recipes-2026-11, which has further options. Each recipe of RECIPES is trained with each seed by
 `findna.pretraining.loop.pretrain`.
 
 The probe is a logistic regression on the standardised mean of the teacher's hidden states over

@@ -96,7 +96,7 @@ def attack(folder: Path, arguments: argparse.Namespace, rng: random.Random) -> i
         "embed to HDF5": (["embed", genome, bed, "--pool", "mean", "--pool", "std", "--bins", 4,
                            "--per-base"], "o.h5"),
         "embed to a table": (["embed", genome, bed, "-s"], "o.tsv.gz"),
-        "predict": (["predict", genome, bed, "-s", "--task", "promoter-tata", "--header"],
+        "predict": (["predict", genome, bed, "-s", "--task", "promoter", "--header"],
                     "o.bed.gz"),
         "variants": (["variants", genome, vcf, "--window", 200, "--no-version"], "o.vcf.gz"),
         "pretrain": (["pretrain", genome, *LITTLE, "--steps", arguments.steps], "model"),

@@ -35,7 +35,7 @@ PLACEMENT = (
 """Options that decide which sequence is read of a row: fields of `RegionOptions`."""
 
 COMPUTE = ("device", "precision", "max_tokens")
-"""Options that decide where and how to compute: arguments of `Compute.on`."""
+"""Options that decide where and how to compute: arguments of `compute_on`."""
 
 
 def opened_genome(stack: ExitStack, genome: AnyPath | Genome) -> Genome:

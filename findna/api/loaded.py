@@ -20,6 +20,7 @@ from findna.model.checkpoint import Checkpoint, load_checkpoint
 from findna.model.devices import PRECISIONS, Compute
 from findna.model.inference import region_vectors
 from findna.model.pooling import POOLINGS, Pooling
+from findna.model.precision import AUTO, compute_on
 from findna.outputs.results import RegionVectors
 from findna.tasks.prior import at_prior
 from findna.tasks.reading import TaskReader
@@ -293,8 +294,8 @@ def load_model(model: AnyPath = "tiny", *, cls: bool = False, **options: Any) ->
     cls : bool
         Append the CLS positions of pretraining where the model is an imported one.
     **options
-        ``device`` ("auto", "cpu", "cuda", "cuda:1", "mps"), ``precision`` ("fp32", "bf16") and
-        ``max_tokens`` (nucleotides per batch).
+        ``device`` ("auto", "cpu", "cuda", "cuda:1", "mps"), ``precision`` ("auto", "fp32",
+        "bf16") and ``max_tokens`` (nucleotides per batch).
 
     Raises
     ------
@@ -380,9 +381,9 @@ def compute_of(given: dict[str, Any], *loaded: Any) -> Compute:
         for item in loaded:
             if isinstance(item, LoadedModel | LoadedTask):
                 return item.compute
-    inputs.chosen("precision", options.get("precision", PRECISIONS[0]), PRECISIONS)
+    inputs.chosen("precision", options.get("precision", AUTO), (AUTO, *PRECISIONS))
     inputs.at_least("max_tokens", options.get("max_tokens"), 1)
-    return Compute.on(**options)
+    return compute_on(**options)
 
 
 def _tokens(sequences: str | Sequence[str]) -> list[Tokens]:

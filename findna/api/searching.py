@@ -13,7 +13,7 @@ from findna.commands.search import Queries, SearchRun
 from findna.errors import ConfigError
 from findna.genome.fasta import Genome
 from findna.genome.regions import ON_ERROR
-from findna.model.devices import Compute
+from findna.model.devices import Compute, resolve_device
 from findna.outputs.hdf5 import is_hdf5
 from findna.outputs.hits import SearchOptions
 from findna.outputs.results import Hit, Query
@@ -96,7 +96,7 @@ def search(
             files,
             Queries(rows, whole=regions is None, **of_queries),
             SearchOptions(k, min_similarity, **of_hits),
-            Compute.on(options.get("device", "auto")),
+            Compute(resolve_device(options.get("device", "auto"))),
         )
         found = inputs.kept(run.hits(run.read()), options.get("on_error") == "skip")
         return inputs.until_done(found, stack.pop_all())

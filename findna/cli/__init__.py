@@ -21,7 +21,7 @@ from findna.errors import LONGEST_MESSAGE, FindnaError, did_you_mean
 COMMANDS = (
     *("embed", "search", "predict", "scan", "variants", "explain", "merge"),
     *("validate", "verify", "selftest"),
-    *("finetune", "evaluate", "tasks", "pretrain", "models"),
+    *("finetune", "evaluate", "tasks", "pretrain", "models", "completion"),
 )
 """Each command, and the module that holds it, in the order in which a newcomer needs them."""
 
@@ -32,6 +32,14 @@ Exit codes:
   2    wrong usage
   3    training collapsed; the last good checkpoint is kept
   130  interrupted
+"""
+
+ENVIRONMENT = """\b
+Environment:
+  FINDNA_HOME       folder of one's own tasks/ and models/ [~/.local/share/findna]
+  FINDNA_PATH       more such folders, divided by colons, that a lab shares
+  FINDNA_PRECISION  precision that --precision auto takes: fp32 or bf16
+  XDG_CACHE_HOME    folder of the cache findna/: indexes, vectors of evaluate [~/.cache]
 """
 
 INTERRUPTED = 130
@@ -116,6 +124,19 @@ def _errors_as_lines(context: click.Context) -> Iterator[None]:
     context.exit(code)
 
 
+def outcome(error: BaseException) -> tuple[int, str]:
+    """Return the exit code that an error leads to, and what is said of it, if anything."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED, "interrupted"
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code, ""
+    if isinstance(error, BrokenPipeError):
+        return 0, ""
+    if isinstance(error, click.ClickException):
+        return error.exit_code, error.format_message()
+    return getattr(error, "exit_code", 1), _describe(error)
+
+
 def _drop_stdout() -> None:
     """Send what waits to be written nowhere: the interpreter's last flush would complain."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -165,7 +186,7 @@ def on_interrupt(handler: Any) -> None:
 @click.group(
     cls=FindnaGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog=EXIT_CODES,
+    epilog=f"{EXIT_CODES}\n{ENVIRONMENT}",
 )
 @click.option(
     "--version",

@@ -9,15 +9,17 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
+from click.shell_completion import CompletionItem
 
-from findna import console
+from findna import console, places
 from findna.cli import on_interrupt
+from findna.cli._summary import note
 from findna.console import counted, printable
 
 Decorator = Callable[[Any], Any]
@@ -25,6 +27,8 @@ Decorator = Callable[[Any], Any]
 PATH = click.Path(path_type=Path)
 EXISTING = click.Path(path_type=Path, exists=True)
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+ROWS = click.Path(readable=False)
+"""A file or standard input, as text; what is wrong with it is said as it is opened."""
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 BP = click.IntRange(1, 1_000_000_000)
 """Values of an option in bp."""
@@ -44,14 +48,29 @@ class _Share(click.FloatRange):
 SHARE = _Share(0, 1)
 
 
-class _TaskName(click.types.StringParamType):
+class _Name(click.types.StringParamType):
+    """Name or folder of a model or a task, or several divided by commas; a shell completes them."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+
+    def shell_complete(self, ctx: Any, param: Any, incomplete: str) -> list[Any]:
+        """Return the names that begin so; where none does, the shell offers folders."""
+        console.set_up(quiet=True)  # a warning would come out amid what is typed
+        before, comma, last = incomplete.rpartition(",")
+        names = [name for name in places.every(self._kind) if name.startswith(last)]
+        words = [CompletionItem(f"{before}{comma}{name}") for name in names]
+        return [CompletionItem(incomplete, type="dir"), *words]
+
+
+class _TaskName(_Name):
     """Name or folder of a task; the message where none is given says how to find one."""
 
     def get_missing_message(self, *_: Any, **__: Any) -> str:
         return "findna tasks list shows the tasks that there are"
 
 
-TASK = _TaskName()
+MODEL, TASK = _Name(places.MODELS), _TaskName(places.TASKS)
 
 
 def option(names: str, text: str, kind: Any = None, **settings: Any) -> Decorator:
@@ -124,10 +143,19 @@ def verbosity(command: Callable[..., Any]) -> Callable[..., Any]:
 genome = click.argument("genome", type=PATH)
 force = flag("-f --force", "Overwrite an existing output.")
 whole = flag("--whole", "Allow windows longer than the model's training length.")
+multiqc = option(
+    "--multiqc=FOLDER/SAMPLE",
+    "Also files for MultiQC, FOLDER/SAMPLE.*_mqc.json: counts and distributions.",
+    PATH,
+)
 as_json = flag("--json as_json", "One JSON object instead of lines.")
 track_header = flag("--header", "Begin bedGraph with the weights and a track line.")
 threads = option("-@ --threads=N", "CPU threads.  [default: all cores]", (1, 1024))
-precision = choice("--precision", "Arithmetic of the encoder.", "fp32 bf16")
+precision = choice(
+    "--precision",
+    "Arithmetic of the encoder; auto: bf16 where it is faster here, or $FINDNA_PRECISION.",
+    "auto fp32 bf16",
+)
 device = option(
     "--device=auto|cpu|cuda|cuda:N|mps",
     "Where to compute; auto takes a GPU if there is one.",
@@ -135,9 +163,11 @@ device = option(
 )
 model = option(
     "-m --model=NAME|FOLDER",
-    "Shipped model or model folder; see findna models list.",
+    "Name (findna models list) or folder of a model.",
+    MODEL,
     default="tiny",
 )
+species = option("--species", "Species of the sequence, for the card and the lists.", default="")
 kmers = option(
     "--kmers/--no-kmers", "Let validation append k-mer frequencies to the embedding.", default=True
 )
@@ -254,16 +284,20 @@ def begin() -> None:
     on_interrupt(signal.default_int_handler)
 
 
-def opened_genome(genome: Path | None, chrom_alias: Any = None) -> AbstractContextManager[Any]:
+@contextmanager
+def opened_genome(genome: Path | None, chrom_alias: Any = None) -> Iterator[Any]:
     """Open the FASTA, if there is one, under other names too: of a file, or ``auto``."""
     from findna.genome.fasta import Genome, read_aliases
 
     begin()
     if genome is None:
-        return nullcontext()
+        yield None
+        return
     if isinstance(chrom_alias, Path):
         chrom_alias = read_aliases(chrom_alias)
-    return Genome(genome, chrom_alias)
+    with Genome(genome, chrom_alias) as fasta:
+        yield fasta
+        note(contigs=fasta.known_digests or None)
 
 
 @contextmanager
@@ -323,9 +357,12 @@ def placement(given: Mapping[str, Any]) -> Any:
 
 def compute(given: Mapping[str, Any]) -> Any:
     """Return the device, precision and batch size that were given."""
-    from findna.model.devices import Compute
+    from findna.model.devices import describe
+    from findna.model.precision import compute_on
 
-    return Compute.on(given["device"], given["precision"], given.get("max_tokens"))
+    chosen = compute_on(given["device"], given["precision"], given.get("max_tokens"))
+    note(device=describe(chosen.device), precision=chosen.precision)
+    return chosen
 
 
 def destination(given: Mapping[str, Any], forms: Sequence[str], default: str | None = None) -> Any:
@@ -378,6 +415,7 @@ def for_job(run: Callable[..., Any], rows: str | None) -> Callable[..., Any]:
         summary = run_sharded(job, run, *sources, output=output, **options)
         if summary is not None:
             made_by = counted(summary.parts, "process")
+            note(rows={"in": summary.rows, "out": summary.rows})
             say(f"{counted(summary.rows, 'row')} of {made_by} -> {output.path}")
         click.get_current_context().exit()
 

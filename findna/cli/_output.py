@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from findna.cli._summary import note
 from findna.console import printable
 from findna.errors import OutputError
 
@@ -42,10 +45,38 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*(name.replace("_", " ") for name in header))
+    table = Table()
+    for name in header:
+        whole = name in (header[0], "digest")  # what people copy is not cut
+        table.add_column(name.replace("_", " "), no_wrap=whole)
     for row in rows:
         table.add_row(*map(printable, row))
     Console().print(table)
+
+
+def print_facts(sections: Mapping[str, Mapping[str, str]]) -> None:
+    """Print section, name and value of each fact; on a terminal as a table."""
+    rows = [(section, *fact) for section, facts in sections.items() for fact in facts.items()]
+    if not is_terminal():
+        for row in rows:
+            print_text("\t".join(map(printable, row)))
+        return
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    table = Table(Column(style="bold"), "", Column(overflow="fold"), box=None, show_header=False)
+    for i, (section, name, value) in enumerate(rows):
+        first = i == 0 or rows[i - 1][0] != section
+        if first and i:
+            table.add_row()
+        table.add_row(section if first else "", name, printable(value))
+    Console(highlight=False).print(table)
+    click.echo()
+
+
+def purpose(note: Any) -> str:
+    """Return a note cut to a line, for a list; a dot where there is none."""
+    return shorten(str(note or ""), 80, placeholder=" ...") or "."
 
 
 def print_card(card: Path, name: str) -> None:
@@ -80,6 +111,8 @@ def print_checks(about: Mapping[str, Any], checks: Iterable[Check], as_json: boo
         if measured is not None and not math.isfinite(measured):
             measured = None  # JSON has no such number
         rows.append({**asdict(check), "measured": measured})
+    fates = Counter({True: "passed", False: "failed", None: "not_done"}[r["passed"]] for r in rows)
+    note(statuses=fates, checks=rows)
     if as_json:
         click.echo(json.dumps({**about, "checks": rows, "passed": passed}))
     if not passed:

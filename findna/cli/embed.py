@@ -8,12 +8,13 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import PATH, choice, flag, option
+from findna.cli._options import PATH, ROWS, choice, flag, option
+from findna.cli._summary import note, note_rows, summarized
 
 
 @click.command(short_help="One vector per region, to HDF5 or a table.")
 @_options.genome
-@click.argument("regions", required=False)
+@click.argument("regions", required=False, type=ROWS)
 @option("-o --output=FILE", "HDF5 file to write, or a table (-O tsv); - is standard output.", PATH)
 @option(
     "-O --output-type form",
@@ -41,6 +42,7 @@ from findna.cli._options import PATH, choice, flag, option
 @choice("--dtype", "Of the stored vectors.", "float32 float16")
 @_options.part_options
 @_options.inference_options
+@summarized("genome regions chrom_alias", "output")
 def embed(genome: Path, regions: str | None, **given: Any) -> None:
     """Write one vector per region of REGIONS (BED) with the sequence of GENOME (FASTA).
 
@@ -55,6 +57,7 @@ def embed(genome: Path, regions: str | None, **given: Any) -> None:
       findna embed genome.fa peaks.narrowPeak --window 500 --both-strands -o peaks.h5
       bedtools makewindows -g genome.fa.fai -w 1000 | findna embed genome.fa - -o windows.h5
       findna embed genes.fa -o genes.h5 --pool mean --pool max --bins 8
+      findna embed genome.fa regions.bed -o regions.h5 --summary run.json; jq .statuses run.json
     """
     options = _options.placement(given)
 
@@ -76,6 +79,8 @@ def embed(genome: Path, regions: str | None, **given: Any) -> None:
             compute=_options.compute(given),
         )
     counts = summary.counts
+    note(weights=summary.weights)
+    note_rows(counts, "embedded")
     fate = "skipped" if counts["skipped"] else "kept without a vector"
     _options.say(
         _options.regions_done(counts, "embedded", fate)

@@ -9,9 +9,10 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import BP, FILE, FOLDER, PATH, choice, flag, option
+from findna.cli._options import BP, FILE, FOLDER, MODEL, PATH, TASK, choice, flag, option
 from findna.cli._output import print_table
 from findna.cli._settings import GroupedCommand, needing_mode_full, setting_options
+from findna.cli._summary import note, summarized
 from findna.console import counted
 from findna.tasks.recipe import FineTuneConfig
 
@@ -51,7 +52,9 @@ def _cache(folder: Path | None) -> Any:
     FOLDER,
     required=True,
 )
-@option("-m --model=NAME|FOLDER", "Model to evaluate; see findna models list.", default="tiny")
+@option(
+    "-m --model=NAME|FOLDER", "Model to evaluate; see findna models list.", MODEL, default="tiny"
+)
 @choice(
     "--mode",
     "Linear head on the frozen encoder, encoder trained too, or nearest neighbours.",
@@ -88,6 +91,7 @@ def _cache(folder: Path | None) -> Any:
 @option(
     "-t --task=NAME[,NAME]",
     "Variants: also what each changes in the log-odds of a task; repeatable.",
+    TASK,
     multiple=True,
 )
 @option(
@@ -115,6 +119,7 @@ def _cache(folder: Path | None) -> Any:
 @_options.force
 @_options.verbosity
 @setting_options(FineTuneConfig)
+@summarized("genome data tss", "output")
 def evaluate(genome: Path | None, suite: str, output: Path | None, **options: Any) -> None:
     """Measure a model and its baselines on labelled sets: a table with intervals and seeds.
 
@@ -193,9 +198,14 @@ def evaluate(genome: Path | None, suite: str, output: Path | None, **options: An
             temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         with replaced(output / "report.md") as temporary:
             temporary.write_text(text, encoding="utf-8")
+    about = report["about"]
+    note(
+        counts={"sets": len(report["sets"]), "not_measured": len(report["missing"])},
+        weights={f"model {about['model']}": about["digest"]},
+    )
     print_table(*table)
     for name in report["missing"]:
         _options.say(f"not measured: {name}")
     arrow = _options.arrow(output and output / "report.md")
     n_sets = counted(len(report["sets"]), "set")
-    _options.say(f"{n_sets} in {report['about']['seconds']} s{arrow}")
+    _options.say(f"{n_sets} in {about['seconds']} s{arrow}")

@@ -9,17 +9,22 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import BP, PATH, flag, option
+from findna.cli._options import BP, MODEL, PATH, ROWS, TASK, flag, option
+from findna.cli._summary import note, note_rows, summarized
 
 
 @click.command(short_help="Which bases matter: the effect of replacing each.")
 @_options.genome
-@click.argument("regions", required=False)
-@option("-t --task=NAME", "Measure the log-odds of a task, by name (findna tasks list) or folder.")
+@click.argument("regions", required=False, type=ROWS)
+@option(
+    "-t --task=NAME", "Measure the log-odds of a task, by name (findna tasks list) or folder.", TASK
+)
 @option(
     "--target", "Instead of a task: the likelihood of each base, masked, by the model.", ["mnm"]
 )
-@option("-m --model=NAME|FOLDER", "For --target: shipped model or model folder.  [default: tiny]")
+@option(
+    "-m --model=NAME|FOLDER", "For --target: name or folder of a model.  [default: tiny]", MODEL
+)
 @option(
     "--class=NAME class_name",
     "Class whose log-odds are measured.  [default: the second of two; of sites the only one]",
@@ -45,6 +50,7 @@ from findna.cli._options import BP, PATH, flag, option
 @_options.track_header
 @flag("--write-index", "Also a tabix index of --track NAME.bedgraph.gz.")
 @_options.inference_options
+@summarized("genome regions chrom_alias", "output track plot")
 def explain(genome: Path, regions: str | None, **given: Any) -> None:
     """Replace each base of REGIONS (BED) by the three others, and write what that changes.
 
@@ -91,6 +97,8 @@ def explain(genome: Path, regions: str | None, **given: Any) -> None:
         )
     fate = "skipped" if options.on_error == "skip" else "without effects"
     counts = summary.counts
+    note(weights=summary.weights)
+    note_rows(counts, "explained", counts["explained"] if fate == "skipped" else None)
     _options.say(
         _options.regions_done(counts, "explained", fate)
         + f": {counts['mutants']} replacements in {summary.seconds:.1f} s"

@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import BP, EXISTING, FILE, PATH, REACH, choice, flag, option
+from findna.cli._options import BP, EXISTING, FILE, MODEL, PATH, REACH, choice, flag, option
 from findna.cli._settings import GroupedCommand, needing_mode_full, setting_options, settings_of
+from findna.cli._summary import note, summarized
 from findna.settings import from_dict
 from findna.tasks.recipe import FineTuneConfig
 
@@ -56,7 +57,12 @@ _OF_ENCODERS = ("layer_decay", "weight_decay")  # settings that a frozen encoder
     "probe full",
 )
 @option("-o --output=FOLDER", "Task folder to write.  [default: $FINDNA_HOME/tasks/NAME]", PATH)
-@option("-m --model=NAME|FOLDER", "Encoder to start from; see findna models list.", default="tiny")
+@option(
+    "-m --model=NAME|FOLDER",
+    "Encoder to start from; see findna models list.",
+    MODEL,
+    default="tiny",
+)
 @choice(
     "--kind",
     "Of the labels; auto: numbers that are not whole are a regression.",
@@ -99,9 +105,11 @@ _OF_ENCODERS = ("layer_decay", "weight_decay")  # settings that a frozen encoder
 @_options.chrom_alias
 @option("--seed", "Of the validation split and of training.", (0,), default=0, show_default=True)
 @option("--note", "A sentence for the card.", default="")
+@_options.species
 @option("--licence", "Licence of the weights, for the card.", default="")
 @_options.inference_options
 @setting_options(FineTuneConfig)
+@summarized("genome train valid test regions chrom_alias", "output")
 def finetune(genome: Path | None, task: str, output: Path | None, **options: Any) -> None:
     """Train a task on labelled sequences, for findna predict.
 
@@ -151,8 +159,10 @@ def finetune(genome: Path | None, task: str, output: Path | None, **options: Any
         folder,
         how,
         compute=_options.compute(options),
-        **{name: options[name] for name in ("model", "note", "licence", "force")},
+        about=_about(options),
+        **{name: options[name] for name in ("model", "force")},
     )
+    _note_task(folder, task, summary.digest)
     split = "test" if "test" in summary.metrics else "valid"
     shown = ", ".join(
         f"{name.upper() if name in ('mcc', 'auroc') else name} {value:.3f}"
@@ -197,8 +207,10 @@ def _train_sites(
             folder,
             _options.filled(SiteOptions, options, config=config),
             compute=_options.compute(options),
-            **{name: options[name] for name in ("model", "note", "licence", "force")},
+            about=_about(options),
+            **{name: options[name] for name in ("model", "force")},
         )
+    _note_task(folder, task, summary.digest)
     split = "test" if "test" in summary.metrics else "valid"
     shown = ", ".join(
         f"{name} {values['auprc']:.3f} (best baseline: {_best(values['baselines'])})"
@@ -209,6 +221,24 @@ def _train_sites(
         f"{task}: AUPRC on every base of the {where}: {shown}; {summary.seconds:.0f} s "
         f"-> {folder} ({summary.digest[:12]})"
     )
+
+
+def _note_task(folder: Path, task: str, digest: str) -> None:
+    """Note the task that was written; what its data and figures are, task.json says."""
+    from findna.tasks.sites import read_any_task
+
+    record = read_any_task(folder)[1]
+    note(
+        outputs=[{"name": "output", "path": str(folder)}],
+        weights={f"task {task}": digest},
+        data=record["data"],
+        metrics=record["metrics"],
+    )
+
+
+def _about(options: dict[str, Any]) -> dict[str, str]:
+    """Return what the card says of the task in words."""
+    return {name: options[name] for name in ("note", "species", "licence")}
 
 
 def _best(baselines: dict[str, dict[str, float]]) -> str:

@@ -10,6 +10,7 @@ import click
 
 from findna.cli import _options
 from findna.cli._options import PATH, flag, option
+from findna.cli._summary import note, summarized
 from findna.console import counted
 
 
@@ -21,6 +22,7 @@ from findna.console import counted
 @flag("--write-index", "Also an index of sorted rows: .tbi of .bed.gz and .vcf.gz, .csi of .bcf.")
 @_options.force
 @_options.verbosity
+@summarized("parts", "output")
 def merge(parts: tuple[Path, ...], output: Path | None, force: bool, write_index: bool) -> None:
     """Join what runs with --shard I/N wrote to what one run would have written.
 
@@ -42,5 +44,12 @@ def merge(parts: tuple[Path, ...], output: Path | None, force: bool, write_index
     form = next((form for ending, form in endings.items() if name.endswith(ending)), "tsv")
     command = shlex.join(["findna", *sys.argv[1:]])
     summary = run(parts, Destination(output, form, force, write_index, command=command))
+    note(
+        rows={"in": summary.rows, "out": summary.rows},
+        inputs=[
+            {"name": "parts", "path": str(path), "sha256": digest}
+            for path, digest in summary.digests.items()
+        ],
+    )
     merged = f"{counted(summary.rows, 'row')} of {counted(summary.parts, 'part')} merged"
     _options.say(merged + _options.arrow(output))

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from findna.cli import _options
-from findna.cli._options import FILE, PATH, flag, option
-from findna.cli._output import is_terminal, print_card, print_table, print_text
+from findna.cli._options import FILE, MODEL, PATH, flag, option
+from findna.cli._output import is_terminal, print_card, print_table, print_text, purpose
 
 
 @click.group(short_help="List models, look at one, or import one.")
@@ -28,32 +28,55 @@ def models() -> None:
 @models.command("list")
 @_options.verbosity
 def list_models() -> None:
-    """Show the models that come with the package."""
-    from findna.model.checkpoint import DEFAULT_MODEL, SHIPPED, read_config, shipped_models
+    """Show the models that there are.
+
+    They ship, or lie in $FINDNA_HOME/models or in models/ of a folder of $FINDNA_PATH, a list
+    divided by colons. One's own go before those of the path, in its order, and these before one
+    of the same name that ships; -v says which are hidden.
+
+    \b
+    Examples:
+      findna models list
+      FINDNA_PATH=/lab/findna:/cluster/findna findna models list -v
+    """
+    from findna import places
+    from findna.errors import CheckpointError
+    from findna.model.checkpoint import DEFAULT_MODEL, read_config
 
     rows = []
-    for name in shipped_models():
-        values = read_config(SHIPPED / name)
-        encoder, training = values["encoder"], values.get("training", {})
+    for name, folders in places.every(places.MODELS).items():
+        places.say_hidden(name, folders)
+        try:
+            values = read_config(folders[0])
+        except CheckpointError as error:  # the others can be used all the same
+            _options.say(f"{name} left out: {error}")
+            continue
+        encoder, training = values["encoder"], values.get("training")
+        training = training if isinstance(training, dict) else {}
+        read = training.get("tokens_seen")
         rows.append(
             (
                 name + (" (default)" if name == DEFAULT_MODEL else ""),
                 str(encoder["dim"]),
                 f"{encoder['n_blocks']} x {encoder['layers_per_block']}",
                 str(encoder["max_length"]),
-                f"{training.get('tokens_seen', 0) / 1e6:.0f} M",
+                f"{read / 1e6:.0f} M" if isinstance(read, int | float) else ".",
                 str(values.get("digest", ""))[:12],
+                places.where(folders[0]),
+                str(training.get("species") or "."),
+                purpose(training.get("note")),
             )
         )
-    print_table(("model", "dim", "layers", "max_length", "trained_on_bp", "digest"), rows)
+    header = ("model", "dim", "layers", "max_length", "trained_on_bp", "digest")
+    print_table((*header, "where", "species", "purpose"), rows)
 
 
 @models.command(short_help="Show the card of a model, and check its weights.")
-@click.argument("model")
+@click.argument("model", type=MODEL)
 @flag("--json as_json", "Print config.json as it is.")
 @_options.verbosity
 def info(model: str, as_json: bool) -> None:
-    """Show the card of MODEL, a shipped name or a folder, and check its weights.
+    """Show the card of MODEL, a name or a folder, and check its weights.
 
     Where its folder holds metrics.jsonl, the curves of its training follow.
     """
@@ -72,23 +95,24 @@ def info(model: str, as_json: bool) -> None:
 
 
 @models.command(short_help="Draw the curves of a training.")
-@click.argument("run", metavar="MODEL|METRICS")
+@click.argument("run", metavar="MODEL|METRICS", type=MODEL)
 @option("-o --output=FILE", ".html, .pdf, .png or .svg.", PATH, required=True)
 @_options.force
 @_options.verbosity
 def report(run: str, output: Path, force: bool) -> None:
-    """Draw the curves of a training: of a model, shipped or a folder, or of a metrics.jsonl.
+    """Draw the curves of a training: of a model, by name or folder, or of a metrics.jsonl.
 
     It may be under way or have failed. Needs findna[plot].
     """
-    from findna.model.checkpoint import find_model, shipped_models
+    from findna import places
+    from findna.model.checkpoint import find_model
     from findna.outputs.files import check_output
     from findna.pretraining.curves import need_curves, write_report
     from findna.pretraining.history import read_history
 
     need_curves(output)
     path = Path(run)
-    if run in shipped_models() or not path.exists():
+    if places.find(places.MODELS, run) or not path.exists():
         path = find_model(run)
     history = read_history(path)
     check_output(output, force, [path])

@@ -8,12 +8,13 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import PATH, SHARE, TASK, flag, option
+from findna.cli._options import PATH, ROWS, SHARE, TASK, flag, option
+from findna.cli._summary import note, note_rows, summarized
 
 
 @click.command(short_help="Label and probability per region.")
 @_options.genome
-@click.argument("regions", required=False)
+@click.argument("regions", required=False, type=ROWS)
 @option(
     "-t --task=NAME[,NAME]",
     "Task or tasks, by name (findna tasks list) or folder; repeatable.",
@@ -44,8 +45,10 @@ from findna.cli._options import PATH, SHARE, TASK, flag, option
 @_options.prior
 @flag("--write-index", "Also a tabix index of -o NAME.bed.gz (sorted rows).")
 @_options.region_options
+@_options.multiqc
 @_options.part_options
 @_options.inference_options
+@summarized("genome regions chrom_alias", "output")
 def predict(genome: Path, regions: str | None, **given: Any) -> None:
     """Append label and probability to the rows of REGIONS (BED), from the sequence of GENOME.
 
@@ -66,9 +69,10 @@ def predict(genome: Path, regions: str | None, **given: Any) -> None:
       findna predict genome.fa peaks.bed --task promoter > peaks.promoter.bed
       findna predict genome.fa tss.bed --task promoter | bedtools intersect -a - -b peaks.bed
       findna predict genome.fa genes.bed --task promoter --anchor start --bed6 -o genes.bed.gz
-      findna predict genome.fa peaks.bed --task regulatory --bed9 --header -o for_ucsc.bed
+      findna predict genome.fa peaks.bed --task promoter --bed9 --header -o for_ucsc.bed
       findna predict genes.fa --task promoter,splice --all-classes
       findna predict genome.fa windows.bed --task promoter --prior 0.02 > windows.promoter.bed
+      findna predict genome.fa liver.bed --task promoter -o liver.out.bed --multiqc qc/liver
       findna predict genome.fa introns.bed --task my-sites -s -O tsv -o introns.tsv
     """
     options = _options.placement(given)
@@ -104,6 +108,8 @@ def predict(genome: Path, regions: str | None, **given: Any) -> None:
         )
     fate = "skipped" if options.on_error == "skip" else "without a prediction"
     counts = summary.counts
+    note(weights=summary.weights)
+    note_rows(counts, "predicted", counts["written"])
     _options.say(
         _options.regions_done(counts, "predicted", fate)
         + (f", {counts['written']} written" if layout.min_probability is not None else "")

@@ -10,8 +10,9 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import EXISTING, FILE, PATH, flag, option
+from findna.cli._options import EXISTING, FILE, MODEL, PATH, flag, option
 from findna.cli._settings import GroupedCommand, removed_options, setting_options, settings_of
+from findna.cli._summary import note, summarized
 from findna.console import counted
 from findna.model.config import SIZES, EncoderConfig
 from findna.pretraining.recipe import (
@@ -61,6 +62,7 @@ def _help_by_preset(section: str) -> Callable[[dataclasses.Field[Any]], str]:
 @option(
     "--init=NAME|FOLDER",
     "Go on from the weights of this model, in its size, say on the genome of your species.",
+    MODEL,
 )
 @option("--config config_file", "YAML file of settings; options given here win over it.", FILE)
 @option("--tokens=N", "Train on this many nucleotides, instead of --steps.", (1,))
@@ -82,6 +84,7 @@ def _help_by_preset(section: str) -> Callable[[dataclasses.Field[Any]], str]:
 )
 @flag("--resume", "Continue an interrupted run of the same settings.")
 @option("--note", "A sentence for the model card.", default="")
+@_options.species
 @option("--licence", "Licence of the weights, for the model card.", default="")
 @_options.device
 @_options.threads
@@ -91,6 +94,7 @@ def _help_by_preset(section: str) -> Callable[[dataclasses.Field[Any]], str]:
 @setting_options(ViewConfig, _help_by_preset("views"))
 @setting_options(PretrainConfig, _help_by_preset(""))
 @removed_options({name: removal(name) for name in REMOVED})
+@summarized("genome config_file regions exclude probe", "output report")
 def pretrain(genome: Path, output: Path, device: str, **options: Any) -> None:
     """Pretrain an encoder by self-distillation on the sequence of GENOME (FASTA).
 
@@ -115,7 +119,7 @@ def pretrain(genome: Path, output: Path, device: str, **options: Any) -> None:
     if options["init"] and options["size"]:
         raise click.UsageError("--size does nothing with --init, whose size is taken; leave it out")
     from findna.commands.pretrain import TrainingData, TrainingRun, pretrain_genome
-    from findna.model.checkpoint import encoder_config
+    from findna.model.checkpoint import encoder_config, read_config
     from findna.pretraining.processes import training_job
 
     _options.begin()
@@ -131,4 +135,12 @@ def pretrain(genome: Path, output: Path, device: str, **options: Any) -> None:
             config = dataclasses.replace(config, steps=max(1, round(tokens / config.batch_tokens)))
         digest = pretrain_genome(data, run, config, own_device)
     if digest:
+        training = read_config(output)["training"]
+        note(
+            weights={f"model {output.resolve().name}": digest},
+            device=training["hardware"],
+            precision=training["recipe"]["precision"],
+            data=training["data"],
+            counts={name: training[name] for name in ("steps_done", "tokens_seen")},
+        )
         _options.say(f"wrote {output} ({digest[:12]}) after {counted(config.steps, 'step')}")

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import BP, PATH, REACH, SHARE, TASK, flag, option
+from findna.cli._options import BP, PATH, REACH, ROWS, SHARE, TASK, flag, option
+from findna.cli._summary import note, summarized
 from findna.console import counted
 
 _OF_WINDOWS = ("window", "upstream", "downstream", "step", "max_n")
@@ -27,7 +28,7 @@ _OF_WINDOWS = ("window", "upstream", "downstream", "step", "max_n")
     "Format of the track.  [default: bigwig for .bw and .bigWig, else bedgraph]",
     ["bedgraph", "bigwig"],
 )
-@option("--regions=BED", "Scan only these intervals; - is standard input.")
+@option("--regions=BED", "Scan only these intervals; - is standard input.", ROWS)
 @option(
     "-r --region=CHROM:START-END",
     "Scan only this region, as in samtools, 1-based and inclusive; without -END to the end of the "
@@ -73,6 +74,7 @@ _OF_WINDOWS = ("window", "upstream", "downstream", "step", "max_n")
 @_options.track_header
 @flag("--write-index", "Also a tabix index of -o NAME.bedgraph.gz.")
 @_options.inference_options
+@summarized("genome regions chrom_alias", "output")
 def scan(genome: Path, task: str, regions: str | None, **given: Any) -> None:
     """Write a task's probability along GENOME (FASTA) as a track: bedGraph or bigWig.
 
@@ -125,6 +127,7 @@ def scan(genome: Path, task: str, regions: str | None, **given: Any) -> None:
             compute=_options.compute(given),
         )
     counts, options = summary.counts, summary.options
+    note(weights=summary.weights, counts=counts)
     _options.say(
         f"{summary.quantity} over {counts['covered']} of {counts['bases']} bp in "
         f"{counted(counts['windows'], 'window')} of {options.window} bp every {options.step} bp in "
@@ -154,6 +157,7 @@ def _scan_sites(genome: Path, task: str, regions: str | None, given: dict[str, A
             compute=_options.compute(given),
         )
     counts = summary.counts
+    note(weights=summary.weights, counts=counts)
     _options.say(
         f"{summary.quantity} over {counts['covered']} of {counts['bases']} bp in "
         f"{summary.seconds:.1f} s, {summary.made_by}" + _options.arrow(output.path)

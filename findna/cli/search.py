@@ -9,13 +9,14 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import BP, FILE, PATH, choice, flag, option
+from findna.cli._options import BP, FILE, MODEL, PATH, ROWS, choice, flag, option
+from findna.cli._summary import note, note_rows, summarized
 from findna.console import counted
 
 
 @click.command(short_help="Regions like these, among embedded ones.")
 @click.argument("genome", metavar="GENOME|QUERIES.h5", type=PATH)
-@click.argument("regions", required=False)
+@click.argument("regions", required=False, type=ROWS)
 @option(
     "--in=FILE.h5 index",
     "File of findna embed to search; repeatable, then searched as if one.",
@@ -40,7 +41,9 @@ from findna.console import counted
     "Query as in samtools, 1-based and inclusive; repeatable.",
     multiple=True,
 )
-@option("-m --model=NAME|FOLDER", "Model that made the index.  [default: the name in the file]")
+@option(
+    "-m --model=NAME|FOLDER", "Model that made the index.  [default: the name in the file]", MODEL
+)
 @option("--window=N", "Encode N bp around the middle of each query, not what the index has.", BP)
 @choice(
     "--out-of-bounds",
@@ -57,6 +60,7 @@ from findna.console import counted
 @_options.threads
 @_options.force
 @_options.verbosity
+@summarized("genome regions index chrom_alias", "output")
 def search(genome: Path, regions: str | None, **given: Any) -> None:
     """Find the rows of embedding files that are most like each query.
 
@@ -81,12 +85,14 @@ def search(genome: Path, regions: str | None, **given: Any) -> None:
     """
     from findna.commands.search import FORMS, Queries
     from findna.commands.search import search as run
-    from findna.model.devices import Compute
+    from findna.model.devices import Compute, describe, resolve_device
     from findna.outputs.hdf5 import is_hdf5
     from findna.outputs.hits import SearchOptions
     from findna.outputs.stored import StoredEmbeddings
 
     output = _options.destination(given, FORMS)
+    device = resolve_device(given["device"])
+    note(device=describe(device))
     with ExitStack() as stack:
         index = [stack.enter_context(StoredEmbeddings(path)) for path in given["index"]]
         rows: Any
@@ -111,9 +117,11 @@ def search(genome: Path, regions: str | None, **given: Any) -> None:
             output,
             options=_options.filled(SearchOptions, given),
             header=given["header"],
-            compute=Compute.on(given["device"]),
+            compute=Compute(device),
         )
     counts = summary.counts
+    note(weights=summary.weights, precision=summary.precision)
+    note_rows(counts, "searched")
     fate = "skipped" if given["on_error"] == "skip" else "kept without a hit"
     _options.say(
         _options.regions_done(counts, "searched", fate)

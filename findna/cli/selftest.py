@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from findna.cli import _options
-from findna.cli._output import print_checks, print_text
+from findna.cli._output import print_checks, print_facts
 
 
 @click.command(short_help="Does findna compute here what it should?")
@@ -15,21 +15,22 @@ from findna.cli._output import print_checks, print_text
 def selftest(device: str, as_json: bool) -> None:
     """Check the weights that ship, and what they give on this machine and device.
 
-    One line per check: ok or FAILED, what was measured (a relative difference of vectors) and the
-    most that passes. It ends with 1 if a check failed. docs/checks.md describes each.
+    It begins with the environment: versions, devices, what the CPU has units for, the cache, and
+    the folders of models and tasks. Then one line per check: ok or FAILED, what was measured (a
+    relative difference of vectors) and the most that passes. It ends with 1 if a check failed.
+    docs/checks.md describes each.
 
     \b
     Examples:
       findna selftest
       findna selftest --device cuda --json > selftest.json
+      findna selftest | grep versions > versions.tsv
     """
+    from findna.commands.selftest import environment
     from findna.commands.selftest import selftest as run
-    from findna.commands.selftest import versions
-    from findna.model.devices import describe, resolve_device
 
     _options.begin()
-    about = {"versions": versions(), "device": describe(resolve_device(device))}
+    about = environment(device)
     if not as_json:
-        print_text(", ".join(f"{name} {number}" for name, number in versions().items()))
-        print_text(f"device: {about['device']}")
-    print_checks(about, run(device), as_json)
+        print_facts(about)
+    print_checks(about | {"device": about["compute"]["device"]}, run(device), as_json)

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import flag
-from findna.cli._output import print_card, print_table, print_text
+from findna.cli._options import TASK, flag
+from findna.cli._output import print_card, print_table, print_text, purpose
 from findna.console import printable
 
 
@@ -27,18 +27,26 @@ def tasks() -> None:
 @tasks.command("list")
 @_options.verbosity
 def list_tasks() -> None:
-    """Show the tasks that ship and those in $FINDNA_HOME/tasks.
+    """Show the tasks that there are.
 
-    A task of one's own goes before one of the same name that ships.
+    They ship, or lie in $FINDNA_HOME/tasks or in tasks/ of a folder of $FINDNA_PATH, a list divided
+    by colons. One's own go before those of the path, in its order, and these before one of the
+    same name that ships; -v says which are hidden.
+
+    \b
+    Examples:
+      findna tasks list
+      FINDNA_PATH=/lab/findna:/cluster/findna findna tasks list -v
     """
+    from findna import places
     from findna.errors import CheckpointError
     from findna.tasks.sites import read_any_task
-    from findna.tasks.task import SHIPPED, known_tasks
 
     rows = []
-    for name, folder in sorted(known_tasks().items()):
+    for name, folders in places.every(places.TASKS).items():
+        places.say_hidden(name, folders)
         try:
-            config, record = read_any_task(folder)
+            config, record = read_any_task(folders[0])
         except CheckpointError as error:  # the others can be used all the same
             click.echo(printable(f"findna: {name} left out: {error}"), err=True)
             continue
@@ -50,12 +58,14 @@ def list_tasks() -> None:
                 config.mode,
                 config.encoder,
                 _figure(record.get("metrics")),
-                "shipped" if folder.parent == SHIPPED else str(folder),
+                places.where(folders[0]),
                 str(record.get("digest", ""))[:12],
+                str(record.get("species") or "."),
+                purpose(record.get("note")),
             )
         )
     header = ("task", "classes", "window", "mode", "encoder", "figure", "where", "digest")
-    print_table(header, rows)
+    print_table((*header, "species", "purpose"), rows)
 
 
 def _mean_auprc(measured: Any) -> float | None:
@@ -79,7 +89,7 @@ def _figure(metrics: Any) -> str:
 
 
 @tasks.command()
-@click.argument("task")
+@click.argument("task", type=TASK)
 @flag("--json as_json", "Print task.json as it is.")
 @_options.verbosity
 def info(task: str, as_json: bool) -> None:

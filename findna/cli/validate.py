@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from findna.cli import _options
-from findna.cli._options import PATH, choice, flag, option
+from findna.cli._options import MODEL, PATH, TASK, choice, flag, option
 from findna.cli._output import is_terminal, print_text
+from findna.cli._summary import note, summarized
 from findna.console import printable
 
 if TYPE_CHECKING:
@@ -34,14 +35,18 @@ _MOST_CLASSES = 20  # in the list
     "-t --task=NAME[,NAME]",
     "Say what findna predict and findna scan would take with a task; repeatable. Loads no "
     "weights and estimates nothing.",
+    TASK,
     multiple=True,
 )
-@option("-m --model=NAME|FOLDER", "Model to estimate time and memory of.", default="tiny")
+@option("-m --model=NAME|FOLDER", "Model to estimate time and memory of.", MODEL, default="tiny")
 @flag("--no-estimate", "No estimate of time and memory; loads no model.")
 @_options.device
 @_options.threads
 @flag("--json as_json", "One JSON object (docs/formats.md).")
+@_options.multiqc
+@_options.force
 @_options.verbosity
+@summarized("genome data chrom_alias")
 def validate(genome: Path, data: Path | None, labelled: bool, as_json: bool, **given: Any) -> None:
     """Read regions (BED), a VCF or a labelled set against GENOME (FASTA), and report.
 
@@ -57,17 +62,23 @@ def validate(genome: Path, data: Path | None, labelled: bool, as_json: bool, **g
       findna validate genome.fa tss.bed --task promoter
       findna validate genome.fa calls.vcf.gz --no-estimate
       findna validate labelled.csv --json | jq .labels
+      findna validate genome.fa liver.bed --no-estimate --multiqc qc/liver
       findna validate genome.fa regions.bed --no-estimate -q && findna embed genome.fa ...
     """
     options = _options.placement(given)
     tasks = _options.listed(given["task"], "--task")
 
+    from findna.commands.validate import report_sections
     from findna.commands.validate import validate as run
     from findna.labelled.rows import TABLE, suffix
+    from findna.outputs.multiqc import check_multiqc, write_sections
 
     fasta_path: Path | None = genome
     if data is None and (labelled or genome.is_dir() or suffix(genome) in TABLE):
         fasta_path, data = None, genome
+    multiqc = given["multiqc"]
+    if multiqc is not None:
+        check_multiqc(multiqc, "validate", given["force"])
     measured = None if given["no_estimate"] or tasks else (given["model"], given["device"])
     with _options.opened_genome(fasta_path, given["chrom_alias"]) as fasta:
         report = run(
@@ -80,6 +91,13 @@ def validate(genome: Path, data: Path | None, labelled: bool, as_json: bool, **g
             tasks=tasks,
             measured=measured,
         )
+    note(
+        rows={"in": report.rows, "out": None},
+        statuses=dict(report.statuses),
+        verdict=report.verdict,
+    )
+    if multiqc is not None:
+        write_sections(multiqc, report_sections(report))
     if as_json:
         print_text(json.dumps(report.facts()))
     elif is_terminal():

@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import BP, FILE, PATH, choice, flag, option
+from findna.cli._options import BP, FILE, PATH, ROWS, TASK, choice, flag, option
+from findna.cli._summary import note, summarized
 from findna.console import counted
 
 _BCFTOOLS_FORMS = {"v": "vcf", "z": "vcf", "b": "bcf", "u": "bcf"}
@@ -18,7 +19,7 @@ _BCFTOOLS_FORMS = {"v": "vcf", "z": "vcf", "b": "bcf", "u": "bcf"}
 
 @click.command(short_help="Scores of the variants of a VCF.")
 @_options.genome
-@click.argument("variants", metavar="VCF")
+@click.argument("variants", metavar="VCF", type=ROWS)
 @option(
     "-o --output=FILE",
     "File to write: .vcf, .vcf.gz (BGZF), .bcf or .tsv.  [default: standard output]",
@@ -46,6 +47,7 @@ _BCFTOOLS_FORMS = {"v": "vcf", "z": "vcf", "b": "bcf", "u": "bcf"}
     "-t --task=NAME[,NAME]",
     "Also log-odds of a task for both alleles, and their difference; of a task of single bases, "
     "the largest gain and loss of probability, and where; repeatable.",
+    TASK,
     multiple=True,
 )
 @option(
@@ -99,8 +101,12 @@ _BCFTOOLS_FORMS = {"v": "vcf", "z": "vcf", "b": "bcf", "u": "bcf"}
 )
 @flag("--no-version", "Leave out the ##findnaCommand line of the header.")
 @flag("--write-index", "Also an index: .tbi of .vcf.gz, .csi of .bcf.")
+@_options.multiqc
 @_options.part_options
 @_options.inference_options
+@summarized(
+    "genome variants chrom_alias regions_file background", "output embeddings background_out"
+)
 def variants(genome: Path, variants: str, **given: Any) -> None:
     """Score every alternate allele of VCF against the sequence of GENOME (FASTA).
 
@@ -124,6 +130,7 @@ def variants(genome: Path, variants: str, **given: Any) -> None:
         bcftools query -f '%CHROM\\t%POS\\t%INFO/FINDNA_LLR\\n'
       findna variants genome.fa calls.vcf.gz --task promoter --window 300 -o effects.tsv
       findna variants genome.fa calls.vcf.gz --task sites --scores none --reach 100 -o sites.vcf.gz
+      findna variants genome.fa calls.vcf.gz -o scored.vcf.gz --multiqc qc/calls
       findna variants genome.fa phased.vcf.gz --haplotype HG001 -o personal.vcf.gz
       findna variants genome.fa calls.vcf.gz -r chr20:1-2000000 -O z | bcftools view -H
       findna variants genome.fa common.vcf.gz -m my/ --background-out my/background.json -o c.vcf.gz
@@ -171,9 +178,16 @@ def variants(genome: Path, variants: str, **given: Any) -> None:
         {name: summary.counts[name] for name in names if summary.counts.get(name)}
         for names in (SCORED, UNSCORED)
     )
+    n_records = summary.counts["rows"]
+    note(
+        weights=summary.weights,
+        rows={"in": n_records, "out": n_records},
+        statuses={**scored, **unscored},
+        counts={"scored": sum(scored.values()), "resumed": summary.counts["resumed"]},
+    )
     counts = ", ".join(f"{n} {name}" for name, n in scored.items())
     missing = ", ".join(f"{n} {name}" for name, n in unscored.items())
-    records = counted(summary.counts["rows"], "record")
+    records = counted(n_records, "record")
     _options.say(
         f"{counted(sum(scored.values()), 'allele')} of {records} scored"
         + (f" ({counts})" if counts else "")

@@ -191,7 +191,7 @@ def embed(
 
     counts = run_rows("embed", run.rows(), run.vectors, sink, output, facts)
     weights = {f"model {checkpoint.name}": checkpoint.digest}
-    return Summary(counts, time.monotonic() - started, weights)
+    return Summary(counts, time.monotonic() - started, weights, compute.precision)
 
 
 class EmbeddedRows:

@@ -403,7 +403,7 @@ def explain(
     if outputs.track is not None:
         outputs.track.index()
     seconds, weights = time.monotonic() - started, {run.weights: run.digest}
-    return Summary(counts, seconds, weights, run.quantity, str(run.windows))
+    return Summary(counts, seconds, weights, compute.precision, run.quantity, str(run.windows))
 
 
 def read_stretch(

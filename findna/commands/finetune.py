@@ -30,7 +30,7 @@ from findna.labelled.sets import (
     read_rows,
 )
 from findna.labelled.splits import hold_out, overlap
-from findna.model.checkpoint import SHIPPED, Model, digest_of, load_checkpoint
+from findna.model.checkpoint import Model, digest_of, is_named, load_checkpoint
 from findna.model.devices import Compute, describe
 from findna.outputs.claims import claimed
 from findna.outputs.files import check_folder
@@ -253,16 +253,15 @@ def finetune(
     *,
     model: str = "tiny",
     compute: Compute,
-    note: str = "",
-    licence: str = "",
+    about: Mapping[str, str] = {},
     force: bool = False,
 ) -> FineTuneSummary:
     """Train a task and write its folder.
 
     Parameters
     ----------
-    note, licence : str
-        For the card: a sentence, and the licence of the weights.
+    about : mapping
+        For the card: ``note``, a sentence; ``species``; ``licence``, of the weights.
 
     Raises
     ------
@@ -271,7 +270,7 @@ def finetune(
     """
     with claimed(folder):
         check_folder(folder, force, TASK)
-        return _train(splits, folder, options, model, compute, {"note": note, "licence": licence})
+        return _train(splits, folder, options, model, compute, about)
 
 
 def _train(
@@ -317,7 +316,7 @@ def _train(
     logits = [replace(probe, head=head).logits(table, part) for part in rows]
     temperature = fit_temperature(valid.labels, logits[0], train.kind)
     metrics, calibration = _measure(measured_sets, logits, temperature, options.seed)
-    named = options.mode == "full" or checkpoint.folder.parent == SHIPPED
+    named = options.mode == "full" or is_named(checkpoint)
     lengths = {len(sequence) for sequence in train.sequences}
     settings = TaskConfig(
         mode=options.mode,

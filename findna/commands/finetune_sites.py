@@ -19,7 +19,7 @@ from findna.genome.encoding import N
 from findna.genome.fasta import Genome
 from findna.genome.intervals import select
 from findna.labelled.sites import SiteLabels, read_sites
-from findna.model.checkpoint import SHIPPED, digest_of, load_checkpoint
+from findna.model.checkpoint import digest_of, is_named, load_checkpoint
 from findna.model.devices import Compute, describe
 from findna.outputs.claims import claimed
 from findna.outputs.files import check_folder, file_digest
@@ -168,8 +168,7 @@ def finetune_sites(
     *,
     model: str = "tiny",
     compute: Compute,
-    note: str = "",
-    licence: str = "",
+    about: Mapping[str, str] = {},
     force: bool = False,
 ) -> SiteSummary:
     """Train a task of sites and write its folder.
@@ -181,7 +180,7 @@ def finetune_sites(
     """
     with claimed(folder):
         check_folder(folder, force, TASK)
-        return _train(data, folder, options, model, compute, {"note": note, "licence": licence})
+        return _train(data, folder, options, model, compute, about)
 
 
 def _train(
@@ -223,7 +222,7 @@ def _train(
         if name == "valid":
             slopes, shifts = calibrate(seen)
         metrics[name] = _figures(seen, labels.classes, baselines.scores(spans))
-    named = not frozen or checkpoint.folder.parent == SHIPPED
+    named = not frozen or is_named(checkpoint)
     settings = SiteConfig(
         mode=options.mode,
         classes=labels.classes,

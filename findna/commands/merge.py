@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,10 +19,11 @@ from findna.variants.vcf import check_bcf_records
 
 @dataclass(frozen=True)
 class MergeSummary:
-    """Numbers of what was merged."""
+    """Numbers of what was merged, and the SHA-256 of each part."""
 
     parts: int
     rows: int
+    digests: Mapping[Path, str]
 
 
 def checked(parts: Sequence[Path]) -> list[tuple[Path, Note]]:
@@ -107,4 +108,5 @@ def merge(parts: Sequence[Path], output: Destination) -> MergeSummary:
                         part.readline()
                     shutil.copyfileobj(part, file, 1 << 20)
         output.index()
-    return MergeSummary(len(noted), noted[0][1].total)
+    digests = {path: note.sha256 for path, note in noted}
+    return MergeSummary(len(noted), noted[0][1].total, digests)

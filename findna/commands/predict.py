@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import BinaryIO
@@ -15,8 +16,9 @@ from findna.genome.regions import Placed, RegionOptions, RegionSource, tell_empt
 from findna.labelled.sets import REGRESSION
 from findna.model.devices import Compute
 from findna.outputs.destination import Destination
+from findna.outputs.multiqc import Histogram, Section, section_id, tallied
 from findna.outputs.provenance import task_weights
-from findna.outputs.results import Call
+from findna.outputs.results import Call, TaskColumns
 from findna.outputs.shards import Facts
 from findna.outputs.tables import PredictionFormat, PredictionWriter
 from findna.tasks.placement import TaskWindows
@@ -119,11 +121,52 @@ def predict(
         return run.facts("predict", task_weights(columns), recorded)
 
     sink = text_output(output.open_text, writer)
-    counts = run_rows("predict", run.rows(), run.calls, sink, output, facts)
+    stage = tallied(run.calls, LabelTally(columns), output, "predict")
+    counts = run_rows("predict", run.rows(), stage, sink, output, facts)
     if source.is_stream and not counts["rows"]:
         tell_empty(source)
     weights = {f"task {task.name}": task.digest for task in loaded}
-    return Summary(counts, time.monotonic() - started, weights, windows=str(run.windows))
+    seconds, windows = time.monotonic() - started, str(run.windows)
+    return Summary(counts, seconds, weights, compute.precision, windows=windows)
+
+
+class LabelTally:
+    """Labels and probabilities that tasks give; a regression has neither."""
+
+    def __init__(self, tasks: Sequence[TaskColumns]) -> None:
+        self._tasks = tasks
+        self._labels = [Counter[str]() for _ in tasks]
+        self._probabilities = [Histogram(0, 1, 20) for _ in tasks]
+
+    def add(self, row: Placed, result: Sequence[Call] | None) -> None:
+        """Count the labels of a row, or its status."""
+        for i, labels in enumerate(self._labels):
+            if result is None:
+                labels[row.status] += 1
+                continue
+            labels.update(result[i].label.split(","))  # of a multilabel task several
+            if not self._tasks[i].is_value:
+                self._probabilities[i].add(result[i].probability)
+
+    def sections(self) -> Iterator[Section]:
+        """Yield the labels and the probabilities of each task."""
+        for i, task in enumerate(self._tasks):
+            if task.is_value:
+                continue
+            made_by = f"Task {task.name}, weights {task.digest[:12]}."
+            name = f"{task.name}: labels"
+            said = f"Rows by label, and by the reason why some have none. {made_by}"
+            yield Section(
+                section_id("predict", task.name, "labels"), name, said, self._labels[i], "rows"
+            )
+            yield Section(
+                section_id("predict", task.name, "probability"),
+                f"{task.name}: probability",
+                f"Rows by probability, in bins of 0.05. {made_by}",
+                self._probabilities[i].line(),
+                *("rows", "probability"),
+                {"xmin": 0, "xmax": 1, "ymin": 0},
+            )
 
 
 def _check_tasks(tasks: Sequence[AnyTask], layout: PredictionFormat) -> None:

@@ -74,8 +74,8 @@ class TrainingRun:
         Continue the run that the folder holds.
     force : bool
         Replace what the folder holds.
-    note, licence : str
-        For the model card: a sentence, and the licence of the weights.
+    note, species, licence : str
+        For the model card: a sentence, the species, and the licence of the weights.
     report : Path, optional
         The curves of the run, drawn when it ends (`findna.pretraining.curves`).
     """
@@ -85,6 +85,7 @@ class TrainingRun:
     resume: bool = False
     force: bool = False
     note: str = ""
+    species: str = ""
     licence: str = ""
     report: Path | None = None
 
@@ -175,6 +176,7 @@ def pretrain_genome(
                 "hardware": processes + describe(torch_device),
                 "torch": torch.__version__.split("+")[0],
                 "note": _text(run.note),
+                "species": _text(run.species),
                 "licence": _text(run.licence),
                 **probe_facts,
             }

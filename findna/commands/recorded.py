@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from findna.commands.checks import BF16, OTHER_MACHINE
 from findna.errors import CheckpointError, EmbeddingError
 from findna.genome.regions import RegionOptions
 from findna.genome.windows import ANCHORS
 from findna.model.checkpoint import Checkpoint, load_checkpoint
 from findna.model.devices import PRECISIONS
 from findna.model.pooling import POOLINGS, Pooling
+from findna.model.tolerances import BF16, OTHER_MACHINE
 from findna.outputs.stored import StoredEmbeddings
 
 FLOAT16 = 1e-3

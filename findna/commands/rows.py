@@ -57,6 +57,8 @@ class Summary:
         Digest of each model and task by what it is called: ``task promoter``.
     quantity : str
         Name of what was measured, if the weights have several.
+    precision : str
+        Arithmetic of the encoder: "fp32" or "bf16".
     windows : str
         The windows of the task that were taken of rows, in words; empty if there were none.
     """
@@ -64,13 +66,15 @@ class Summary:
     counts: Mapping[str, int]
     seconds: float
     weights: Mapping[str, str]
+    precision: str
     quantity: str = ""
     windows: str = ""
 
     @property
     def made_by(self) -> str:
-        """Names of the weights, with the beginnings of their digests."""
-        return ", ".join(f"{name} {digest[:12]}" for name, digest in self.weights.items())
+        """Names of the weights with the beginnings of their digests, and a precision below fp32."""
+        made_by = ", ".join(f"{name} {digest[:12]}" for name, digest in self.weights.items())
+        return made_by if self.precision == "fp32" else f"{made_by}, {self.precision}"
 
 
 class Writer(Protocol[RowIn, ResultIn]):

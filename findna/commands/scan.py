@@ -351,4 +351,5 @@ def scan(
     output.index()
     seconds = time.monotonic() - started
     weights = {f"task {run.task.name}": run.task.digest}
-    return ScanSummary(run.counts, seconds, weights, run.class_name, options=run.options)
+    precision, name = compute.precision, run.class_name
+    return ScanSummary(run.counts, seconds, weights, precision, name, options=run.options)

@@ -246,4 +246,5 @@ def scan_sites(
             quantity = counted(run.counts["sites"], "site")
     output.index()
     weights = {f"task {run.task.name}": run.task.digest}
-    return Summary(run.counts, time.monotonic() - started, weights, quantity)
+    seconds = time.monotonic() - started
+    return Summary(run.counts, seconds, weights, compute.precision, quantity)

@@ -95,6 +95,7 @@ class SearchRun:
         self._options = options
         for other in index[1:]:
             self._check_alike(other)
+        self.precision = self._recorded.precision
         self.index = IndexedRows(index, [RecordedOptions(file).regions.resized for file in index])
         self.read: Callable[[], Iterator[Query]]
         if isinstance(queries.rows, StoredEmbeddings):
@@ -255,4 +256,5 @@ def search(
     sink = text_output(output.open_text, writer)
     counts = run_rows("search", rows, run.hits, sink, output, dict)
     counts |= {"index": run.index.total}
-    return Summary(counts, time.monotonic() - started, {f"model {name}": digest})
+    weights = {f"model {name}": digest}
+    return Summary(counts, time.monotonic() - started, weights, run.precision)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from findna import __version__
-from findna.commands.checks import BF16, OTHER_MACHINE, Check, largest, relative
+from findna import __version__, places
+from findna.commands.checks import Check
+from findna.console import counted
 from findna.errors import CheckpointError
-from findna.genome.batching import Sequences
 from findna.genome.encoding import N, Tokens, encode, reverse_complement
 from findna.model.checkpoint import (
     DEFAULT_MODEL,
@@ -26,10 +28,11 @@ from findna.model.checkpoint import (
     read_config,
     shipped_models,
 )
-from findna.model.devices import Compute, describe
+from findna.model.devices import Compute, describe, facts, resolve_device
 from findna.model.encoder import Encoder
-from findna.model.inference import region_vectors
-from findna.model.pooling import Pooling
+from findna.model.inference import mean_vectors
+from findna.model.precision import fastest
+from findna.model.tolerances import BF16, OTHER_MACHINE, SAME_MACHINE, largest, relative
 from findna.tasks.sites import load_any_task
 from findna.tasks.task import SHIPPED as SHIPPED_TASKS
 from findna.tasks.task import TASK
@@ -37,14 +40,13 @@ from findna.tasks.task import TASK
 KNOWN = "known.json"
 """In the folder of a shipped model: a sequence, and the ``mean`` that findna embed gives it."""
 
-SAME_MACHINE = 1e-5
-"""Largest relative difference between fp32 vectors of one region on one device."""
-
 LENGTHS = (1, 2, 17, 64, 250, 300, 301, 511, 512, 777, 999, 1000, 1001, 1500, 2400)
 
-_PACKAGES = ("torch", "numpy", "h5py", "pysam", "pyfaidx", "safetensors")
-
-Vectors = npt.NDArray[np.float32]
+_PACKAGES = (
+    *("torch", "numpy", "scipy", "scikit-learn", "h5py", "pysam", "pyfaidx", "pybedtools"),
+    *("safetensors", "anndata", "pybigtools", "logomaker"),
+)
+"""Those of which results, or formats that are written, may depend; the last three are extras."""
 
 
 def versions() -> dict[str, str]:
@@ -52,9 +54,50 @@ def versions() -> dict[str, str]:
     return {
         "findna": __version__,
         "python": platform.python_version(),
-        **{package: version(package) for package in _PACKAGES},
+        **{package: _version(package) for package in _PACKAGES},
         "system": f"{platform.system()} {platform.machine()}",
     }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def environment(device: str = "auto") -> dict[str, dict[str, str]]:
+    """Return what results and speed may depend on here, by section and name.
+
+    Raises
+    ------
+    ConfigError
+        This machine has no such device.
+    """
+    return {
+        "versions": versions(),
+        "compute": facts(resolve_device(device)),
+        "folders": {
+            "cache": _cache(places.cache_folder()),
+            "FINDNA_HOME": _held(places.home()),
+            "FINDNA_PATH": os.pathsep.join(map(_held, places.shared())) or "no folders",
+        },
+    }
+
+
+def _cache(folder: Path) -> str:
+    """Return the path and the size of a cache, which other runs may be changing."""
+    sizes = []
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            if path.is_file():
+                sizes.append(path.stat().st_size)
+    return f"{folder} ({sum(sizes) / 1e6:.1f} MB in {counted(len(sizes), 'file')})"
+
+
+def _held(place: Path) -> str:
+    models, tasks = (len(places.inside(place, kind)) for kind in (places.MODELS, places.TASKS))
+    return f"{place} ({counted(models, 'model')}, {counted(tasks, 'task')})"
 
 
 def selftest(device: str = "auto") -> Iterator[Check]:
@@ -67,40 +110,41 @@ def selftest(device: str = "auto") -> Iterator[Check]:
     ConfigError
         This machine has no such device.
     """
-    compute = Compute.on(device)
+    compute = Compute(resolve_device(device))
     target = compute.device
     weights = _weights()
     yield weights
     if not weights.passed:
         return
-    checkpoint = load_checkpoint(DEFAULT_MODEL)
+    checkpoint = load_checkpoint(str(SHIPPED / DEFAULT_MODEL))
     encoder = checkpoint.model.encoder
     sequences = _sequences()
-    expected = _vectors(encoder, sequences, compute)
+    expected = mean_vectors(encoder, sequences, compute)
     device_name = describe(target)
     n = f"{len(sequences)} sequences of {min(LENGTHS)} to {max(LENGTHS)} bp"
     yield _known_answer(checkpoint, compute)
-    alone = _vectors(encoder, sequences, replace(compute, max_tokens=1))
+    alone = mean_vectors(encoder, sequences, replace(compute, max_tokens=1))
     yield Check.within(
         "batches", largest(alone, expected), SAME_MACHINE, f"{n}, each alone and together"
     )
-    turned = _vectors(encoder, sequences[::-1], compute)[::-1]
+    turned = mean_vectors(encoder, sequences[::-1], compute)[::-1]
     yield Check.within("order", largest(turned, expected), SAME_MACHINE, "the last one first")
     yield _threads(encoder, sequences)
-    both = _vectors(encoder, sequences, compute, both_strands=True)
+    both = mean_vectors(encoder, sequences, compute, both_strands=True)
     opposite = [reverse_complement(sequence) for sequence in sequences]
-    flipped = _vectors(encoder, opposite, compute, both_strands=True)
+    flipped = mean_vectors(encoder, opposite, compute, both_strands=True)
     yield Check.within(
         "strands", largest(flipped, both), SAME_MACHINE, "--both-strands of each reverse complement"
     )
-    rough = _vectors(encoder, sequences, replace(compute, precision="bf16"))
+    rough = mean_vectors(encoder, sequences, replace(compute, precision="bf16"))
+    taken = fastest(target, again=True)
     yield Check.within(
-        "precision", largest(rough, expected), BF16, f"bf16 beside fp32 on {device_name}"
+        "precision", largest(rough, expected), BF16, f"bf16 beside fp32 on {device_name}; {taken}"
     )
     if target.type == "cpu":
         yield Check("devices", None, "not done: no GPU is used here")
     else:
-        on_cpu = _vectors(encoder, sequences, Compute(torch.device("cpu")))
+        on_cpu = mean_vectors(encoder, sequences, Compute(torch.device("cpu")))
         yield Check.within(
             "devices", largest(expected, on_cpu), OTHER_MACHINE, f"{device_name} beside the CPU"
         )
@@ -118,21 +162,13 @@ def _sequences() -> list[Tokens]:
     return sequences
 
 
-def _vectors(
-    encoder: Encoder, sequences: list[Tokens], compute: Compute, *, both_strands: bool = False
-) -> Vectors:
-    """Return the mean vector of each sequence; shape (n, dim)."""
-    source, pooling = Sequences(sequences), Pooling(both_strands=both_strands)
-    rows = region_vectors(source.rows(), source, encoder, pooling, compute)
-    return np.stack([vectors.pooled["mean"] for _, vectors in rows if vectors is not None])
-
-
 def _weights() -> Check:
     """Hold every weight that ships against the digest beside it."""
     wrong, names = [], []
     for name in shipped_models():
         try:
-            matches = load_checkpoint(name).digest == read_config(SHIPPED / name).get("digest")
+            folder = SHIPPED / name
+            matches = load_checkpoint(str(folder)).digest == read_config(folder).get("digest")
         except CheckpointError as error:
             wrong.append(str(error))
             continue
@@ -157,7 +193,7 @@ def _known_answer(checkpoint: Checkpoint, compute: Compute) -> Check:
     if known["digest"] != checkpoint.digest:
         return Check("known answer", False, f"{KNOWN} is that of other weights")
     tokens = encode(known["sequence"])
-    (vector,) = _vectors(checkpoint.model.encoder, [tokens], compute)
+    (vector,) = mean_vectors(checkpoint.model.encoder, [tokens], compute)
     return Check.within(
         "known answer",
         relative(vector, np.array(known["mean"])),
@@ -172,9 +208,9 @@ def _threads(encoder: Encoder, sequences: list[Tokens]) -> Check:
     n_threads = max(before, 2)
     try:
         torch.set_num_threads(1)
-        expected = _vectors(encoder, sequences, cpu)
+        expected = mean_vectors(encoder, sequences, cpu)
         torch.set_num_threads(n_threads)
-        vectors = _vectors(encoder, sequences, cpu)
+        vectors = mean_vectors(encoder, sequences, cpu)
     finally:
         torch.set_num_threads(before)
     return Check.within(

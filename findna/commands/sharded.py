@@ -55,6 +55,8 @@ def run_sharded(
     own = Shard(job.rank + 1, job.size)
     if output.write_index:
         raise ConfigError("--write-index: under torchrun, index the merged file (tabix) instead")
+    if output.multiqc is not None:
+        raise ConfigError("--multiqc counts the rows of one process; leave it out under torchrun")
     finals = [replace(output, resume=False)]
     if embeddings is not None:
         finals.append(replace(output, path=embeddings, form="h5", resume=False))

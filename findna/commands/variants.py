@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from findna.model.devices import Compute
 from findna.outputs.destination import Destination
 from findna.outputs.files import check_output, file_digest
 from findna.outputs.hdf5 import EmbeddingWriter
+from findna.outputs.multiqc import Histogram, Section, section_id, tallied
 from findna.outputs.provenance import origin, run_facts, task_weights
 from findna.outputs.shards import Facts, write_note
 from findna.tasks.sites import AnyTask, SiteTask, load_any_tasks
@@ -391,7 +393,8 @@ def variants(
         sink = text_output(partial(open_vcf_output, output), writer)
         # an index that fails shall not take the vectors with it
         records = output if vectors is None else replace(output, write_index=False)
-        stage = run.effects if maker is None else partial(_gathered, run, maker)
+        scored = run.effects if maker is None else partial(_gathered, run, maker)
+        stage = tallied(scored, ScoreTally(fields), output, "variants")
         counts = run_rows("variants", rows, stage, sink, records, facts)
     if maker is not None and background_out is not None and source.path is not None:
         made_of = {"file": source.path.name, "sha256": file_digest(source.path)}
@@ -404,7 +407,8 @@ def variants(
         write_note(vectors.file, vectors.shard, decides, (first, last or 0), total or 0, {})
     weights = {f"model {checkpoint.name}": checkpoint.digest} if checkpoint else {}
     weights |= {f"task {task.name}": task.digest for task in run.tasks}
-    return VariantSummary(counts, time.monotonic() - started, weights, haplotypes=run.haplotypes)
+    seconds, precision = time.monotonic() - started, compute.precision
+    return VariantSummary(counts, seconds, weights, precision, haplotypes=run.haplotypes)
 
 
 def _check_outputs(
@@ -478,6 +482,54 @@ class _VariantRows:
         self._writer.write(row.record, row.classes, values)
         if self._vectors is not None:
             _write_vectors(self._vectors, row, effects)
+
+
+_SCORES = {"DIST": (-8, 0, 32), "LLR": (-10, 10, 40), "DELTA": (-10, 10, 40)}
+_SCORES |= {"GAIN": (0, 1, 20), "LOSS": (0, 1, 20)}
+"""Ranges of scores by the end of their fields, and number of bins; of DIST the logarithm."""
+
+
+class ScoreTally:
+    """Alleles by class, and by each of their scores."""
+
+    def __init__(self, fields: Sequence[InfoField]) -> None:
+        self._classes = Counter[str]()
+        ends = {i: field.id.rpartition("_")[2] for i, field in enumerate(fields)}
+        self._fields = {i: (fields[i].id, end) for i, end in ends.items() if end in _SCORES}
+        self._scores = {i: Histogram(*_SCORES[end]) for i, (_, end) in self._fields.items()}
+
+    def add(self, row: Examined, result: Sequence[Effect | None] | None) -> None:
+        """Count the alleles of a record."""
+        self._classes.update(row.classes)
+        for effect in result or []:
+            if effect is None:
+                continue
+            for i, (_, end) in self._fields.items():
+                value = effect.values[i]
+                if value is None or math.isnan(value):
+                    continue
+                if end == "DIST":
+                    value = math.log10(max(value, 1e-12))
+                self._scores[i].add(value)
+
+    def sections(self) -> Iterator[Section]:
+        """Yield the classes, and the distribution of each score."""
+        said = "Alternate alleles by class; docs/variants.md says which have no score."
+        yield Section(
+            *("findna_variants_classes", "Classes of alleles", said, self._classes, "alleles")
+        )
+        for i, (name, end) in self._fields.items():
+            low, high, bins = _SCORES[end]
+            shown = f"log10 {name}" if end == "DIST" else name
+            yield Section(
+                section_id("variants", name),
+                name,
+                f"Alternate alleles by {shown}, in bins of {(high - low) / bins:g}; the outer bins "
+                "hold what lies beyond them.",
+                self._scores[i].line(),
+                *("alleles", shown),
+                {"ymin": 0},
+            )
 
 
 _VECTOR_COLUMNS = dict.fromkeys(("chrom", "pos", "id", "ref", "alt", "class"), "str")

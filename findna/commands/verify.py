@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from findna.commands.checks import Check, relative
+from findna.commands.checks import Check
 from findna.commands.recorded import RecordedOptions, recorded_checkpoint, section
 from findna.console import counted, progress
 from findna.genome.bed import parse_row
@@ -18,8 +18,9 @@ from findna.genome.fasta import Genome
 from findna.genome.regions import Placed, place, without_n
 from findna.genome.windows import Region
 from findna.model.checkpoint import Checkpoint
-from findna.model.devices import Compute
+from findna.model.devices import Compute, resolve_device
 from findna.model.inference import region_vectors
+from findna.model.tolerances import relative
 from findna.outputs.results import RegionVectors
 from findna.outputs.stored import StoredEmbeddings, StoredRow
 
@@ -52,7 +53,7 @@ def verify(
     CheckpointError
         The model cannot be found or loaded.
     """
-    compute = Compute.on(device)
+    compute = Compute(resolve_device(device))
     with StoredEmbeddings(path) as stored:
         options = RecordedOptions(stored)
         compute = replace(compute, precision=options.precision)

@@ -19,8 +19,9 @@ import numpy as np
 from findna.errors import GenomeError
 from findna.genome.encoding import N, Tokens, encode, encode_soft_masked
 from findna.genome.formats import check_format
-from findna.genome.index import DAMAGE, cache_folder, holds_blanks, open_faidx, white_space
+from findna.genome.index import DAMAGE, holds_blanks, open_faidx, white_space
 from findna.genome.text import BGZF_HEAD, GZIP_MAGIC, is_bgzf, numbered_lines, open_input
+from findna.places import cache_folder
 
 logger = logging.getLogger(__name__)
 
@@ -117,6 +118,7 @@ class Genome:
         self._faidx = open_faidx(self.path, self._bgzf)
         index = self._faidx.index
         self._order = sorted(index, key=lambda name: index[name].offset)  # as they lie in the file
+        self.known_digests: dict[str, str] = {}  # of contigs that were asked for
         self.contigs: dict[str, int] = {name: index[name].rlen for name in self._order}
         if not self.contigs:
             raise GenomeError(f"{self.path}: holds no sequence")
@@ -425,7 +427,9 @@ class Genome:
                 with tempfile.NamedTemporaryFile("w", dir=cache.parent, delete=False) as file:
                     json.dump(known, file)
                 os.replace(file.name, cache)
-        return {chrom: known[chrom] for chrom in wanted}
+        found = {chrom: known[chrom] for chrom in wanted}
+        self.known_digests |= found
+        return found
 
     def close(self) -> None:
         """Close the FASTA file."""

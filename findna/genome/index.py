@@ -22,6 +22,7 @@ from pysam.utils import SamtoolsError
 
 from findna.errors import GenomeError
 from findna.genome.text import open_input
+from findna.places import cache_folder
 
 DAMAGE = (OSError, ValueError, IndexError, EOFError, RuntimeError, struct.error, zlib.error)
 """Errors that pyfaidx and its BGZF reader raise for damaged files."""
@@ -30,15 +31,6 @@ _PIECE = 1 << 22  # bytes of a FASTA that are looked at together
 _LETTERS = bytes(range(ord("!"), ord("~") + 1)) + b"\r\n"
 _BLANKS = b" \t\v\f"
 _ROW = re.compile(rb"[!-~]+(?:\t[0-9]+){4}")  # a contig of an index, its name in plain letters
-
-
-def cache_folder() -> Path:
-    """Return the folder of indexes and digests that cannot lie beside their FASTA."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    try:
-        return (Path(base) if base else Path.home() / ".cache") / "findna"
-    except RuntimeError:  # a user without a home
-        return Path(tempfile.gettempdir()) / f"findna-{os.getuid()}"
 
 
 def holds_blanks(letters: bytes) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from findna import __version__
+from findna import __version__, places
 from findna.errors import CheckpointError, ConfigError, did_you_mean
 from findna.model.config import EncoderConfig
 from findna.model.encoder import Encoder
@@ -33,8 +32,8 @@ from findna.model.heads import MaskedNucleotideHead
 from findna.outputs.files import UNFINISHED, published_folder
 from findna.settings import to_dict
 
-CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
-SHIPPED = Path(__file__).parents[1] / "shipped" / "models"
+CONFIG, WEIGHTS, CARD = places.CONFIG, "model.safetensors", "README.md"
+SHIPPED = places.SHIPPED / places.MODELS
 DEFAULT_MODEL = "tiny"
 
 
@@ -129,18 +128,18 @@ def find_model(model: str) -> Path:
     CheckpointError
         There is no such model, or it is a file rather than a folder.
     """
-    path = Path(model)
-    if re.fullmatch(r"[\w.-]+", model) and (SHIPPED / model / CONFIG).is_file():
-        path = SHIPPED / model
-    elif path.is_file():
+    named = places.find(places.MODELS, model)
+    path = named or Path(model)
+    if named is None and path.is_file():
         raise CheckpointError(
             f"{model}: a file, not a model folder; a published checkpoint is converted once with: "
             f"findna models import {model} -o FOLDER"
         )
-    elif not path.is_dir():
+    if not path.is_dir():
+        known = places.every(places.MODELS)
         raise CheckpointError(
-            f"no model {model}: neither a folder nor one of the shipped models "
-            f"({', '.join(shipped_models())}){did_you_mean(model, shipped_models())}"
+            f"no model {model}: neither a folder nor one of the known models "
+            f"({', '.join(known)}){did_you_mean(model, known)}"
         )
     for name in (CONFIG, WEIGHTS):
         if not (path / name).is_file():
@@ -149,6 +148,11 @@ def find_model(model: str) -> Path:
                 hint = ": a run was stopped as it wrote it; run that again"
             raise CheckpointError(f"{path}: not a model folder: it holds no {name}{hint}")
     return path
+
+
+def is_named(checkpoint: Checkpoint) -> bool:
+    """Return whether the name of a model leads to its folder."""
+    return places.named(places.MODELS, checkpoint.name, checkpoint.digest) == checkpoint.folder
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -205,7 +209,7 @@ def load_checkpoint(model: str | Checkpoint, cls: bool = False) -> Checkpoint:
         )
     network.load_state_dict(weights, assign=True)
     network.requires_grad_(False).eval()
-    name = model if folder.parent == SHIPPED else _name_of(folder.resolve())
+    name = folder.name if folder.parent == SHIPPED else _name_of(folder.resolve())
     training = values.get("training")
     training = training if isinstance(training, dict) else {}
     if cls:

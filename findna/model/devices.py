@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import sys
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from findna.errors import ConfigError
 PRECISIONS = ("fp32", "bf16")
 
 MAX_TOKENS = {"cpu": 8_192, "mps": 65_536, "cuda": 262_144}
-"""Default token budget of a batch: on a CPU, about what its caches hold (docs/benchmarks.md)."""
+"""Default token budget of a batch: on a CPU, about what its caches hold."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +29,6 @@ class Compute:
     device: torch.device
     precision: str = "fp32"
     max_tokens: int | None = None
-
-    @classmethod
-    def on(
-        cls, device: str = "auto", precision: str = "fp32", max_tokens: int | None = None
-    ) -> Compute:
-        """Return how to compute on the device of a name; see `resolve_device`."""
-        return cls(resolve_device(device), precision, max_tokens)
 
     @property
     def budget(self) -> int:
@@ -80,6 +74,26 @@ def describe(device: torch.device) -> str:
     machine = platform.machine()
     article = "an" if machine[:1].lower() in tuple("aeix") else "a"  # x86_64, arm64
     return f"{counted(torch.get_num_threads(), 'thread')} of {article} {machine} CPU"
+
+
+def facts(device: torch.device) -> dict[str, str]:
+    """Return what a device, the CPU and the GPUs of this machine can do, by name."""
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        gpus.append("mps")
+    return {
+        "device": describe(device),
+        "GPUs": ", ".join(gpus) or "none",
+        "CPU threads": f"{torch.get_num_threads()} of {os.cpu_count()} cores",
+        "CPU vectors": torch.backends.cpu.get_cpu_capability(),
+        "CPU bf16": ", ".join(_bf16_units()) or "no units for it",
+    }
+
+
+def _bf16_units() -> list[str]:
+    """Return the units of the CPU for bf16 that torch sees; older versions cannot be asked."""
+    questions = {"AVX512_BF16": "_is_avx512_bf16_supported", "AMX": "_is_amx_tile_supported"}
+    return [unit for unit, name in questions.items() if getattr(torch.cpu, name, bool)()]
 
 
 def keep_freed_memory() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from findna.genome.batching import Batch, Item, SequenceSource, batches
+from findna.genome.batching import Batch, Item, Sequences, SequenceSource, batches
+from findna.genome.encoding import Tokens
 from findna.genome.windows import Region
 from findna.model.devices import Compute
 from findna.model.encoder import Encoder
@@ -70,3 +73,12 @@ def region_vectors(
     )
     for batch, hidden in forward_batches(encoder, packed, compute):
         yield from pooler(hidden, batch)
+
+
+def mean_vectors(
+    encoder: Encoder, sequences: Sequence[Tokens], compute: Compute, *, both_strands: bool = False
+) -> npt.NDArray[np.float32]:
+    """Return the mean vector of each sequence; shape (n, dim)."""
+    source, pooling = Sequences(sequences), Pooling(both_strands=both_strands)
+    rows = region_vectors(source.rows(), source, encoder, pooling, compute)
+    return np.stack([vectors.pooled["mean"] for _, vectors in rows if vectors is not None])

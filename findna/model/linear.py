@@ -1,7 +1,7 @@
 """Matrix products of the encoder, through oneDNN where that is faster.
 
 On a CPU, torch multiplies fp32 matrices with MKL, which on processors of other makers runs at
-less than half the rate of oneDNN's kernels for the same product (docs/benchmarks.md). torch
+less than half the rate of oneDNN's kernels for the same product (docs/benchmarks/rates.md). torch
 ships oneDNN's linear layer, with the bias and an optional exact GELU fused, as an operator of
 its own; everything here falls back to the ordinary one where that operator is missing.
 """
@@ -26,7 +26,7 @@ _onednn: Any = _find_onednn()
 
 
 @cache
-def _multiplies_bf16() -> bool:
+def multiplies_bf16() -> bool:
     """Return whether oneDNN has bf16 kernels for this CPU (they need AVX-512)."""
     try:
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
@@ -44,7 +44,7 @@ def _onednn_type(x: Tensor, weight: Tensor) -> torch.dtype | None:
     ):
         return None
     if torch.is_autocast_enabled("cpu"):
-        bf16 = torch.get_autocast_dtype("cpu") == torch.bfloat16 and _multiplies_bf16()
+        bf16 = torch.get_autocast_dtype("cpu") == torch.bfloat16 and multiplies_bf16()
         return torch.bfloat16 if bf16 else None
     return torch.float32 if x.dtype == torch.float32 else None
 

@@ -112,6 +112,8 @@ class Destination:
         Command line to record in the output; empty for none.
     bgzf : bool
         Compress text whatever the name, and standard output too.
+    multiqc : Path, optional
+        Beginning of the names of files for MultiQC.
     """
 
     path: Path | None = None
@@ -122,6 +124,7 @@ class Destination:
     resume: bool = False
     command: str = ""
     bgzf: bool = False
+    multiqc: Path | None = None
 
     @property
     def format(self) -> Format:

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from findna.console import progress
-from findna.genome.index import cache_folder
 from findna.outputs.claims import claimed
 from findna.outputs.files import file_digest, published_folder
 from findna.outputs.similarity import IndexedRows, Integers, Matrix, Whitening, ranked
+from findna.places import cache_folder
 
 _FORMAT = 1
 _FACTS, _GRAPH, _WHITENING = "facts.json", "graph.usearch", "whitening.npy"

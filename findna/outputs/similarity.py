@@ -103,7 +103,7 @@ class Whitening:
     """Centring, and half of a whitening: along each principal axis by the root of its deviation.
 
     Whole whitening makes all axes equal, and most of those of an encoder are noise; without any
-    a few axes decide alone (docs/benchmarks.md has all three).
+    a few axes decide alone (docs/benchmarks/genome.md has all three).
 
     Parameters
     ----------

@@ -38,6 +38,8 @@ def model_card(name: str, model: Model, training: Mapping[str, Any]) -> str:
     if "init" in training:
         init = training["init"]
         lines.append(f"- Initial weights: `{init['name']}` (sha256 `{init['digest']}`).")
+    if training.get("species"):
+        lines.append(f"- Species: {training['species']}.")
     if training.get("note"):
         lines.append(f"- {training['note']}")
     lines.append(

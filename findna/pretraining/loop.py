@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from findna.console import progress
 from findna.model import collective
 from findna.model.checkpoint import Model, save_checkpoint
 from findna.model.encoder import n_parameters
+from findna.model.precision import AUTO, resolve_precision
 from findna.model.schedules import cosine, warmup_cosine
 from findna.pretraining.card import model_card
 from findna.pretraining.corpus import Corpus, Windows
@@ -28,8 +30,9 @@ from findna.pretraining.distillation import Losses, compile_layers
 from findna.pretraining.guard import Guard
 from findna.pretraining.heldout import HeldOut, shown
 from findna.pretraining.history import METRICS, Metrics
+from findna.pretraining.processes import from_first
 from findna.pretraining.recipe import PretrainConfig
-from findna.pretraining.state import STATE, TrainingState
+from findna.pretraining.state import STATE, TrainingState, stored_precision
 from findna.settings import to_dict
 
 if TYPE_CHECKING:
@@ -102,6 +105,17 @@ def export(state: TrainingState, folder: Path, provenance: Mapping[str, Any]) ->
     return save_checkpoint(folder, model, training, model_card(folder.name, model, training))
 
 
+def _precision(state: Path | None, device: torch.device) -> str:
+    """Return the precision of the run to resume, or the fastest; equal in all processes."""
+    if collective.rank():
+        return str(from_first())
+    precision = stored_precision(state) if state is not None and state.exists() else AUTO
+    precision = resolve_precision(precision, device)
+    if collective.size() > 1:
+        from_first(precision)
+    return precision
+
+
 def pretrain(
     config: PretrainConfig,
     corpus: Corpus,
@@ -142,6 +156,8 @@ def pretrain(
     for length in config.lengths:
         corpus.check_length(length)
     config.check_windows(collective.size())
+    if config.precision == AUTO:
+        config = replace(config, precision=_precision(folder / STATE if resume else None, device))
     first = collective.rank() == 0  # the one that measures and writes
     path = folder / STATE
     record = dict(provenance or {})

@@ -90,7 +90,11 @@ class PretrainConfig:
     weight_decay: float = setting(3e-4, "weight decay")
     warmup: float = setting(0.3, "share of the steps over which the learning rate rises")
     clip: float = setting(0.5, "largest gradient norm")
-    precision: str = setting("fp32", "arithmetic of the layers", ("fp32", "bf16"))
+    precision: str = setting(
+        "auto",
+        "arithmetic of the layers; auto: bf16 where it is faster here, or $FINDNA_PRECISION",
+        ("auto", "fp32", "bf16"),
+    )
     compile: bool = setting(False, "fuse each layer's operations by torch.compile")
     recompute: bool = setting(
         False, "keep less of each layer for the backward pass: less memory, up to a third more time"

@@ -14,6 +14,7 @@ from torch import Tensor
 from findna.errors import CheckpointError, ConfigError
 from findna.model.checkpoint import Model
 from findna.model.folders import save_tensors
+from findna.model.precision import AUTO
 from findna.pretraining.distillation import SelfDistillation
 from findna.pretraining.muon import Muon
 from findna.pretraining.recipe import (
@@ -29,6 +30,15 @@ STATE = "training.safetensors"
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq", "momentum")
 """Tensors that AdamW and Muon keep of each parameter."""
+
+
+def stored_precision(path: Path) -> str:
+    """Return the precision that the run of a state computes with; `AUTO` if it cannot be read."""
+    try:
+        with safe_open(path, "pt") as file:
+            return str(json.loads((file.metadata() or {})["config"])["precision"])
+    except (SafetensorError, OSError, LookupError, ValueError, TypeError, RecursionError):
+        return AUTO  # `TrainingState.load` tells what is wrong
 
 
 @dataclass

@@ -105,6 +105,8 @@ def task_card(name: str, config: TaskConfig, record: Mapping[str, Any]) -> str:
     ]
     if config.positive:
         lines.append(f"- The probability is that of `{config.positive}`.")
+    if record.get("species"):
+        lines.append(f"- Species: {record['species']}.")
     if record.get("note"):
         lines.append(f"- {record['note']}")
     if record.get("licence"):

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from findna.genome.index import cache_folder
 from findna.outputs.files import replaced
+from findna.places import cache_folder
 
 Matrix = npt.NDArray[np.float32]
 

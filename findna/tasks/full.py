@@ -221,10 +221,11 @@ def fine_tune(
     # epochs may rise below the probe for a while: patience counts from the best of them
     trained_score, trained_epoch = -np.inf, 0
     step = 0
-    for epoch in range(1, config.epochs + 1):
-        minibatches = _minibatches(sequences, train, config.batch_tokens, rng)
-        total = 0.0
-        with progress(len(train), "sequences", f"epoch {epoch}/{config.epochs}") as bar:
+    with progress(config.epochs * len(train), "sequences", "train") as bar:
+        for epoch in range(1, config.epochs + 1):
+            minibatches = _minibatches(sequences, train, config.batch_tokens, rng)
+            total = 0.0
+            bar.set_description(f"epoch {epoch}/{config.epochs}", refresh=False)
             for rows in minibatches:
                 lr = warmup_cosine(step, n_steps, config.lr, config.warmup)
                 for group in optimizer.param_groups:
@@ -241,24 +242,24 @@ def fine_tune(
                 total += float(loss.detach()) * len(rows)
                 step += 1
                 bar.update(len(rows))
-        trained = replace(probe, head=head)
-        value = valid_score(encoder, trained, sequences, problem, compute)
-        history.append({"epoch": epoch, "loss": total / len(train), "valid": value})
-        logger.info("epoch %d: loss %.4f, validation %.4f", epoch, total / len(train), value)
-        if value > best_score:
-            best_score = value
-            best = FineTuned(copy.deepcopy(model).cpu(), copy.deepcopy(head).cpu(), epoch, history)
-        if value > trained_score:
-            trained_score, trained_epoch = value, epoch
-        elif epoch - trained_epoch >= config.patience:
-            break
-        if not np.isfinite(total):
-            logger.warning(
-                "training diverged in epoch %d; epoch %d is kept: lower the learning rate (--lr)",
-                epoch,
-                best.epoch,
-            )
-            break
+            trained = replace(probe, head=head)
+            value = valid_score(encoder, trained, sequences, problem, compute)
+            history.append({"epoch": epoch, "loss": total / len(train), "valid": value})
+            logger.info("epoch %d: loss %.4f, validation %.4f", epoch, total / len(train), value)
+            if value > best_score:
+                best_score = value
+                best = FineTuned(
+                    copy.deepcopy(model).cpu(), copy.deepcopy(head).cpu(), epoch, history
+                )
+            if value > trained_score:
+                trained_score, trained_epoch = value, epoch
+            elif epoch - trained_epoch >= config.patience:
+                break
+            if not np.isfinite(total):
+                logger.warning(
+                    "training diverged in epoch %d; epoch %d is kept: lower --lr", epoch, best.epoch
+                )
+                break
     best.model.requires_grad_(False).eval()
     best.head.requires_grad_(False).eval()
     return best

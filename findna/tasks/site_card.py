@@ -60,6 +60,8 @@ def site_card(name: str, config: SiteConfig, record: Mapping[str, Any]) -> str:
         f"{config.reach} hidden states on either side of a base.",
         "- Task: sha256 `{digest}`",
     ]
+    if record.get("species"):
+        lines.append(f"- Species: {record['species']}.")
     if record.get("note"):
         lines.append(f"- {record['note']}")
     if record.get("licence"):

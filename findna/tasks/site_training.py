@@ -222,10 +222,11 @@ def train_sites(
     best: TrainedSites | None = None
     best_score = -np.inf
     stream, step = drawn(config.batch_tokens), 0
-    for epoch in range(1, config.epochs + 1):
-        encoder.train(not frozen)
-        total = 0.0
-        with progress(per_epoch, "steps", f"epoch {epoch}/{config.epochs}") as bar:
+    with progress(config.epochs * per_epoch, "steps", "train") as bar:
+        for epoch in range(1, config.epochs + 1):
+            encoder.train(not frozen)
+            total = 0.0
+            bar.set_description(f"epoch {epoch}/{config.epochs}", refresh=False)
             for batch in islice(stream, per_epoch):
                 lr = warmup_cosine(step, config.epochs * per_epoch, config.lr, config.warmup)
                 for group in optimizer.param_groups:
@@ -245,17 +246,17 @@ def train_sites(
                 total += float(loss.detach())
                 step += 1
                 bar.update(1)
-        value = float(
-            np.nanmean(measure_sites(encoder, head, layout, data, data.valid, compute).auprc)
-        )
-        history.append({"epoch": epoch, "loss": total / per_epoch, "valid": value})
-        logger.info("epoch %d: loss %.5f, AUPRC %.4f", epoch, total / per_epoch, value)
-        if value > best_score or best is None:
-            best_score = value
-            kept = copy.deepcopy(model).cpu(), copy.deepcopy(head).cpu()
-            best = TrainedSites(*kept, epoch, history)
-        elif epoch - best.epoch >= config.patience or not np.isfinite(total):
-            break
+            value = float(
+                np.nanmean(measure_sites(encoder, head, layout, data, data.valid, compute).auprc)
+            )
+            history.append({"epoch": epoch, "loss": total / per_epoch, "valid": value})
+            logger.info("epoch %d: loss %.5f, AUPRC %.4f", epoch, total / per_epoch, value)
+            if value > best_score or best is None:
+                best_score = value
+                kept = copy.deepcopy(model).cpu(), copy.deepcopy(head).cpu()
+                best = TrainedSites(*kept, epoch, history)
+            elif epoch - best.epoch >= config.patience or not np.isfinite(total):
+                break
     assert best is not None  # epochs is at least 1
     best.model.requires_grad_(False).eval()
     best.head.requires_grad_(False).eval()

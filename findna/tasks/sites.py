@@ -32,7 +32,6 @@ from findna.outputs.results import Call, Place, TaskColumns
 from findna.settings import check
 from findna.tasks.features import Matrix
 from findna.tasks.task import (
-    ENCODER,
     HEAD,
     MODES,
     SITES,
@@ -42,6 +41,7 @@ from findna.tasks.task import (
     TaskOutline,
     check_names,
     class_number,
+    encoder_of,
     find_task,
     has_sites,
     is_class_name,
@@ -189,7 +189,7 @@ class SiteOutline:
     @property
     def encoder(self) -> str:
         """Name or folder of the encoder."""
-        return str(self.folder / ENCODER) if self.config.mode == "full" else self.config.encoder
+        return encoder_of(self.folder, self.config)
 
     def __str__(self) -> str:
         return self.name

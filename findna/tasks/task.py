@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -20,7 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from findna import __version__
+from findna import __version__, places
 from findna.console import counted
 from findna.errors import CheckpointError, ConfigError, did_you_mean
 from findna.labelled.sets import CLASSES, KINDS, MULTILABEL, REGRESSION
@@ -40,8 +38,8 @@ from findna.outputs.results import Call, TaskColumns
 from findna.settings import check
 from findna.tasks.features import MOST_BINS, POOLS, Features, Matrix
 
-TASK, HEAD, CARD, ENCODER = "task.json", "head.safetensors", "README.md", "encoder"
-SHIPPED = Path(__file__).parents[1] / "shipped" / "tasks"
+TASK, HEAD, CARD, ENCODER = places.TASK, "head.safetensors", "README.md", "encoder"
+SHIPPED = places.SHIPPED / places.TASKS
 MODES = ("probe", "full")
 SITES = "sites"  # kind of a task that tells the classes of single bases
 _MOST_CLASSES = 10_000
@@ -183,7 +181,7 @@ class TaskOutline:
     @property
     def encoder(self) -> str:
         """Name or folder of the encoder."""
-        return str(self.folder / ENCODER) if self.config.mode == "full" else self.config.encoder
+        return encoder_of(self.folder, self.config)
 
     def __str__(self) -> str:
         return self.name
@@ -257,6 +255,17 @@ class Task(TaskOutline):
         return Call(config.classes[0], float(values[0]), values)
 
 
+def encoder_of(folder: Path, config: Any) -> str:
+    """Return the name or folder of a task's encoder.
+
+    Of several models of its name it is the one that the task was trained on.
+    """
+    if config.mode == "full":
+        return str(folder / ENCODER)
+    named = places.named(places.MODELS, config.encoder, config.encoder_digest)
+    return str(named or config.encoder)
+
+
 def trained_on(task: str, encoder: str, digest: str) -> Checkpoint:
     """Load the encoder of a task, by name or folder.
 
@@ -328,20 +337,7 @@ def save_task(
 
 def tasks_home() -> Path:
     """Return the folder of the user's own tasks: ``$FINDNA_HOME/tasks``."""
-    home = os.environ.get("FINDNA_HOME")
-    if home:
-        return Path(home) / "tasks"
-    base = os.environ.get("XDG_DATA_HOME")
-    try:
-        return (Path(base) if base else Path.home() / ".local" / "share") / "findna" / "tasks"
-    except RuntimeError:  # a user without a home
-        return Path("tasks")
-
-
-def known_tasks() -> dict[str, Path]:
-    """Return task folders by name; a task of the user goes before one that ships."""
-    folders = (path.parent for base in (SHIPPED, tasks_home()) for path in base.glob(f"*/{TASK}"))
-    return {folder.name: folder for folder in folders}
+    return places.home() / places.TASKS
 
 
 def find_task(task: str) -> Path:
@@ -352,14 +348,14 @@ def find_task(task: str) -> Path:
     CheckpointError
         There is no such task.
     """
-    known = known_tasks()
-    if re.fullmatch(r"[\w.-]+", task) and task in known:
-        return known[task]
+    if named := places.find(places.TASKS, task):
+        return named
     path = Path(task)
     if not path.is_dir():
+        known = places.every(places.TASKS)
         raise CheckpointError(
             f"no task {task}: neither a folder nor one of the known tasks "
-            f"({', '.join(sorted(known)) or 'none'})"
+            f"({', '.join(known) or 'none'})"
             + (did_you_mean(task, known) or "; findna finetune makes one")
         )
     for name in (TASK, HEAD):

@@ -542,13 +542,13 @@ def test_an_interrupt_is_one_line_and_leaves_nothing(example, model_folder, writ
 def test_from_python(example, model_folder, tmp_path):
     from findna.commands.embed import embed
     from findna.genome.regions import RegionSource
-    from findna.model.devices import Compute
+    from findna.model.precision import compute_on
     from findna.outputs.destination import Destination
 
     with Genome(example / "genome.fa") as genome:
         source = RegionSource.bed(example / "regions.bed")
         output = Destination(tmp_path / "o.h5", "h5")
-        summary = embed(genome, source, output, model=str(model_folder), compute=Compute.on("cpu"))
+        summary = embed(genome, source, output, model=str(model_folder), compute=compute_on("cpu"))
     assert [summary.counts[name] for name in ("rows", "embedded", "skipped")] == [96, 96, 0]
 
 

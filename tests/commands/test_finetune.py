@@ -551,8 +551,7 @@ def folders(model_folder, tmp_path_factory):
             FineTuneOptions(mode, ("none", "tata", "sp1"), config=SHORT),
             model=str(model_folder),
             compute=Compute(torch.device("cpu"), precision),
-            note="Made by hand.",
-            licence="MIT",
+            about={"note": "Made by hand.", "species": "mouse", "licence": "MIT"},
         )
         for name, mode, precision in (
             ("probe", "probe", "fp32"),
@@ -628,6 +627,7 @@ def test_task_json(folders, mode, model_folder):
         "calibration",
         "training",
         "note",
+        "species",
         "licence",
     ]
     task = values["task"]
@@ -977,7 +977,7 @@ def test_a_task_is_trained_listed_and_used(command, run, home, example, monkeypa
     digest = load_task("tata").digest
     auroc = load_task("tata").record["metrics"]["test"]["auroc"]
     assert line[1:4] == ["other,tata", "60", "probe"]
-    assert line[5:] == [f"AUROC {auroc:.3f} (test)", str(folder), digest[:12]]
+    assert line[5:] == [f"AUROC {auroc:.3f} (test)", "home", digest[:12], ".", "."]
     assert run("tasks", "info", "tata").stdout == (folder / "README.md").read_text()
     stored = json.loads((folder / "task.json").read_text())
     assert json.loads(run("tasks", "info", "tata", "--json").stdout) == stored

@@ -25,7 +25,7 @@ from findna.genome.fasta import Genome
 from findna.genome.regions import RegionSource
 from findna.genome.windows import Region, Window
 from findna.model.checkpoint import Model, load_checkpoint, save_checkpoint
-from findna.model.devices import Compute
+from findna.model.precision import compute_on
 from findna.outputs.destination import Destination
 from findna.outputs.tables import COLOURS, NO_COLOUR
 from findna.tasks.features import Features
@@ -1031,7 +1031,7 @@ def test_from_python(example, tasks, tmp_path):
             RegionSource.bed(example / "regions.bed"),
             Destination(tmp_path / "o.bed"),
             tasks=[str(tasks["binary"])],
-            compute=Compute.on("cpu"),
+            compute=compute_on("cpu"),
         )
     assert [summary.counts[name] for name in ("rows", "predicted", "written")] == [96, 96, 96]
     assert len(summary.weights["task binary"]) == 64

@@ -127,6 +127,17 @@ def test_resume_after_the_end_and_with_other_settings(pretrain, tmp_path):
     assert load_checkpoint(str(tmp_path / "m")).training["steps_done"] == 2
 
 
+def test_a_resumed_run_keeps_its_precision(pretrain, tmp_path, monkeypatch):
+    monkeypatch.setenv("FINDNA_PRECISION", "bf16")
+    pretrain(tmp_path / "m", "--steps", 4)
+    recipe = json.loads((tmp_path / "m" / "config.json").read_text())["training"]["recipe"]
+    assert recipe["precision"] == "bf16"
+    monkeypatch.setenv("FINDNA_PRECISION", "fp32")
+    pretrain(tmp_path / "m", "--steps", 4, "--resume")
+    error = pretrain(tmp_path / "m", "--steps", 4, "--resume", "--precision", "fp32", code=2).stderr
+    assert "other settings for precision" in error
+
+
 def as_of_earlier_version(path, **removed):
     """Rewrite a training state as the version did that had settings since removed."""
     with safe_open(path, "pt") as file:

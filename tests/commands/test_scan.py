@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from findna.commands.scan import ScanOptions, mean_track, windows
 from findna.commands.scan import scan as scan_genome
 from findna.genome.fasta import Genome
-from findna.model.devices import Compute
+from findna.model.precision import compute_on
 from findna.outputs.destination import Destination
 from findna.outputs.tracks import Segment, joined, write_bigwig
 from findna.tasks.task import load_task
@@ -443,7 +443,7 @@ def test_from_python(fasta, tasks, tmp_path):
             Destination(tmp_path / "o.bg", "bedgraph"),
             task=str(tasks["binary"]),
             options=ScanOptions(window=60),
-            compute=Compute.on("cpu"),
+            compute=compute_on("cpu"),
         )
     assert (summary.counts["bases"], summary.counts["covered"]) == (999, 999)
     assert summary.options.step == 10

@@ -1,6 +1,7 @@
 """``findna search`` through the command line, most of it on files of made-up vectors."""
 
 import gzip
+import json
 import os
 import shutil
 from importlib.util import find_spec
@@ -13,12 +14,12 @@ from scipy.stats import kstest
 import findna
 from findna.errors import CheckpointError, ConfigError
 from findna.genome.encoding import decode
-from findna.genome.index import cache_folder
 from findna.genome.regions import RegionOptions
 from findna.model.checkpoint import save_checkpoint
 from findna.outputs import hits, similarity
 from findna.outputs.hdf5 import EmbeddingWriter
 from findna.outputs.provenance import obs_columns
+from findna.places import cache_folder
 from tests.conftest import TINY, make_model
 
 needs_usearch = pytest.mark.skipif(find_spec("usearch") is None, reason="usearch is not installed")
@@ -306,7 +307,12 @@ def test_queries_without_a_vector(run, embedded, model_folder, write):
     assert "2 of 4 regions searched, 2 kept without a hit (1 reversed, 1 no_sequence)" in " ".join(
         kept.stderr.split()
     )
-    skipped = run("search", fasta, bed, *rest, "--on-error", "skip")
+    summary = bed.with_name("summary.json")
+    skipped = run("search", fasta, bed, *rest, "--on-error", "skip", "--summary", summary)
+    noted = json.loads(summary.read_text())
+    assert noted["rows"] == {"in": 4, "out": 2}
+    assert noted["statuses"] == {"ok": 2, "reversed": 1, "no_sequence": 1}
+    assert noted["precision"] == "fp32"
     assert [line.split("\t") for line in skipped.stdout.splitlines()] == [rows[0], rows[3]]
     assert "2 skipped (1 reversed, 1 no_sequence) among 96 rows, 2 hits in" in skipped.stderr
 

@@ -20,7 +20,7 @@ from findna.genome import bed
 from findna.genome.fasta import Genome
 from findna.genome.regions import RegionOptions, RegionSource, RowRecord, survey
 from findna.genome.windows import Region
-from findna.model.devices import Compute
+from findna.model.precision import compute_on
 from tests.conftest import make_task, random_sequence
 
 
@@ -358,7 +358,7 @@ def test_estimates(run, example, model_folder):
     with Genome(fasta) as genome:
         regions = [Region("chrA", ((0, 50_000),))]
         some = [
-            estimate_embed(regions, genome, n, str(model_folder), Compute.on("cpu"))
+            estimate_embed(regions, genome, n, str(model_folder), compute_on("cpu"))
             for n in (1, 10**9)
         ]
     assert some[1].seconds > 1000 * some[0].seconds

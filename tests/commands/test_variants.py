@@ -894,11 +894,11 @@ def test_tasks_get_names_that_vcf_allows(score, write, tasks, tmp_path):
 
 def test_from_python(fasta, model_folder, write, tmp_path):
     from findna.commands.variants import Scoring, variants
-    from findna.model.devices import Compute
+    from findna.model.precision import compute_on
     from findna.outputs.destination import Destination
     from findna.variants.vcf import VcfSource
 
-    asked = {"scoring": Scoring(model=str(model_folder)), "compute": Compute.on("cpu")}
+    asked = {"scoring": Scoring(model=str(model_folder)), "compute": compute_on("cpu")}
 
     vcf = write("m.vcf", HEADER + record())
     with Genome(fasta) as genome:

@@ -17,7 +17,14 @@ from pathlib import Path
 
 from findna.commands.validate.labelled import check_labelled
 from findna.commands.validate.regions import check_regions
-from findna.commands.validate.report import LABELLED, REGIONS, VARIANTS, Lengths, Report
+from findna.commands.validate.report import (
+    LABELLED,
+    REGIONS,
+    VARIANTS,
+    Lengths,
+    Report,
+    report_sections,
+)
 from findna.commands.validate.rows import Input
 from findna.commands.validate.variants import check_variants
 from findna.errors import ConfigError, RegionError
@@ -28,7 +35,7 @@ from findna.genome.text import display_name, is_stdin, open_input, open_raw
 from findna.labelled.files import looks_labelled
 from findna.labelled.rows import BED, suffix
 
-__all__ = ["Lengths", "Report", "kind_of_input", "validate"]
+__all__ = ["Lengths", "Report", "kind_of_input", "report_sections", "validate"]
 
 _HEAD = 1 << 16  # bytes that tell what a file is
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from findna import __version__
 from findna.console import counted
 from findna.genome.regions import KEPT_OR_SKIPPED, NO_SEQUENCE, OK
+from findna.outputs.multiqc import Section
 
 if TYPE_CHECKING:
     from findna.commands.estimate import Estimate
@@ -351,3 +353,26 @@ class Report:
                 "conflict_examples": duplicates.conflict_examples,
             }
         return facts
+
+
+def report_sections(report: Report) -> Iterator[Section]:
+    """Yield the statuses, lengths and classes of what was validated."""
+    kind = {"variants": "records", "labelled": "sequences"}.get(report.kind, "regions")
+    said = f"{kind.capitalize()} by status: ok, or why a run cannot read them."
+    statuses = dict(report.statuses)
+    yield Section(f"findna_validate_{kind}", f"Status of {kind}", said, statuses, kind)
+    if bins := report.lengths.bins():
+        before, after = bisect_left(_EDGES, bins[0].first) - 1, bins[-1].last + 1
+        line = {_EDGES[max(before, 0)]: 0, **{part.first: part.rows for part in bins}, after: 0}
+        yield Section(
+            f"findna_validate_{kind}_bp",
+            f"Lengths of {kind}",
+            "By the bp that are read, in bins that begin at 1, 2, 5, 10, 20, 50, ...",
+            line,
+            *(kind, "bp"),
+            {"xlog": True, "ymin": 0},
+        )
+    if report.classes:
+        of = "alleles" if report.kind == "variants" else "labels"
+        said = f"{of.capitalize()} by class."
+        yield Section(f"findna_validate_{of}", of.capitalize(), said, dict(report.classes), of)

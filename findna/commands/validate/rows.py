@@ -144,10 +144,10 @@ class Input:
         if self.measured is None or not regions:
             return
         from findna.commands.estimate import estimate_embed
-        from findna.model.devices import Compute
+        from findna.model.precision import compute_on
 
         model, device = self.measured
-        total, compute = self.report.lengths.total, Compute.on(device)
+        total, compute = self.report.lengths.total, compute_on(device)
         self.report.estimate = estimate_embed(regions, source, total, model, compute)
 
     def estimate_variants(self, windows: Sequence[list[Strands]]) -> None:
@@ -155,10 +155,10 @@ class Input:
         if self.measured is None or not windows:
             return
         from findna.commands.estimate import estimate_variants
-        from findna.model.devices import Compute
+        from findna.model.precision import compute_on
 
         model, device = self.measured
-        total, compute = self.report.lengths.rows, Compute.on(device)
+        total, compute = self.report.lengths.rows, compute_on(device)
         self.report.estimate = estimate_variants(windows, total, model, compute)
 
     def finish(self) -> Report:
