@@ -91,6 +91,16 @@ verify whole.h5 genome.fa -m model --all
 verify whole.h5 genome.fa -m model --rows 7 --json
 verify whole.h5 records.fa -m model --json
 verify whole.h5 genome.fa -m three
+search genome.fa --in whole.h5 -m model ...
+    few.bed -k 5 --header
+    few.bed -k 3 -o o.bed.gz --min-sim 0.3
+    -r chrA:1,001-1,400 --window 300 -O tsv
+    few.bed -k 3 --own --overlapping
+    odd.bed -k 1 --on-error null
+    - -k 1 --on-error skip < odd.bed
+    few.bed -m three
+search whole.h5 --in part1.h5 --in part2.h5 --in part3.h5 -k 2
+search part2.h5 --in whole.h5 -k 2
 predict genome.fa regions.bed -t two,three --header -o part{1,2,3}.bed.gz --shard {1,2,3}/3
 merge part3.bed.gz part1.bed.gz part2.bed.gz -o merged.bed.gz
 merge part3.bed.gz part1.bed.gz part2.bed.gz
@@ -272,7 +282,7 @@ tasks info nothing
 unknown
 --version
 --help
-{embed,predict,scan,variants,explain,merge,validate} --help
+{embed,search,predict,scan,variants,explain,merge,validate} --help
 {verify,selftest,finetune,evaluate,tasks,models,pretrain,completion} --help
 models import --help
 

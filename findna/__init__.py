@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from findna.api.embeddings import Embeddings, embed, embed_rows
     from findna.api.loaded import LoadedModel, LoadedTask, Predictions, load_model, load_task
     from findna.api.predictions import predict, predict_rows, scan, sites
+    from findna.api.searching import search
     from findna.errors import FindnaError
     from findna.genome.fasta import Genome
     from findna.genome.regions import Regions
@@ -38,6 +39,7 @@ __all__ = [
     "predict_rows",
     "scan",
     "score_variants",
+    "search",
     "sites",
 ]
 
@@ -52,6 +54,7 @@ _MODULES = {
     "findna.api.embeddings": ("Embeddings", "embed", "embed_rows"),
     "findna.api.loaded": ("LoadedModel", "LoadedTask", "Predictions", "load_model", "load_task"),
     "findna.api.predictions": ("predict", "predict_rows", "scan", "sites"),
+    "findna.api.searching": ("search",),
     "findna.errors": ("FindnaError",),
     "findna.genome.fasta": ("Genome",),
     "findna.genome.regions": ("Regions",),

@@ -45,6 +45,7 @@ OWNERS = {
         "variants/indexed.py",
         "cli/__init__.py",  # for --version
     },
+    "usearch": {"outputs/graph.py"},
     "pickle": {"model/published.py"},
 }  # fmt: skip
 """The modules that may import a file library."""

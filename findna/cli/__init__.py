@@ -19,7 +19,7 @@ from findna.console import printable
 from findna.errors import LONGEST_MESSAGE, FindnaError, did_you_mean
 
 COMMANDS = (
-    *("embed", "predict", "scan", "variants", "explain", "plot", "merge"),
+    *("embed", "search", "predict", "scan", "variants", "explain", "plot", "merge"),
     *("validate", "verify", "selftest"),
     *("finetune", "evaluate", "tasks", "pretrain", "models", "completion"),
 )

@@ -86,7 +86,7 @@ def plot_map(file: Path, picture: Picture, color: str | None = None, method: str
             colouring = _predicted(bed, zip(chroms, starts, ends, strict=True)).take(rows)
         elif color:
             colouring = Colouring(color, stored.column(color)).take(rows)
-        places, axes = projected(stored.vectors(rows), method)
+        places, axes = projected(stored.vectors(rows.tolist()), method)
         weights = stored.facts.get("model", {})
     labels = [f"{names[i]}\n{chroms[i]}:{starts[i] + 1:,.0f}-{ends[i]:,.0f}" for i in rows]
     said = of_all(len(rows), len(good), "region")

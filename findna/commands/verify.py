@@ -11,92 +11,20 @@ from typing import Any
 import numpy as np
 
 from findna.commands.checks import Check
+from findna.commands.recorded import RecordedOptions, recorded_checkpoint, section
 from findna.console import counted, progress
-from findna.errors import CheckpointError, EmbeddingError
 from findna.genome.bed import parse_row
 from findna.genome.fasta import Genome
-from findna.genome.regions import Placed, RegionOptions, place, without_n
-from findna.genome.windows import ANCHORS, Region
-from findna.model.checkpoint import Checkpoint, load_checkpoint
-from findna.model.devices import PRECISIONS, Compute, resolve_device
+from findna.genome.regions import Placed, place, without_n
+from findna.genome.windows import Region
+from findna.model.checkpoint import Checkpoint
+from findna.model.devices import Compute, resolve_device
 from findna.model.inference import region_vectors
-from findna.model.pooling import POOLINGS, Pooling
-from findna.model.tolerances import BF16, OTHER_MACHINE, relative
+from findna.model.tolerances import relative
 from findna.outputs.results import RegionVectors
 from findna.outputs.stored import StoredEmbeddings, StoredRow
 
-FLOAT16 = 1e-3
-"""Largest relative difference where vectors are stored as float16."""
-
 _MOST_EXAMPLES = 3
-
-
-def _section(stored: StoredEmbeddings, name: str) -> dict[str, Any]:
-    """Return part of ``uns/findna``."""
-    section = stored.facts.get(name)
-    if not isinstance(section, dict):
-        raise EmbeddingError(f"{stored.path}: no uns/findna/{name}; the file is damaged")
-    return section
-
-
-class _Options:
-    """The stored options that decide the values.
-
-    Raises
-    ------
-    EmbeddingError
-        One is missing or impossible.
-    """
-
-    def __init__(self, stored: StoredEmbeddings) -> None:
-        self._path, self._stored = stored.path, _section(stored, "options")
-        self.kinds = tuple(self._get("pool", str).split(","))
-        self._check("pool", set(self.kinds) <= set(POOLINGS))
-        self.pooling = Pooling(
-            self.kinds, self._get("bins", int), stored.per_base, self._get("both_strands", bool)
-        )
-        self.regions = RegionOptions(
-            stranded=self._get("stranded", bool),
-            split=self._get("split", bool),
-            flank=self._get("flank", int),
-            window=self._get("window", int) if "window" in self._stored else None,
-            anchor=self._get("anchor", str, ANCHORS),
-            upstream=self._get("upstream", int) if "upstream" in self._stored else None,
-            downstream=self._get("downstream", int) if "downstream" in self._stored else None,
-            pad=self._get("out_of_bounds", str, ("error", "pad")) == "pad",
-            whole=self._get("whole", bool),
-        )
-        # older files have vectors of rows of nothing but N
-        self.max_n = self._get("max_n", float) if "max_n" in self._stored else None
-        self.precision: str = self._get("precision", str, PRECISIONS)
-        self.n_cls: int | None = self._get("n_cls", int) if "n_cls" in self._stored else None
-        expected = {"X", *(f"obsm/{kind}" for kind in self.kinds[1:])}
-        expected |= {"obsm/bins"} if self.pooling.bins else set()
-        if expected != set(stored.datasets):
-            raise EmbeddingError(
-                f"{stored.path}: holds {', '.join(sorted(stored.datasets))}, but its options ask "
-                f"for {', '.join(sorted(expected))}"
-            )
-
-    def _get(self, name: str, kind: type, known: tuple[str, ...] | None = None) -> Any:
-        value: Any = self._stored.get(name)
-        self._check(name, isinstance(value, kind))
-        self._check(name, not isinstance(value, int) or value >= 0)
-        self._check(name, known is None or value in known)
-        return value
-
-    def _check(self, name: str, right: bool) -> None:
-        if not right:
-            value = self._stored.get(name, "missing")
-            raise EmbeddingError(
-                f"{self._path}: uns/findna/options/{name} is {value!r}; the file is damaged or of "
-                "another findna"
-            )
-
-    def tolerance(self, dtype: str) -> float:
-        """Return the largest relative difference of vectors that are stored as ``dtype``."""
-        computed = OTHER_MACHINE if self.precision == "fp32" else BF16
-        return max(computed, FLOAT16) if dtype == "float16" else computed
 
 
 def verify(
@@ -127,7 +55,7 @@ def verify(
     """
     compute = Compute(resolve_device(device))
     with StoredEmbeddings(path) as stored:
-        options = _Options(stored)
+        options = RecordedOptions(stored)
         compute = replace(compute, precision=options.precision)
         yield Check(
             "structure",
@@ -136,7 +64,7 @@ def verify(
             + ", ".join(stored.datasets)
             + (", uns/per_base" if stored.per_base else ""),
         )
-        checkpoint = _checkpoint(stored, model)
+        checkpoint = recorded_checkpoint(stored, model)
         yield _weights(stored, checkpoint)
         yield _contigs(stored, genome)
         encoder = checkpoint.model.encoder
@@ -168,17 +96,8 @@ def verify(
         yield comparison.check(n, stored.rows)
 
 
-def _checkpoint(stored: StoredEmbeddings, model: str | None) -> Checkpoint:
-    name = model or str(_section(stored, "model").get("name"))
-    try:
-        return load_checkpoint(name)
-    except CheckpointError as error:
-        hint = "" if model else "; name the model of this file with -m"
-        raise CheckpointError(f"{error}{hint}") from error
-
-
 def _weights(stored: StoredEmbeddings, checkpoint: Checkpoint) -> Check:
-    digest = str(_section(stored, "model").get("digest"))
+    digest = str(section(stored, "model").get("digest"))
     if digest == checkpoint.digest:
         return Check("weights", True, f"model {checkpoint.name} {digest[:12]}")
     return Check(
@@ -190,8 +109,8 @@ def _weights(stored: StoredEmbeddings, checkpoint: Checkpoint) -> Check:
 
 def _contigs(stored: StoredEmbeddings, genome: Genome) -> Check:
     """Hold the digest of every contig that was read against the FASTA."""
-    facts = _section(stored, "genome")
-    recorded = dict(zip(facts.get("contig", ()), facts.get("md5", ()), strict=False))
+    facts = section(stored, "genome")
+    recorded = stored.contigs
     known = genome.digests(contig for contig in recorded if contig in genome.contigs)
     different = [contig for contig in recorded if known.get(contig) != recorded[contig]]
     if not different:
@@ -213,7 +132,7 @@ def _contigs(stored: StoredEmbeddings, genome: Genome) -> Check:
 class _Comparison:
     """Rows as they are stored beside what they are now."""
 
-    def __init__(self, options: _Options) -> None:
+    def __init__(self, options: RecordedOptions) -> None:
         self._options = options
         self._largest = (0.0, options.tolerance("float32"))
         self._examples: list[str] = []

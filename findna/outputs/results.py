@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from findna.genome.intervals import Interval
+
 Array = npt.NDArray[np.float32]
 
 
@@ -60,6 +62,44 @@ class Call:
     probability: float
     values: Array
     place: Place | None = None
+
+
+@dataclass(frozen=True)
+class Query:
+    """A region, or a sequence, that similar ones are searched for.
+
+    Parameters
+    ----------
+    contigs : frozenset of str
+        The MD5 of its contig's sequence, if it is known, and names of that contig.
+    extent : (int, int)
+        Start and end of the interval and of what is read of it.
+    vector : ndarray, shape (dim,), or None
+        None of a row that has none; ``status`` says why.
+    """
+
+    interval: Interval
+    contigs: frozenset[str]
+    extent: tuple[int, int]
+    vector: npt.NDArray[np.float64] | None
+    status: str
+
+
+class Hit(NamedTuple):
+    """A row of an index that is like a query.
+
+    Parameters
+    ----------
+    interval : Interval
+    rank : int
+        From 1, among the hits of the query.
+    similarity, p_value : float
+    """
+
+    interval: Interval
+    rank: int
+    similarity: float
+    p_value: float
 
 
 @dataclass(frozen=True)

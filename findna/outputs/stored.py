@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from findna.errors import EmbeddingError, did_you_mean
 from findna.genome.bed import column_names, score_values
+from findna.genome.intervals import Interval
 from findna.outputs.files import MISSING
 from findna.outputs.hdf5 import BUFFER_ROWS, FORMAT_VERSION, READABLE_VERSIONS, read_metadata
 
@@ -40,6 +41,22 @@ class StoredRow:
     n_fraction: float
     status: str
     vectors: dict[str, npt.NDArray[Any]]
+
+
+def _selections(
+    rows: Sequence[int],
+) -> Iterator[tuple[Sequence[int], slice | list[int], Sequence[int]]]:
+    """Yield rows some at a time: their numbers, what to read, and where each is in what was read.
+
+    The numbers must ascend.
+    """
+    for first in range(0, len(rows), BUFFER_ROWS):
+        block = rows[first : first + BUFFER_ROWS]
+        low, high = int(block[0]), int(block[-1]) + 1
+        if high - low <= 4 * len(block):  # one read of all is then faster
+            yield block, slice(low, high), [int(row) - low for row in block]
+        else:
+            yield block, [int(row) for row in block], range(len(block))
 
 
 class _Categorical:
@@ -105,7 +122,7 @@ class StoredEmbeddings:
         names = [str(name) for name in obs.attrs["column-order"]]
         for sign, command in (("uns/effects", "explain"), ("obs/ref", "variants")):
             if sign in self._file:
-                raise self._wrong(f"made by findna {command}; a file of findna embed is needed")
+                raise self._wrong(f"made by findna {command}; give a file of findna embed")
         self.names = names
         self._x = self._dataset("X", 2, "f")
         self.rows, self.dim = self._x.shape
@@ -120,7 +137,8 @@ class StoredEmbeddings:
         self._columns = [self._obs(name) for name in names[:n_columns]]
         if n_columns < 4:
             raise self._wrong("obs does not begin with chrom, start, end and name")
-        self._others = [self._obs(name) for name in ("length", "n_fraction", "status")]
+        self._strands = self._obs("strand")
+        self._others = {name: self._obs(name) for name in ("length", "n_fraction", "status")}
         self._offsets: Any = None
         if "uns/per_base" in self._file:
             self._check_per_base()
@@ -136,7 +154,7 @@ class StoredEmbeddings:
         last = 0  # held against the lengths in pieces: there may be many rows
         for start in range(0, self.rows, BUFFER_ROWS):
             offsets = self._offsets[start : start + BUFFER_ROWS + 1]
-            lengths = self._others[0][start : start + BUFFER_ROWS]
+            lengths = self._others["length"][start : start + BUFFER_ROWS]
             if offsets[0] != last or (np.diff(offsets) != lengths).any():
                 raise self._wrong("offsets of uns/per_base do not fit obs/length")
             last = offsets[-1]
@@ -208,22 +226,6 @@ class StoredEmbeddings:
     def _listing(self) -> str:
         return ", ".join(self.names)
 
-    def vectors(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """Return the rows of ``X`` of these numbers, which must ascend; shape (n, dim)."""
-        found = np.empty((len(rows), self.dim), np.float32)
-        for first in range(0, len(rows), BUFFER_ROWS):
-            block = rows[first : first + BUFFER_ROWS]
-            with self._reading():
-                found[first : first + len(block)] = self._rows(self._x, block.tolist())
-        return found
-
-    @staticmethod
-    def _rows(dataset: Any, rows: list[int]) -> Any:
-        low, high = rows[0], rows[-1] + 1
-        if high - low <= 4 * len(rows):  # one read of all is faster
-            return dataset[low:high][np.subtract(rows, low)]
-        return dataset[rows]
-
     @property
     def dtype(self) -> str:
         """Type of the stored vectors: float32 or float16."""
@@ -234,19 +236,22 @@ class StoredEmbeddings:
         """True if there is a vector per base."""
         return self._offsets is not None
 
+    @property
+    def contigs(self) -> dict[str, str]:
+        """MD5 of the contigs that were read, by name."""
+        facts = self.facts.get("genome")
+        if not isinstance(facts, dict):
+            return {}
+        return dict(zip(facts.get("contig", ()), facts.get("md5", ()), strict=False))
+
     def read(self, rows: Sequence[int]) -> Iterator[StoredRow]:
         """Yield the rows of these numbers, which must ascend."""
-        for first in range(0, len(rows), BUFFER_ROWS):
-            block = rows[first : first + BUFFER_ROWS]
-            low, high = block[0], block[-1] + 1
-            dense = high - low <= 4 * len(block)  # one read of all is then faster
-            selection = slice(low, high) if dense else list(block)
+        for block, selection, places in _selections(rows):
             with self._reading():
                 columns = [column[selection] for column in self._columns]
-                others = [column[selection] for column in self._others]
+                others = [column[selection] for column in self._others.values()]
                 matrices = {name: dataset[selection] for name, dataset in self._vectors.items()}
-            for number, row in enumerate(block):
-                i = row - low if dense else number
+            for row, i in zip(block, places, strict=True):
                 vectors = {name: matrix[i] for name, matrix in matrices.items()}
                 if self._offsets is not None:
                     with self._reading():
@@ -255,6 +260,26 @@ class StoredEmbeddings:
                 length, n_fraction, status = (column[i] for column in others)
                 texts = tuple(str(column[i]) for column in columns)
                 yield StoredRow(row, texts, int(length), float(n_fraction), status, vectors)
+
+    def vectors(self, rows: Sequence[int]) -> npt.NDArray[np.float64]:
+        """Return X of the rows of these numbers, which must ascend; NaN of rows without one."""
+        found = np.empty((len(rows), self.dim))
+        n = 0
+        for block, selection, places in _selections(rows):
+            with self._reading():
+                found[n : n + len(block)] = self._x[selection][list(places)]
+            n += len(block)
+        return found
+
+    def intervals(self, rows: Sequence[int]) -> Iterator[Interval]:
+        """Yield where the rows of these numbers lie, with name and strand; they must ascend."""
+        for _, selection, places in _selections(rows):
+            with self._reading():
+                columns = [column[selection] for column in (*self._columns[:4], self._strands)]
+            for i in places:
+                chrom, start, end, name, strand = (column[i] for column in columns)
+                strand = strand if strand in ("+", "-") else "."
+                yield Interval(str(chrom), int(start), int(end), str(name), strand)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

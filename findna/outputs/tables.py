@@ -13,9 +13,10 @@ import numpy as np
 
 from findna import __version__
 from findna.genome.bed import column_names
+from findna.genome.intervals import Interval
 from findna.genome.regions import Placed
 from findna.outputs.files import MISSING
-from findna.outputs.results import Call, Place, RegionVectors, TaskColumns
+from findna.outputs.results import Call, Hit, Place, Query, RegionVectors, TaskColumns
 
 COLOURS = (
     "0,114,178",  # blue
@@ -271,3 +272,54 @@ class PredictionWriter:
                 result["all"] = dict(zip(task.classes, rounded, strict=True))
             values[task.name] = result
         return values
+
+
+HIT_COLUMNS = ("query", "rank", "similarity", "p_value", "query_region")
+"""Columns of a hit after the six of BED."""
+
+
+class HitWriter:
+    """Writes the hits of queries, best first; a query without a vector gets one row.
+
+    That row has no interval, as bedtools writes it, and the status as its name.
+
+    Parameters
+    ----------
+    made_by : str, optional
+        Name and digest of the model: write it and the names of the columns first.
+    skip : bool
+        Leave queries without a vector out.
+    """
+
+    def __init__(self, file: BinaryIO, made_by: str | None = None, skip: bool = False) -> None:
+        self.counts = Counter[str](searched=0, skipped=0, hits=0, unlike=0)
+        self._file, self._made_by, self._skip = file, made_by, skip
+
+    def begin(self, row: Query | None) -> int:
+        """Write the header, if it is wanted; return its number of lines."""
+        if self._made_by is None:
+            return 0
+        _write_line(self._file, [f"##findna {__version__} {self._made_by}"])
+        _write_line(self._file, ["#chrom", *column_names(6)[1:], *HIT_COLUMNS])
+        return 2
+
+    def write(self, row: Query, result: Sequence[Hit] | None) -> None:
+        """Write the hits of one query."""
+        at = row.interval
+        name, region = at.label(), Interval(at.chrom, at.start, at.end).label()
+        if result is None:
+            self.counts[row.status] += 1
+            self.counts["skipped"] += self._skip
+            if not self._skip:
+                place = [MISSING, "-1", "-1", row.status, "-1", MISSING]
+                _write_line(self._file, [*place, name, *[MISSING] * 3, region])
+            return
+        self.counts["searched"] += 1
+        self.counts["hits"] += len(result)
+        self.counts["unlike"] += not result
+        for hit in result:
+            at = hit.interval
+            score = str(max(round(1000 * hit.similarity), 0))
+            place = [at.chrom, str(at.start), str(at.end), at.label(), score, at.strand]
+            values = [str(hit.rank), f"{hit.similarity:.6f}", f"{hit.p_value:.3g}"]
+            _write_line(self._file, [*place, name, *values, region])

@@ -18,8 +18,8 @@ FIELDS = [
     "inputs", "outputs", "rows", "statuses", "counts", "weights", "contigs", "device", "precision",
 ]  # fmt: skip
 WITH_SUMMARY = {
-    "embed", "predict", "scan", "variants", "explain", "merge", "validate", "verify", "finetune",
-    "evaluate", "pretrain",
+    "embed", "search", "predict", "scan", "variants", "explain", "merge", "validate", "verify",
+    "finetune", "evaluate", "pretrain",
 }  # fmt: skip
 
 

@@ -56,7 +56,7 @@ def need_method(method: str) -> None:
 
 
 def projected(
-    vectors: npt.NDArray[np.float32], method: str
+    vectors: npt.NDArray[np.float64], method: str
 ) -> tuple[npt.NDArray[np.float64], tuple[str, str]]:
     """Return vectors in two dimensions, shape (n, 2), and the names of these; PCA or UMAP."""
     if method == "umap":
