@@ -55,7 +55,7 @@ def test_what_ships_says_its_species_and_purpose(run):
 def test_ones_own_hides_the_path_and_the_path_what_ships(run, lab, monkeypatch):
     home, second = places.home(), lab.parent / "second"
     for folder, name in ((home, "limb"), (lab, "splice"), (second, "limb"), (second, "splice")):
-        shutil.copytree(SHIPPED_TASKS / "splice", folder / "tasks" / name, dirs_exist_ok=True)
+        shutil.copytree(SHIPPED_TASKS / "promoter", folder / "tasks" / name, dirs_exist_ok=True)
     monkeypatch.setenv("FINDNA_PATH", f"{lab}{os.pathsep}{os.pathsep}{second}")
     listed = run("tasks", "list", "-v")
     where = {name: row["where"] for name, row in rows(listed).items()}

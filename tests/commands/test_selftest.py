@@ -81,13 +81,13 @@ def test_another_answer_fails(run, monkeypatch, write):
 def test_weights_that_were_changed_end_it(run, monkeypatch, tmp_path):
     tasks = tmp_path / "tasks"
     shutil.copytree(SHIPPED_TASKS, tasks)
-    path = tasks / "splice" / "task.json"
+    path = tasks / "promoter" / "task.json"
     path.write_text(path.read_text().replace('"temperature": ', '"temperature": 1'))
     monkeypatch.setattr(selftest, "SHIPPED_TASKS", tasks)
     lines = checks_of(run("selftest", code=1))
     assert len(lines) == 1
     assert lines[0].startswith("FAILED  weights")
-    assert "splice: task.json and head.safetensors are not what one run wrote" in lines[0]
+    assert "promoter: task.json and head.safetensors are not what one run wrote" in lines[0]
     (tasks / "promoter" / "head.safetensors").write_bytes(b"no tensors")
     said = run("selftest", code=1).stdout
     assert "not a readable safetensors file" in said
