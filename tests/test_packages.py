@@ -2,6 +2,7 @@
 
 import configparser
 import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -132,7 +133,8 @@ def test_the_wheel_works_in_an_empty_environment(packages, tmp_path):
     subprocess.run([sys.executable, "-m", "venv", here], check=True)
     python = here / "bin" / "python"
     words = [python, "-m", "pip", "install", "-q", "--no-index", "--no-deps", wheel]
-    subprocess.run(words, check=True, capture_output=True)
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    subprocess.run(words, check=True, capture_output=True, env=clean)
     (site,) = here.glob("lib/python*/site-packages")
     others = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
     (site / "others.pth").write_text("\n".join(others))

@@ -22,7 +22,7 @@ from findna.outputs.similarity import IndexedRows, Integers, Matrix, Whitening, 
 from findna.places import cache_folder
 
 _FORMAT = 1
-_FACTS, _GRAPH, _WHITENING = "facts.json", "graph.usearch", "whitening.npy"
+_FACTS, _GRAPH, _WHITENING = "facts.json", "graph.usearch", "whitening.f64"
 _SHAPE = {"metric": "ip", "dtype": "f16", "connectivity": 16, "expansion_add": 128}
 _BREADTH = 512  # rows that a search keeps in view
 _TOGETHER = 64  # queries whose candidates are read at once
@@ -69,7 +69,9 @@ class Graph:
                         graph.add(numbers, vectors, threads=1)
                         bar.update(n)
                 graph.save(str(made / _GRAPH))
-                np.save(made / _WHITENING, np.vstack((whitening.mean, whitening.axes)))
+                np.vstack((whitening.mean, whitening.axes)).astype(np.float64).tofile(
+                    made / _WHITENING
+                )
                 digests = {name: file_digest(made / name) for name in (_GRAPH, _WHITENING)}
                 (made / _FACTS).write_text(json.dumps(facts | digests) + "\n")
             if not self._load(folder, facts):
@@ -83,8 +85,8 @@ class Graph:
             digests = {name: file_digest(folder / name) for name in (_GRAPH, _WHITENING)}
             if json.loads((folder / _FACTS).read_text()) != facts | digests:
                 return False
-            mean, *axes = np.load(folder / _WHITENING, allow_pickle=False)
             graph = Index.restore(str(folder / _GRAPH), view=True)
+            mean, *axes = np.fromfile(folder / _WHITENING).reshape(-1, graph.ndim)
         except (OSError, ValueError, RuntimeError):  # none, or of another version of usearch
             return False
         graph.expansion_search = _BREADTH

@@ -467,7 +467,7 @@ def test_an_approximate_index_is_of_the_file_as_it_is(graph, tmp_path):
     folder = tmp_path / "i.h5.search"
     before = graph(path, "--in", path, "-k", 3)
     assert sorted(file.name for file in folder.iterdir()) == [
-        "facts.json", "graph.usearch", "whitening.npy",
+        "facts.json", "graph.usearch", "whitening.f64",
     ]  # fmt: skip
     made = (folder / "graph.usearch").stat().st_mtime_ns
     assert graph(path, "--in", path, "-k", 3) == before
@@ -480,7 +480,7 @@ def test_an_approximate_index_is_of_the_file_as_it_is(graph, tmp_path):
     after = graph(path, "--in", path, "-k", 3)
     assert after != before
     assert after[0].split("\t")[3] == "c7"
-    for name, content in (("graph.usearch", b"x" * 500), ("whitening.npy", b""),
+    for name, content in (("graph.usearch", b"x" * 500), ("whitening.f64", b""),
                           ("facts.json", b"{")):  # fmt: skip
         (folder / name).write_bytes(content)
         assert graph(path, "--in", path, "-k", 3) == after

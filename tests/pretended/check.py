@@ -136,7 +136,7 @@ def order() -> list[str]:
             yield batch
 
     encoder = load_checkpoint("little").model.encoder
-    encoder.register_forward_hook(lambda *_: events.append("compute"))
+    next(encoder.mixer.layers()).register_forward_hook(lambda *_: events.append("compute"))
     for _, hidden in forward_batches(encoder, read(), Compute(CUDA)):
         events.append("use" if hidden.device == CUDA else "?")
     return events
