@@ -253,7 +253,7 @@ def add_windows(
 
 
 def _near(window: str) -> str:
-    """What lies about the middle of a window of GUE."""
+    """Return the bases about the middle of a window of GUE."""
     return window.upper()[_MIDDLE - _WORD // 2 : _MIDDLE + _WORD // 2]
 
 

@@ -1,4 +1,4 @@
-"""What can be said of CUDA without a GPU: commands on a pretended one (`tests.pretended`)."""
+"""CUDA without a GPU: commands on a pretended one (`tests.pretended`)."""
 
 import json
 import shutil
@@ -50,7 +50,7 @@ ONCE_OR_AN_EPOCH = {
     "tasks.site_training.train_sites",
 }
 MEANT = WEIGHTS_MOVE | RESULTS_LEAVE | ONCE_OR_AN_EPOCH
-"""Where the host may wait for the GPU; so may all of `findna.pretraining.heldout`."""
+"""Places in which the host may wait for the GPU; so may all of `findna.pretraining.heldout`."""
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""What is released: wheel, sdist, the recipe for conda, the image."""
+"""The parts of a release: wheel, sdist, the recipe for conda, the image."""
 
 import configparser
 import hashlib
@@ -22,7 +22,7 @@ PACKAGING = ROOT / "docs" / "packaging"
 SOURCES = ("findna", "docs/command_pages.py", "docs/man_pages.py", "setup.py", "setup.cfg",
            "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md",
            "CITATION.cff")  # fmt: skip
-"""What of the repository a package is built from."""
+"""Files of the repository that a package is built from."""
 CONDA = {"torch": "pytorch", "PyYAML": "pyyaml"}
 """Names that differ between PyPI and conda."""
 

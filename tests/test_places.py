@@ -1,4 +1,4 @@
-"""Where models and tasks are looked for by name: FINDNA_HOME, FINDNA_PATH, what ships."""
+"""Folders in which names of models and tasks are looked for: home, FINDNA_PATH, what ships."""
 
 import json
 import os

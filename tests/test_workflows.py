@@ -24,7 +24,7 @@ VALUES = {
     "params.options": "--precision fp32 --task promoter",
     "threads": "2",
 }
-"""What stands for a placeholder of a command; a name of a file for all others."""
+"""Value for a placeholder of a command; a name of a file for all others."""
 
 
 def start(words, folder):

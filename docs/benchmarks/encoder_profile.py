@@ -1,4 +1,4 @@
-"""Where the time of one batch goes, and what share of a large product's rate is reached.
+"""Time of the parts of one batch, and the share of a large product's rate that is reached.
 
     python docs/benchmarks/encoder_profile.py
 

@@ -1,4 +1,4 @@
-"""Which arithmetic is fastest on this machine, decided once and kept."""
+"""The fastest arithmetic of this machine, decided once and kept."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from warnings import catch_warnings, filterwarnings
@@ -91,10 +92,8 @@ def need_logos(path: Path) -> None:
         raise ConfigError(
             f"--plot {path}: name a {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} file"
         )
-    try:
-        import logomaker  # noqa: F401  can it be imported?
-    except ImportError as error:
-        raise MissingProgramError("pictures need logomaker: pip install 'findna[plot]'") from error
+    if find_spec("logomaker") is None:
+        raise MissingProgramError("pictures need logomaker: pip install 'findna[plot]'")
 
 
 @contextmanager

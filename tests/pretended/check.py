@@ -126,7 +126,7 @@ def run(name: str, device: str) -> str:
 
 
 def order() -> list[str]:
-    """What happens, in order, as three batches are read, computed and used on the GPU."""
+    """Events, in order, as three batches are read, computed and used on the GPU."""
     events = []
     source = Sequences([encode(random_sequence(100, i)) for i in range(3)])
 
@@ -143,7 +143,7 @@ def order() -> list[str]:
 
 
 def caught(gpu: Gpu) -> dict[str, str]:
-    """What a pretended GPU makes of mistakes, by name."""
+    """Mistakes by name, and how a pretended GPU answers each."""
     here, there = torch.arange(3, device=CUDA), torch.arange(3)
     mistakes = {
         "mixed": lambda: here + there,

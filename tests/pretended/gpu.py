@@ -145,7 +145,7 @@ class Gpu(TorchDispatchMode):
         return False
 
     def _held(self, values):
-        """What stands for arguments on the CPU."""
+        """Arguments with CPU tensors in place of pretended ones."""
 
         def held(value):
             if isinstance(value, OnGpu):

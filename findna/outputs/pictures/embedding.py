@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 from warnings import catch_warnings, simplefilter
 
@@ -46,13 +47,10 @@ class Colouring:
 
 def need_method(method: str) -> None:
     """Raise MissingProgramError unless a map can be made by a method."""
-    if method == "umap":
-        try:
-            import umap  # noqa: F401  can it be imported?
-        except ImportError as error:
-            raise MissingProgramError(
-                "--method umap needs umap-learn: pip install 'findna[umap]'; pca needs nothing"
-            ) from error
+    if method == "umap" and find_spec("umap") is None:
+        raise MissingProgramError(
+            "--method umap needs umap-learn: pip install 'findna[umap]'; pca needs nothing"
+        )
 
 
 def projected(
