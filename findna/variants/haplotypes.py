@@ -40,14 +40,6 @@ class Change:
         """Place and new bases: equal for equal changes, and in the order of places."""
         return self.start, self.end, self.alt.tobytes()
 
-    def overlaps(self, other: Change) -> bool:
-        """Return True unless both changes can be made, and in one way only.
-
-        Two insertions at one place overlap: their order is not known.
-        """
-        same_place = (self.start, self.end) == (other.start, other.end)
-        return same_place or (self.start < other.end and other.start < self.end)
-
     def turned(self, length: int) -> Change:
         """Return this change as the other strand of a contig of ``length`` bp reads it."""
         start = length - self.end
@@ -62,6 +54,14 @@ class Change:
         one_by_one = np.minimum(np.arange(len(self.alt)), len(self.ref) - 1)
         places: Places = np.maximum(self.start + one_by_one, 0)
         return places
+
+
+def overlap(a: tuple[int, int], b: tuple[int, int]) -> bool:
+    """Return True unless changes of two intervals can both be made, and in one way only.
+
+    Two insertions at one place overlap: their order is not known.
+    """
+    return a == b or (a[0] < b[1] and b[0] < a[1])
 
 
 def _n_shared(a: Tokens, b: Tokens) -> int:

@@ -10,9 +10,10 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from operator import itemgetter
 
 from findna.variants.alleles import SCORED, Examined, Examiner, change_of, class_of_allele
-from findna.variants.haplotypes import Change, core
+from findna.variants.haplotypes import Change, core, overlap
 from findna.variants.vcf import Genotype, VcfReader, VcfRecord, genotypes
 
 _BOTH = (0, 1)
@@ -86,21 +87,23 @@ def _gap(a: Change, b: Change) -> int:
 def compatible(neighbours: Sequence[Neighbour], change: Change, placed: Change) -> list[Neighbour]:
     """Return the neighbours that overlap neither each other nor a change, in order.
 
-    Of equal ones the first counts. Those that are equal to the change overlap it, wherever they
-    are written down; ``placed`` is the change left-aligned.
+    Of equal ones the first is applied, and what lies between the places where they are written
+    down overlaps them. Those that are equal to the change overlap it, wherever they are written
+    down; ``placed`` is the change left-aligned.
     """
-    distinct: dict[object, Neighbour] = {}
+    equal: dict[object, list[Neighbour]] = {}
     for n in neighbours:
         if n.placed.key != placed.key:
-            distinct.setdefault(n.placed.key, n)
-    ordered = sorted(distinct.values(), key=lambda n: n.change.key)
+            equal.setdefault(n.placed.key, []).append(n)
+    spans = [(min(n.change.start for n in ns), max(n.change.end for n in ns)) for ns in equal.values()]
+    ordered = sorted(zip(spans, (ns[0] for ns in equal.values()), strict=True), key=itemgetter(0))
     kept = []
-    furthest: list[Change] = []  # the one before that reaches furthest to the right
-    for i, n in enumerate(ordered):
-        others = [change, *furthest, *(x.change for x in ordered[i + 1 : i + 2])]
-        if not any(n.change.overlaps(other) for other in others):
+    furthest: list[tuple[int, int]] = []  # the one before that reaches furthest to the right
+    for i, (span, n) in enumerate(ordered):
+        others = [(change.start, change.end), *furthest, *(x[0] for x in ordered[i + 1 : i + 2])]
+        if not any(overlap(span, other) for other in others):
             kept.append(n)
-        furthest = [max([n.change, *furthest], key=lambda x: x.end)]
+        furthest = [max([span, *furthest], key=itemgetter(1))]
     return kept
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from findna.genome.encoding import decode, encode
 from findna.genome.fasta import Genome
 from findna.variants.alleles import Examiner
-from findna.variants.haplotypes import Change, Edited, core
+from findna.variants.haplotypes import Change, Edited, core, overlap
 from findna.variants.phasing import Haplotypes, Neighbour, compatible
 from findna.variants.vcf import VcfReader, VcfRecord, VcfSource
 from tests.commands.test_variants import BCFTOOLS, bcftools, needs_bcftools, other
@@ -121,6 +121,10 @@ def test_the_core_is_the_same_from_either_strand(ref, alt):
     assert ref[:first] + decode(here.alt) + ref[len(ref) - last :] == alt
 
 
+def interval(change):
+    return change.start, change.end
+
+
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 3), st.text("AC", max_size=1))))
 def test_what_overlaps_is_left_out(made):
     genome = random_sequence(20)
@@ -132,8 +136,12 @@ def test_what_overlaps_is_left_out(made):
     expected = [
         n
         for key, n in sorted(distinct.items())
-        if not n.change.overlaps(change)
-        and not any(n.change.overlaps(x.change) for k, x in distinct.items() if k != key)
+        if not overlap(interval(n.change), interval(change))
+        and not any(
+            overlap(interval(n.change), interval(x.change))
+            for k, x in distinct.items()
+            if k != key
+        )
     ]
     assert found == expected
 
@@ -172,21 +180,40 @@ def on(rows, haplotype):
     return [row[:3] for row in rows if haplotype in chosen.get(row[3], ())]
 
 
+def once(contig, rows, but):
+    """Rows without those that make the same change as one before, or as ``but``."""
+    made = {edited(contig, [but])}
+    kept = []
+    for row in rows:
+        if (after := edited(contig, [row])) not in made:
+            kept.append(row)
+        made.add(after)
+    return kept
+
+
 def expected_windows(contig, rows, i, window):
     """Of the haplotypes that carry row ``i``, or of both, by editing the whole contig."""
     pos, ref, alt, gt, _ = rows[i]
     carriers = {"0|1": [1], "1|0": [0]}.get(gt, [0, 1])
     found = []
     for haplotype in carriers:
-        others = on(rows[:i] + rows[i + 1 :], haplotype)
+        others = once(contig, on(rows[:i] + rows[i + 1 :], haplotype), rows[i][:3])
         at = pos + sum(len(x[2]) - len(x[1]) for x in others if x[0] < pos)
         found.append(by_hand(edited(contig, others), at, ref, alt, window))
     return found[:1] if found[0] == found[-1] else found
 
 
+SAME_TWICE = (random_sequence(60, 3) + "GCAAAAC" + random_sequence(40, 5),
+              [(61, "CA", "C", "1", "."), (64, "AA", "A", "0/1", ".")])  # fmt: skip
+BETWEEN = ("ACCCCAACAACAACCCCAAAAAAACCAAACAACAAACCCCAAAACAAAAAAACCCCCCAAAACAAACACCCC",
+           [(36, "CCC", "C", ".|1", "x"), (37, "CCC", "C", "0|1", "x"),
+            (39, "CAAA", "A", ".|1", "x")])  # fmt: skip
+
+
 @pytest.mark.slow
 @UNCHANGING
 @given(phased(), st.integers(30, 50))
+@example(SAME_TWICE, 30)
 def test_windows_are_those_of_the_edited_haplotype(examined, case, window):
     contig, rows = case
     windows, _ = examined(contig, rows, window)
@@ -233,6 +260,7 @@ def wild(draw):
 @pytest.mark.slow
 @UNCHANGING
 @given(wild())
+@example(BETWEEN)
 def test_on_the_turned_genome_the_strands_change_places(examined, case):
     contig, rows = case
     windows, counts = examined(contig, rows, 24)
