@@ -95,7 +95,9 @@ def compatible(neighbours: Sequence[Neighbour], change: Change, placed: Change) 
     for n in neighbours:
         if n.placed.key != placed.key:
             equal.setdefault(n.placed.key, []).append(n)
-    spans = [(min(n.change.start for n in ns), max(n.change.end for n in ns)) for ns in equal.values()]
+    spans = [
+        (min(n.change.start for n in ns), max(n.change.end for n in ns)) for ns in equal.values()
+    ]
     ordered = sorted(zip(spans, (ns[0] for ns in equal.values()), strict=True), key=itemgetter(0))
     kept = []
     furthest: list[tuple[int, int]] = []  # the one before that reaches furthest to the right

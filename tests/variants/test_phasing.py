@@ -138,9 +138,7 @@ def test_what_overlaps_is_left_out(made):
         for key, n in sorted(distinct.items())
         if not overlap(interval(n.change), interval(change))
         and not any(
-            overlap(interval(n.change), interval(x.change))
-            for k, x in distinct.items()
-            if k != key
+            overlap(interval(n.change), interval(x.change)) for k, x in distinct.items() if k != key
         )
     ]
     assert found == expected
