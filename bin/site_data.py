@@ -21,6 +21,9 @@ promoter-human: the same pieces with promoters: what is promoter-like in ENCODE'
 PLS) or -249 to +50 about a start of transcription of EPDnew. Both are known in hg38; a base of hg19
 is a promoter where the base that it is lifted to (pyliftover) is.
 
+ctcf: the same pieces with peaks of CTCF (ChIP-seq, 100 bp about a summit, hg19) lifted to hg38,
+and what is accessible and bound by CTCF in ENCODE's registry (class CA-CTCF).
+
 promoter-yeast: the chromosomes of S. cerevisiae, with -249 to +50 about the starts of EPDnew, by
 strand.
 """
@@ -36,6 +39,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from pyliftover import LiftOver  # pip install pyliftover
 
 from findna.genome.encoding import decode, encode, reverse_complement
 from findna.genome.fasta import Genome
@@ -65,6 +69,7 @@ _GAP = 100  # N between windows of GUE
 _MIDDLE = 200  # of a window: the first base of the intron (donor) or of the exon (acceptor)
 _GENES = ("protein_coding", "lncRNA", "lincRNA", "antisense", "processed_transcript")
 _UPSTREAM, _DOWNSTREAM = 249, 50  # bp about a start of transcription
+_PEAK = 100  # bp of a peak of ChIP-seq about its summit
 _EDGE = 50  # bp of a piece in which no site is taken
 
 
@@ -271,20 +276,45 @@ def human_splice(data: Path) -> tuple[dict[str, str], set[Site], list[tuple[str,
 
 def promoters(data: Path) -> tuple[dict[str, str], set[Site]]:
     """Pieces of two assemblies, and the promoters in them."""
-    from pyliftover import LiftOver  # pip install pyliftover
-
     known: dict[str, set[int]] = defaultdict(set)
     for row in lines_of(data / "regions-human" / "encode_ccre_v4.PLS.hg38.no_chr19.bed.gz"):
         known[row[0]].update(range(int(row[1]), int(row[2])))
     for row in lines_of(data / "regions" / "epdnew_human_tss.no_chr19.hg38.bed.gz"):
         start = int(row[1]) - (_UPSTREAM if row[5] == "+" else _DOWNSTREAM)
         known[row[0]].update(range(start, start + _UPSTREAM + 1 + _DOWNSTREAM))
-    lift = LiftOver(str(data / "regions-human" / "hg19ToHg38.over.chain.gz"))
-    contigs: dict[str, str] = {}
-    sites: set[Site] = set()
+    contigs = {piece.contig: piece.letters for piece in pieces(data)}
+    return contigs, set(found_in_pieces(data, {"promoter": known}))
+
+
+def ctcf(data: Path) -> tuple[dict[str, str], set[Site]]:
+    """Pieces of two assemblies, with peaks of CTCF and accessible sites of it."""
+    lift = lift_over(data)
+    peaks: dict[str, set[int]] = defaultdict(set)
+    for row in rows_of(data / "tf-chipseq-hg19" / "ctcf.hg19.no_chr19.tsv.gz"):
+        lifted = lift.convert_coordinate(row["chrom"], (int(row["start"]) + int(row["end"])) // 2)
+        if lifted:
+            chrom, middle = lifted[0][:2]
+            peaks[chrom].update(range(middle - _PEAK // 2, middle + _PEAK // 2))
+    accessible: dict[str, set[int]] = defaultdict(set)
+    for row in lines_of(data / "regions-human" / "encode_ccre_v4.CA-CTCF.hg38.no_chr19.bed.gz"):
+        accessible[row[0]].update(range(int(row[1]), int(row[2])))
+    contigs = {piece.contig: piece.letters for piece in pieces(data)}
+    return contigs, set(found_in_pieces(data, {"peak": peaks, "accessible": accessible}))
+
+
+def lift_over(data: Path) -> LiftOver:
+    """Coordinates of hg38 for those of hg19."""
+    return LiftOver(str(data / "regions-human" / "hg19ToHg38.over.chain.gz"))
+
+
+def found_in_pieces(data: Path, known: dict[str, dict[str, set[int]]]) -> Iterator[Site]:
+    """Yield the intervals of each class whose bases, or those they are lifted to, are known.
+
+    ``known`` has the bases of hg38 by class and chromosome.
+    """
+    lift = lift_over(data)
     for contig, assembly, chrom, first, letters in pieces(data):
-        contigs[contig] = letters
-        inside = bytearray(len(letters) + 2)  # with an end on either side
+        inside = {kind: bytearray(len(letters) + 2) for kind in known}  # an end on either side
         for at, letter in enumerate(letters):
             if letter == "N":
                 continue
@@ -294,11 +324,12 @@ def promoters(data: Path) -> tuple[dict[str, str], set[Site]]:
                 if not lifted:
                     continue
                 place = lifted[0][:2]
-            inside[at + 1] = place[1] in known[place[0]]
-        edges = np.flatnonzero(np.diff(np.frombuffer(inside, np.int8)))
-        for start, end in edges.reshape(-1, 2).tolist():
-            sites.add(Site(contig, start, end, "promoter", "."))
-    return contigs, sites
+            for kind, bases in known.items():
+                inside[kind][at + 1] = place[1] in bases[place[0]]
+        for kind, found in inside.items():
+            edges = np.flatnonzero(np.diff(np.frombuffer(found, np.int8)))
+            for start, end in edges.reshape(-1, 2).tolist():
+                yield Site(contig, start, end, kind, ".")
 
 
 def _consensus(kind: str, strand: str) -> tuple[str, ...]:
@@ -323,6 +354,7 @@ def main() -> None:
         "splice-plant": plant,
         "splice-human": human_splice,
         "promoter-human": promoters,
+        "ctcf": ctcf,
         "promoter-yeast": yeast,
     }
     if len(sys.argv) != 4 or sys.argv[1] not in sets:

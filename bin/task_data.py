@@ -2,6 +2,8 @@
 
 python bin/task_data.py promoter DATA > promoter.csv
 python bin/task_data.py promoter-test DATA > promoter.test.csv
+python bin/task_data.py ctcf DATA > ctcf.csv
+python bin/task_data.py ctcf-test DATA > ctcf.test.csv
 
 DATA is the folder that bin/train-tasks names.
 """
@@ -11,12 +13,12 @@ from __future__ import annotations
 import gzip
 import sys
 from collections import Counter
-from collections.abc import Callable, Container, Iterator
-from itertools import islice
+from collections.abc import Container, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
-from site_data import promoters
+from site_data import Site, ctcf, promoters, rows_of
 
 from findna.genome.encoding import N, decode, encode, reverse_complement
 from findna.genome.fasta import Genome
@@ -24,6 +26,8 @@ from findna.genome.fasta import Genome
 HG38 = "human-hg38/hg38.chr2_chr20_chr21.fa.gz"
 _WINDOW = 300  # bp of a promoter, -249 to +50
 _TEST = ("chr20", "chr21")
+_CTCF_TEST = (*_TEST, "chr22")
+_APART = 500  # bp between a peak of PU.1 and one of CTCF, at least
 _RANDOM, _MATCHED, _NEAR = 14_000, 14_000, 7_000  # windows without a promoter
 
 
@@ -63,17 +67,13 @@ def promoter(data: Path) -> Iterator[tuple[str, str]]:
                 known.append(sequence)
                 yield sequence, "1"
     rng = np.random.default_rng(0)
-    drawn = WindowsWithout(data, lambda chrom: chrom not in _TEST, rng)
-    matched = np.array([round(20 * gc_content(sequence)) for sequence in known])
-    wanted = Counter(rng.choice(matched, _MATCHED).tolist())
-    for sequence in islice(drawn.near(), _NEAR):
-        yield sequence, "0"
-    for sequence in islice(drawn.anywhere(), 20 * _MATCHED):  # the richest in GC are too rare
-        gc = round(20 * gc_content(sequence))
-        if wanted[gc]:
-            wanted[gc] -= 1
-            yield sequence, "0"
-    for sequence in islice(drawn.anywhere(), _RANDOM):
+    contigs, sites = promoters(data)
+    drawn = WindowsWithout(on_chromosomes(contigs, _TEST, but=True), sites, _WINDOW, rng)
+    for sequence in chain(
+        islice(drawn.near(1_000, 5_000), _NEAR),
+        drawn.matched(known, _MATCHED),
+        islice(drawn.anywhere(), _RANDOM),
+    ):
         yield sequence, "0"
 
 
@@ -82,29 +82,91 @@ def promoter_test(data: Path) -> Iterator[tuple[str, str]]:
     starts = windows_of_starts(data, _TEST)
     for sequence in sorted(starts):
         yield sequence, "1"
-    drawn = WindowsWithout(data, lambda chrom: chrom in _TEST, np.random.default_rng(1))
+    contigs, sites = promoters(data)
+    rng = np.random.default_rng(1)
+    drawn = WindowsWithout(on_chromosomes(contigs, _TEST), sites, _WINDOW, rng)
     for sequence in islice(drawn.anywhere(), 60 * len(starts)):
         yield sequence, "0"
 
 
-class WindowsWithout:
-    """Random windows of human sequence on either strand that hold no base of a promoter, nor N.
+def ctcf_peaks(data: Path) -> Iterator[tuple[str, str]]:
+    """Peaks of CTCF, and peaks of PU.1 and windows of human sequence without CTCF.
 
-    What is a promoter is said in bin/site_data.py (promoter-human).
+    No sequence of chr20, chr21 or chr22 is read.
+    """
+    known, others = peaks_of_ctcf(data, tested=False)
+    yield from ((sequence, "1") for sequence in known)
+    yield from ((sequence, "0") for sequence in others)
+    contigs, sites = ctcf(data)
+    contigs = on_chromosomes(contigs, _CTCF_TEST, but=True)
+    drawn = WindowsWithout(contigs, sites, len(known[0]), np.random.default_rng(0))
+    for sequence in chain(
+        islice(drawn.near(50, 500), 10_000),
+        drawn.matched(known, 40_000),
+        islice(drawn.anywhere(), 40_000),
+    ):
+        yield sequence, "0"
+
+
+def ctcf_test(data: Path) -> Iterator[tuple[str, str]]:
+    """Peaks of CTCF and PU.1 on chr20, chr21 and chr22, and 20 random windows for each of CTCF."""
+    known, others = peaks_of_ctcf(data, tested=True)
+    yield from ((sequence, "1") for sequence in known)
+    yield from ((sequence, "0") for sequence in others)
+    contigs, sites = ctcf(data)
+    contigs = on_chromosomes(contigs, _CTCF_TEST)
+    drawn = WindowsWithout(contigs, sites, len(known[0]), np.random.default_rng(1))
+    for sequence in islice(drawn.anywhere(), 20 * len(known)):
+        yield sequence, "0"
+
+
+def peaks_of_ctcf(data: Path, tested: bool) -> tuple[list[str], list[str]]:
+    """Peaks of CTCF, and those of PU.1 that lie apart from them, of the chromosomes that test."""
+    known, others = (
+        [
+            (row["chrom"], int(row["start"]), row["sequence"].upper())
+            for row in rows_of(data / "tf-chipseq-hg19" / f"{name}.hg19.no_chr19.tsv.gz")
+            if (row["chrom"] in _CTCF_TEST) == tested and "N" not in row["sequence"].upper()
+        ]
+        for name in ("ctcf", "pu1")
+    )
+    occupied = {(chrom, start // _APART) for chrom, start, _ in known}
+    apart = [
+        sequence
+        for chrom, start, sequence in others
+        if not any((chrom, start // _APART + step) in occupied for step in (-1, 0, 1))
+    ]
+    return [sequence for *_, sequence in known], apart
+
+
+def on_chromosomes(
+    contigs: dict[str, str], chroms: Container[str], but: bool = False
+) -> dict[str, str]:
+    """Pieces of some chromosomes, or of all but them."""
+    return {
+        name: letters
+        for name, letters in contigs.items()
+        if (name.split(".")[1].split("_")[0] in chroms) != but
+    }
+
+
+class WindowsWithout:
+    """Random windows of human sequence on either strand that hold no base of a site, nor N.
 
     Parameters
     ----------
-    wanted : callable
-        Tells of a chromosome if its pieces are read.
+    contigs, sites : dict, set
+        As bin/site_data.py makes them.
+    length : int
+        Length of a window, bp.
     """
 
-    def __init__(self, data: Path, wanted: Callable[[str], bool], rng: np.random.Generator) -> None:
-        contigs, sites = promoters(data)
-        self._rng = rng
+    def __init__(
+        self, contigs: dict[str, str], sites: set[Site], length: int, rng: np.random.Generator
+    ) -> None:
+        self._rng, self._length = rng, length
         self._contigs = {
-            name: letters
-            for name, letters in contigs.items()
-            if wanted(name.split(".")[1].split("_")[0]) and len(letters) > _WINDOW
+            name: letters for name, letters in contigs.items() if len(letters) > length
         }
         self._taken = {name: np.zeros(len(x) + 1, np.int32) for name, x in self._contigs.items()}
         for site in sites:
@@ -117,10 +179,12 @@ class WindowsWithout:
         self._sites = [site for site in sorted(sites) if site.contig in self._contigs]
 
     def _window(self, name: str, start: int) -> str | None:
-        taken = self._taken[name]
-        if start < 0 or start + _WINDOW >= len(taken) or taken[start + _WINDOW] > taken[start]:
+        taken, end = self._taken[name], start + self._length
+        if start < 0 or end >= len(taken) or taken[end] > taken[start]:
             return None
-        window = self._contigs[name][start : start + _WINDOW]
+        return self._turned(self._contigs[name][start:end])
+
+    def _turned(self, window: str) -> str:
         return decode(reverse_complement(encode(window))) if self._rng.random() < 0.5 else window
 
     def anywhere(self) -> Iterator[str]:
@@ -133,16 +197,26 @@ class WindowsWithout:
             if window is not None:
                 yield window
 
-    def near(self) -> Iterator[str]:
-        """Yield windows 1 to 5 kb from a promoter, for ever."""
+    def near(self, least: int, most: int) -> Iterator[str]:
+        """Yield windows ``least`` to ``most`` bp from a site, for ever."""
         while True:
             site = self._sites[self._rng.integers(len(self._sites))]
-            distance = int(self._rng.integers(1_000, 5_000))
-            before = site.start - distance - _WINDOW
+            distance = int(self._rng.integers(least, most))
+            before = site.start - distance - self._length
             start = before if self._rng.random() < 0.5 else site.end + distance
             window = self._window(site.contig, start)
             if window is not None:
                 yield window
+
+    def matched(self, known: Sequence[str], n: int) -> Iterator[str]:
+        """Yield at most ``n`` windows with the GC content of known sequences."""
+        shares = np.array([round(20 * gc_content(sequence)) for sequence in known])
+        wanted = Counter(self._rng.choice(shares, n).tolist())
+        for sequence in islice(self.anywhere(), 20 * n):  # the richest in GC are too rare
+            gc = round(20 * gc_content(sequence))
+            if wanted[gc]:
+                wanted[gc] -= 1
+                yield sequence
 
 
 def gc_content(sequence: str) -> float:
@@ -153,7 +227,12 @@ def gc_content(sequence: str) -> float:
 def main() -> None:
     """Print the set that is named."""
     name, data = sys.argv[1], Path(sys.argv[2])
-    sets = {"promoter": promoter, "promoter-test": promoter_test}
+    sets = {
+        "promoter": promoter,
+        "promoter-test": promoter_test,
+        "ctcf": ctcf_peaks,
+        "ctcf-test": ctcf_test,
+    }
     print("sequence,label")
     for sequence, label in sets[name](data):
         print(sequence, label, sep=",")
