@@ -187,6 +187,7 @@ scan genome.fa -t sites ...
     -r chrA:1,001-2,500 --class rich --header
     -r chrA:1,001-2,500 --class poor --strand - -o o.bw
     -r chrB:39,001- --call 0.01 --header
+    -r chrB:39,001- --call 0.01 --hub hub --assembly hg38
 predict genome.fa few.bed -t sites ...
     -s -O tsv --all-classes
     --bed6
