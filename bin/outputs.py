@@ -268,6 +268,7 @@ predict genome.fa few.bed -t nothing
 predict genome.fa odd.bed -t two
 predict genome.fa few.bed -t two,three --bed6
 variants genome.fa odd.vcf -m model
+variants genome.fa variants.vcf -m model --report page.txt
 variants genome.fa variants.vcf --scores best
 variants genome.fa variants.vcf -m model --haplotype S9
 variants genome.fa variants.vcf -m model --background common.json
