@@ -122,7 +122,7 @@ class HubTrack:
             for name, value in self.facts.items()
         )
         return (
-            f"<h2>{escape(f'{task} {self.title}')}</h2>\n<p>{escape(self.meaning)}.</p>\n"
+            f"<h2>{escape(f'{task} {self.title}')}</h2>\n<p>Values: {escape(self.meaning)}.</p>\n"
             f"<table>\n{rows}</table>\n<h3>The task, by its card</h3>\n"
             f'<pre style="white-space: pre-wrap">{escape(card)}</pre>\n'
         )
