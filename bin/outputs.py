@@ -187,6 +187,7 @@ scan genome.fa -t sites ...
     -r chrA:1,001-2,500 --class rich --header
     -r chrA:1,001-2,500 --class poor --strand - -o o.bw
     -r chrB:39,001- --call 0.01 --header
+    -r chrB:39,001- --call 0.01 --hub hub --assembly hg38
 predict genome.fa few.bed -t sites ...
     -s -O tsv --all-classes
     --bed6
@@ -267,6 +268,7 @@ predict genome.fa few.bed -t nothing
 predict genome.fa odd.bed -t two
 predict genome.fa few.bed -t two,three --bed6
 variants genome.fa odd.vcf -m model
+variants genome.fa variants.vcf -m model --report page.txt
 variants genome.fa variants.vcf --scores best
 variants genome.fa variants.vcf -m model --haplotype S9
 variants genome.fa variants.vcf -m model --background common.json

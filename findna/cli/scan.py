@@ -69,12 +69,19 @@ _OF_WINDOWS = ("window", "upstream", "downstream", "step", "max_n")
     ["stop", "skip", "null"],
     default="stop",
 )
+@option(
+    "--hub=FOLDER",
+    "Write a UCSC track hub in place of -o: hub.txt, bigWig and a page about each track. A task of "
+    "sites has a track of every class and strand, with --call of the sites too.",
+    PATH,
+)
+@option("--assembly=NAME", "UCSC's name of the genome, for --hub: hg38, ce11, GCF_000146045.2.")
 @_options.chrom_alias
 @_options.prior
 @_options.track_header
 @flag("--write-index", "Also a tabix index of -o NAME.bedgraph.gz.")
 @_options.inference_options
-@summarized("genome regions chrom_alias", "output")
+@summarized("genome regions chrom_alias", "output hub")
 def scan(genome: Path, task: str, regions: str | None, **given: Any) -> None:
     """Write a task's probability along GENOME (FASTA) as a track: bedGraph or bigWig.
 
@@ -90,6 +97,7 @@ def scan(genome: Path, task: str, regions: str | None, **given: Any) -> None:
       findna scan genome.fa --task promoter --regions genes.bed -o promoter.bw
       findna scan genome.fa --task splice --class donor --strand - -o donor.minus.bw
       findna scan genome.fa --task my-sites --call 0.5 | bedtools intersect -a - -b genes.bed
+      findna scan hg38.fa --task splice --call 0.5 -r chr20:1M-1.1M --hub hub --assembly hg38
       findna scan genome.fa --task promoter | awk '$4 > 0.9' | bedtools merge -c 4 -o max
     """
     if extra := click.get_current_context().args:
@@ -99,10 +107,13 @@ def scan(genome: Path, task: str, regions: str | None, **given: Any) -> None:
 
     from findna.commands.scan import FORMS, ScanOptions
     from findna.commands.scan import scan as run
+    from findna.commands.scan_hub import hub_of_windows
+    from findna.outputs.hubs import HUB
     from findna.tasks.task import find_task, has_sites
 
+    hub = _hub(given)
     if has_sites(find_task(task)):
-        _scan_sites(genome, task, regions, given)
+        _scan_sites(genome, task, regions, given, hub)
         return
     if given["call"] is not None:
         raise click.UsageError(f"--call is for tasks of sites; {task} has a value for each region")
@@ -114,31 +125,55 @@ def scan(genome: Path, task: str, regions: str | None, **given: Any) -> None:
     step = given["step"] or 0
     opened = _options.genome_and_rows(genome, regions, given, name="--regions")
     with opened as (fasta, source):
-        summary = run(
-            fasta,
-            output,
-            task=_options.with_prior([task], given["prior"])[0],
-            class_name=given["class_name"],
-            regions=source if regions is not None or given["region"] else None,
-            options=_options.filled(
+        common: dict[str, Any] = {
+            "task": _options.with_prior([task], given["prior"])[0],
+            "class_name": given["class_name"],
+            "regions": source if regions is not None or given["region"] else None,
+            "options": _options.filled(
                 ScanOptions, given, window=window, step=step, strand=given["strand"] or "+"
             ),
-            header=given["header"],
-            compute=_options.compute(given),
-        )
+            "compute": _options.compute(given),
+        }
+        if hub is None:
+            summary = run(fasta, output, header=given["header"], **common)
+        else:
+            summary = hub_of_windows(fasta, hub, **common)
     counts, options = summary.counts, summary.options
     note(weights=summary.weights, counts=counts)
     _options.say(
         f"{summary.quantity} over {counts['covered']} of {counts['bases']} bp in "
         f"{counted(counts['windows'], 'window')} of {options.window} bp every {options.step} bp in "
-        f"{summary.seconds:.1f} s, {summary.made_by}" + _options.arrow(output.path)
+        f"{summary.seconds:.1f} s, {summary.made_by}"
+        + _options.arrow(output.path if hub is None else hub.folder / HUB)
     )
 
 
-def _scan_sites(genome: Path, task: str, regions: str | None, given: dict[str, Any]) -> None:
+def _hub(given: dict[str, Any]) -> Any:
+    """Return the hub that is asked for, if one is."""
+    if given["hub"] is None:
+        if given["assembly"] is not None:
+            raise click.UsageError("--assembly is for --hub FOLDER")
+        return None
+    for name in ("output", "form", "header", "write_index"):
+        if given[name]:
+            shown = {"form": "output-type", "write_index": "write-index"}.get(name, name)
+            raise click.UsageError(f"--{shown} cannot be combined with --hub, which writes bigWig")
+    if given["assembly"] is None:
+        raise click.UsageError("--hub needs UCSC's name of the genome: --assembly hg38")
+
+    from findna.outputs.hubs import Hub
+
+    return Hub(given["hub"], given["assembly"], given["force"])
+
+
+def _scan_sites(
+    genome: Path, task: str, regions: str | None, given: dict[str, Any], hub: Any
+) -> None:
     """Scan with a task of sites."""
     from findna.commands.scan import FORMS
+    from findna.commands.scan_hub import hub_of_sites
     from findna.commands.scan_sites import SiteOptions, scan_sites
+    from findna.outputs.hubs import HUB
 
     _options.refuse(_OF_WINDOWS, "does nothing for a task of sites; leave it out")
     calls = given["call"] is not None
@@ -147,18 +182,20 @@ def _scan_sites(genome: Path, task: str, regions: str | None, given: dict[str, A
     output = _options.destination(given, ("bed",) if calls else FORMS)
     opened = _options.genome_and_rows(genome, regions, given, name="--regions")
     with opened as (fasta, source):
-        summary = scan_sites(
-            fasta,
-            output,
-            task=_options.with_prior([task], given["prior"])[0],
-            regions=source if regions is not None or given["region"] else None,
-            options=_options.filled(SiteOptions, given),
-            header=given["header"],
-            compute=_options.compute(given),
-        )
+        common: dict[str, Any] = {
+            "task": _options.with_prior([task], given["prior"])[0],
+            "regions": source if regions is not None or given["region"] else None,
+            "options": _options.filled(SiteOptions, given),
+            "compute": _options.compute(given),
+        }
+        if hub is None:
+            summary = scan_sites(fasta, output, header=given["header"], **common)
+        else:
+            summary = hub_of_sites(fasta, hub, **common)
     counts = summary.counts
     note(weights=summary.weights, counts=counts)
     _options.say(
         f"{summary.quantity} over {counts['covered']} of {counts['bases']} bp in "
-        f"{summary.seconds:.1f} s, {summary.made_by}" + _options.arrow(output.path)
+        f"{summary.seconds:.1f} s, {summary.made_by}"
+        + _options.arrow(output.path if hub is None else hub.folder / HUB)
     )

@@ -99,13 +99,20 @@ _BCFTOOLS_FORMS = {"v": "vcf", "z": "vcf", "b": "bcf", "u": "bcf"}
     "model or task, or give it with --background.",
     PATH,
 )
+@option(
+    "--report=FILE.html",
+    "Also a page of the records with the largest scores and the sequence around each, which works "
+    "offline; by the first task, else by LLR, else by distance.",
+    PATH,
+)
+@option("--report-top=N", "Records on that page.", (1, 1000), default=50)
 @flag("--no-version", "Leave out the ##findnaCommand line of the header.")
 @flag("--write-index", "Also an index: .tbi of .vcf.gz, .csi of .bcf.")
 @_options.multiqc
 @_options.part_options
 @_options.inference_options
 @summarized(
-    "genome variants chrom_alias regions_file background", "output embeddings background_out"
+    "genome variants chrom_alias regions_file background", "output embeddings background_out report"
 )
 def variants(genome: Path, variants: str, **given: Any) -> None:
     """Score every alternate allele of VCF against the sequence of GENOME (FASTA).
@@ -131,6 +138,7 @@ def variants(genome: Path, variants: str, **given: Any) -> None:
       findna variants genome.fa calls.vcf.gz --task promoter --window 300 -o effects.tsv
       findna variants genome.fa calls.vcf.gz --task sites --scores none --reach 100 -o sites.vcf.gz
       findna variants genome.fa calls.vcf.gz -o scored.vcf.gz --multiqc qc/calls
+      findna variants genome.fa calls.vcf.gz -t promoter -o s.vcf.gz --report largest.html
       findna variants genome.fa phased.vcf.gz --haplotype HG001 -o personal.vcf.gz
       findna variants genome.fa calls.vcf.gz -r chr20:1-2000000 -O z | bcftools view -H
       findna variants genome.fa common.vcf.gz -m my/ --background-out my/background.json -o c.vcf.gz
@@ -193,7 +201,7 @@ def variants(genome: Path, variants: str, **given: Any) -> None:
         + (f" ({counts})" if counts else "")
         + (f", not scored: {missing}" if missing else "")
         + f", in {summary.seconds:.1f} s, {summary.made_by}"
-        + _options.arrow(output.path, given["background_out"])
+        + _options.arrow(output.path, given["background_out"], given["report"])
     )
     if summary.haplotypes is not None:
         haplotypes = summary.haplotypes

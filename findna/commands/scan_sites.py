@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -93,6 +94,8 @@ class SiteScan:
         _ = self.task.checkpoint  # a wrong one is refused before the output is opened
         bases = sum(end - start for _, start, end in self.spans)
         self.counts = Counter(bases=bases, covered=0, sites=0)
+        self._folder: Path | None = None
+        self._kept: dict[str, list[tuple[str, int]]] = {}
 
     def classes(self, class_name: str | None) -> tuple[str, ...]:
         """Return the class that is named, or all; raise ConfigError if there is none."""
@@ -110,8 +113,29 @@ class SiteScan:
             )
         return chosen[0]
 
+    def keep_in(self, folder: Path) -> None:
+        """Keep the probabilities of each strand in a folder, so that they are computed once."""
+        self._folder = folder
+
     def _read(self, strand: str) -> Iterator[Bases]:
-        return self.task.probabilities(self.spans, self.genome, self.compute, strand == "-")
+        """Yield the probabilities of a strand, or those that were kept."""
+        computed = self.task.probabilities(self.spans, self.genome, self.compute, strand == "-")
+        if self._folder is None:
+            yield from computed
+            return
+        path = self._folder / f"{strand}.npy"
+        if strand not in self._kept:
+            places = []
+            with path.open("wb") as file:
+                for bases in computed:
+                    places.append((bases.chrom, bases.start))
+                    np.save(file, bases.values)
+                    yield bases
+            self._kept[strand] = places
+            return
+        with path.open("rb") as file:
+            for chrom, start in self._kept[strand]:
+                yield Bases(chrom, start, strand == "-", np.load(file))
 
     def track(
         self, class_name: str, strand: str, advance: Callable[[int], object] = lambda bases: None

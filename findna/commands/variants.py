@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -41,6 +41,7 @@ from findna.variants.background import BackgroundMaker, Ranks
 from findna.variants.bcf import check_header
 from findna.variants.header import defined
 from findna.variants.phasing import Haplotypes
+from findna.variants.report import Report, need_reports
 from findna.variants.scores import SCORES, Effect, Scorer, scored
 from findna.variants.sites import REACH
 from findna.variants.vcf import VcfReader, VcfSource
@@ -48,6 +49,9 @@ from findna.variants.vcf import VcfReader, VcfSource
 logger = logging.getLogger(__name__)
 
 FORMS = ("vcf", "bcf", "tsv")
+
+Stage = Callable[[Iterable[Examined]], Iterator[tuple[Examined, list[Effect | None]]]]
+"""Records in, each with the scores of its alleles out."""
 
 _BATCHES_AT_A_TIME = 4
 """Batches of windows that are gathered before they are scored."""
@@ -334,6 +338,7 @@ def variants(
         indexed=output.write_index,
     )
     checkpoint, fields, total = run.checkpoint, run.fields, run.total
+    report = None if output.report is None else Report(fields, output.report_top)
     maker = None if background_out is None else BackgroundMaker(run.scorer)
 
     def facts() -> Facts:
@@ -393,7 +398,9 @@ def variants(
         sink = text_output(partial(open_vcf_output, output), writer)
         # an index that fails shall not take the vectors with it
         records = output if vectors is None else replace(output, write_index=False)
-        scored = run.effects if maker is None else partial(_gathered, run, maker)
+        scored: Stage = run.effects if maker is None else partial(_gathered, run, maker)
+        if report is not None:
+            scored = partial(_followed, scored, report)
         stage = tallied(scored, ScoreTally(fields), output, "variants")
         counts = run_rows("variants", rows, stage, sink, records, facts)
     if maker is not None and background_out is not None and source.path is not None:
@@ -407,6 +414,9 @@ def variants(
         write_note(vectors.file, vectors.shard, decides, (first, last or 0), total or 0, {})
     weights = {f"model {checkpoint.name}": checkpoint.digest} if checkpoint else {}
     weights |= {f"task {task.name}": task.digest for task in run.tasks}
+    if report is not None and output.report is not None:
+        made_by = [f"{name}, sha256 {digest}" for name, digest in weights.items()]
+        report.write(output.report, genome, [*made_by, f"arithmetic {compute.precision}"])
     seconds, precision = time.monotonic() - started, compute.precision
     return VariantSummary(counts, seconds, weights, precision, haplotypes=run.haplotypes)
 
@@ -427,6 +437,23 @@ def _check_outputs(
         vectors.check(inputs)
         if output.path is not None and vectors.file.resolve() == output.path.resolve():
             raise ConfigError(f"--embeddings: {vectors.file} is also the output; name another file")
+    if output.report is not None:
+        _check_report(output.report, inputs, output, vectors)
+
+
+def _check_report(
+    path: Path, inputs: Sequence[Path | None], output: Destination, vectors: Destination | None
+) -> None:
+    """Raise unless a page can be made of all records, beside the other outputs."""
+    need_reports()
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise ConfigError(f"--report {path}: name an .html file")
+    if output.in_parts:
+        raise ConfigError("--report shows the records of one run; leave out --shard and --resume")
+    check_output(path, output.force, [file for file in inputs if file is not None])
+    others = [output.path, vectors.path if vectors else None]
+    if path.resolve() in [other.resolve() for other in others if other is not None]:
+        raise ConfigError(f"--report: {path} is also another output; name another file")
 
 
 def _check_background(
@@ -452,6 +479,13 @@ def _gathered(
     for item, effects in run.effects(records):
         maker.add(item, effects)
         yield item, effects
+
+
+def _followed(
+    scored: Stage, report: Report, records: Iterable[Examined]
+) -> Iterator[tuple[Examined, list[Effect | None]]]:
+    """Yield what a stage does, and show it to a report."""
+    return report.following(scored(records))
 
 
 class _VariantRows:

@@ -139,6 +139,12 @@ class Genome:
         self._stretches: dict[tuple[str, int], int | _Stretch] = {}  # the latest is the last
         self._blocks: set[int] = set()  # of BGZF, that lie where the index says
 
+    @property
+    def indexes(self) -> list[Path]:
+        """Files of the index: .fai, and of BGZF .gzi."""
+        gzi = getattr(self._faidx, "gzi_indexname", None)
+        return [Path(name) for name in (self._faidx.indexname, gzi) if name]
+
     def resolve(self, chrom: str) -> str | None:
         """Return the FASTA's name of a contig, through the aliases; None if there is none."""
         if chrom in self.contigs:

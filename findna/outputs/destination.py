@@ -114,6 +114,8 @@ class Destination:
         Compress text whatever the name, and standard output too.
     multiqc : Path, optional
         Beginning of the names of files for MultiQC.
+    report : Path, optional
+        Page of the ``report_top`` records with the largest scores.
     """
 
     path: Path | None = None
@@ -125,6 +127,8 @@ class Destination:
     command: str = ""
     bgzf: bool = False
     multiqc: Path | None = None
+    report: Path | None = None
+    report_top: int = 50
 
     @property
     def format(self) -> Format:
