@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from findna.api.searching import search
     from findna.errors import FindnaError
     from findna.genome.fasta import Genome
-    from findna.genome.regions import Regions
+    from findna.genome.sources import Regions
 
 __version__ = "0.1.0"
 
@@ -57,7 +57,7 @@ _MODULES = {
     "findna.api.searching": ("search",),
     "findna.errors": ("FindnaError",),
     "findna.genome.fasta": ("Genome",),
-    "findna.genome.regions": ("Regions",),
+    "findna.genome.sources": ("Regions",),
 }
 
 

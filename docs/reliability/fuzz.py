@@ -85,7 +85,9 @@ from findna.genome.batching import read_window
 from findna.genome.bed import column_names, read_intervals
 from findna.genome.encoding import encode
 from findna.genome.fasta import Genome, read_aliases
-from findna.genome.regions import RegionOptions, RegionSource, survey
+from findna.genome.regions import RegionOptions
+from findna.genome.sources import RegionSource
+from findna.genome.survey import survey
 from findna.genome.windows import Window
 from findna.labelled.sets import read_labelled
 from findna.model.checkpoint import Model, load_checkpoint, save_checkpoint

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 from findna.errors import ConfigError, MissingProgramError
 from findna.genome.fasta import Genome
-from findna.genome.regions import ON_ERROR, RegionOptions, RegionSource
+from findna.genome.regions import ON_ERROR, RegionOptions
+from findna.genome.sources import RegionSource
 from findna.genome.windows import ANCHORS
 
 AnyPath = str | PathLike[str]

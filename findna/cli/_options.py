@@ -313,7 +313,7 @@ def genome_and_rows(
 
     ``stream`` reads a pipe as it comes: the rows can then be read once.
     """
-    from findna.genome.regions import RegionSource
+    from findna.genome.sources import RegionSource
 
     region = given["region"]
     if regions is not None and region:

@@ -127,7 +127,7 @@ class _Line(NamedTuple):
 
 
 def _lines(report: Report) -> Iterator[_Line]:
-    from findna.genome.regions import hint_once
+    from findna.genome.survey import hint_once
 
     of_variants = report.kind == "variants"
     yield _Line("file", report.kind, report.file)

@@ -13,7 +13,8 @@ from typing import Any
 from findna.commands.rows import Output, RegionRun, Summary, run_rows, text_output
 from findna.errors import ConfigError, RegionError
 from findna.genome.fasta import Genome
-from findna.genome.regions import Placed, RegionOptions, RegionSource
+from findna.genome.regions import Placed, RegionOptions
+from findna.genome.sources import RegionSource
 from findna.model.checkpoint import Checkpoint, encoder_config, load_checkpoint
 from findna.model.devices import Compute
 from findna.model.inference import region_vectors

@@ -23,7 +23,8 @@ from findna.errors import ConfigError
 from findna.genome.batching import read_window
 from findna.genome.encoding import decode
 from findna.genome.fasta import Genome
-from findna.genome.regions import Placed, RegionOptions, RegionSource, is_point, without_n
+from findna.genome.regions import Placed, RegionOptions, is_point, without_n
+from findna.genome.sources import RegionSource
 from findna.genome.windows import Region, Window
 from findna.labelled.sets import REGRESSION
 from findna.model.checkpoint import Checkpoint, load_checkpoint, training_length

@@ -12,7 +12,8 @@ from typing import BinaryIO
 from findna.commands.rows import RegionRun, Summary, run_rows, text_output
 from findna.errors import ConfigError, RegionError
 from findna.genome.fasta import Genome
-from findna.genome.regions import Placed, RegionOptions, RegionSource, tell_empty
+from findna.genome.regions import Placed, RegionOptions
+from findna.genome.sources import RegionSource, tell_empty
 from findna.labelled.sets import REGRESSION
 from findna.model.devices import Compute
 from findna.outputs.destination import Destination

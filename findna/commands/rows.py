@@ -24,13 +24,11 @@ from findna.genome.regions import (
     NO_SEQUENCE,
     Placed,
     RegionOptions,
-    RegionSource,
-    RowRecord,
-    Survey,
     place_rows,
-    survey,
     without_n,
 )
+from findna.genome.sources import RegionSource
+from findna.genome.survey import RowRecord, Survey, survey
 from findna.model.devices import Compute
 from findna.outputs.destination import Destination
 from findna.outputs.provenance import run_facts

@@ -20,7 +20,9 @@ from findna.genome.batching import read_window
 from findna.genome.encoding import N, Tokens
 from findna.genome.fasta import Genome
 from findna.genome.intervals import Interval, select
-from findna.genome.regions import RegionOptions, RegionSource, has_sequence, place, survey
+from findna.genome.regions import RegionOptions, has_sequence, place
+from findna.genome.sources import RegionSource
+from findna.genome.survey import survey
 from findna.genome.windows import Region, Window
 from findna.labelled.sets import REGRESSION
 from findna.model.devices import Compute

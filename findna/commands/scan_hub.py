@@ -16,7 +16,7 @@ from findna.commands.scan import STRANDS, ScanOptions, ScanRun, ScanSummary
 from findna.commands.scan_sites import Site, SiteOptions, SiteScan
 from findna.console import counted, progress
 from findna.genome.fasta import Genome
-from findna.genome.regions import RegionSource
+from findna.genome.sources import RegionSource
 from findna.labelled.sets import REGRESSION
 from findna.model.devices import Compute
 from findna.outputs.claims import claimed

@@ -20,7 +20,7 @@ from findna.commands.tracks import check_track
 from findna.console import counted, progress
 from findna.errors import ConfigError
 from findna.genome.fasta import Genome
-from findna.genome.regions import RegionSource
+from findna.genome.sources import RegionSource
 from findna.model.devices import Compute
 from findna.outputs.destination import Destination
 from findna.outputs.results import Array

@@ -17,7 +17,8 @@ from findna.commands.recorded import RecordedOptions, recorded_checkpoint, secti
 from findna.commands.rows import Rows, Summary, run_rows, text_output
 from findna.errors import CheckpointError, EmbeddingError
 from findna.genome.fasta import Genome
-from findna.genome.regions import OK, RegionOptions, RegionSource
+from findna.genome.regions import OK, RegionOptions
+from findna.genome.sources import RegionSource
 from findna.model.checkpoint import Checkpoint
 from findna.model.devices import Compute
 from findna.model.pooling import Pooling

@@ -11,7 +11,8 @@ from findna.errors import LabelError, RegionError
 from findna.genome.bed import BedRow, column_names, parse_row
 from findna.genome.encoding import reverse_complement
 from findna.genome.fasta import Genome
-from findna.genome.regions import Placed, RegionOptions, place, ragged
+from findna.genome.regions import Placed, RegionOptions, place
+from findna.genome.sources import ragged
 from findna.genome.text import is_header
 from findna.labelled.rows import Lines, RawRow, RawRows, RowOptions, stop
 from findna.labelled.tables import label_columns

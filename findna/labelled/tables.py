@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from findna.errors import LabelError, RegionError
 from findna.genome.bed import BedRow, parse_row
-from findna.genome.regions import ragged
+from findna.genome.sources import ragged
 from findna.labelled.rows import (
     IUPAC,
     Lines,

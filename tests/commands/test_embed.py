@@ -541,7 +541,7 @@ def test_an_interrupt_is_one_line_and_leaves_nothing(example, model_folder, writ
 
 def test_from_python(example, model_folder, tmp_path):
     from findna.commands.embed import embed
-    from findna.genome.regions import RegionSource
+    from findna.genome.sources import RegionSource
     from findna.model.precision import compute_on
     from findna.outputs.destination import Destination
 

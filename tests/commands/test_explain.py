@@ -15,7 +15,8 @@ import torch
 from findna.commands.rows import place_all
 from findna.genome.encoding import decode, encode, reverse_complement
 from findna.genome.fasta import Genome
-from findna.genome.regions import RegionOptions, RegionSource
+from findna.genome.regions import RegionOptions
+from findna.genome.sources import RegionSource
 from findna.model.checkpoint import load_checkpoint
 from findna.model.devices import Compute
 from findna.tasks.reading import TaskReader

@@ -22,7 +22,7 @@ from findna.commands.predict import predict as predict_rows
 from findna.genome.batching import read_window
 from findna.genome.encoding import BLANK, decode, encode, reverse_complement
 from findna.genome.fasta import Genome
-from findna.genome.regions import RegionSource
+from findna.genome.sources import RegionSource
 from findna.genome.windows import Region, Window
 from findna.model.checkpoint import Model, load_checkpoint, save_checkpoint
 from findna.model.precision import compute_on

@@ -18,7 +18,9 @@ from findna.commands.validate.rows import Sample
 from findna.errors import RegionError
 from findna.genome import bed
 from findna.genome.fasta import Genome
-from findna.genome.regions import RegionOptions, RegionSource, RowRecord, survey
+from findna.genome.regions import RegionOptions
+from findna.genome.sources import RegionSource
+from findna.genome.survey import RowRecord, survey
 from findna.genome.windows import Region
 from findna.model.precision import compute_on
 from tests.conftest import make_task, random_sequence

@@ -30,7 +30,8 @@ from findna.commands.validate.variants import check_variants
 from findna.errors import ConfigError, RegionError
 from findna.genome.bed import bed_blocks
 from findna.genome.fasta import Genome
-from findna.genome.regions import RegionOptions, RegionSource
+from findna.genome.regions import RegionOptions
+from findna.genome.sources import RegionSource
 from findna.genome.text import display_name, is_stdin, open_input, open_raw
 from findna.labelled.files import looks_labelled
 from findna.labelled.rows import BED, suffix

@@ -18,8 +18,8 @@ from findna.genome.regions import (
     has_sequence,
     lies_within,
     place,
-    ragged,
 )
+from findna.genome.sources import ragged
 from findna.genome.text import is_text
 from findna.genome.windows import Region
 
