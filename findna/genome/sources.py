@@ -1,4 +1,4 @@
-"""Where rows come from: BED, standard input, region strings, tables in memory, FASTA records."""
+"""Sources of rows: BED, standard input, region strings, tables in memory, records of a FASTA."""
 
 from __future__ import annotations
 
