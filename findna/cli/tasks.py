@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -96,12 +95,13 @@ def _figure(metrics: Any) -> str:
 @_options.verbosity
 def info(task: str, as_json: bool) -> None:
     """Show the card of TASK, a name or a folder."""
+    from findna.model.folders import to_json
     from findna.tasks.sites import load_any_task, read_any_task
     from findna.tasks.task import CARD, find_task
 
     folder = find_task(task)
     if as_json:
-        print_text(json.dumps(read_any_task(folder)[1], indent=2))
+        print_text(to_json(read_any_task(folder)[1]))
         return
     print_card(folder / CARD, load_any_task(task).name)
 
@@ -114,9 +114,10 @@ def info(task: str, as_json: bool) -> None:
 def report(task: str, output: Path, force: bool) -> None:
     """Write the report of TASK, a name or a folder: its card with pictures, as one HTML file.
 
-    It has what was measured when the task was trained: metrics with intervals, curves, how
-    far probabilities hold, and baselines. It loads nothing, and prints. findna finetune writes one
-    beside the card. Pictures need findna[plot]; without it there are tables only.
+    It has what was measured when the task was trained: metrics with intervals, ROC and
+    precision-recall curves, how far probabilities hold, the confusion matrix, figures by contig,
+    baselines. It needs no network. findna finetune writes one beside the card. Pictures need
+    findna[plot]; without it there are tables only.
     """
     from findna.errors import ConfigError
     from findna.outputs.files import check_output

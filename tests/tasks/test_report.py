@@ -4,9 +4,14 @@ import json
 import shutil
 import sys
 
+import numpy as np
 import pytest
 
+from findna.labelled.sets import LabelledSet
+from findna.model.folders import to_json
 from findna.outputs.pages import from_markdown
+from findna.tasks.detail import region_detail, site_detail
+from findna.tasks.site_training import Measured
 from tests.pages import Page
 
 
@@ -19,6 +24,7 @@ def test_a_shipped_task_of_windows(run, tmp_path):
     assert list(page.sections)[1:] == ["promoter", "Data", "Figures", "Calibration",
                                        "What it is not for"]  # fmt: skip
     assert page.pictures == ["Metrics on the test set", "Reliability, test set"]
+    assert "curves are not stored" in page.sections["Figures"]
     assert ["AUROC", "0.956", "0.940 (0.916-0.962)"] in page.tables[0]
     assert "exists; --force" in run("tasks", "report", "promoter", "-o", path, code=1).stderr
     before = path.read_bytes()
@@ -77,3 +83,34 @@ def test_markdown_of_reports():
         '<tr><td>j</td><td class="number"></td></tr>\n'
         '<tr><td>-1</td><td class="number">.5 ± 2</td></tr>\n</table></div>'
     )
+
+
+def test_figures_of_contigs():
+    labels = np.array([0, 1, 1, 0, 1, 1])
+    likely = np.array([0.1, 0.9, 0.4, 0.2, 0.8, 0.7])
+    empty = [np.empty(0, np.uint8)] * 6
+    data = LabelledSet("a", "classes", ("0", "1"), empty, labels, list("ccccdd"))
+    found = region_detail(data, ("no", "yes"), np.stack([1 - likely, likely], 1))
+    assert found["confusion"] == [[2, 0], [1, 3]]
+    assert list(found["curves"]) == ["yes"]
+    assert list(found["contigs"]) == ["c", "d"]
+    assert found["contigs"]["c"]["accuracy"] == 0.75
+    assert found["contigs"]["d"]["auroc"] is None
+    seen = Measured(
+        np.array([[True], [False], [True], [False], [False]]),
+        np.array([[3.0], [1], [0], [-2], [1]], np.float32),
+        [("c", 2), ("d", 1), ("c", 2)],
+    )
+    found = site_detail(seen, ("start",), (1.0,), (0.0,))
+    assert found["curves"]["start"]["true"] == [1, 1, 2, 2]
+    assert found["contigs"] == {
+        "c": {"bases": 4, "classes": {"start": {"sites": 1, "auprc": 1.0, "auroc": 1.0}}},
+        "d": {"bases": 1, "classes": {"start": {"sites": 1, "auprc": None, "auroc": None}}},
+    }
+
+
+def test_numbers_of_a_list_are_one_line_and_nothing_else_changes():
+    values = {"a": [1, -2.5, 1e-7], "b": [[1, 2], []], "c": "[\n  1,\n  2\n]", "d": ["[1,  2]"]}
+    text = to_json(values)
+    assert json.loads(text) == values
+    assert '"a": [1, -2.5, 1e-07],' in text
