@@ -34,6 +34,7 @@ from findna.model.checkpoint import Model, digest_of, is_named, load_checkpoint
 from findna.model.devices import Compute, describe
 from findna.outputs.claims import claimed
 from findna.outputs.files import check_folder
+from findna.outputs.pages import add_page
 from findna.tasks.calibration import fit_temperature
 from findna.tasks.card import task_card
 from findna.tasks.detail import region_detail
@@ -41,7 +42,7 @@ from findna.tasks.features import Features, FeatureTable, Matrix
 from findna.tasks.full import fine_tune
 from findna.tasks.probe import Labels, Problem, Rows, fit_probe, search_space
 from findna.tasks.recipe import FineTuneConfig
-from findna.tasks.report import add_report
+from findna.tasks.report import REPORT, read_report
 from findna.tasks.task import TASK, TaskConfig, is_class_name, save_task, to_probabilities
 
 logger = logging.getLogger(__name__)
@@ -354,7 +355,7 @@ def _train(
     card = task_card(folder.resolve().name, settings, record)
     stored = network if options.mode == "full" else None
     digest = save_task(folder, settings, head, record, card, stored)
-    add_report(folder)
+    add_page(folder / REPORT, lambda: read_report(folder))
     return FineTuneSummary(folder, digest, probe.features, metrics, time.monotonic() - started)
 
 

@@ -23,10 +23,11 @@ from findna.model.checkpoint import digest_of, is_named, load_checkpoint
 from findna.model.devices import Compute, describe
 from findna.outputs.claims import claimed
 from findna.outputs.files import check_folder, file_digest
+from findna.outputs.pages import add_page
 from findna.tasks.detail import site_detail
 from findna.tasks.features import Matrix
 from findna.tasks.recipe import FineTuneConfig
-from findna.tasks.report import add_report
+from findna.tasks.report import REPORT, read_report
 from findna.tasks.site_baselines import SiteBaselines
 from findna.tasks.site_card import site_card
 from findna.tasks.site_training import (
@@ -252,7 +253,7 @@ def _train(
     }
     card = site_card(folder.resolve().name, settings, record)
     digest = save_task(folder, settings, tuned.head, record, card, None if frozen else network)
-    add_report(folder)
+    add_page(folder / REPORT, lambda: read_report(folder))
     return SiteSummary(folder, digest, metrics, time.monotonic() - started)
 
 

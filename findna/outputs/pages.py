@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 
 from findna import __version__
 from findna.console import printable
+from findna.outputs.files import replaced
+
+logger = logging.getLogger(__name__)
 
 _CSS = Path(__file__).with_name("report.css")
 _NUMBER = re.compile(r"[-+.\d]")
@@ -31,6 +35,17 @@ def report(title: str, body: str, footer: str = "") -> str:
     """Return a report: a document in findna's style, for light and dark screens and for print."""
     foot = f"<footer>findna {__version__}. {plain(footer)}</footer>"
     return document(title, f"<main>\n{body}\n{foot}</main>", _CSS.read_text("utf-8"))
+
+
+def add_page(path: Path, make: Callable[[], str]) -> None:
+    """Write a page that comes with other results; what goes wrong with it is a warning."""
+    path.unlink(missing_ok=True)  # of results that were here before
+    try:
+        text = make()
+        with replaced(path) as temporary:
+            temporary.write_text(text, "utf-8", "replace")
+    except Exception as error:
+        logger.warning("%s: left out, all else is written: %s", path, error)
 
 
 def plain(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,8 +21,6 @@ from findna.tasks.detail import MOST_CLASSES
 from findna.tasks.sites import SiteConfig, read_any_task
 from findna.tasks.task import CARD, TASK, TaskConfig
 
-logger = logging.getLogger(__name__)
-
 REPORT = "report.html"
 """Name of the report in a task folder."""
 
@@ -38,7 +35,14 @@ _NO_CURVES = (
 
 
 def write_report(folder: Path, path: Path) -> None:
-    """Write the report of a task folder; the file appears once it is complete.
+    """Write the report of a task folder; the file appears once it is complete."""
+    page = read_report(folder)
+    with replaced(path) as temporary:
+        temporary.write_text(page, "utf-8", "replace")
+
+
+def read_report(folder: Path) -> str:
+    """Return the report of a task folder.
 
     Raises
     ------
@@ -49,24 +53,12 @@ def write_report(folder: Path, path: Path) -> None:
     name, card = folder.resolve().name, folder / CARD
     text = card.read_text("utf-8", "replace") if card.is_file() else f"# {name}\n"
     try:
-        page = task_report(name, text, config, record)
+        return task_report(name, text, config, record)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(
             f"{folder / TASK}: its figures are not as this findna writes them ({error!r}); train "
             "the task again (findna finetune)"
         ) from error
-    with replaced(path) as temporary:
-        temporary.write_text(page, "utf-8", "replace")
-
-
-def add_report(folder: Path) -> None:
-    """Write the report beside the card; what goes wrong is a warning, as the task is complete."""
-    path = folder / REPORT
-    path.unlink(missing_ok=True)  # of a task that was here before
-    try:
-        write_report(folder, path)
-    except Exception as error:
-        logger.warning("%s: left out, the task is complete: %s", path, error)
 
 
 def task_report(

@@ -60,7 +60,7 @@ def estimates_figure(
         marks.append(Points(value, y, name if n > 1 else "", colour, marker))
     ticks = {float(-i): _short(name) for i, name in enumerate(rows)}
     y_axis = Axis("", 0.6 - len(rows), 0.6, ticks)
-    height = 0.8 + len(rows) * (0.13 + 0.13 * n)
+    height = 0.8 + len(rows) * (0.14 + 0.11 * n)
     return Figure("", [Panel(marks, Axis(unit, *ends), y_axis)], (8.0, height))
 
 
