@@ -19,7 +19,8 @@ from findna.outputs.pictures.figure import (
     Points,
 )
 
-_LONGEST = 40  # letters of a row's name
+_LONGEST = 80  # letters of a row's name
+_WIDTH = 10.5  # inches
 
 
 class Estimate(NamedTuple):
@@ -61,7 +62,7 @@ def estimates_figure(
     ticks = {float(-i): _short(name) for i, name in enumerate(rows)}
     y_axis = Axis("", 0.6 - len(rows), 0.6, ticks)
     height = 0.8 + len(rows) * (0.14 + 0.11 * n)
-    return Figure("", [Panel(marks, Axis(unit, *ends), y_axis)], (8.0, height))
+    return Figure("", [Panel(marks, Axis(unit, *ends), y_axis)], (_WIDTH, height))
 
 
 def _short(name: str) -> str:
