@@ -205,19 +205,24 @@ def _measures(metrics: Mapping[str, Any], split: str) -> Iterator[Drawing]:
 def _beside_baselines(metrics: Mapping[str, Any], split: str) -> Iterator[Drawing]:
     """Yield a picture of the average precision of task and baselines, the classes as marks."""
     classes = metrics[split]
-    rows = ["the task", *next(iter(classes.values()))["baselines"]]
+    baselines = {name: _baselines(values) for name, values in classes.items()}
+    titles = list(next(iter(baselines.values())))
     methods = {
-        name: [
-            Estimate(found["auprc"])
-            for found in (values, *(values["baselines"][title] for title in rows[1:]))
-        ]
+        name: [Estimate(values["auprc"]), *(Estimate(baselines[name][title]) for title in titles)]
         for name, values in classes.items()
     }
     unit = "AUPRC on every base"
     if len(classes) == 1:
         unit += f": {next(iter(classes))}"
-    figure = estimates_figure(unit, rows, methods, ends=(-0.02, 1.02))
+    figure = estimates_figure(unit, ["the task", *titles], methods, ends=(-0.02, 1.02))
     yield Drawing(f"Task and baselines, {SETS[split]}", figure, wide=True)
+
+
+def _baselines(values: Mapping[str, Any]) -> dict[str, float]:
+    """Return the average precision of each baseline of a class; older tasks have one alone."""
+    if "matrix_auprc" in values:
+        return {"position weight matrix": values["matrix_auprc"]}
+    return {title: found["auprc"] for title, found in values["baselines"].items()}
 
 
 def _calibration(record: Mapping[str, Any]) -> str:

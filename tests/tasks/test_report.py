@@ -12,6 +12,7 @@ from findna.model.folders import to_json
 from findna.outputs.pages import from_markdown
 from findna.tasks.detail import region_detail, site_detail
 from findna.tasks.site_training import Measured
+from findna.tasks.task import SHIPPED
 from tests.pages import Page
 
 
@@ -50,6 +51,13 @@ def test_tables_alone_without_matplotlib(run, tmp_path, monkeypatch):
         "Tables only: a report with pictures needs matplotlib: pip install 'findna[plot]'."
         in (page.sections["promoter"])
     )
+
+
+@pytest.mark.parametrize("task", sorted(path.name for path in SHIPPED.iterdir()))
+def test_every_task_that_ships_has_a_report(run, tmp_path, monkeypatch, task):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    run("tasks", "report", task, "-o", tmp_path / "r.html")
+    assert "curves are not stored" in Page(tmp_path / "r.html").sections["Figures"]
 
 
 def test_a_task_without_figures(run, tasks, tmp_path):
