@@ -94,11 +94,11 @@ def scan(genome: Path, task: str, regions: str | None, **given: Any) -> None:
     \b
     Examples:
       findna scan genome.fa --task promoter -r chr21:33,000,001-33,200,000 > promoter.bedgraph
-      findna scan genome.fa --task promoter --regions genes.bed -o promoter.bw
+      findna scan genome.fa --task ctcf --regions genes.bed -o ctcf.bw
       findna scan genome.fa --task splice --class donor --strand - -o donor.minus.bw
       findna scan genome.fa --task my-sites --call 0.5 | bedtools intersect -a - -b genes.bed
       findna scan hg38.fa --task splice --call 0.5 -r chr20:1M-1.1M --hub hub --assembly hg38
-      findna scan genome.fa --task promoter | awk '$4 > 0.9' | bedtools merge -c 4 -o max
+      findna scan genome.fa --task ctcf | awk '$4 > 0.9' | bedtools merge -c 4 -o max
     """
     if extra := click.get_current_context().args:
         raise click.UsageError(
