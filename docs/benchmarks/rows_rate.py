@@ -22,16 +22,19 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pysam
 import torch
 
+from findna.model import inference
 from findna.model.checkpoint import Model, load_checkpoint, save_checkpoint
 from findna.model.config import EncoderConfig
 from findna.model.encoder import Encoder
 from findna.model.heads import TaskHead
+from findna.model.sharing import Read
 from findna.tasks.features import Features
 from findna.tasks.task import TaskConfig, save_task
 
@@ -42,10 +45,12 @@ SIZES = EncoderConfig(
 TASKS = {"one-strand": Features(both_strands=False), "both-strands": Features()}
 
 
-def look_up(self: Encoder, inputs: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
-    """Stand in for the encoder: the embedding of each letter."""
-    table = torch.cat((self.embedding.weight.t() + self.embedding.bias, self.embedding.bias[None]))
-    return torch.nn.functional.embedding(inputs.int(), table)
+def look_up(
+    encoder: Encoder, tokens: torch.Tensor, offsets: torch.Tensor, reads: Sequence[Read]
+) -> list[torch.Tensor]:
+    """Stand in for the encoder, `shared_states`: the embedding of each letter."""
+    hidden = torch.nn.functional.embedding(tokens.int(), encoder.letters())
+    return [hidden if positions is None else hidden[positions] for _, positions in reads]
 
 
 def write_inputs(folder: Path, bases: int, regions: int) -> None:
@@ -152,7 +157,7 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--run"]:
         from findna.cli import main as findna
 
-        Encoder.embed = look_up  # type: ignore[method-assign]
+        inference.shared_states = look_up  # type: ignore[attr-defined]
         findna(sys.argv[2:])
     else:
         main()
