@@ -53,6 +53,7 @@ tasks list
 tasks info two
 tasks info full --json
 tasks info promoter --json
+tasks report promoter -o task.html
 
 embed genome.fa few.bed -m model -o o.h5 ...
     --pool mean --pool max --pool std --pool cls --pool center

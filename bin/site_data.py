@@ -24,10 +24,6 @@ is a promoter where the base that it is lifted to (pyliftover) is.
 ctcf: the same pieces with peaks of CTCF (ChIP-seq, 100 bp about a summit, hg19) lifted to hg38,
 and what is accessible and bound by CTCF in ENCODE's registry (class CA-CTCF).
 
-promoter-worm: chromosome III of C. elegans as in splice-worm, with -249 to +50 about the starts of
-EPDnew, by strand. These are of ce6, whose chromosome III is 19 bp shorter than that of ce10: a
-promoter may lie that far from where it is said to.
-
 promoter-yeast: the chromosomes of S. cerevisiae, with -249 to +50 about the starts of EPDnew, by
 strand.
 """
@@ -51,7 +47,6 @@ from findna.genome.fasta import Genome
 _WORM = "worm-ce10/ce10.chrIII_chrM.fa.gz"
 _PLANTS = "plants/arabidopsis_rice.fa.gz"
 _THALIANA = "TAIR10|Chr", "EDTA|Col", "EDTA|Ler", "braker_example|", "pasa_sample|gi|6"
-_WORM_III = "NC_003281."  # chromosome III
 _FIRST_OF_YEAST = 1133  # NC_001133 is chromosome I
 _ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII", "XIII", "XIV",
           "XV", "XVI")  # fmt: skip
@@ -188,20 +183,6 @@ def promoter_about(start: int, strand: str, contig: str, letters: str) -> Site:
         before, after = after, before
     first, end = max(start - before, 0), min(start + after + 1, len(letters))
     return Site(contig, first, end, "promoter", strand)
-
-
-def worm_promoters(data: Path) -> tuple[dict[str, str], set[Site]]:
-    """Chromosome III of C. elegans in two contigs, and its promoters."""
-    contigs, _ = worm(data)
-    cut, sites = len(contigs["chrIII_1"]), set()
-    for row in rows_of(data / "epdnew-tss" / "C_elegans.ce6.tss.tsv.gz"):
-        if row["seq_ac"].startswith(_WORM_III):
-            start = int(row["pos"]) - 1
-            part = start >= cut
-            contig = f"chrIII_{1 + part}"
-            at = start - cut * part
-            sites.add(promoter_about(at, row["strand"], contig, contigs[contig]))
-    return contigs, sites
 
 
 def pieces(data: Path) -> Iterator[Piece]:
@@ -379,7 +360,6 @@ def main() -> None:
         "splice-human": human_splice,
         "promoter-human": promoters,
         "ctcf": ctcf,
-        "promoter-worm": worm_promoters,
         "promoter-yeast": yeast,
     }
     if len(sys.argv) != 4 or sys.argv[1] not in sets:

@@ -2,7 +2,6 @@
 
 python bin/task_data.py promoter DATA > promoter.csv
 python bin/task_data.py promoter-test DATA > promoter.test.csv
-python bin/task_data.py promoter-plant DATA > promoter-plant.csv
 python bin/task_data.py ctcf DATA > ctcf.csv
 python bin/task_data.py ctcf-test DATA > ctcf.test.csv
 
@@ -25,9 +24,6 @@ from findna.genome.encoding import N, decode, encode, reverse_complement
 from findna.genome.fasta import Genome
 
 HG38 = "human-hg38/hg38.chr2_chr20_chr21.fa.gz"
-PLANTS = "plants/arabidopsis_rice.fa.gz"
-_GENOMIC = ("EDTA|", "rice", "braker")  # of plants: genomic sequence
-_WORD = 32  # bp by which sequences are known again
 _WINDOW = 300  # bp of a promoter, -249 to +50
 _TEST = ("chr20", "chr21")
 _CTCF_TEST = (*_TEST, "chr22")
@@ -143,34 +139,6 @@ def peaks_of_ctcf(data: Path, tested: bool) -> tuple[list[str], list[str]]:
     return [sequence for *_, sequence in known], apart
 
 
-def promoter_plant(data: Path) -> Iterator[tuple[str, str]]:
-    """Promoters of A. thaliana and coding sequence, and windows of plants at random.
-
-    Nothing that shares a word of 32 bp with the pieces of TAIR10 is read.
-    """
-    tested, contigs = set(), {}
-    with Genome(data / PLANTS) as genome:
-        for name, length in genome.contigs.items():
-            letters = decode(genome.fetch(name, 0, length))
-            if name.startswith("TAIR10"):
-                for strand in (letters, decode(reverse_complement(encode(letters)))):
-                    tested |= {strand[i : i + _WORD] for i in range(len(strand) - _WORD + 1)}
-            elif name.startswith(_GENOMIC):
-                contigs[name] = letters
-
-    def is_tested(sequence: str) -> bool:
-        return any(sequence[i : i + _WORD] in tested for i in range(len(sequence) - _WORD + 1))
-
-    length = 0
-    for row in rows_of(data / "promoters-cnnprom" / "arabidopsis.csv.gz"):
-        sequence = row["sequence"].upper()
-        length = len(sequence)
-        if not is_tested(sequence):
-            yield sequence, row["label"]
-    drawn = WindowsWithout(contigs, set(), length, np.random.default_rng(0)).anywhere()
-    yield from islice(((each, "0") for each in drawn if not is_tested(each)), _RANDOM)
-
-
 def on_chromosomes(
     contigs: dict[str, str], chroms: Container[str], but: bool = False
 ) -> dict[str, str]:
@@ -264,7 +232,6 @@ def main() -> None:
         "promoter-test": promoter_test,
         "ctcf": ctcf_peaks,
         "ctcf-test": ctcf_test,
-        "promoter-plant": promoter_plant,
     }
     print("sequence,label")
     for sequence, label in sets[name](data):

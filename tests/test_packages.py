@@ -102,7 +102,8 @@ def digests(wheel):
 def test_the_sdist_builds_the_same_wheel(packages, tmp_path):
     wheel, sdist = packages
     with tarfile.open(sdist) as archive:
-        archive.extractall(tmp_path, filter="data")
+        safe = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # older Pythons
+        archive.extractall(tmp_path, **safe)
     (source,) = tmp_path.iterdir()
     names = {path.name for path in source.iterdir()}
     assert names == {Path(name).parts[0] for name in SOURCES} | {"PKG-INFO", "findna.egg-info"}

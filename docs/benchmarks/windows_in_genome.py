@@ -14,13 +14,14 @@ r"""Tasks of windows on every tenth position of whole contigs, beside counting a
         --within 10 --learn WORK/ctcf.csv --matrix --contigs hg38.chr20 hg38.chr21 hg19.chr22
 
 WORK has genome.fa, sites.bed (what is no negative) and points.bed (what is sought). Positives are
-the tenth positions within --within bp of a point, by its strand where --stranded; negatives are
-those whose windows hold no N and no base of a site. All positives are read, and of the negatives
---random ones, each of which counts for as many as it was drawn from: figures are those of every
-tenth position (of both strands, where --stranded). Prints AUROC, AUPRC (95 %: bootstrap over
-points, 200 draws) and precision at half recall of each task, of GC content and CpG counted
-within 300 bp and 1 kb, of k-mer regression on --learn, a fifth of which chooses, and with
---matrix of a position weight matrix that is learnt from its first class but one.
+the tenth positions within --within bp of a point, by its strand where --stranded; with --within 0
+the points themselves. Negatives are positions whose windows hold no N and no base of a site. All
+positives are read, and of the negatives --random ones, each of which counts for as many as it was
+drawn from: figures are those of every tenth position (of both strands, where --stranded). With
+--per-point N there are N negatives for each point, and each counts once. Prints AUROC, AUPRC
+(95 %: bootstrap over points, 200 draws) and precision at half recall of each task, of GC content
+and CpG counted within 300 bp and 1 kb, of k-mer regression on --learn, a fifth of which chooses,
+and with --matrix of a position weight matrix that EM learns from the sequences of the class.
 """
 
 from __future__ import annotations
@@ -78,8 +79,8 @@ def positions(
         if contig not in tokens:
             continue
         point = int(start)
-        first = -(-(point - options.within) // STEP) * STEP
-        for at in range(first, point + options.within + 1, STEP):
+        low, high = point - options.within, point + options.within
+        for at in range(-(-low // STEP) * STEP, high + 1, STEP) if options.within else [point]:
             if AROUND < at < len(tokens[contig]) - AROUND:
                 window = tokens[contig][at - before - after : at + before + after + 1]
                 if not (window == N).any():
@@ -94,9 +95,11 @@ def positions(
             free = at[sums[low + before + after + 1] == sums[low]]
             eligible.extend((contig, int(place), strand) for place in free)
     rng = np.random.default_rng(0)
-    drawn = rng.choice(len(eligible), min(options.random, len(eligible)), replace=False)
+    n = options.per_point * len({x.point for x in found}) or options.random
+    drawn = rng.choice(len(eligible), min(n, len(eligible)), replace=False)
+    each = 1.0 if options.per_point else len(eligible) / len(drawn)
     found += [Position(*eligible[i], -1) for i in np.sort(drawn)]
-    return found, len(eligible) / len(drawn)
+    return found, each
 
 
 def counted(tokens: dict[str, np.ndarray], found: list[Position]) -> dict[str, np.ndarray]:
@@ -209,6 +212,7 @@ def main() -> None:
     parser.add_argument("--downstream", type=int, default=50, help="bp of the window after it")
     parser.add_argument("--within", type=int, default=50, help="bp of a point that count as it")
     parser.add_argument("--stranded", action="store_true")
+    parser.add_argument("--per-point", type=int, default=0, help="negatives per point, of weight 1")
     parser.add_argument("--random", type=int, default=60_000, help="negatives that are read")
     options = parser.parse_args()
     with Genome(options.work / "genome.fa") as genome:

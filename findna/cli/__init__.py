@@ -117,8 +117,7 @@ def _errors_as_lines(context: click.Context) -> Iterator[None]:
             raise
         logging.getLogger("findna").debug("traceback", exc_info=True)
         code = _fail(_describe(error), getattr(error, "exit_code", 1))
-        if isinstance(error.__cause__, BrokenPipeError):
-            _drop_stdout()
+        _drop_stdout()
     else:
         return
     context.exit(code)
@@ -138,8 +137,12 @@ def outcome(error: BaseException) -> tuple[int, str]:
 
 
 def _drop_stdout() -> None:
-    """Send what waits to be written nowhere: the interpreter's last flush would complain."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Send what cannot be written nowhere: the interpreter's last flush would complain."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

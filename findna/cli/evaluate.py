@@ -111,7 +111,11 @@ def _cache(folder: Path | None) -> Any:
     "folder, at most 4 GB]",
     PATH,
 )
-@option("-o --output=FOLDER", "Keep the figures of each set, report.json and report.md here.", PATH)
+@option(
+    "-o --output=FOLDER",
+    "Keep the figures of each set here, and reports: report.json, report.md, report.html.",
+    PATH,
+)
 @flag("--resume", "Go on: sets that -o holds are not measured again.")
 @_options.device
 @_options.precision
@@ -166,11 +170,12 @@ def evaluate(genome: Path | None, suite: str, output: Path | None, **options: An
 
     from findna.evaluation.protocol import EvaluateOptions
     from findna.evaluation.protocol import evaluate as run_suite
-    from findna.evaluation.report import summary_rows, to_markdown
+    from findna.evaluation.report import drawings, summary_rows, to_html, to_markdown
     from findna.evaluation.runs import Run
     from findna.evaluation.variant_protocol import VariantOptions, evaluate_variants
-    from findna.evaluation.variant_report import variant_markdown, variant_rows
+    from findna.evaluation.variant_report import variant_drawings, variant_markdown, variant_rows
     from findna.outputs.files import replaced
+    from findna.outputs.pages import add_page
 
     with _options.opened_genome(genome) as fasta:
         compute = _options.compute(options)
@@ -199,6 +204,8 @@ def evaluate(genome: Path | None, suite: str, output: Path | None, **options: An
             temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         with replaced(output / "report.md") as temporary:
             temporary.write_text(text, encoding="utf-8")
+        draw = variant_drawings if suite == "variants" else drawings
+        add_page(output / "report.html", lambda: to_html(text, draw(report)))
     about = report["about"]
     note(
         counts={"sets": len(report["sets"]), "not_measured": len(report["missing"])},

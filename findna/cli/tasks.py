@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import json
+from pathlib import Path
 from typing import Any
 
 import click
 
 from findna.cli import _options
-from findna.cli._options import TASK, flag
+from findna.cli._options import PATH, TASK, flag, option
 from findna.cli._output import print_card, print_table, print_text, purpose
 from findna.console import printable
 
 
 @click.group()
 def tasks() -> None:
-    """List tasks for findna predict, or look at one.
+    """List tasks for findna predict, look at one, or make its report.
 
     \b
     Examples:
       findna tasks list
       findna tasks info promoter
+      findna tasks report promoter -o promoter.html
     """
 
 
@@ -94,11 +95,39 @@ def _figure(metrics: Any) -> str:
 @_options.verbosity
 def info(task: str, as_json: bool) -> None:
     """Show the card of TASK, a name or a folder."""
+    from findna.model.folders import to_json
     from findna.tasks.sites import load_any_task, read_any_task
     from findna.tasks.task import CARD, find_task
 
     folder = find_task(task)
     if as_json:
-        print_text(json.dumps(read_any_task(folder)[1], indent=2))
+        print_text(to_json(read_any_task(folder)[1]))
         return
     print_card(folder / CARD, load_any_task(task).name)
+
+
+@tasks.command(short_help="Write the report of a task: its card with pictures.")
+@click.argument("task", type=TASK)
+@option("-o --output=FILE", "HTML file to write.", PATH, default="report.html", show_default=True)
+@_options.force
+@_options.verbosity
+def report(task: str, output: Path, force: bool) -> None:
+    """Write the report of TASK, a name or a folder: its card with pictures, as one HTML file.
+
+    It has what was measured when the task was trained: metrics with intervals, ROC and
+    precision-recall curves, how far probabilities hold, the confusion matrix, figures by contig,
+    baselines. It needs no network. findna finetune writes one beside the card. Pictures need
+    findna[plot]; without it there are tables only.
+    """
+    from findna.errors import ConfigError
+    from findna.outputs.files import check_output
+    from findna.tasks.report import write_report
+    from findna.tasks.task import CARD, find_task
+    from findna.tasks.task import TASK as RECORD
+
+    if output.suffix.lower() != ".html":
+        raise ConfigError(f"{output}: name a .html file")
+    folder = find_task(task)
+    check_output(output, force, [folder / RECORD, folder / CARD])
+    write_report(folder, output)
+    _options.say(f"{folder.resolve().name} -> {output}")

@@ -34,13 +34,16 @@ from findna.model.checkpoint import Model, digest_of, is_named, load_checkpoint
 from findna.model.devices import Compute, describe
 from findna.outputs.claims import claimed
 from findna.outputs.files import check_folder
+from findna.outputs.pages import add_page
 from findna.tasks.calibration import fit_temperature
 from findna.tasks.card import task_card
+from findna.tasks.detail import region_detail
 from findna.tasks.duration import FEW_BASES, Rates, Size, tell_duration
 from findna.tasks.features import Features, FeatureTable, Matrix
 from findna.tasks.full import fine_tune
 from findna.tasks.probe import READOUTS, SEARCH_ROWS, Labels, Problem, Rows, fit_probe, search_space
 from findna.tasks.recipe import FineTuneConfig
+from findna.tasks.report import REPORT, read_report
 from findna.tasks.task import TASK, TaskConfig, is_class_name, save_task, to_probabilities
 
 logger = logging.getLogger(__name__)
@@ -318,6 +321,9 @@ def _train(
     logits = [replace(probe, head=head).logits(table, part) for part in rows]
     temperature = fit_temperature(valid.labels, logits[0], train.kind)
     metrics, calibration = _measure(measured_sets, logits, temperature, options.seed)
+    last, data = list(measured_sets.items())[-1]
+    probabilities = to_probabilities(logits[-1], train.kind, temperature)
+    detail = {"measured_on": last, **region_detail(data, classes, probabilities)}
     named = options.mode == "full" or is_named(checkpoint)
     lengths = {len(sequence) for sequence in train.sequences}
     settings = TaskConfig(
@@ -332,8 +338,8 @@ def _train(
         upstream=splits.upstream,
         stranded=splits.stranded,
     )
-    data = {name: _describe_set(each) for name, each in [("train", train), *measured_sets.items()]}
-    data["valid"]["source"] = splits.valid_from
+    facts = {name: _describe_set(each) for name, each in [("train", train), *measured_sets.items()]}
+    facts["valid"]["source"] = splits.valid_from
     training |= {
         "seed": options.seed,
         "balanced": options.balanced,
@@ -341,15 +347,17 @@ def _train(
         "seconds": round(time.monotonic() - started, 1),
     }
     record = {
-        "data": data,
+        "data": facts,
         "metrics": metrics,
         "calibration": calibration,
+        "detail": detail,
         "training": training,
         **texts,
     }
     card = task_card(folder.resolve().name, settings, record)
     stored = network if options.mode == "full" else None
     digest = save_task(folder, settings, head, record, card, stored)
+    add_page(folder / REPORT, lambda: read_report(folder))
     return FineTuneSummary(folder, digest, probe.features, metrics, time.monotonic() - started)
 
 

@@ -23,8 +23,11 @@ from findna.model.checkpoint import digest_of, is_named, load_checkpoint
 from findna.model.devices import Compute, describe
 from findna.outputs.claims import claimed
 from findna.outputs.files import check_folder, file_digest
+from findna.outputs.pages import add_page
+from findna.tasks.detail import site_detail
 from findna.tasks.features import Matrix
 from findna.tasks.recipe import FineTuneConfig
+from findna.tasks.report import REPORT, read_report
 from findna.tasks.site_baselines import SiteBaselines
 from findna.tasks.site_card import site_card
 from findna.tasks.site_training import (
@@ -222,6 +225,7 @@ def _train(
         if name == "valid":
             slopes, shifts = calibrate(seen)
         metrics[name] = _figures(seen, labels.classes, baselines.scores(spans))
+    detail = {"measured_on": name, **site_detail(seen, labels.classes, slopes, shifts)}
     named = not frozen or is_named(checkpoint)
     settings = SiteConfig(
         mode=options.mode,
@@ -237,6 +241,7 @@ def _train(
     record = {
         "data": _facts(data, labels, {"train": train, **measured_on}, counts),
         "metrics": metrics,
+        "detail": detail,
         "training": {
             "best_epoch": tuned.epoch,
             "history": tuned.history,
@@ -248,6 +253,7 @@ def _train(
     }
     card = site_card(folder.resolve().name, settings, record)
     digest = save_task(folder, settings, tuned.head, record, card, None if frozen else network)
+    add_page(folder / REPORT, lambda: read_report(folder))
     return SiteSummary(folder, digest, metrics, time.monotonic() - started)
 
 

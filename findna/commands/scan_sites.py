@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -95,7 +96,7 @@ class SiteScan:
         bases = sum(end - start for _, start, end in self.spans)
         self.counts = Counter(bases=bases, covered=0, sites=0)
         self._folder: Path | None = None
-        self._kept: dict[str, list[tuple[str, int]]] = {}
+        self._kept: dict[str, list[tuple[str, int, tuple[int, ...]]]] = {}
 
     def classes(self, class_name: str | None) -> tuple[str, ...]:
         """Return the class that is named, or all; raise ConfigError if there is none."""
@@ -123,19 +124,20 @@ class SiteScan:
         if self._folder is None:
             yield from computed
             return
-        path = self._folder / f"{strand}.npy"
+        path = self._folder / f"{strand}.float32"
         if strand not in self._kept:
             places = []
             with path.open("wb") as file:
                 for bases in computed:
-                    places.append((bases.chrom, bases.start))
-                    np.save(file, bases.values)
+                    places.append((bases.chrom, bases.start, bases.values.shape))
+                    file.write(bases.values.astype(np.float32).tobytes())
                     yield bases
             self._kept[strand] = places
             return
         with path.open("rb") as file:
-            for chrom, start in self._kept[strand]:
-                yield Bases(chrom, start, strand == "-", np.load(file))
+            for chrom, start, shape in self._kept[strand]:
+                values = np.fromfile(file, np.float32, math.prod(shape)).reshape(shape)
+                yield Bases(chrom, start, strand == "-", values)
 
     def track(
         self, class_name: str, strand: str, advance: Callable[[int], object] = lambda bases: None

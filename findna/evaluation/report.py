@@ -1,7 +1,8 @@
-"""Reports of an evaluation: tables, exceptions by name, and published figures beside them."""
+"""Reports of an evaluation: tables, exceptions by name, published figures beside them, pictures."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +12,10 @@ import numpy as np
 from findna.console import counted
 from findna.evaluation.published import Table, tables
 from findna.labelled.metrics import METRICS, NAMES, PRIMARY
+from findna.outputs.pages import from_markdown
+from findna.outputs.pages import report as page
+from findna.outputs.pictures.estimates import Estimate, estimates_figure
+from findna.outputs.pictures.files import Drawing, inlined, picture_remark
 
 MODEL = "findna"
 """Name of the evaluated model among the methods."""
@@ -246,6 +251,40 @@ def _meaning(seeds: int) -> str:
         "Mean ± standard deviation over seeds, in brackets the mean of the seeds' 95 % bootstrap "
         "intervals over the test set."
     )
+
+
+def drawings(report: dict[str, Any]) -> list[Drawing]:
+    """Return the pictures of a report: the methods by set, those of one metric together."""
+    by_metric: dict[str, list[dict[str, Any]]] = {}
+    for result in report["sets"]:
+        by_metric.setdefault(primary(result), []).append(result)
+    found = []
+    for metric, sets in by_metric.items():
+        methods = {
+            BASELINES.get(method, method): [_estimate(result, method, metric) for result in sets]
+            for method in methods_of(sets)
+        }
+        unit = f"{NAMES[metric]} on the test set"
+        figure = estimates_figure(unit, [_title(result) for result in sets], methods)
+        caption = "Mean over seeds; lines: mean of their 95 % bootstrap intervals."
+        found.append(Drawing(f"{NAMES[metric]} by set", figure, caption, wide=True))
+    return found
+
+
+def _estimate(result: dict[str, Any], method: str, metric: str) -> Estimate:
+    """Return the value of a method and its interval, NaN where there is none."""
+    value, nothing = mean_of(result, method, metric), (np.nan, np.nan)
+    bounds = interval_of(result, method, metric) or nothing
+    return Estimate(np.nan if value is None else value, *bounds)
+
+
+def to_html(text: str, pictures: Sequence[Drawing]) -> str:
+    """Return a report in Markdown as a page, with pictures before its first table or section."""
+    start = re.search(r"^(\||## )", text, re.MULTILINE)
+    cut = start.start() if start else len(text)
+    drawn = picture_remark() or inlined(pictures)
+    body = f"{from_markdown(text[:cut])}\n{drawn}\n{from_markdown(text[cut:])}"
+    return page(text.partition("\n")[0].removeprefix("# "), body)
 
 
 def to_markdown(report: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Reports of an evaluation of variant scores, for a terminal and as Markdown."""
+"""Reports of an evaluation of variant scores: for a terminal, as Markdown, as pictures."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from findna.console import counted
 from findna.evaluation.report import markdown
 from findna.evaluation.variants import APART, METRICS, TSS, K
 from findna.labelled.metrics import NAMES
+from findna.outputs.pictures.estimates import Estimate, estimates_figure
+from findna.outputs.pictures.files import Drawing
 
 BEYOND = "beyond_tss"
 """Figures of a score less those of the distance to TSS."""
@@ -86,6 +88,18 @@ def _verdicts(result: dict[str, Any]) -> list[str]:
             f"(below 0): {n_worse} of {len(gains)}."
         )
     return lines
+
+
+def variant_drawings(report: dict[str, Any]) -> list[Drawing]:
+    """Return a picture of each set: the AUROC of every score."""
+    found = []
+    for result in report["sets"]:
+        values = [Estimate(*_mean_interval(runs, "auroc")) for runs in result["methods"].values()]
+        methods = {"score": values}
+        figure = estimates_figure("AUROC", list(result["methods"]), methods, chance=0.5)
+        caption = "Lines: 95 % bootstrap intervals over variants. Grey: chance."
+        found.append(Drawing(f"AUROC on {result['name']}", figure, caption, wide=True))
+    return found
 
 
 def variant_markdown(report: dict[str, Any]) -> str:

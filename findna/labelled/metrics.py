@@ -46,6 +46,9 @@ NAMES = {
 PRIMARY = {CLASSES: "auroc", MULTILABEL: "auroc", REGRESSION: "r2"}
 """The measure by which choices are made and tables are sorted."""
 
+MOST_POINTS = 200
+"""Points of a curve that `operating_points` keeps."""
+
 _CHUNK = 2_000_000  # values of a (resamples, rows) array held at a time
 
 
@@ -306,8 +309,11 @@ def reliability(labels: Array, probabilities: Array, n_bins: int = 15) -> list[B
     (n,); ``probabilities`` has shape (n, n_classes).
     """
     labels, probabilities = _checked(labels, probabilities, CLASSES)
-    confidence = probabilities.max(1)
-    right = probabilities.argmax(1) == labels
+    return binned(probabilities.max(1), probabilities.argmax(1) == labels, n_bins)
+
+
+def binned(confidence: Array, right: Array, n_bins: int = 15) -> list[Bin]:
+    """Return how often something is right by the probability that it is; see `reliability`."""
     bins = (np.ceil(confidence * n_bins) - 1).clip(0, n_bins - 1).astype(np.int64)
     counts = np.bincount(bins, minlength=n_bins)
     with np.errstate(invalid="ignore"):
@@ -316,6 +322,47 @@ def reliability(labels: Array, probabilities: Array, n_bins: int = 15) -> list[B
     return [
         Bin(*row) for row in zip(means.tolist(), accuracies.tolist(), counts.tolist(), strict=True)
     ]
+
+
+def confusion(labels: Array, probabilities: Array) -> npt.NDArray[np.int64]:
+    """Return how many rows of each class (rows) have which most probable class (columns)."""
+    labels, probabilities = _checked(labels, probabilities, CLASSES)
+    n = probabilities.shape[1]
+    cells = labels * n + probabilities.argmax(1)
+    return np.bincount(cells, minlength=n * n).reshape(n, n)
+
+
+def operating_points(
+    present: Array, scores: Array, most: int = MOST_POINTS
+) -> dict[str, list[int] | list[float]]:
+    """Return thresholds, and how many rows of a class and of others score at least as much.
+
+    ROC and precision-recall curves are made of these. Of many thresholds those are kept that divide
+    the rows of the class, and those of others, evenly; the first and the last are among them.
+
+    Parameters
+    ----------
+    present : ndarray of bool, shape (n,)
+        Rows of the class; some are, some are not.
+    scores : ndarray, shape (n,)
+
+    Returns
+    -------
+    dict
+        ``threshold``, descending; ``true`` and ``false``, the numbers of rows.
+    """
+    order, starts = _ties(-scores)
+    ends = np.append(starts[1:], len(order))
+    true = present[order].cumsum()[ends - 1]
+    false = ends - true
+    evenly = [np.searchsorted(n, np.linspace(0, n[-1], most // 2)) for n in (true, false)]
+    chosen = np.unique(np.concatenate([*evenly, [0, len(ends) - 1]]))
+    threshold = scores[order][starts][chosen].astype(float)
+    return {
+        "threshold": [float(f"{value:.4g}") for value in threshold],
+        "true": true[chosen].tolist(),
+        "false": false[chosen].tolist(),
+    }
 
 
 def expected_calibration_error(labels: Array, probabilities: Array, n_bins: int = 15) -> float:

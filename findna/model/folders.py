@@ -6,6 +6,7 @@ Weights and settings come from outside: whatever does not fit is refused by name
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,6 +29,16 @@ def write_text(path: Path, text: str) -> None:
     """Replace a text file in one step."""
     with replaced(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
+
+
+def to_json(values: Any) -> str:
+    """Return values as JSON that people can read: a list of numbers is one line."""
+    text = json.dumps(values, indent=2)  # line ends are between values, never in one
+    return re.sub(r"\[\n *([-+.\deE,\s]+?)\n *\]", _on_one_line, text)
+
+
+def _on_one_line(found: re.Match[str]) -> str:
+    return "[" + re.sub(r"\n *", " ", found[1]) + "]"
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:

@@ -25,6 +25,7 @@ MOST_BASES = 2_000
 
 _BASES_PER_LINE = 100
 _WIDTH, _LINE_HEIGHT = 14.0, 2.4  # inches
+_LEAST_WIDTH = 0.55  # of that, which titles need
 _LEAST_DISTANCE = 7  # bases between the labels of two positions
 _LETTERS = "ACGT"
 
@@ -129,7 +130,7 @@ def open_logos(path: Path, n_regions: int, force: bool = False) -> Iterator[Draw
 
 
 def draw_figure(picture: Picture) -> Any:
-    """Draw lines of 100 bases: the importance of each as a logo, over all replacements.
+    """Draw lines of 100 bases, or a shorter one: the importance of each, over all replacements.
 
     A dot marks the base that is there, a triangle the one that the quantity is of; N is grey.
 
@@ -144,7 +145,9 @@ def draw_figure(picture: Picture) -> Any:
 
     letters, changes = picture.letters, picture.effects.changes
     n_lines = -(-len(letters) // _BASES_PER_LINE)
-    figure = Figure((_WIDTH, _LINE_HEIGHT * n_lines + 1.2), layout="constrained")
+    on_line = min(_BASES_PER_LINE, len(letters))
+    width = _WIDTH * max(on_line / _BASES_PER_LINE, _LEAST_WIDTH)
+    figure = Figure((width, _LINE_HEIGHT * n_lines + 1.2), layout="constrained")
     figure.suptitle(picture.title)
     heights = np.nan_to_num(picture.effects.importance)
     table = pd.DataFrame(
@@ -162,7 +165,7 @@ def draw_figure(picture: Picture) -> Any:
         with catch_warnings():  # of its own limits, where all letters are flat; ours follow
             filterwarnings("ignore", "Attempting to set identical low and high ylims")
             logomaker.Logo(part, ax=logo, color_scheme="classic")
-        logo.set_xlim(first + 0.5, first + _BASES_PER_LINE + 0.5)
+        logo.set_xlim(first + 0.5, first + on_line + 0.5)
         logo.set_ylim(low - margin, high + margin)
         logo.spines[["top", "right", "bottom"]].set_visible(False)
         logo.set_xticks([])
@@ -181,7 +184,7 @@ def draw_figure(picture: Picture) -> Any:
         grid.plot([i + 1 for i in there], rows, ".", color="black", markersize=2.5)
         if picture.at is not None and first <= picture.at < last:
             grid.plot(picture.at + 1, -0.5, "v", color="black", clip_on=False)
-        grid.set_xlim(first + 0.5, first + _BASES_PER_LINE + 0.5)
+        grid.set_xlim(first + 0.5, first + on_line + 0.5)
         grid.set_yticks(range(4), _LETTERS)
         ticks = [i for i in range(first, last) if i == first or picture.positions[i] % 10 == 0]
         if len(ticks) > 1 and ticks[1] - first < _LEAST_DISTANCE:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import io
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import cycle
@@ -13,15 +11,15 @@ from typing import Any
 import numpy as np
 
 from findna.outputs.files import replaced
+from findna.outputs.pages import plain, report
 from findna.outputs.pictures import image
 from findna.outputs.pictures.figure import PALETTE, RED, Axis, Figure, Level, Line, Mark
 from findna.outputs.pictures.figure import Panel as Drawing
-from findna.outputs.pictures.files import kind_of, need_matplotlib
+from findna.outputs.pictures.files import Drawing as Drawn
+from findna.outputs.pictures.files import inlined, kind_of, need_matplotlib
 from findna.pretraining.history import PANELS, History, Panel
 
 _MANY = 80  # values from which on a curve is drawn thin, its running mean over it
-
-_CSS = Path(__file__).with_name("report.css")
 
 
 def need_curves(path: Path) -> None:
@@ -98,13 +96,9 @@ def _logged(history: History) -> list[Panel]:
     return [panel for panel in PANELS if any(map(history.finite, panel.curves))]
 
 
-def _inline(history: History, panel: Panel) -> str:
-    """Return a panel as an element of a page; its ids differ from those of the others."""
-    buffer = io.StringIO()
-    alone = Figure("", [replace(drawing(panel, history), title="")], (4.6, 2.7), columns=1)
-    image.save(image.draw(alone), buffer, "svg", salt=panel.title)
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]
+def _alone(history: History, panel: Panel) -> Figure:
+    """Return the picture of one panel, whose title the page has."""
+    return Figure("", [replace(drawing(panel, history), title="")], (4.6, 2.7), columns=1)
 
 
 _TILES = (
@@ -120,9 +114,7 @@ _TILES = (
 
 def _page(history: History) -> str:
     """Return the report as one HTML file that needs nothing else."""
-    from findna import __version__
-
-    escape, failed = html.escape, history.ended
+    escape, failed = plain, history.ended
     badge = "failed" if failed else "worse" if history.fallen else "healthy"
     remedy = (failed or {}).get("remedy") or ""
     if remedy:
@@ -132,31 +124,25 @@ def _page(history: History) -> str:
         for name, word, form in _TILES
         if (value := history.last(name)) is not None
     )
-    panels = "".join(
-        f"<figure><b>{escape(panel.title)}</b>{_inline(history, panel)}"
-        f"<figcaption>{escape(panel.caption(history))}</figcaption></figure>"
+    panels = inlined(
+        Drawn(panel.title, _alone(history, panel), panel.caption(history))
         for panel in _logged(history)
     )
     settings = "".join(
         f"<div><span>{escape(name)}</span> {escape(value)}</div>"
         for name, value in _flat(history.settings)
     )
-    return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(history.name)}: pretraining</title><style>
-{_CSS.read_text("utf-8")}</style></head>
-<body><main>
-<h1>{escape(history.name)}: pretraining</h1>
+    body = f"""<h1>{escape(history.name)}: pretraining</h1>
 <p><span class="verdict {badge}">{escape(history.verdict)}</span></p>
 {remedy}
 <div class="tiles">{tiles}</div>
-<div class="panels">{panels}</div>
-{f'<h2>Settings</h2><div class="settings">{settings}</div>' if settings else ""}
-<footer>findna {__version__}. By step; held-out figures are of the teacher on the same windows,
-masks and views at every evaluation. docs/training.md says how to read the curves.</footer>
-</main></body></html>
-"""
+{panels}
+{f'<h2>Settings</h2><div class="settings">{settings}</div>' if settings else ""}"""
+    footer = (
+        "By step; held-out figures are of the teacher on the same windows, masks and views at "
+        "every evaluation. docs/training.md says how to read the curves."
+    )
+    return report(f"{history.name}: pretraining", body, footer)
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

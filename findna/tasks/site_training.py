@@ -72,10 +72,14 @@ class TrainedSites:
 
 
 class Measured(NamedTuple):
-    """Classes and logits of every base of some spans, both strands; each (n, n_classes)."""
+    """Classes and logits of every base of some spans, both strands; each (n, n_classes).
+
+    ``runs`` says of which contig they are: so many of the first one, and so on.
+    """
 
     labels: npt.NDArray[np.bool_]
     logits: Matrix
+    runs: Sequence[tuple[str, int]] = ()
 
     @property
     def auprc(self) -> list[float]:
@@ -93,7 +97,7 @@ def measure_sites(
     compute: Compute,
 ) -> Measured:
     """Return classes and logits of every base of spans that is not N, read as scans read it."""
-    labels, logits = [], []
+    labels, logits, runs = [], [], []
     for reverse in (False, True):
         places = tiles(spans, data.genome.contigs, layout.tile, layout.margin, reverse)
         rows = ((None, tile) for tile in places)
@@ -103,7 +107,8 @@ def measure_sites(
             end = bases.start + len(known)
             labels.append(data.labels.of(bases.chrom, bases.start, end, reverse)[known])
             logits.append(bases.values[known])
-    return Measured(np.concatenate(labels), np.concatenate(logits))
+            runs.append((bases.chrom, int(known.sum())))
+    return Measured(np.concatenate(labels), np.concatenate(logits), runs)
 
 
 def calibrate(measured: Measured) -> tuple[tuple[float, ...], tuple[float, ...]]:

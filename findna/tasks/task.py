@@ -30,6 +30,7 @@ from findna.model.folders import (
     read_settings,
     read_tensors,
     save_tensors,
+    to_json,
     write_text,
 )
 from findna.model.heads import TaskHead
@@ -331,7 +332,7 @@ def save_task(
             save_checkpoint(complete / ENCODER, encoder, training, title, dtype=torch.float16)
         save_tensors(complete / HEAD, head.state_dict(), {"format": "pt"})
         write_text(complete / CARD, card.replace("{digest}", digest))
-        write_text(complete / TASK, json.dumps(values, indent=2) + "\n")
+        write_text(complete / TASK, to_json(values) + "\n")
     return digest
 
 

@@ -1,6 +1,7 @@
 """What holds for every command, and what importing findna may load."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -123,7 +124,10 @@ def test_names_and_texts_that_are_not_utf8_are_refused(run, words):
 
 def shell(command, folder):
     words = f"'{sys.executable}' -m findna {command}"
-    return subprocess.run(words, shell=True, capture_output=True, text=True, cwd=folder)
+    buffered = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+    return subprocess.run(
+        words, shell=True, capture_output=True, text=True, cwd=folder, env=buffered
+    )
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from findna.model.devices import Compute
 from findna.tasks.reading import TaskReader
 from findna.tasks.sites import load_sites, tiles
 from tests.conftest import make_task, random_sequence
+from tests.pages import Page
 
 CPU = Compute(torch.device("cpu"))
 
@@ -44,6 +45,14 @@ def test_it_learns_and_says_how_well(trained):
     baselines = {name: figures["auprc"] for name, figures in test["baselines"].items()}
     assert baselines["position weight matrix"] > 0.9
     assert max(value for name, value in baselines.items() if "bp" in name) < 0.1
+    detail = record["detail"]
+    points = detail["curves"]["donor"]
+    assert detail["measured_on"] == "test"
+    assert (points["true"][-1], points["false"][-1]) == (28, 5972)
+    assert sum(row["n"] for row in detail["reliability"]["donor"]) == 6000
+    page = Page(trained / "donors" / "report.html")
+    assert page.pictures == ["Task and baselines, test set", "ROC, test set",
+                             "Precision and recall, test set", "Reliability, test set"]  # fmt: skip
     card = (trained / "donors" / "README.md").read_text()
     assert record["digest"] in card
     assert "findna scan GENOME --task donors --call 0.5" in card

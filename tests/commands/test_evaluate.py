@@ -28,6 +28,7 @@ from findna.tasks.kmers import kmer_counts
 from findna.tasks.recipe import FineTuneConfig
 from tests.commands.test_finetune import CPU, csv_of, made, write_set
 from tests.conftest import TINY
+from tests.pages import Page
 
 FROZEN = tables()[0]
 
@@ -479,9 +480,13 @@ def test_a_table_in_a_pipe_and_reports_in_a_folder(command, tmp_path):
     assert f"2 sets in {json.loads((out / 'report.json').read_text())['about']['seconds']} s" in (
         result.stderr
     )
-    names = ["half.only.json", "plain.json", "report.json", "report.md"]
+    names = ["half.only.json", "plain.json", "report.html", "report.json", "report.md"]
     assert sorted(path.name for path in out.iterdir()) == names
     assert "half/only*" in (out / "report.md").read_text()
+    page = Page(out / "report.html")
+    assert page.pictures == ["AUROC by set"]
+    assert [row[0] for row in page.tables[0]] == ["set", "half/only*", "plain", "mean of 2"]
+    assert list(page.sections)[1:] == ["little on folder", "Other metrics", "What validation chose"]
     before = {name: (out / name).read_bytes() for name in names[:2]}
     assert "holds results already" in command("-o", out, code=1).stderr
     options = ["--baseline", "k-mers", "--resume"]

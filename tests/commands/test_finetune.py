@@ -32,6 +32,7 @@ from findna.model.heads import TaskHead
 from findna.model.inference import region_vectors
 from findna.model.pooling import Pooling
 from findna.outputs.claims import claimed
+from findna.outputs.pictures import image
 from findna.tasks import full
 from findna.tasks import probe as probes
 from findna.tasks import task as tasks_module
@@ -42,6 +43,7 @@ from findna.tasks.probe import Problem, SearchSpace, fit_probe, score, search_sp
 from findna.tasks.recipe import FineTuneConfig
 from findna.tasks.task import load_task, to_probabilities
 from tests.conftest import TINY, make_model, random_sequence
+from tests.pages import Page
 
 CPU = Compute(torch.device("cpu"))
 LENGTH = 60
@@ -626,6 +628,7 @@ def test_task_json(folders, mode, model_folder):
         "data",
         "metrics",
         "calibration",
+        "detail",
         "training",
         "note",
         "species",
@@ -693,6 +696,41 @@ def test_the_card_says_what_to_know(folders, mode):
         assert text in card, text
 
 
+@pytest.mark.parametrize("mode", ["probe", "full"])
+def test_the_report_beside_the_card(folders, mode):
+    folder = folders[mode].folder
+    page = Page(folder / "report.html")
+    detail = json.loads((folder / "task.json").read_text())["detail"]
+    assert detail["measured_on"] == "test"
+    counts = np.array(detail["confusion"])
+    assert counts.sum() == len(splits_of("three").test)
+    accuracy = folders[mode].metrics["test"]["accuracy"]
+    assert np.trace(counts) / counts.sum() == pytest.approx(accuracy, abs=1e-4)
+    assert list(detail["curves"]) == ["none", "tata", "sp1"]
+    for number, points in enumerate(detail["curves"].values()):
+        assert points["true"][-1] == counts[number].sum()
+        assert points["false"][-1] == counts.sum() - counts[number].sum()
+    assert page.pictures == ["Metrics on the test set", "ROC, test set",
+                             "Precision and recall, test set", "Reliability, test set"]  # fmt: skip
+    (table,) = (table for table in page.tables if table[0][0] == "is")
+    assert [row[0] for row in table] == ["is", "none", "tata", "sp1"]
+    assert table[1][1].startswith(f"{counts[0, 0]} (")
+    assert "not stored" not in page.sections["Figures"]
+    # a list of numbers is one line
+    assert len((folder / "task.json").read_text().splitlines()) < 250
+
+
+def test_a_picture_that_fails_stops_no_training(model_folder, tmp_path, monkeypatch, caplog):
+    def fail(*_):
+        raise RuntimeError("no font")
+
+    monkeypatch.setattr(image, "draw", fail)
+    summary = short_run(splits_of("three"), tmp_path / "a", model_folder, kmers=False)
+    assert load_task(str(summary.folder)).digest == summary.digest
+    assert not (tmp_path / "a" / "report.html").exists()
+    assert "report.html: left out, all else is written: no font" in caplog.text
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("which", ["several", "counted"])
 def test_tasks_of_other_kinds(which, model_folder, tmp_path):
@@ -704,6 +742,10 @@ def test_tasks_of_other_kinds(which, model_folder, tmp_path):
     card = (tmp_path / which / "README.md").read_text()
     assert ("R2" if which == "counted" else "AUROC") in card
     assert "Calibration" not in card
+    assert ("curves" in task.record["detail"]) == (which == "several")
+    page = Page(tmp_path / which / "report.html")
+    assert page.pictures[0] == "Metrics on the test set"
+    assert "not stored" not in page.sections["Figures"]
 
 
 def test_another_encoder_than_the_one_trained_on_is_refused(folders, tmp_path):
@@ -984,7 +1026,7 @@ def test_a_task_is_trained_listed_and_used(command, run, home, example, monkeypa
     assert "tata: accuracy 0." in result.stderr
     assert "on the test set" in result.stderr
     folder = home / "tasks" / "tata"
-    names = ["README.md", "head.safetensors", "task.json"]
+    names = ["README.md", "head.safetensors", "report.html", "task.json"]
     assert sorted(path.name for path in folder.iterdir()) == names
     monkeypatch.chdir(tmp_path)  # nothing is looked for in the working directory
     lines = run("tasks", "list").stdout.splitlines()
@@ -1114,7 +1156,7 @@ def test_a_run_killed_as_it_replaces_a_task(command, run, home, example, monkeyp
     error = run("predict", example / "genome.fa", "-t", folder, code=1).stderr
     assert "holds no task.json: findna finetune was stopped as it wrote it; run that again" in error
     command("-t", "a")
-    names = ["README.md", "head.safetensors", "task.json"]
+    names = ["README.md", "head.safetensors", "report.html", "task.json"]
     assert sorted(path.name for path in folder.iterdir()) == names
     run("predict", example / "genome.fa", "-t", "a")
 

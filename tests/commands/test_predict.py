@@ -819,7 +819,7 @@ def test_a_task_by_its_name(run, example, some, model_folder):
     words = [example / "genome.fa", some]
     named = run("predict", *words, "-t", "mine").stdout
     assert named == run("predict", *words, "-t", tasks_home() / "mine").stdout
-    assert "known tasks (mine" in run("predict", *words, "-t", "yours", code=1).stderr
+    assert "known tasks (ctcf, mine" in run("predict", *words, "-t", "yours", code=1).stderr
 
 
 def damage_json(change):

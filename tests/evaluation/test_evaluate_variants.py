@@ -20,6 +20,7 @@ from findna.evaluation.variant_sets import distances, find_variant_sets, read_st
 from findna.evaluation.variants import APART, TSS, folds, held_out
 from findna.genome.fasta import Genome
 from findna.model.devices import Compute
+from tests.pages import Page
 
 CPU = Compute(torch.device("cpu"))
 
@@ -475,8 +476,11 @@ def test_a_table_in_a_pipe_and_reports_in_a_folder(command, data, tmp_path, monk
     assert rows[1] == [SET, "chance", "", "0.500", "0.444"]
     assert rows[2] == [SET, TSS, "low", *["1.000 (1.000-1.000)"] * 2]
     assert "not measured: other.vcf" in result.stderr
-    names = [f"{SET}.json", "report.json", "report.md"]
+    names = [f"{SET}.json", "report.html", "report.json", "report.md"]
     assert sorted(path.name for path in out.iterdir()) == names
+    page = Page(out / "report.html")
+    assert page.pictures == [f"AUROC on {SET}"]
+    assert page.tables[0][1][:3] == ["chance", "", "0.500"]
     report = json.loads((out / "report.json").read_text())
     assert report["about"]["window"] == 60
     assert report["about"]["draws"] == 1

@@ -11,6 +11,7 @@ from findna.labelled.metrics import (
     bootstrap_difference,
     expected_calibration_error,
     measure,
+    operating_points,
     reliability,
 )
 
@@ -251,6 +252,31 @@ def test_calibration_of_known_error() -> None:
     assert expected_calibration_error(labels, np.tile([0.6, 0.4], (100, 1))) == pytest.approx(0)
     assert expected_calibration_error(labels, np.tile([0.9, 0.1], (100, 1))) == pytest.approx(0.3)
     assert expected_calibration_error(labels, np.tile([0.1, 0.9], (100, 1))) == pytest.approx(0.5)
+
+
+def test_points_of_a_curve() -> None:
+    present = np.array([True, False, True, True, False])
+    points = operating_points(present, np.array([0.9, 0.8, 0.8, 0.3, 0.1]))
+    assert points == {
+        "threshold": [0.9, 0.8, 0.3, 0.1], "true": [1, 2, 3, 3], "false": [0, 1, 1, 2],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("share", [0.5, 0.001])
+def test_a_curve_of_few_points_is_that_of_all(share: float) -> None:
+    rng = np.random.default_rng(0)
+    present = rng.random(100_000) < share
+    scores = rng.normal(size=100_000) + 2 * present
+    points = operating_points(present, scores)
+    true, false = np.array(points["true"]), np.array(points["false"])
+    assert len(true) <= 200
+    assert true[-1] == present.sum()
+    for i in (0, 50, -1):
+        called = scores >= np.array(points["threshold"])[i] - 1e-3
+        assert (called & present).sum() == pytest.approx(true[i], abs=5 + 0.01 * true[i])
+    x, y = np.append(0, false / false[-1]), np.append(0, true / true[-1])
+    area = float(np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2))
+    assert area == pytest.approx(reference.roc_auc_score(present, scores), abs=0.005)
 
 
 def test_empty_set_is_undefined() -> None:

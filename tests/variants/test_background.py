@@ -388,7 +388,7 @@ def test_what_ships_is_of_the_weights_beside_it(file):
 
 def test_which_backgrounds_ship():
     names = {file.parent.name for file in BACKGROUNDS}
-    assert names == {"tiny", "promoter"}
+    assert names == {"tiny", "ctcf", "promoter"}
 
 
 @pytest.mark.realdata

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from findna.errors import ConfigError, MissingProgramError
 from findna.outputs.destination import Destination
+from findna.outputs.pages import plain
 from findna.outputs.pictures import image
 from findna.outputs.pictures.figure import Figure
 from findna.outputs.pictures.page import page
@@ -54,6 +56,37 @@ def need_picture(path: Path) -> None:
         raise MissingProgramError(
             "an HTML picture needs plotly: pip install 'findna[plot]'; or write .png, .svg or .pdf"
         ) from error
+
+
+class Drawing(NamedTuple):
+    """A picture of a report: its title there, and what is said below it."""
+
+    title: str
+    figure: Figure
+    caption: str = ""
+    wide: bool = False
+
+
+def inlined(drawings: Iterable[Drawing]) -> str:
+    """Return pictures as elements of a report, no two of one title; nothing without matplotlib."""
+    if picture_remark():
+        return ""
+    figures = "".join(
+        f"<figure{' class=wide' * each.wide}><b>{plain(each.title)}</b>"
+        f"{image.inline(each.figure, each.title)}"
+        f"<figcaption>{plain(each.caption)}</figcaption></figure>"
+        for each in drawings
+    )
+    return f'<div class="panels">{figures}</div>' * bool(figures)
+
+
+def picture_remark() -> str:
+    """Return a paragraph on pictures that a report lacks for want of matplotlib, or nothing."""
+    try:
+        need_matplotlib("a report with pictures")
+    except MissingProgramError as error:
+        return f"<p>Tables only: {plain(str(error))}.</p>"
+    return ""
 
 
 def write_picture(figure: Figure, output: Destination) -> None:

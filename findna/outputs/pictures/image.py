@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import re
+from html import escape
 from pathlib import Path
 from typing import Any
 from warnings import catch_warnings, filterwarnings
@@ -29,6 +32,17 @@ _DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.2, 1.5, 1.2)))
 _MANY = 5_000  # points from which on SVG and PDF hold an image of them
 _WIDE = 6  # inches from which on a legend has a place beside a panel
 _INK = "#1d2733"
+_ON_A_PAGE = {
+    "#ffffff": "var(--paper)",
+    "#000000": "var(--ink)",
+    _INK: "var(--ink)",
+    "#4a5560": "var(--quiet)",
+    "#c4cad1": "var(--axis)",
+    "#e8ebee": "var(--grid)",
+    "#0072b2": "var(--blue)",
+    "#56b4e9": "var(--sky)",
+}
+"""Colours that differ between light and dark screens, by those of a file."""
 
 
 def draw(figure: Figure) -> Any:
@@ -187,6 +201,20 @@ def save(drawn: Any, to: Any, kind: str, salt: str = "") -> None:
             raise ConfigError(
                 f"the picture does not fit into {width:g} x {height:g} inches: enlarge --size"
             ) from error
+
+
+def inline(figure: Figure, name: str) -> str:
+    """Return a figure as an element of a page, in the colours of `findna.outputs.pages.report`.
+
+    ``name``, its own on the page, says what it shows, and keeps its ids from those of others.
+    """
+    buffer = io.StringIO()
+    save(draw(figure), buffer, "svg", salt=name)
+    text = buffer.getvalue()
+    text = re.sub("<metadata>.*</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    text = re.sub('<g id="[^"]*"', "<g", text)  # not its own on a page with several
+    text = re.sub("#[0-9a-f]{6}", lambda found: _ON_A_PAGE.get(found[0], found[0]), text)
+    return text.replace("<svg ", f'<svg role="img" aria-label="{escape(name)}" ', 1)
 
 
 def _plain(text: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from findna.console import printable
+from findna.outputs.pages import document
 from findna.outputs.pictures.figure import (
     Array,
     Axis,
@@ -46,6 +47,7 @@ _DASHES = ("solid", "dash", "dot", "dashdot")
 _MANY = 3_000  # points from which on the graphics card draws them
 _PIXELS = 96  # of an inch
 _ABOVE, _BELOW, _LEFT, _RIGHT = 80, 70, 80, 30  # margins, pixels
+_STYLE = "body { font: 13px/1.5 system-ui, sans-serif; color: #4a5560; margin: 12px auto }\n"
 
 
 def page(figure: Figure) -> str:
@@ -85,20 +87,9 @@ def page(figure: Figure) -> str:
         font={"family": "system-ui, sans-serif", "size": 12},
     )
     body = drawn.to_html(full_html=False, include_plotlyjs=True, div_id="picture", config=_CONFIG)
-    wide = max(width, 480)
-    return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{text}</title><style>
-body {{ font: 13px/1.5 system-ui, sans-serif; color: #4a5560; margin: 12px auto }}
-body {{ max-width: {wide}px }}
-</style></head>
-<body>
-{body}
-<p>{_plain(figure.note)}<br>
-Drag to zoom, double-click to see all, point at a mark to read it.</p>
-</body></html>
-"""
+    how = "Drag to zoom, double-click to see all, point at a mark to read it."
+    style = _STYLE + f"body {{ max-width: {max(width, 480)}px }}\n"
+    return document(figure.title, f"{body}\n<p>{_plain(figure.note)}<br>\n{how}</p>", style)
 
 
 def _draw_panel(drawn: Any, panel: Panel, at: dict[str, int], number: int, show_x: bool) -> None:
