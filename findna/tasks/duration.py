@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,11 +16,14 @@ from functools import cached_property
 import numpy as np
 
 from findna.console import counted, tell
+from findna.genome.batching import Sequences
 from findna.genome.encoding import Tokens
 from findna.labelled.sets import REGRESSION
 from findna.model.checkpoint import Model
 from findna.model.devices import Compute
-from findna.tasks.features import Features, FeatureTable
+from findna.model.inference import region_vectors
+from findna.model.pooling import Pooling
+from findna.tasks.features import MOST_BINS, POOLS, Features
 from findna.tasks.full import minibatches, train_features
 from findna.tasks.probe import SEARCH_PENALTIES, SEARCH_ROWS, SearchSpace
 from findna.tasks.recipe import FineTuneConfig
@@ -74,11 +78,11 @@ class Rates:
     def encoding(self, readout: int = 0, strands: int = 2) -> float:
         """Return the seconds to encode a base."""
         if readout not in self._encoding:
-            rows = np.arange(len(self._sample))
+            source, pooling = Sequences(self._sample), Pooling(POOLS, MOST_BINS)
+            encoder = self._model.encoder.read_after(readout)
             for _ in range(2):  # the first warms up
-                table = FeatureTable(self._model.encoder, self._sample, self._compute, strands=1)
                 started = time.perf_counter()
-                table.vectors(readout, rows)
+                deque(region_vectors(source.rows(), source, encoder, pooling, self._compute), 0)
                 seconds = time.perf_counter() - started
             self._encoding[readout] = seconds / sum(map(len, self._sample))
         return strands * self._encoding[readout]
