@@ -68,6 +68,12 @@ def set_quiet(quiet: bool) -> None:
     _quiet = quiet
 
 
+def tell(message: str) -> None:
+    """Write a line to stderr beside progress; hidden where progress is."""
+    if _lines_wanted and not _quiet and sys.stderr is not None:
+        tqdm.write(f"findna: {printable(message)}", file=sys.stderr)
+
+
 class _Bar(tqdm):  # type: ignore[type-arg]  # generic in its stubs alone
     """A bar with numbers as people write them."""
 

@@ -38,9 +38,10 @@ from findna.outputs.pages import add_page
 from findna.tasks.calibration import fit_temperature
 from findna.tasks.card import task_card
 from findna.tasks.detail import region_detail
+from findna.tasks.duration import FEW_BASES, Rates, Size, tell_duration
 from findna.tasks.features import Features, FeatureTable, Matrix
 from findna.tasks.full import fine_tune
-from findna.tasks.probe import Labels, Problem, Rows, fit_probe, search_space
+from findna.tasks.probe import READOUTS, SEARCH_ROWS, Labels, Problem, Rows, fit_probe, search_space
 from findna.tasks.recipe import FineTuneConfig
 from findna.tasks.report import REPORT, read_report
 from findna.tasks.task import TASK, TaskConfig, is_class_name, save_task, to_probabilities
@@ -294,6 +295,7 @@ def _train(
     if warning := length_warning(train, valid):
         logger.warning("%s", warning)
     checkpoint = load_checkpoint(model)
+    _tell_duration(splits, checkpoint.model, options, compute)
     measured_sets = {"valid": valid} | ({} if test is None else {"test": test})
 
     chosen_by = [train, valid] if options.mode == "full" else [train, *measured_sets.values()]
@@ -357,6 +359,28 @@ def _train(
     digest = save_task(folder, settings, head, record, card, stored)
     add_page(folder / REPORT, lambda: read_report(folder))
     return FineTuneSummary(folder, digest, probe.features, metrics, time.monotonic() - started)
+
+
+def _tell_duration(
+    splits: Splits, model: Model, options: FineTuneOptions, compute: Compute
+) -> None:
+    """Say how long training will take, unless there is little of it."""
+    sets = [splits.train, splits.valid, *([] if splits.test is None else [splits.test])]
+    rows = [len(data) for data in sets]
+    bases = sum(len(sequence) for data in sets for sequence in data.sequences)
+    epochs = options.config.epochs if options.mode == "full" else None
+    if bases * (epochs or 1) < FEW_BASES:
+        return
+    size = Size(rows[0], rows[1], sum(rows[2:]), bases / sum(rows))
+    rates = Rates(model, splits.train.sequences, compute)
+    space = search_space(options.mode, options.kmers)
+    seconds = bases * rates.encoding() + rates.searching(size, space)
+    if epochs:
+        seconds += rates.full([size], options.config)
+    else:
+        compared = min(size.train, SEARCH_ROWS) + size.valid
+        seconds += compared * size.length * rates.encoding(READOUTS[1])
+    tell_duration([size], seconds, epochs)
 
 
 def _check_class_names(names: Sequence[str], classes: Sequence[str]) -> None:

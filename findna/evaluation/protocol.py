@@ -11,13 +11,13 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from findna.errors import LabelError
+from findna.errors import FindnaError, LabelError
 from findna.evaluation import geneb
 from findna.evaluation.baselines import (
     KmerTable,
@@ -27,6 +27,7 @@ from findna.evaluation.baselines import (
     random_model,
     train_cnn,
 )
+from findna.evaluation.duration import Work, baseline_seconds
 from findna.evaluation.report import BASELINES, MODEL
 from findna.evaluation.runs import Run, Suite, choose_sets, measure_sets
 from findna.evaluation.suites import SuiteSet, find_sets
@@ -38,10 +39,11 @@ from findna.labelled.sets import CLASSES, check_trainable, read_labelled
 from findna.labelled.splits import overlap
 from findna.model.checkpoint import Checkpoint, Model, load_checkpoint
 from findna.model.devices import Compute
+from findna.tasks.duration import FEW_BASES, Rates, Size, tell_duration
 from findna.tasks.feature_cache import FeatureCache
 from findna.tasks.features import Features, FeatureTable, Matrix
 from findna.tasks.full import fine_tune
-from findna.tasks.probe import Labels, Problem, Rows, fit_probe, search_space
+from findna.tasks.probe import READOUTS, Labels, Problem, Rows, fit_probe, search_space
 from findna.tasks.recipe import FineTuneConfig
 from findna.tasks.task import to_probabilities
 
@@ -71,6 +73,11 @@ class EvaluateOptions:
         return self.protocol == "geneb"
 
     @property
+    def n_draws(self) -> int:
+        """Number of random encoders."""
+        return min(self.draws, len(self.seed_numbers))
+
+    @property
     def seed_numbers(self) -> tuple[int, ...]:
         """The seed of each repetition."""
         return geneb.SEEDS if self.of_geneb else tuple(range(self.seeds))
@@ -98,6 +105,14 @@ class _Data:
         return Problem(self.kind, self.n_outputs, self.labels, train, valid)
 
     @property
+    def size(self) -> Size:
+        """How many sequences are used for what, and how long they are."""
+        first = self.problem(0)
+        n_bases = sum(map(len, self.sequences))
+        length = n_bases / len(self.sequences)
+        return Size(len(first.train), len(first.valid), len(self.test), length)
+
+    @property
     def whole(self) -> Problem:
         """All training rows, and none that validate."""
         return Problem(self.kind, self.n_outputs, self.labels, self.train, self.train[:0])
@@ -107,8 +122,12 @@ def _read(
     chosen: SuiteSet, genome: Genome | None, options: EvaluateOptions
 ) -> tuple[_Data, dict[str, Any]]:
     """Return the sequences of a set, and what is reported of them beside the figures."""
+    if options.of_geneb and chosen.starred:
+        raise LabelError("no train split, on which --protocol geneb learns")
     learned = "train" if "train" in chosen.splits else "dev"
     first = read_labelled(chosen.splits[learned], genome)
+    if options.of_geneb and first.kind != CLASSES:
+        raise LabelError(f"labels of {first.kind}; --protocol geneb measures classes")
     check_trainable(first)
     sets = {learned: first}
     for name in ("test",) if options.of_geneb else ("dev", "test"):
@@ -150,6 +169,20 @@ def _read(
         rows["test"],
     )
     return used, about
+
+
+def _table(
+    model: Model,
+    data: _Data,
+    options: EvaluateOptions,
+    compute: Compute,
+    cache: FeatureCache | None,
+) -> FeatureTable:
+    """Return the vectors of all sequences, of which none is encoded yet."""
+    reading: dict[str, Any] = {}
+    if options.of_geneb:
+        reading = {"strands": 1 + options.both_strands, "pools": ("mean",), "bins": 0}
+    return FeatureTable(model.encoder, data.sequences, compute, cache=cache, **reading)
 
 
 def _of_encoder(
@@ -205,7 +238,7 @@ def _predictions(
             draw = seed % options.draws if random else 0
             if draw not in encoders:
                 model = random_model(checkpoint.config, draw) if random else checkpoint.model
-                table = FeatureTable(model.encoder, data.sequences, compute, cache=cache)
+                table = _table(model, data, options, compute, cache)
                 encoders[draw] = model, table
             yield _of_encoder(data, *encoders[draw], seed, options, compute)
             if random and seed + options.draws >= options.seeds:
@@ -231,15 +264,7 @@ def _geneb_predictions(
         draw = i % options.draws if random else 0
         if draw not in found:
             model = random_model(checkpoint.config, seed) if random else checkpoint.model
-            table = FeatureTable(
-                model.encoder,
-                data.sequences,
-                compute,
-                strands=1 + options.both_strands,
-                pools=features.pools,
-                bins=0,
-                cache=cache,
-            )
+            table = _table(model, data, options, compute, cache)
             found[draw] = geneb.frozen_probe(table, features, data.whole, data.test, seed=seed)
         yield found[draw]
 
@@ -254,11 +279,7 @@ def evaluate_set(
     cache: FeatureCache | None = None,
 ) -> dict[str, Any]:
     """Return every figure of a set: metrics, intervals and choices by method and seed."""
-    if options.of_geneb and chosen.starred:
-        raise LabelError("no train split, on which --protocol geneb learns")
     data, about = _read(chosen, genome, options)
-    if options.of_geneb and data.kind != CLASSES:
-        raise LabelError(f"labels of {data.kind}; --protocol geneb measures classes")
     labels = data.labels[data.test]
     main = geneb.PRIMARY if options.of_geneb else PRIMARY[data.kind]
     predict = _geneb_predictions if options.of_geneb else _predictions
@@ -296,6 +317,45 @@ def _one_class(predicted: Matrix, about: dict[str, Any]) -> str | None:
     return str(about["classes"][chosen.pop()]) if len(chosen) == 1 else None
 
 
+def _tell_duration(
+    sets: Sequence[SuiteSet],
+    checkpoint: Checkpoint,
+    options: EvaluateOptions,
+    genome: Genome | None,
+    run: Run,
+) -> None:
+    """Say how long measuring sets will take, unless they are small."""
+    seeds = geneb.SEEDS if options.of_geneb else range(options.n_draws)
+    draws = seeds[: options.n_draws] if "random" in options.baselines else ()
+    encoders = []  # whose vectors an earlier run may have kept
+    if run.cache is not None:
+        encoders = [checkpoint.model, *(random_model(checkpoint.config, seed) for seed in draws)]
+    probes = options.mode == "probe" and not options.of_geneb
+    work, tried = Work(), None
+    for chosen in sets:
+        try:
+            data, _ = _read(chosen, genome, options)
+        except FindnaError:
+            continue  # it is told where it is measured
+        size = data.size
+        work.sizes.append(size)
+        tried = tried or data
+        tables = [_table(model, data, options, run.compute, run.cache) for model in encoders]
+        for readout in READOUTS if probes else READOUTS[:1]:
+            n_tables = 1 + len(draws) - sum(table.is_kept(readout) for table in tables)
+            bases = n_tables * size.rows * size.length
+            work.encoded[readout] = work.encoded.get(readout, 0) + bases
+    epochs = options.config.epochs if options.mode == "full" else None
+    read = work.bases * len(options.seed_numbers) * (epochs or 1)
+    if tried is None or read < FEW_BASES:
+        return
+    rates = Rates(checkpoint.model, tried.sequences, run.compute)
+    names = () if options.of_geneb else options.baselines
+    problem = tried.problem(0)
+    baselines = baseline_seconds(names, tried.sequences, problem, work.sizes, run.compute)
+    tell_duration(work.sizes, work.seconds(options, rates, baselines), epochs)
+
+
 def evaluate(
     suite: str, run: Run, options: EvaluateOptions = EvaluateOptions(), genome: Genome | None = None
 ) -> dict[str, Any]:
@@ -326,5 +386,8 @@ def evaluate(
             chosen, checkpoint, options, genome=genome, compute=run.compute, cache=run.cache
         )
 
+    def announce(chosen: list[SuiteSet]) -> None:
+        _tell_duration(chosen, checkpoint, options, genome, run)
+
     named = Suite(suite, {each.name: list(each.splits.values()) for each in found}, genome)
-    return measure_sets(run, named, sets, missing, measured, checkpoint, settings)
+    return measure_sets(run, named, sets, missing, measured, checkpoint, settings, announce)

@@ -113,18 +113,20 @@ def measure_sets(
     measure: Callable[[Set], dict[str, Any]],
     checkpoint: Checkpoint,
     settings: dict[str, Any],
+    announce: Callable[[list[Set]], object] = lambda sets: None,
 ) -> dict[str, Any]:
     """Measure one set after the other, and keep each result in the folder.
 
     ``settings`` decide the figures, beside model and data: results of others are not mixed.
-    Returned are ``about``, ``sets`` and ``missing``, the sets that cannot be measured, with the
-    reason.
+    ``announce`` gets the sets that are to be measured, before the first is. Returned are
+    ``about``, ``sets`` and ``missing``, the sets that cannot be measured, with the reason.
     """
     about: dict[str, Any] = {"findna_version": __version__, "model": checkpoint.name}
     about |= {"digest": checkpoint.digest, **settings}
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
     kept = {} if run.folder is None else _kept_results(run.folder, digest, run, suite)
     started = time.monotonic()
+    announce([chosen for chosen in sets if chosen.name not in kept])
     results = []
     with progress(len(sets), "sets", suite.name) as bar:
         for chosen in sets:

@@ -37,6 +37,10 @@ class FeatureCache:
         """Return that in findna's cache folder."""
         return cls(cache_folder() / "features", MOST_BYTES)
 
+    def holds(self, name: str) -> bool:
+        """Return whether something is kept by this name."""
+        return (self.folder / name).exists()
+
     def load(self, name: str, into: Matrix) -> bool:
         """Fill a contiguous array with what is kept of it; return False if nothing sound is."""
         path = self.folder / name

@@ -125,6 +125,13 @@ class FeatureTable:
         """Channels of the encoder."""
         return self._encoder.config.dim
 
+    def is_kept(self, readout: int) -> bool:
+        """Return whether an earlier run has kept the vectors of all sequences."""
+        if self._cache is None:
+            return False
+        name = self._digest(readout)
+        return all(self._cache.holds(f"{name}.{i}") for i in range(self.strands))
+
     def vectors(self, readout: int, rows: npt.NDArray[np.int64]) -> Matrix:
         """Return the vectors of all sequences, of which these rows at least are encoded.
 

@@ -48,7 +48,7 @@ class FineTuned:
     history: list[dict[str, float]]
 
 
-def _minibatches(
+def minibatches(
     sequences: list[Tokens], rows: Rows, budget: int, rng: np.random.Generator
 ) -> list[Rows]:
     """Return rows in random order, cut into groups of at most ``budget`` nucleotides."""
@@ -221,7 +221,7 @@ def fine_tune(
         parameter.requires_grad_(True)
     optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.99))
     labels, train, loss_of = problem.labels, problem.train, _loss_of(problem, device)
-    n_steps = config.epochs * len(_minibatches(sequences, train, config.batch_tokens, rng))
+    n_steps = config.epochs * len(minibatches(sequences, train, config.batch_tokens, rng))
     best_score = probe.valid_score
     history: list[dict[str, float]] = [{"epoch": 0, "valid": best_score}]
     best = FineTuned(copy.deepcopy(model).cpu(), copy.deepcopy(head).cpu(), 0, history)
@@ -230,15 +230,15 @@ def fine_tune(
     step = 0
     with progress(config.epochs * len(train), "sequences", "train") as bar:
         for epoch in range(1, config.epochs + 1):
-            minibatches = _minibatches(sequences, train, config.batch_tokens, rng)
+            groups_of_rows = minibatches(sequences, train, config.batch_tokens, rng)
             losses: list[Tensor] = []  # nothing waits for them before the end of the epoch
             bar.set_description(f"epoch {epoch}/{config.epochs}", refresh=False)
-            for rows in minibatches:
+            for rows in groups_of_rows:
                 lr = warmup_cosine(step, n_steps, config.lr, config.warmup)
                 for group in optimizer.param_groups:
                     group["lr"] = lr * group["scale"]
                 chosen = [sequences[row] for row in rows]
-                x = _train_features(encoder, chosen, features, rng, compute)  # (n, n_features)
+                x = train_features(encoder, chosen, features, rng, compute)  # (n, n_features)
                 x = F.dropout(x - head.mean, config.dropout) + head.mean
                 target = sent(labels[rows], device)
                 loss = loss_of(head(x), target)
@@ -249,7 +249,7 @@ def fine_tune(
                 losses.append(loss.detach())
                 step += 1
                 bar.update(len(rows))
-            sums = zip(torch.stack(losses).tolist(), map(len, minibatches), strict=True)
+            sums = zip(torch.stack(losses).tolist(), map(len, groups_of_rows), strict=True)
             total = sum(loss * n for loss, n in sums)
             trained = replace(probe, head=head)
             value = valid_score(encoder, trained, sequences, problem, compute)
@@ -274,7 +274,7 @@ def fine_tune(
     return best
 
 
-def _train_features(
+def train_features(
     encoder: Encoder,
     sequences: list[Tokens],
     features: Features,

@@ -63,7 +63,8 @@ TRAINED_STRENGTHS = STRENGTHS[:3]
 """Those to choose from if the encoder is trained too: the large weights of a weakly regularised
 head would make the first steps large."""
 
-_SEARCH_PENALTIES = (1e2, 1e3, 1e4)
+SEARCH_PENALTIES = (1e2, 1e3, 1e4)
+"""Of the ridge regressions that features are compared by."""
 
 SEARCH_ROWS = 3_000
 """Training rows on which features are compared; the last fit takes all."""
@@ -187,10 +188,10 @@ class _Search:
         problem = self.problem
         targets = _targets(problem.labels[problem.train], problem.kind, problem.n_outputs)
         candidates, probes = list(candidates), []
-        n_fits = len(candidates) * len(_SEARCH_PENALTIES)
+        n_fits = len(candidates) * len(SEARCH_PENALTIES)
         with progress(n_fits, "fits", "choose features") as bar:
             for features in candidates:
-                probe = self._fit(features, targets, REGRESSION, _SEARCH_PENALTIES, bar.update)
+                probe = self._fit(features, targets, REGRESSION, SEARCH_PENALTIES, bar.update)
                 logger.info("probe: %s: %.4f", features, probe.valid_score)
                 probes.append(probe)
         return max(probes, key=attrgetter("valid_score"))

@@ -502,6 +502,27 @@ def test_no_baseline_and_no_folder(command, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options", [("--mode", "knn"), ("--mode", "full", "--epochs", 1), ("--protocol", "geneb"), ()]
+)
+def test_how_long_it_takes_is_told(run, suite, model_folder, tmp_path, monkeypatch, options):
+    monkeypatch.setattr("findna.evaluation.protocol.FEW_BASES", 0)
+    monkeypatch.setattr("findna.tasks.duration.LEAST_SECONDS", 0)
+    words = ["evaluate", "--data", suite, "-m", model_folder, "--set", "plain", "--set", "leaky"]
+    words += [*options, "--cache", "none", "-o", tmp_path / "out", "--draws", 1]
+    words += [] if "geneb" in options else ["--seeds", 1]
+    told = run(*words).stderr.splitlines()[0]
+    end = ", if training goes on for 1 epoch" if "full" in options else ""
+    of_leaky = 88 if "geneb" in options else 112  # geneb reads no dev split
+    said = rf"sequences of \d+ bp: about \d+ minutes? on this machine{end}"
+    assert re.fullmatch(f"findna: 2 sets, {100 + of_leaky} {said}", told)
+    (tmp_path / "out" / "leaky.json").unlink()
+    told = run(*words, "--resume").stderr.splitlines()[0]
+    assert re.fullmatch(f"findna: {of_leaky} {said}", told)
+    assert "about" not in run(*words, "--resume").stderr
+
+
 def test_geneb_from_the_command_line(run, suite, model_folder, tmp_path):
     words = ["evaluate", "--data", suite, "-m", model_folder, "--protocol", "geneb", "--draws", 1]
     result = run(*words, "--set", "plain", "--cache", tmp_path / "kept", "-o", tmp_path / "out")

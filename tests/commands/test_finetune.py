@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import random
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -1001,6 +1002,21 @@ def command(run, files, model_folder):
         return run("finetune", *words, *options, code=code)
 
     return invoke
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["probe", "full"])
+def test_how_long_it_takes_is_told(command, home, monkeypatch, mode):
+    words = ["-t", "a", "--mode", mode, *(["--epochs", 2] if mode == "full" else []), "-f"]
+    assert "about" not in command(*words).stderr  # it takes seconds
+    monkeypatch.setattr("findna.commands.finetune.FEW_BASES", 0)
+    monkeypatch.setattr("findna.tasks.duration.LEAST_SECONDS", 0)
+    first, *_, last = command(*words).stderr.splitlines()
+    end = ", if training goes on for 2 epochs" if mode == "full" else ""
+    pattern = rf"findna: \d+ sequences of {LENGTH} bp: about \d+ minutes? on this machine{end}"
+    assert re.fullmatch(pattern, first)
+    assert last.startswith("findna: a: accuracy")
+    assert command(*words, "-q").stderr == ""
 
 
 @pytest.mark.slow

@@ -63,6 +63,16 @@ def test_a_second_run_encodes_nothing(encoder, cache, encoded):
     assert len(encoded) == 4
 
 
+def test_what_is_kept(encoder, cache):
+    table = FeatureTable(encoder, SEQUENCES, CPU, cache=cache)
+    assert not table.is_kept(0)
+    table.vectors(0, ALL)
+    assert table.is_kept(0)
+    assert not table.is_kept(1)
+    assert not FeatureTable(encoder, SEQUENCES[1:], CPU, cache=cache).is_kept(0)
+    assert not FeatureTable(encoder, SEQUENCES, CPU).is_kept(0)
+
+
 def test_the_other_strand_is_all_that_is_missing(encoder, cache, encoded):
     table = FeatureTable(encoder, SEQUENCES, CPU, strands=1, cache=cache)
     forward = table.matrix(Features(both_strands=False), ALL)
