@@ -116,8 +116,8 @@ def finetune(genome: Path | None, task: str, output: Path | None, **options: Any
     What of a sequence the head reads (layer, strands, poolings, k-mers) and its regularisation are
     chosen on the validation set; probabilities are calibrated on it. The test set is measured
     once. docs/formats.md lists the forms of labelled data. GENOME is the FASTA of intervals. How
-    long it will take, without --dense, is said before it begins where that is a minute or more.
-    report.html in the task's folder shows how good it is (pictures need findna[plot]).
+    long it will take is said before it begins where that is a minute or more. report.html in the
+    task's folder shows how good it is (pictures need findna[plot]).
 
     \b
     Examples:

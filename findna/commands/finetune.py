@@ -38,7 +38,7 @@ from findna.outputs.pages import add_page
 from findna.tasks.calibration import fit_temperature
 from findna.tasks.card import task_card
 from findna.tasks.detail import region_detail
-from findna.tasks.duration import FEW_BASES, Rates, Size, tell_duration
+from findna.tasks.duration import FEW_BASES, Rates, Size, in_total, tell_duration
 from findna.tasks.features import Features, FeatureTable, Matrix
 from findna.tasks.full import fine_tune
 from findna.tasks.probe import READOUTS, SEARCH_ROWS, Labels, Problem, Rows, fit_probe, search_space
@@ -380,7 +380,7 @@ def _tell_duration(
     else:
         compared = min(size.train, SEARCH_ROWS) + size.valid
         seconds += compared * size.length * rates.encoding(READOUTS[1])
-    tell_duration([size], seconds, epochs)
+    tell_duration(in_total([size]), seconds, epochs)
 
 
 def _check_class_names(names: Sequence[str], classes: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ import time
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,13 @@ from findna.genome.encoding import N
 from findna.genome.fasta import Genome
 from findna.genome.intervals import select
 from findna.labelled.sites import SiteLabels, read_sites
-from findna.model.checkpoint import digest_of, is_named, load_checkpoint
+from findna.model.checkpoint import Model, digest_of, is_named, load_checkpoint
 from findna.model.devices import Compute, describe
 from findna.outputs.claims import claimed
 from findna.outputs.files import check_folder, file_digest
 from findna.outputs.pages import add_page
 from findna.tasks.detail import site_detail
+from findna.tasks.duration import FEW_BASES, Rates, tell_duration
 from findna.tasks.features import Matrix
 from findna.tasks.recipe import FineTuneConfig
 from findna.tasks.report import REPORT, read_report
@@ -38,7 +40,7 @@ from findna.tasks.site_training import (
     measure_sites,
     train_sites,
 )
-from findna.tasks.sites import SiteConfig, Span
+from findna.tasks.sites import SiteConfig, Span, tiles
 from findna.tasks.task import TASK, save_task
 
 logger = logging.getLogger(__name__)
@@ -48,6 +50,7 @@ _MANY_CONTIGS = 20  # from here on whole contigs are held out for validation
 _LEAST_SITES = 10  # of a class, in training and in validation
 _MARGINS = 8  # margins in a tile
 _REACH = 5  # hidden states on either side of a base that the head reads
+_TIMED = 100  # tiles, at most, by which it is guessed how long training takes
 _LONG_RUN = 100  # of N, bp; nothing is drawn from it
 
 
@@ -214,6 +217,7 @@ def _train(
     tile = checkpoint.config.max_length
     layout = Layout(tile, tile // _MARGINS, min(_REACH, tile // _MARGINS))
     parts = SiteData(data.genome, labels, train, valid)
+    _tell_duration(start, parts, held, layout, options, compute)
     tuned = train_sites(
         start, parts, layout, options.config, compute, frozen=frozen, seed=options.seed
     )
@@ -255,6 +259,32 @@ def _train(
     digest = save_task(folder, settings, tuned.head, record, card, None if frozen else network)
     add_page(folder / REPORT, lambda: read_report(folder))
     return SiteSummary(folder, digest, metrics, time.monotonic() - started)
+
+
+def _tell_duration(
+    model: Model,
+    data: SiteData,
+    held: Sequence[Span],
+    layout: Layout,
+    options: SiteOptions,
+    compute: Compute,
+) -> None:
+    """Say how long training will take, unless there is little of it."""
+    train, valid, test = (
+        sum(end - start for _, start, end in part) for part in (data.train, data.valid, held)
+    )
+    epochs = options.config.epochs
+    if train * epochs < FEW_BASES:
+        return
+    places = tiles(data.train, data.genome.contigs, layout.tile, layout.margin)
+    sample = [data.genome.fetch(x.chrom, x.first, x.last) for x in islice(places, _TIMED)]
+    rates, exact = Rates(model, sample, compute), Rates(model, sample, Compute(compute.device))
+    frozen = options.mode == "probe"
+    of_base = rates.encoding(strands=1) if frozen else rates.training(options.config)
+    overlap = layout.tile / (layout.tile - 2 * layout.margin)
+    seconds = epochs * (train * of_base + valid * overlap * rates.encoding())
+    seconds += (valid + test) * overlap * exact.encoding()
+    tell_duration(f"{(train + valid + test) / 1e6:.1f} Mb", seconds, epochs)
 
 
 def _facts(

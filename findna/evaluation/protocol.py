@@ -39,7 +39,7 @@ from findna.labelled.sets import CLASSES, check_trainable, read_labelled
 from findna.labelled.splits import overlap
 from findna.model.checkpoint import Checkpoint, Model, load_checkpoint
 from findna.model.devices import Compute
-from findna.tasks.duration import FEW_BASES, Rates, Size, tell_duration
+from findna.tasks.duration import FEW_BASES, Rates, Size, in_total, tell_duration
 from findna.tasks.feature_cache import FeatureCache
 from findna.tasks.features import Features, FeatureTable, Matrix
 from findna.tasks.full import fine_tune
@@ -353,7 +353,7 @@ def _tell_duration(
     names = () if options.of_geneb else options.baselines
     problem = tried.problem(0)
     baselines = baseline_seconds(names, tried.sequences, problem, work.sizes, run.compute)
-    tell_duration(work.sizes, work.seconds(options, rates, baselines), epochs)
+    tell_duration(in_total(work.sizes), work.seconds(options, rates, baselines), epochs)
 
 
 def evaluate(

@@ -143,21 +143,23 @@ class Rates:
         return config.epochs * (train + valid)
 
 
-def tell_duration(sets: Sequence[Size], seconds: float, epochs: int | None = None) -> None:
-    """Say how long a run over sets will take, unless that is below a minute.
+def tell_duration(of: str, seconds: float, epochs: int | None = None) -> None:
+    """Say how long a run over data of a size will take, unless that is below a minute.
 
     With ``epochs`` the time is that of so many epochs of training, which may end before.
     """
     if seconds < LEAST_SECONDS:
         return
+    end = "" if epochs is None else f", if training goes on for {counted(epochs, 'epoch')}"
+    tell(f"{of}: about {in_words(seconds)} on this machine{end}")
+
+
+def in_total(sets: Sequence[Size]) -> str:
+    """Return the size of sets as ``2 sets, 4,000 sequences of 150 bp``."""
     n = sum(size.rows for size in sets)
     length = sum(size.rows * size.length for size in sets) / n
     of = f"{len(sets)} sets, " if len(sets) > 1 else ""
-    end = "" if epochs is None else f", if training goes on for {counted(epochs, 'epoch')}"
-    tell(
-        f"{of}{counted(n, 'sequence', ',')} of {length:.0f} bp: about {in_words(seconds)} on this "
-        f"machine{end}"
-    )
+    return f"{of}{counted(n, 'sequence', ',')} of {length:.0f} bp"
 
 
 def in_words(seconds: float) -> str:

@@ -1,6 +1,7 @@
 """Tasks of single bases: ``findna finetune --dense`` and what reads such tasks."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -167,6 +168,19 @@ def test_a_frozen_encoder_stays_as_it_is(run, trained, tmp_path, model_folder):
     assert task.checkpoint.folder == model_folder
     assert "test" not in task.record["metrics"]
     assert "| validation | donor | the task | " in (tmp_path / "x" / "README.md").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["probe", "full"])
+def test_how_long_it_takes_is_told(run, trained, tmp_path, model_folder, monkeypatch, mode):
+    words = ["finetune", trained / "g.fa", "-t", "x", "--dense", "--train", trained / "s.bed", "-f",
+             "-o", tmp_path / "x", "-m", model_folder, "--epochs", 2, "--mode", mode]  # fmt: skip
+    assert "about" not in run(*words).stderr  # it takes seconds
+    monkeypatch.setattr("findna.commands.finetune_sites.FEW_BASES", 0)
+    monkeypatch.setattr("findna.tasks.duration.LEAST_SECONDS", 0)
+    first = run(*words).stderr.splitlines()[0]
+    end = "on this machine, if training goes on for 2 epochs"
+    assert re.fullmatch(rf"findna: 0\.0 Mb: about \d+ minutes? {end}", first)
 
 
 def test_lists_and_cards(run, trained, monkeypatch):

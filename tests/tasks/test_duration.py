@@ -6,7 +6,7 @@ import torch
 from findna import console
 from findna.genome.encoding import encode
 from findna.model.devices import Compute
-from findna.tasks.duration import Rates, Size, in_words, tell_duration
+from findna.tasks.duration import Rates, Size, in_total, in_words, tell_duration
 from findna.tasks.probe import search_space
 from findna.tasks.recipe import FineTuneConfig
 from tests.conftest import TINY, make_model, random_sequence
@@ -43,10 +43,10 @@ def test_in_words():
 )
 def test_what_is_told(sets, seconds, epochs, told, capsys):
     console.set_up()
-    tell_duration(sets, seconds, epochs)
+    tell_duration(in_total(sets), seconds, epochs)
     assert capsys.readouterr() == ("", told and f"findna: {told}\n")
     console.set_up(quiet=True)
-    tell_duration(sets, seconds, epochs)
+    tell_duration(in_total(sets), seconds, epochs)
     assert capsys.readouterr() == ("", "")
 
 
