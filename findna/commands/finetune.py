@@ -323,7 +323,8 @@ def _train(
     metrics, calibration = _measure(measured_sets, logits, temperature, options.seed)
     last, data = list(measured_sets.items())[-1]
     probabilities = to_probabilities(logits[-1], train.kind, temperature)
-    detail = {"measured_on": last, **region_detail(data, classes, probabilities)}
+    told = data, classes, probabilities, splits.upstream
+    detail = {"measured_on": last, **region_detail(*told)}
     named = options.mode == "full" or is_named(checkpoint)
     lengths = {len(sequence) for sequence in train.sequences}
     settings = TaskConfig(

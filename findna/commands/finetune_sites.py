@@ -28,6 +28,7 @@ from findna.outputs.pages import add_page
 from findna.tasks.detail import site_detail
 from findna.tasks.duration import FEW_BASES, Rates, tell_duration
 from findna.tasks.features import Matrix
+from findna.tasks.motifs import site_motifs
 from findna.tasks.recipe import FineTuneConfig
 from findna.tasks.report import REPORT, read_report
 from findna.tasks.site_baselines import SiteBaselines
@@ -230,6 +231,7 @@ def _train(
             slopes, shifts = calibrate(seen)
         metrics[name] = _figures(seen, labels.classes, baselines.scores(spans))
     detail = {"measured_on": name, **site_detail(seen, labels.classes, slopes, shifts)}
+    detail["motifs"] = site_motifs(seen, labels.classes, data.genome, spans)
     named = not frozen or is_named(checkpoint)
     settings = SiteConfig(
         mode=options.mode,

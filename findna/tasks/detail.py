@@ -19,6 +19,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from findna.labelled.metrics import binned, confusion, measure, operating_points
 from findna.labelled.sets import CLASSES, REGRESSION, LabelledSet
 from findna.tasks.features import Matrix
+from findna.tasks.motifs import window_motifs
 from findna.tasks.site_training import Measured
 
 MOST_CLASSES = 20
@@ -27,10 +28,13 @@ MOST_CONTIGS = 100
 Booleans = npt.NDArray[np.bool_]
 
 
-def region_detail(data: LabelledSet, classes: Sequence[str], probabilities: Matrix) -> Any:
-    """Return the detail of a task of regions: curves, confusion matrix, figures of contigs.
+def region_detail(
+    data: LabelledSet, classes: Sequence[str], probabilities: Matrix, upstream: int | None = None
+) -> Any:
+    """Return the detail of a task of regions: curves, confusion matrix, motifs, figures of contigs.
 
-    ``classes`` are the task's names of the classes of ``data``.
+    ``classes`` are the task's names of the classes of ``data``; ``upstream`` is where the point of
+    its windows lies (None: in the middle).
     """
     found: dict[str, Any] = {}
     few = len(classes) <= MOST_CLASSES
@@ -41,7 +45,10 @@ def region_detail(data: LabelledSet, classes: Sequence[str], probabilities: Matr
         if data.kind == CLASSES:
             members = data.labels[:, None] == np.arange(len(classes))
         first = 1 if data.kind == CLASSES and len(classes) == 2 else 0  # one curve tells of both
-        found["curves"] = _curves(classes[first:], members[:, first:], probabilities[:, first:])
+        told = classes[first:], members[:, first:].astype(bool), probabilities[:, first:]
+        found["curves"] = _curves(*told)
+        if motifs := window_motifs(data.sequences, *told, upstream):
+            found["motifs"] = motifs
     rows = Counter(data.contigs or ())
     if len(rows) > 1:
         assert data.contigs is not None
@@ -100,9 +107,9 @@ def _site_contigs(seen: Measured, classes: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _curves(classes: Sequence[str], members: Any, scores: Matrix) -> Mapping[str, Any]:
+def _curves(classes: Sequence[str], members: Booleans, scores: Matrix) -> Mapping[str, Any]:
     """Return the curve of each class that some rows have, and others have not."""
-    pairs = zip(classes, members.T.astype(bool), scores.T, strict=True)
+    pairs = zip(classes, members.T, scores.T, strict=True)
     return {
         name: operating_points(present, column)
         for name, present, column in pairs

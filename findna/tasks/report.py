@@ -13,11 +13,13 @@ from findna.errors import CheckpointError
 from findna.labelled.metrics import NAMES
 from findna.labelled.sets import REGRESSION
 from findna.outputs.files import replaced
-from findna.outputs.pages import from_markdown, report, table
+from findna.outputs.pages import from_markdown, plain, report, table
 from findna.outputs.pictures.estimates import Estimate, estimates_figure
 from findna.outputs.pictures.figure import GREY, PALETTE, Axis, Figure, Level, Line, Mark, Panel
 from findna.outputs.pictures.files import Drawing, inlined, picture_remark
+from findna.outputs.pictures.motifs import motif_figure
 from findna.tasks.detail import MOST_CLASSES
+from findna.tasks.motifs import REACH, STRONGEST
 from findna.tasks.sites import SiteConfig, read_any_task
 from findna.tasks.task import CARD, TASK, TaskConfig
 
@@ -31,6 +33,20 @@ _DIAGONAL = Line(np.array([0, 1]), np.array([0, 1]), colour=GREY, dash=1)
 _NO_CURVES = (
     "Its ROC and precision-recall curves are not stored: it was trained before findna kept them, "
     f"or has more than {MOST_CLASSES} classes."
+)
+
+_OF_SITES = (
+    f"Above: the bases with the highest probabilities, at most {STRONGEST}, none within {REACH} bp "
+    "of a stronger one. Below: all bases of the class. A position is as high as its relative "
+    "entropy in bits: how far its letters differ from those of all measured bases. Letters are "
+    "read on the strand of the site. What lies at no fixed distance from it does not show."
+)
+_OF_WINDOWS = (
+    f"Above: the windows with the highest probabilities, at most {STRONGEST}. Below: all windows "
+    "of the class. A position is as high as its relative entropy in bits: how far its letters "
+    "differ from those of all measured windows at this position. What all windows share does not "
+    "show, nor does a motif that lies anywhere in a window. This is what the windows hold, not "
+    "what the task looks at; findna explain shows that."
 )
 
 
@@ -85,6 +101,7 @@ def _figures(config: TaskConfig | SiteConfig, record: Mapping[str, Any]) -> str:
     of_sites = isinstance(config, SiteConfig)
     draw = _beside_baselines if of_sites else _measures
     parts = [inlined([*draw(metrics, split), *_curves(detail), *_probabilities(detail)])]
+    parts.append(_motifs(config, detail))
     if "curves" not in detail and config.kind != REGRESSION:
         parts.append(f"<p>{_NO_CURVES}</p>")
     if "confusion" in detail:
@@ -145,6 +162,30 @@ def _probabilities(detail: Mapping[str, Any]) -> Iterator[Drawing]:
         caption = "Bases by their probability, in 15 bins; below the dashed line it says too much."
         title = f"Reliability, {SETS[detail['measured_on']]}"
         yield Drawing(title, Figure("", [Panel(marks, *axes)], _SMALL), caption)
+
+
+def _motifs(config: TaskConfig | SiteConfig, detail: Mapping[str, Any]) -> str:
+    """Return logos of the strongest sites or windows of each class, and of all that are of it."""
+    found = detail.get("motifs")
+    if not found:
+        return ""
+    what, point, text = "about the strongest sites", "site", _OF_SITES
+    if isinstance(config, TaskConfig):
+        what, point, text = "of the strongest windows", "point of the window", _OF_WINDOWS
+        if config.upstream is None:
+            point = "middle of the window"
+    drawings = []
+    for name, motif in found["classes"].items():
+        strongest, members = motif["strongest"], motif["members"]
+        n, right, known = (f"{x:,}" for x in (strongest["n"], strongest["right"], members["n"]))
+        counts = {f"The {n} strongest": strongest, f"All {known} that are {name}": members}
+        label = f"bp from the {point}, in reading direction"
+        figure = motif_figure(counts, found["background"], found["first"], label)
+        caption = f"Of the {n} strongest, {right} are {name}."
+        drawings.append(Drawing(f"Letters, {name}", figure, caption, wide=True))
+    heading = f"<h3>Letters {what}, {SETS[detail['measured_on']]}</h3>\n<p>{plain(text)}</p>\n"
+    pictures = inlined(drawings)
+    return (heading + pictures) * bool(pictures)
 
 
 def _confusion(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> str:

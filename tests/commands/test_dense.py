@@ -15,7 +15,7 @@ from findna.genome.windows import Region
 from findna.model.devices import Compute
 from findna.tasks.reading import TaskReader
 from findna.tasks.sites import load_sites, tiles
-from tests.conftest import make_task, random_sequence
+from tests.conftest import MOTIF, make_task, random_sequence
 from tests.pages import Page
 
 CPU = Compute(torch.device("cpu"))
@@ -53,7 +53,16 @@ def test_it_learns_and_says_how_well(trained):
     assert sum(row["n"] for row in detail["reliability"]["donor"]) == 6000
     page = Page(trained / "donors" / "report.html")
     assert page.pictures == ["Task and baselines, test set", "ROC, test set",
-                             "Precision and recall, test set", "Reliability, test set"]  # fmt: skip
+                             "Precision and recall, test set", "Reliability, test set",
+                             "Letters, donor"]  # fmt: skip
+    motifs = detail["motifs"]
+    strongest, members = (motifs["classes"]["donor"][key] for key in ("strongest", "members"))
+    assert (strongest["n"], members["n"]) == (28, 28)
+    assert strongest["right"] > 20
+    table = np.array([members[letter] for letter in "ACGT"])
+    assert (table.max(0) == 28).sum() == len(MOTIF)
+    assert "".join("ACGT"[i] for i in table[:, table.max(0) == 28].argmax(0)) == MOTIF
+    assert members["G"][-motifs["first"]] == 28  # the fourth base is the site
     card = (trained / "donors" / "README.md").read_text()
     assert record["digest"] in card
     assert "findna scan GENOME --task donors --call 0.5" in card

@@ -26,6 +26,7 @@ def test_a_shipped_task_of_windows(run, tmp_path):
                                        "What it is not for"]  # fmt: skip
     assert page.pictures == ["Metrics on the test set", "Reliability, test set"]
     assert "curves are not stored" in page.sections["Figures"]
+    assert not any(heading.startswith("Letters") for heading in page.sections)
     assert ["AUROC", "0.956", "0.940 (0.916-0.962)"] in page.tables[0]
     assert "exists; --force" in run("tasks", "report", "promoter", "-o", path, code=1).stderr
     before = path.read_bytes()

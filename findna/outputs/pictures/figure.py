@@ -97,6 +97,17 @@ class Words:
 
 
 @dataclass(frozen=True)
+class Letters:
+    """One letter at several places, 1 wide, stretched from ``bottom`` to ``top``."""
+
+    letter: str
+    x: Array
+    bottom: Array
+    top: Array
+    colour: str = BLUE
+
+
+@dataclass(frozen=True)
 class Level:
     """A line across the panel: a level, or a place if it is ``upright``."""
 
@@ -106,7 +117,7 @@ class Level:
     upright: bool = False
 
 
-Mark = Points | Line | Steps | Boxes | Words | Level
+Mark = Points | Line | Steps | Boxes | Words | Letters | Level
 
 
 @dataclass(frozen=True)

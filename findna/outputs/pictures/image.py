@@ -17,6 +17,7 @@ from findna.outputs.pictures.figure import (
     Axis,
     Boxes,
     Figure,
+    Letters,
     Level,
     Line,
     Mark,
@@ -180,6 +181,20 @@ def _draw(axes: Any, mark: Mark, panel: Panel) -> None:
         case Words():
             for x, y, text in zip(mark.x, mark.y, mark.texts, strict=True):
                 axes.text(x, y, _plain(text), ha="center", va="center", fontsize=7.5, clip_on=True)
+        case Letters():
+            from matplotlib.font_manager import FontProperties
+            from matplotlib.patches import PathPatch
+            from matplotlib.path import Path as Outline
+            from matplotlib.textpath import TextPath
+
+            glyph = TextPath((0, 0), mark.letter, prop=FontProperties(weight="bold"))
+            box = glyph.get_extents()
+            unit = (glyph.vertices - box.min) / box.size  # from 0 to 1
+            x = mark.x[:, None] + 0.92 * (unit[:, 0] - 0.5)
+            y = mark.bottom[:, None] + (mark.top - mark.bottom)[:, None] * unit[:, 1]
+            codes = np.tile(glyph.codes, len(mark.x))
+            outline = Outline(np.stack([x, y], 2).reshape(-1, 2), codes)
+            axes.add_patch(PathPatch(outline, facecolor=mark.colour, linewidth=0))
         case Level():
             across = axes.axvline if mark.upright else axes.axhline
             style = {"linewidth": 1.1, "linestyle": "-" if mark.upright else (0, (4, 3))}

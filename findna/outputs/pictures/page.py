@@ -14,6 +14,7 @@ from findna.outputs.pictures.figure import (
     Axis,
     Boxes,
     Figure,
+    Letters,
     Level,
     Line,
     Mark,
@@ -131,12 +132,12 @@ def _axis(axis: Axis, shown: bool = True) -> dict[str, Any]:
 
 def _draw(drawn: Any, mark: Mark, panel: Panel, at: dict[str, int], legend: str) -> None:
     """Draw a mark in a cell."""
-    from plotly.graph_objects import Scatter, Scattergl
+    from plotly.graph_objects import Bar, Scatter, Scattergl
 
     name = _plain(getattr(mark, "name", ""))
     shown = bool(name) and panel.has_legend
     settings: dict[str, Any] = {"name": name, "legend": legend, "showlegend": shown}
-    kind = Scatter
+    kind: Any = Scatter
     match mark:
         case Points():
             kind = Scattergl if panel.n_points > _MANY else Scatter
@@ -185,6 +186,11 @@ def _draw(drawn: Any, mark: Mark, panel: Panel, at: dict[str, int], legend: str)
             texts = [_plain(text) for text in mark.texts]
             settings |= {"x": mark.x, "y": mark.y, "mode": "text", "text": texts}
             settings |= {"textfont": {"size": 11}, "hoverinfo": "skip"}
+        case Letters():
+            kind, bar = Bar, {"width": 0.92, "offset": -0.46, "marker": {"color": mark.colour}}
+            settings |= {"x": mark.x, "y": mark.top - mark.bottom, "base": mark.bottom, **bar}
+            settings |= {"text": [mark.letter] * len(mark.x), "textposition": "inside"}
+            settings["hovertemplate"] = "%{text}<extra></extra>"
         case Level():
             across = drawn.add_vline if mark.upright else drawn.add_hline
             style = {"color": mark.colour, "width": 1, "dash": "solid" if mark.upright else "dash"}
