@@ -15,8 +15,8 @@ import numpy.typing as npt
 from findna.api import inputs
 from findna.api.inputs import AnyPath
 from findna.api.loaded import LoadedModel, LoadedTask, any_task_of, compute_of, model_of
-from findna.commands.explain import ExplainedRow, ExplainRun, Question, positions
-from findna.commands.variants import Scoring, ScoringRun
+from findna.commands.replacing import ExplainedRow, ExplainRun, Question, positions
+from findna.commands.scoring import Scoring, ScoringRun
 from findna.errors import ConfigError, RegionError
 from findna.genome.encoding import decode
 from findna.genome.fasta import Genome

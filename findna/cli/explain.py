@@ -83,8 +83,8 @@ def explain(genome: Path, regions: str | None, **given: Any) -> None:
     if options.split and given["context"] is not None:
         raise click.UsageError("--split cannot be combined with --context")
 
-    from findna.commands.explain import Question
     from findna.commands.explain import explain as run
+    from findna.commands.replacing import Question
 
     with _options.genome_and_rows(genome, regions, given) as (fasta, source):
         summary = run(

@@ -149,7 +149,8 @@ def variants(genome: Path, variants: str, **given: Any) -> None:
     if unknown:
         raise click.UsageError(f"--scores: no score {unknown[0]}; use dist, llr, both, or none")
 
-    from findna.commands.variants import FORMS, Scoring
+    from findna.commands.scoring import Scoring
+    from findna.commands.variants import FORMS
     from findna.commands.variants import variants as run
     from findna.variants.alleles import SCORED, UNSCORED
     from findna.variants.indexed import Wanted

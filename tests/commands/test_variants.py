@@ -911,7 +911,8 @@ def test_tasks_get_names_that_vcf_allows(score, write, tasks, tmp_path):
 
 
 def test_from_python(fasta, model_folder, write, tmp_path):
-    from findna.commands.variants import Scoring, variants
+    from findna.commands.scoring import Scoring
+    from findna.commands.variants import variants
     from findna.model.precision import compute_on
     from findna.outputs.destination import Destination
     from findna.variants.vcf import VcfSource
