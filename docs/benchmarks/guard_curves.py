@@ -10,6 +10,7 @@ nothing balances the teacher (its centre stays 0); in the third the learning rat
 import argparse
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from textwrap import fill
 
 import torch
 from matplotlib import style
@@ -76,10 +77,10 @@ def main() -> None:
                 draw_panel(axes, drawing(panel, history))
                 axes.set(xlabel="", ylabel="")
                 if column == 0:
-                    axes.set_ylabel(panel.title.replace(", nats", "\n(nats)"), fontsize=8.5)
+                    axes.set_ylabel(fill(panel.title, 24), fontsize=8.5)
             grid[0, column].set_yscale("log")
             title = history.verdict.split(":")[0]
-            grid[0, column].set_title(title, fontsize=12, loc="left", fontweight="bold")
+            grid[0, column].set_title(title, fontsize=12, loc="left", fontweight="bold", pad=18)
             grid[-1, column].set_xlabel("step")
         for axes in grid.flat:
             axes.set_xlim(0, COMMON["steps"])
