@@ -130,8 +130,8 @@ def evaluate(genome: Path | None, suite: str, output: Path | None, **options: An
     All training sequences are used. Choices are made on validation sequences (a set without dev
     holds out part of train; one without train is trained on dev and starred); the test split is
     only measured. Sequences that occur in both are counted. GENOME is the FASTA of sets that are
-    intervals, or of variants. How long it will take, but of variants, is said before it begins
-    where that is a minute or more.
+    intervals, or of variants. How long it will take is said before it begins where that is a
+    minute or more.
 
     --protocol geneb measures as the leaderboard of GENEB does, beside its figures: scikit-learn's
     logistic regression on mean vectors as they are, forward strand, without any choice; 4-mers

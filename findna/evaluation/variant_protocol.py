@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from findna.console import counted
 from findna.errors import ConfigError, FindnaError
 from findna.evaluation.runs import (
     Run,
@@ -17,14 +18,17 @@ from findna.evaluation.runs import (
     nothing_measured,
 )
 from findna.evaluation.variant_sets import VARIANTS, find_variant_sets, read_starts, read_variants
-from findna.evaluation.variants import Scorers, measure_variants
+from findna.evaluation.variants import Scorers, measure_variants, seconds_per_variant
 from findna.genome.fasta import Genome
 from findna.model.checkpoint import load_checkpoint, training_length
 from findna.outputs.files import file_digest
+from findna.tasks.duration import FEW_BASES, tell_duration
 from findna.tasks.task import load_tasks
 from findna.variants.alleles import WINDOW
 from findna.variants.background import Ranks
 from findna.variants.scores import Scorer
+
+_TRIED = 16  # records by which it is guessed how long a run takes
 
 
 @dataclass(frozen=True)
@@ -109,8 +113,14 @@ def evaluate_variants(
     def measure(path: Path) -> dict[str, Any]:
         return measure_variants(path.name, tables[path], genome, scorers, starts)
 
+    def announce(chosen: Sequence[Path]) -> None:
+        records = [record for path in chosen for record in tables[path].records]
+        if records and len(records) * (1 + options.draws + len(tasks)) * window >= FEW_BASES:
+            seconds = len(records) * seconds_per_variant(records[:_TRIED], genome, scorers)
+            tell_duration(counted(len(records), "variant", ","), seconds)
+
     suite = Suite(VARIANTS, {path.name: [path] for path in found}, genome)
-    return measure_sets(run, suite, list(tables), missing, measure, checkpoint, settings)
+    return measure_sets(run, suite, list(tables), missing, measure, checkpoint, settings, announce)
 
 
 def _settings(window: int) -> dict[str, Any]:

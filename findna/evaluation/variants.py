@@ -7,6 +7,8 @@ neighbourhood of these.
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -30,6 +32,7 @@ from findna.variants.alleles import Examined, Examiner, change_of
 from findna.variants.background import Ranks
 from findna.variants.haplotypes import trim
 from findna.variants.scores import SCORES, Effect, Scorer, scored
+from findna.variants.vcf import VcfRecord
 
 TSS = "distance to TSS"
 METRICS = ("auroc", "auprc")
@@ -235,6 +238,21 @@ class Scorers:
     tasks: Sequence[tuple[Task, int, Ranks]]  # with the length of the window that each reads, bp
     window: int  # length of the model's windows, bp
     compute: Compute
+
+
+def seconds_per_variant(records: Sequence[VcfRecord], genome: Genome, scorers: Scorers) -> float:
+    """Return the seconds to score a record by all models and tasks, tried on some records."""
+
+    def tried(scorer: Scorer, window: int) -> float:
+        examiner = Examiner(genome, window)
+        items = [examiner.examine(record) for record in records]
+        started = time.perf_counter()
+        deque(scored(items, scorer, 4 * scorers.compute.budget), 0)
+        return (time.perf_counter() - started) / len(items)
+
+    model = Scorer(scorers.checkpoint, SCORES, vectors=True, compute=scorers.compute)
+    tasks = [(Scorer(None, (), [task], compute=scorers.compute), n) for task, n, _ in scorers.tasks]
+    return (1 + scorers.draws) * tried(model, scorers.window) + sum(tried(*task) for task in tasks)
 
 
 def measure_variants(

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import shutil
 
 import numpy as np
@@ -489,6 +490,17 @@ def test_a_table_in_a_pipe_and_reports_in_a_folder(command, data, tmp_path, monk
     command(data, "-o", out, "--tss", data / "tss.bed", "--window", 60, "--resume")
     for other in ([], ["--window", 60], ["--tss", data / "tss.bed"]):
         assert "other options" in command(data, "-o", out, *other, "--resume", code=1).stderr
+
+
+@pytest.mark.slow
+def test_how_long_it_takes_is_told(command, data, tmp_path, monkeypatch):
+    assert "about" not in command(data).stderr  # it takes seconds
+    monkeypatch.setattr(variant_protocol, "FEW_BASES", 0)
+    monkeypatch.setattr("findna.tasks.duration.LEAST_SECONDS", 0)
+    words = data, "-o", tmp_path / "out"
+    said = r"findna: 90 variants: about \d+ minutes? on this machine"
+    assert re.fullmatch(said, command(*words).stderr.splitlines()[0])
+    assert "about" not in command(*words, "--resume").stderr
 
 
 @pytest.mark.slow
