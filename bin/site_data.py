@@ -24,6 +24,12 @@ is a promoter where the base that it is lifted to (pyliftover) is.
 ctcf: the same pieces with peaks of CTCF (ChIP-seq, 100 bp about a summit, hg19) lifted to hg38,
 and what is accessible and bound by CTCF in ENCODE's registry (class CA-CTCF).
 
+enhancer: the same pieces with the enhancers of FANTOM5 (permissive set; known in hg38,
+hg19 lifted).
+
+promoter-plant: the first per cent of each chromosome of A. thaliana (TAIR10), with -200 to +50
+about the starts of EPDnew, by strand.
+
 promoter-yeast: the chromosomes of S. cerevisiae, with -249 to +50 about the starts of EPDnew, by
 strand.
 """
@@ -47,6 +53,7 @@ from findna.genome.fasta import Genome
 _WORM = "worm-ce10/ce10.chrIII_chrM.fa.gz"
 _PLANTS = "plants/arabidopsis_rice.fa.gz"
 _THALIANA = "TAIR10|Chr", "EDTA|Col", "EDTA|Ler", "braker_example|", "pasa_sample|gi|6"
+_CHROMOSOMES_OF_THALIANA = ("NC_003070", "NC_003071", "NC_003074", "NC_003075", "NC_003076")
 _FIRST_OF_YEAST = 1133  # NC_001133 is chromosome I
 _ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII", "XIII", "XIV",
           "XV", "XVI")  # fmt: skip
@@ -69,6 +76,7 @@ _GAP = 100  # N between windows of GUE
 _MIDDLE = 200  # of a window: the first base of the intron (donor) or of the exon (acceptor)
 _GENES = ("protein_coding", "lncRNA", "lincRNA", "antisense", "processed_transcript")
 _UPSTREAM, _DOWNSTREAM = 249, 50  # bp about a start of transcription
+_PLANT = 200  # bp before a start in the set of plants
 _PEAK = 100  # bp of a peak of ChIP-seq about its summit
 _EDGE = 50  # bp of a piece in which no site is taken
 
@@ -176,9 +184,28 @@ def yeast(data: Path) -> tuple[dict[str, str], set[Site]]:
     return contigs, sites
 
 
-def promoter_about(start: int, strand: str, contig: str, letters: str) -> Site:
+def plant_promoters(data: Path) -> tuple[dict[str, str], set[Site]]:
+    """The pieces of TAIR10, and their promoters."""
+    contigs: dict[str, str] = {}
+    with Genome(data / _PLANTS) as genome:
+        for name, length in genome.contigs.items():
+            if name.startswith("TAIR10|Chr") and name[len("TAIR10|Chr")].isdigit():
+                contig = name.removeprefix("TAIR10|").partition(":")[0]
+                contigs[contig] = decode(genome.fetch(name, 0, length))
+    sites = set()
+    for row in rows_of(data / "epdnew-tss" / "A_thaliana.araTha1.tss.tsv.gz"):
+        number = _CHROMOSOMES_OF_THALIANA.index(row["seq_ac"].split(".")[0]) + 1
+        contig, start = f"Chr{number}", int(row["pos"]) - 1
+        if start < len(contigs[contig]):
+            sites.add(promoter_about(start, row["strand"], contig, contigs[contig], _PLANT))
+    return contigs, sites
+
+
+def promoter_about(
+    start: int, strand: str, contig: str, letters: str, upstream: int = _UPSTREAM
+) -> Site:
     """-249 to +50 about a start of transcription, by strand, as far as the contig reaches."""
-    before, after = _UPSTREAM, _DOWNSTREAM
+    before, after = upstream, _DOWNSTREAM
     if strand == "-":
         before, after = after, before
     first, end = max(start - before, 0), min(start + after + 1, len(letters))
@@ -291,6 +318,16 @@ def promoters(data: Path) -> tuple[dict[str, str], set[Site]]:
     return contigs, set(found_in_pieces(data, {"promoter": known}))
 
 
+def enhancers(data: Path) -> tuple[dict[str, str], set[Site]]:
+    """Pieces of two assemblies, and the enhancers in them."""
+    known: dict[str, set[int]] = defaultdict(set)
+    file = "regions-human/fantom5_permissive_enhancers.hg38.no_chr19.bed.gz"
+    for row in lines_of(data / file):
+        known[row[0]].update(range(int(row[1]), int(row[2])))
+    contigs = {piece.contig: piece.letters for piece in pieces(data)}
+    return contigs, set(found_in_pieces(data, {"enhancer": known}))
+
+
 def ctcf(data: Path) -> tuple[dict[str, str], set[Site]]:
     """Pieces of two assemblies, with peaks of CTCF and accessible sites of it."""
     lift = lift_over(data)
@@ -360,6 +397,8 @@ def main() -> None:
         "splice-human": human_splice,
         "promoter-human": promoters,
         "ctcf": ctcf,
+        "enhancer": enhancers,
+        "promoter-plant": plant_promoters,
         "promoter-yeast": yeast,
     }
     if len(sys.argv) != 4 or sys.argv[1] not in sets:

@@ -2,6 +2,11 @@
 
 python bin/task_data.py promoter DATA > promoter.csv
 python bin/task_data.py promoter-test DATA > promoter.test.csv
+python bin/task_data.py promoter-shifted DATA > promoter-shifted.csv
+python bin/task_data.py promoter-shifted-test DATA > promoter-shifted.test.csv
+python bin/task_data.py promoter-plant DATA > promoter-plant.csv
+python bin/task_data.py promoter-plant-test DATA > promoter-plant.test.csv
+python bin/task_data.py enhancer DATA > enhancer.csv
 python bin/task_data.py ctcf DATA > ctcf.csv
 python bin/task_data.py ctcf-test DATA > ctcf.test.csv
 
@@ -14,20 +19,27 @@ import gzip
 import sys
 from collections import Counter
 from collections.abc import Container, Iterator, Sequence
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
-from site_data import Site, ctcf, promoters, rows_of
+from site_data import Site, ctcf, enhancers, plant_promoters, promoters, rows_of
 
 from findna.genome.encoding import N, decode, encode, reverse_complement
 from findna.genome.fasta import Genome
 
 HG38 = "human-hg38/hg38.chr2_chr20_chr21.fa.gz"
 _WINDOW = 300  # bp of a promoter, -249 to +50
+_SHIFTED = 250  # of these at random: the start lies up to 25 bp off the middle
 _TEST = ("chr20", "chr21")
 _CTCF_TEST = (*_TEST, "chr22")
 _APART = 500  # bp between a peak of PU.1 and one of CTCF, at least
+_PLANTS = "plants/arabidopsis_rice.fa.gz"
+_GENOMIC = ("EDTA|", "rice", "braker")  # of plants: genomic sequence
+_WORD = 32  # bp by which sequences are known again
+_PLANT_WINDOW, _PLANT_RANDOM = 251, 14_000
+_ENHANCER = 500  # bp about the middle of an enhancer
 _RANDOM, _MATCHED, _NEAR = 14_000, 14_000, 7_000  # windows without a promoter
 
 
@@ -51,11 +63,19 @@ def windows_of_starts(data: Path, chroms: Container[str] | None = None) -> set[s
     return found
 
 
-def promoter(data: Path) -> Iterator[tuple[str, str]]:
+def part(sequence: str, length: int, rng: np.random.Generator) -> str:
+    """Draw neighbouring bases of a sequence."""
+    start = int(rng.integers(len(sequence) - length + 1))
+    return sequence[start : start + length]
+
+
+def promoter(data: Path, shifted: bool = False) -> Iterator[tuple[str, str]]:
     """Promoters of EPDnew, without those in hg38, and windows of human sequence without one.
 
-    No sequence of chr20 or chr21 is read.
+    No sequence of chr20 or chr21 is read. With ``shifted`` promoters do not lie exactly on their
+    start, and there are more windows at random and near a promoter.
     """
+    rng = np.random.default_rng(0)
     kept_apart = windows_of_starts(data)
     known = []
     for fold in (1, 2, 3):
@@ -64,28 +84,89 @@ def promoter(data: Path) -> Iterator[tuple[str, str]]:
         for row in rows:
             sequence, label = row.upper().split(",")
             if label == "1" and sequence not in kept_apart:
-                known.append(sequence)
-                yield sequence, "1"
-    rng = np.random.default_rng(0)
+                known.append(part(sequence, _SHIFTED, rng) if shifted else sequence)
+                yield known[-1], "1"
     contigs, sites = promoters(data)
-    drawn = WindowsWithout(on_chromosomes(contigs, _TEST, but=True), sites, _WINDOW, rng)
+    length = _SHIFTED if shifted else _WINDOW
+    drawn = WindowsWithout(on_chromosomes(contigs, _TEST, but=True), sites, length, rng)
     for sequence in chain(
-        islice(drawn.near(1_000, 5_000), _NEAR),
+        islice(drawn.near(300 if shifted else 1_000, 5_000), 10_000 if shifted else _NEAR),
         drawn.matched(known, _MATCHED),
-        islice(drawn.anywhere(), _RANDOM),
+        islice(drawn.anywhere(), 30_000 if shifted else _RANDOM),
     ):
         yield sequence, "0"
 
 
-def promoter_test(data: Path) -> Iterator[tuple[str, str]]:
+def promoter_test(data: Path, shifted: bool = False) -> Iterator[tuple[str, str]]:
     """Promoters of EPDnew on chr20 and chr21 (hg38), and 60 random windows of both for each."""
     starts = windows_of_starts(data, _TEST)
-    for sequence in sorted(starts):
-        yield sequence, "1"
-    contigs, sites = promoters(data)
     rng = np.random.default_rng(1)
-    drawn = WindowsWithout(on_chromosomes(contigs, _TEST), sites, _WINDOW, rng)
+    for sequence in sorted(starts):
+        yield part(sequence, _SHIFTED, rng) if shifted else sequence, "1"
+    contigs, sites = promoters(data)
+    length = _SHIFTED if shifted else _WINDOW
+    drawn = WindowsWithout(on_chromosomes(contigs, _TEST), sites, length, rng)
     for sequence in islice(drawn.anywhere(), 60 * len(starts)):
+        yield sequence, "0"
+
+
+def promoter_plant(data: Path) -> Iterator[tuple[str, str]]:
+    """Promoters of A. thaliana and coding sequence, and windows of plants at random.
+
+    Nothing that shares a word of 32 bp with the pieces of TAIR10 is read.
+    """
+    tested, contigs = set(), {}
+    with Genome(data / _PLANTS) as genome:
+        for name, length in genome.contigs.items():
+            letters = decode(genome.fetch(name, 0, length))
+            if name.startswith("TAIR10"):
+                for strand in (letters, decode(reverse_complement(encode(letters)))):
+                    tested |= {strand[i : i + _WORD] for i in range(len(strand) - _WORD + 1)}
+            elif name.startswith(_GENOMIC):
+                contigs[name] = letters
+
+    def is_tested(sequence: str) -> bool:
+        return any(sequence[i : i + _WORD] in tested for i in range(len(sequence) - _WORD + 1))
+
+    for row in rows_of(data / "promoters-cnnprom" / "arabidopsis.csv.gz"):
+        sequence = row["sequence"].upper()
+        if not is_tested(sequence):
+            yield sequence, row["label"]
+    drawn = WindowsWithout(contigs, set(), _PLANT_WINDOW, np.random.default_rng(0)).anywhere()
+    yield from islice(((each, "0") for each in drawn if not is_tested(each)), _PLANT_RANDOM)
+
+
+def promoter_plant_test(data: Path) -> Iterator[tuple[str, str]]:
+    """Promoters of EPDnew in the pieces of TAIR10, and 60 random windows of these for each."""
+    contigs, sites = plant_promoters(data)
+    n = 0
+    for site in sorted(sites):
+        window = encode(contigs[site.contig][site.start : site.end])
+        if len(window) == _PLANT_WINDOW and not (window == N).any():
+            n += 1
+            yield decode(reverse_complement(window) if site.strand == "-" else window), "1"
+    drawn = WindowsWithout(contigs, sites, _PLANT_WINDOW, np.random.default_rng(1))
+    for sequence in islice(drawn.anywhere(), 60 * n):
+        yield sequence, "0"
+
+
+def enhancer(data: Path) -> Iterator[tuple[str, str]]:
+    """500 bp about the middles of FANTOM5's enhancers, and windows of human sequence without one.
+
+    No sequence of chr20 or chr21 is read.
+    """
+    contigs, sites = enhancers(data)
+    contigs = on_chromosomes(contigs, _TEST, but=True)
+    known = []
+    for site in sorted(sites):
+        if letters := contigs.get(site.contig):
+            start = (site.start + site.end - _ENHANCER) // 2
+            if start >= 0 and "N" not in (window := letters[start : start + _ENHANCER]):
+                known.append(window)
+                yield window, "1"
+    drawn = WindowsWithout(contigs, sites, _ENHANCER, np.random.default_rng(0))
+    near = list(islice(drawn.near(500, 5_000), 2_000))
+    for sequence in chain(near, drawn.matched(known, 2_000), islice(drawn.anywhere(), 4_000)):
         yield sequence, "0"
 
 
@@ -100,11 +181,8 @@ def ctcf_peaks(data: Path) -> Iterator[tuple[str, str]]:
     contigs, sites = ctcf(data)
     contigs = on_chromosomes(contigs, _CTCF_TEST, but=True)
     drawn = WindowsWithout(contigs, sites, len(known[0]), np.random.default_rng(0))
-    for sequence in chain(
-        islice(drawn.near(50, 500), 10_000),
-        drawn.matched(known, 40_000),
-        islice(drawn.anywhere(), 40_000),
-    ):
+    near = list(islice(drawn.near(50, 500), 10_000))
+    for sequence in chain(near, drawn.matched(known, 40_000), islice(drawn.anywhere(), 40_000)):
         yield sequence, "0"
 
 
@@ -209,14 +287,21 @@ class WindowsWithout:
                 yield window
 
     def matched(self, known: Sequence[str], n: int) -> Iterator[str]:
-        """Yield at most ``n`` windows with the GC content of known sequences."""
+        """Return at most ``n`` windows with the GC content of known sequences.
+
+        How many of each is drawn at once, so that the order of calls decides what comes out.
+        """
         shares = np.array([round(20 * gc_content(sequence)) for sequence in known])
         wanted = Counter(self._rng.choice(shares, n).tolist())
-        for sequence in islice(self.anywhere(), 20 * n):  # the richest in GC are too rare
-            gc = round(20 * gc_content(sequence))
-            if wanted[gc]:
-                wanted[gc] -= 1
-                yield sequence
+
+        def found() -> Iterator[str]:
+            for sequence in islice(self.anywhere(), 20 * n):  # the richest in GC are too rare
+                gc = round(20 * gc_content(sequence))
+                if wanted[gc]:
+                    wanted[gc] -= 1
+                    yield sequence
+
+        return found()
 
 
 def gc_content(sequence: str) -> float:
@@ -230,6 +315,11 @@ def main() -> None:
     sets = {
         "promoter": promoter,
         "promoter-test": promoter_test,
+        "promoter-shifted": partial(promoter, shifted=True),
+        "promoter-shifted-test": partial(promoter_test, shifted=True),
+        "promoter-plant": promoter_plant,
+        "promoter-plant-test": promoter_plant_test,
+        "enhancer": enhancer,
         "ctcf": ctcf_peaks,
         "ctcf-test": ctcf_test,
     }
