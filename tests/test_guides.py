@@ -43,7 +43,8 @@ MADE = {
 """How a file is made that a page describes in words."""
 
 WORDS_ONLY = {
-    "pictures: findna plot map": "3,000 regions take three minutes; starts of chr20 are drawn"
+    "train: findna predict": "of weights made just now, whose last digits libraries decide",
+    "pictures: findna plot map": "3,000 regions take three minutes; starts of chr20 are drawn",
 }
 """Commands that run on less, and why; numbers in their output are not compared."""
 
@@ -66,7 +67,7 @@ PARSED_ONLY = {
 """Commands outside of console blocks, and why they are not run here; test_docs.py parses them."""
 
 FREE = re.compile(
-    r"\d[\d.]* (?:s|h|MB)\b"  # what it took, or will take
+    r"\d[\d.]* (?:s|min|h|MB|GB)\b"  # what it took, or will take
     r"|\d[\d.]*/s\b"
     r"|\d+ threads? of an? \S+ CPU"
     r"|\([0-9a-f]{12}\)"  # weights that were made just now

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
+from pathlib import Path
 
 import torch
 
@@ -114,9 +116,18 @@ def estimate_variants(
     return _estimate("variants", checkpoint, compute.device, measured / n * alleles)
 
 
+def peak_memory() -> int:
+    """Return the peak memory of this process so far, bytes."""
+    if sys.platform == "linux":  # where ru_maxrss begins with the peak of the parent process
+        found = re.search(r"^VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(), re.M)
+        if found:
+            return int(found[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
 def _estimate(command: str, model: Checkpoint, device: torch.device, seconds: float) -> Estimate:
     """Return an estimate with the peak memory of this process so far."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    memory = peak_memory()
     on_gpu = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
     return Estimate(command, model.name, model.digest, describe(device), seconds, memory, on_gpu)

@@ -346,6 +346,19 @@ def test_a_terminal_gets_a_table(example, write, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the parent's peak is not inherited")
+def test_peak_memory_is_not_that_of_the_process_that_starts_it():
+    child = "from findna.commands.estimate import peak_memory; print(peak_memory())"
+    parent = (
+        "import subprocess, sys; kept = b'1' * (1 << 30); "
+        f"subprocess.run([sys.executable, '-c', {child!r}])"
+    )
+    words = [sys.executable, "-c", parent]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert 1 << 20 < int(done.stdout) < 1 << 30
+
+
+@pytest.mark.slow
 def test_estimates(run, example, model_folder):
     fasta = example / "genome.fa"
     for name, command in (("regions.bed", "embed"), ("variants.vcf", "variants")):

@@ -58,7 +58,10 @@ def test_tables_alone_without_matplotlib(run, tmp_path, monkeypatch):
 def test_every_task_that_ships_has_a_report(run, tmp_path, monkeypatch, task):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     run("tasks", "report", task, "-o", tmp_path / "r.html")
-    assert "curves are not stored" in Page(tmp_path / "r.html").sections["Figures"]
+    page = Page(tmp_path / "r.html")
+    stored = "detail" in json.loads((SHIPPED / task / "task.json").read_text())
+    assert ("Confusion matrix, test set" in page.sections) == stored
+    assert ("curves are not stored" in page.sections["Figures"]) != stored
 
 
 def test_a_task_without_figures(run, tasks, tmp_path):
