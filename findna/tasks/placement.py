@@ -40,7 +40,7 @@ class TaskWindows:
         own = {(t.config.window, t.config.upstream): t for t in tasks if t.config.window}
         self._own = [] if explicit else list(own.values())
         stranded = any(task.config.stranded for task in tasks)
-        self._about = options.anchor or "point"
+        self._about = {None: "point", "center": "middle"}.get(options.anchor, options.anchor)
         self._every_row = options.reach is not None if explicit else options.anchor is not None
         self.n_taken = 0
         if self._every_row:

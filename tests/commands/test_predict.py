@@ -414,6 +414,8 @@ def test_a_centred_task_takes_the_middle_and_needs_no_strand(
     result = run("predict", example / "genome.fa", bed, "-t", task)
     assert calls(result.stdout_bytes) == calls(predict(bed, task, "--window", 90))
     assert "windows of 90 bp, centred on each point" in result.stderr
+    anchored = run("predict", example / "genome.fa", bed, "-t", task, "--anchor", "center")
+    assert "windows of 90 bp, centred on each middle" in anchored.stderr
     assert "strand" not in result.stderr
 
 
