@@ -116,7 +116,10 @@ def scan(genome: Path, task: str, regions: str | None, **given: Any) -> None:
         _scan_sites(genome, task, regions, given, hub)
         return
     if given["call"] is not None:
-        raise click.UsageError(f"--call is for tasks of sites; {task} has a value for each region")
+        raise click.UsageError(
+            f"--call is for tasks of sites; {task} has a value for each region: "
+            "leave it out, and cut the track (| awk '$4 > 0.9' | bedtools merge -c 4 -o max)"
+        )
     output = _options.destination(given, FORMS)
     reach = [given[name] for name in ("upstream", "downstream") if given[name] is not None]
     if reach and given["window"]:

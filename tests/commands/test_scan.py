@@ -402,6 +402,7 @@ def test_existing_outputs_and_inputs_are_safe(run, fasta, tasks, write):
         ("three", ["--window", 60], 2, "choose it with --class (donor, acceptor, neither)"),
         ("binary", ["--window", 60, "--regions", "x", "-r", "chr2"], 2, "not both"),
         ("binary", ["--window", 60, "-O", "bigwig"], 2, "name a file with -o"),
+        ("binary", ["--window", 60, "--call", "0.5"], 2, "cut the track (| awk"),
         (
             "binary",
             ["--window", 60, "--write-index"],
