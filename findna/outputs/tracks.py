@@ -149,7 +149,10 @@ def write_bigwig(path: Path, segments: Iterable[Segment], contigs: Mapping[str, 
     rows = iter(segments)
     first = next(rows, None)
     if first is None:
-        raise OutputError("no base has a value, and a bigWig file cannot be empty")
+        raise OutputError(
+            "no base has a value, and a bigWig file cannot be empty: "
+            "check the regions, or write bedGraph (-o NAME.bedgraph)"
+        )
 
     def guarded(speak: Callable[[], AbstractContextManager[None]]) -> Iterator[Segment]:
         try:

@@ -374,6 +374,13 @@ except OutputError as error:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_without_a_value_there_is_no_bigwig(run, fasta, tasks, tmp_path):
+    words = ["scan", fasta, "-t", tasks["binary"], "--window", 60, "--regions", "-"]
+    error = run(*words, "-o", tmp_path / "t.bw", input="", code=1).stderr
+    assert error.endswith("check the regions, or write bedGraph (-o NAME.bedgraph)\n")
+    assert list(tmp_path.glob("t.*")) == []
+
+
 def test_without_pybigtools(run, fasta, tasks, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pybigtools", None)
     error = run("scan", fasta, "-t", tasks["binary"], "-o", tmp_path / "t.bw", code=1).stderr
