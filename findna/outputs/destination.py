@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,8 +19,10 @@ from findna.outputs.files import check_output, file_digest, replaced
 from findna.outputs.htslib import reasons
 from findna.outputs.shards import Shard
 
-WHOLE, DIGEST = "whole", "whole.sha256"
-"""Names, among the parts, of the output before it has its own name, and of its digest."""
+JOURNAL, WHOLE, DIGEST = "journal.json", "whole", "whole.sha256"
+"""Names, among the parts, of their list, and of the output without its own name and its digest."""
+
+logger = logging.getLogger(__name__)
 
 _COMPRESSED = (".gz", ".bgz")  # endings of names that get BGZF
 _BEYOND_TBI = "cannot be stored in a tbi index"  # htslib's words
@@ -213,6 +216,11 @@ class Destination:
             )
         if self.write_index and (self.is_stdout or not (self.form == "bcf" or self._is_bgzf)):
             raise ConfigError(f"--write-index needs a BGZF file: -o {self.format.index}")
+        if not self.is_live and not self.resume and (self.parts / JOURNAL).is_file():
+            logger.warning(
+                "%s holds rows of an interrupted run; this one begins anew, --resume goes on there",
+                self.file.with_name(self.parts.name),
+            )
 
     @contextmanager
     def open_text(self) -> Iterator[BinaryIO]:

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from findna.console import counted
 from findna.errors import InterruptedRunError, OutputError
 from findna.outputs.claims import LOCK, claimed
-from findna.outputs.destination import DIGEST, WHOLE, Destination
+from findna.outputs.destination import DIGEST, JOURNAL, WHOLE, Destination
 from findna.outputs.files import file_digest
 from findna.outputs.shards import (
     Counts,
@@ -38,8 +38,8 @@ logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 
-JOURNAL, OUTPUT = "journal.json", "output"
-"""Names of the journal, and of the file in a part."""
+OUTPUT = "output"
+"""Name of the file in a part."""
 
 _PART = re.compile("[0-9]{8,}")
 _NEW_JOURNAL = re.compile(r"\.journal\.json\.[0-9a-f]+\.tmp")  # of a run that was killed

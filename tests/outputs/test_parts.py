@@ -461,6 +461,9 @@ def test_force_throws_them_away(command, run, tmp_path, monkeypatch):
             with other.part({"rows": 2}) as path:
                 path.write_text("".join(f"{x}\n" for x in stretch))
     assert (tmp_path / "o.bed.unfinished").is_dir()
+    said = run(*words, "-o", out).stderr
+    assert f"{out}.unfinished holds rows of an interrupted run; this one begins anew" in said
+    out.unlink()
     assert "parts of another run" in run(*words, "-o", out, "--resume", code=1).stderr
     run(*words, "-o", out, "--resume", "-f")
     run(*words, "-o", tmp_path / "whole.bed")
