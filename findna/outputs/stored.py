@@ -98,8 +98,12 @@ class StoredEmbeddings:
         except (FileNotFoundError, IsADirectoryError, PermissionError):
             raise
         except OSError as error:
+            if not h5py.is_hdf5(path):
+                raise EmbeddingError(
+                    f"{path}: not an HDF5 file; give what findna embed -o NAME.h5 wrote"
+                ) from error
             reason = " ".join(str(error).split())
-            raise EmbeddingError(f"{path}: not an HDF5 file, or damaged ({reason})") from error
+            raise EmbeddingError(f"{path}: a damaged HDF5 file ({reason}); make it again") from error
         try:
             with self._reading():
                 self._check()

@@ -280,7 +280,7 @@ def test_a_damaged_file_is_one_line(embedded, run, example, model_folder, what):
 def test_other_files_are_one_line(run, example, model_folder, tasks, tmp_path, write):
     fasta, out = example / "genome.fa", tmp_path / "o.h5"
     said = run("verify", write("t.h5", "text"), fasta, code=1).stderr
-    assert "not an HDF5 file" in said
+    assert said.endswith("t.h5: not an HDF5 file; give what findna embed -o NAME.h5 wrote\n")
     assert "No such file" in run("verify", tmp_path / "none.h5", fasta, code=1).stderr
     run("explain", fasta, "-r", "chrA:1-20", "--task", tasks["binary"], "-o", out)
     assert "made by findna explain" in run("verify", out, fasta, code=1).stderr
@@ -290,7 +290,7 @@ def test_other_files_are_one_line(run, example, model_folder, tasks, tmp_path, w
     whole = tmp_path / "whole.h5"
     run("embed", fasta, example / "regions.bed", "-m", model_folder, "-o", whole)
     cut = write("cut.h5", whole.read_bytes()[:9_000])
-    assert run("verify", cut, fasta, code=1).stderr.startswith(f"findna: {cut}: ")
+    assert run("verify", cut, fasta, code=1).stderr.startswith(f"findna: {cut}: a damaged HDF5")
 
 
 def test_the_model_is_found_by_name(run, example, tmp_path):
