@@ -42,6 +42,7 @@ _REMEDIES = {
         "bigBed": "bigBedToBed makes BED of it",
         "bigWig": "bigWigToBedGraph makes BED of it",
     },
+    "bedGraph": dict.fromkeys(("FASTA", "HDF5"), "findna scan makes bedGraph or bigWig"),
     "VCF": {"BED": "findna embed and findna predict read BED", "FASTA": _FIRST},
     "FASTA": {
         **dict.fromkeys(("BED", "VCF", "BCF"), _FIRST),
@@ -87,6 +88,8 @@ def check_format(file: Any, wanted: str, name: str, error: type[FindnaError]) ->
     What is of no format that is known may be of that one.
     """
     found = format_of(head_of(file))
+    if found == "BED" and wanted == "bedGraph":  # BED of four columns
+        return
     if found not in ("", wanted):
         remedy = _REMEDIES[wanted].get(found)
         raise error(f"{name}: {found}, not {wanted}" + (f"; {remedy}" if remedy else ""))

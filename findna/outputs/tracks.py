@@ -213,7 +213,7 @@ def _bedgraph_segments(path: Path, chrom: str, others: dict[str, None]) -> Itera
     """Yield the segments of a contig, and note the names of some others."""
     name = display_name(path)
     with open_input(path) as text:
-        check_format(text, "BED", name, RegionError)
+        check_format(text, "bedGraph", name, RegionError)
         for number, line in numbered_lines(text, name):
             if is_header(line):
                 continue

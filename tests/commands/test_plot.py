@@ -310,6 +310,8 @@ def test_bigwig_and_bedgraph_are_the_same_picture(run, write, tmp_path):
         "plot", "scan", "c:1-9", write("b.bw", whole[:90]), "-o", tmp_path / "z.svg", code=1
     )
     assert "b.bw: damaged bigWig" in error.stderr
+    words = ["plot", "scan", "c:1-9", write("g.fa", ">c\nACGT\n"), "-o", tmp_path / "z.svg"]
+    assert "FASTA, not bedGraph; findna scan makes" in run(*words, code=1).stderr
 
 
 @pytest.mark.parametrize("form", ["gtf", "gff3", "bed"])
