@@ -190,7 +190,7 @@ def _watch_lengths(rows: Iterator[Placed], tasks: Sequence[Task]) -> Iterator[Pl
             window = waiting.pop(name)
             logger.warning(
                 "%s is %d bp; task %s was trained on %d bp: --anchor center lays its windows "
-                "about the middle of each region",
+                "about the middle of each region, --anchor start about its 5' end",
                 *(row.row.place, length, name, window),
             )
         yield row

@@ -358,6 +358,7 @@ def test_a_length_the_task_was_not_trained_on(run, example, model_folder, write,
     words = ["predict", example / "genome.fa", bed, "-t", task]
     warning = run(*words).stderr
     assert "line 2 is 20 bp; task t was trained on 100 bp: --anchor center lays" in warning
+    assert "--anchor start about its 5' end" in warning
     assert warning.count("trained on") == 1
     assert "trained on" not in run(*words[:2], write("s.bed", "chrA\t0\t100\n"), "-t", task).stderr
     assert run(*words, "-q").stderr == ""
