@@ -103,7 +103,7 @@ class StoredEmbeddings:
                     f"{path}: not an HDF5 file; give what findna embed -o NAME.h5 wrote"
                 ) from error
             reason = " ".join(str(error).split())
-            raise EmbeddingError(f"{path}: a damaged HDF5 file ({reason}); make it again") from error
+            raise EmbeddingError(f"{path}: damaged HDF5 ({reason}); make it again") from error
         try:
             with self._reading():
                 self._check()

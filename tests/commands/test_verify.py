@@ -290,7 +290,7 @@ def test_other_files_are_one_line(run, example, model_folder, tasks, tmp_path, w
     whole = tmp_path / "whole.h5"
     run("embed", fasta, example / "regions.bed", "-m", model_folder, "-o", whole)
     cut = write("cut.h5", whole.read_bytes()[:9_000])
-    assert run("verify", cut, fasta, code=1).stderr.startswith(f"findna: {cut}: a damaged HDF5")
+    assert run("verify", cut, fasta, code=1).stderr.startswith(f"findna: {cut}: damaged HDF5")
 
 
 def test_the_model_is_found_by_name(run, example, tmp_path):
