@@ -30,6 +30,10 @@ hg19 lifted).
 promoter-plant: the first per cent of each chromosome of A. thaliana (TAIR10), with -200 to +50
 about the starts of EPDnew, by strand.
 
+promoter-worm: chromosome III of C. elegans as in splice-worm, with -249 to +50 about the starts of
+EPDnew, by strand. These are of ce6, whose chromosome III is 19 bp shorter than that of ce10: a
+promoter may lie that far from where it is said to.
+
 promoter-yeast: the chromosomes of S. cerevisiae, with -249 to +50 about the starts of EPDnew, by
 strand.
 """
@@ -54,6 +58,7 @@ _WORM = "worm-ce10/ce10.chrIII_chrM.fa.gz"
 _PLANTS = "plants/arabidopsis_rice.fa.gz"
 _THALIANA = "TAIR10|Chr", "EDTA|Col", "EDTA|Ler", "braker_example|", "pasa_sample|gi|6"
 _CHROMOSOMES_OF_THALIANA = ("NC_003070", "NC_003071", "NC_003074", "NC_003075", "NC_003076")
+_WORM_III = "NC_003281."  # chromosome III
 _FIRST_OF_YEAST = 1133  # NC_001133 is chromosome I
 _ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII", "XIII", "XIV",
           "XV", "XVI")  # fmt: skip
@@ -184,6 +189,20 @@ def yeast(data: Path) -> tuple[dict[str, str], set[Site]]:
     return contigs, sites
 
 
+def worm_promoters(data: Path) -> tuple[dict[str, str], set[Site]]:
+    """Chromosome III of C. elegans in two contigs, and its promoters."""
+    contigs, _ = worm(data)
+    cut, sites = len(contigs["chrIII_1"]), set()
+    for row in rows_of(data / "epdnew-tss" / "C_elegans.ce6.tss.tsv.gz"):
+        if row["seq_ac"].startswith(_WORM_III):
+            start = int(row["pos"]) - 1
+            part = start >= cut
+            contig = f"chrIII_{1 + part}"
+            at = start - cut * part
+            sites.add(promoter_about(at, row["strand"], contig, contigs[contig]))
+    return contigs, sites
+
+
 def plant_promoters(data: Path) -> tuple[dict[str, str], set[Site]]:
     """The pieces of TAIR10, and their promoters."""
     contigs: dict[str, str] = {}
@@ -204,7 +223,7 @@ def plant_promoters(data: Path) -> tuple[dict[str, str], set[Site]]:
 def promoter_about(
     start: int, strand: str, contig: str, letters: str, upstream: int = _UPSTREAM
 ) -> Site:
-    """-249 to +50 about a start of transcription, by strand, as far as the contig reaches."""
+    """From bases before a start of transcription to 50 after, as far as the contig reaches."""
     before, after = upstream, _DOWNSTREAM
     if strand == "-":
         before, after = after, before
@@ -398,6 +417,7 @@ def main() -> None:
         "promoter-human": promoters,
         "ctcf": ctcf,
         "enhancer": enhancers,
+        "promoter-worm": worm_promoters,
         "promoter-plant": plant_promoters,
         "promoter-yeast": yeast,
     }

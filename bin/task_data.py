@@ -89,11 +89,12 @@ def promoter(data: Path, shifted: bool = False) -> Iterator[tuple[str, str]]:
     contigs, sites = promoters(data)
     length = _SHIFTED if shifted else _WINDOW
     drawn = WindowsWithout(on_chromosomes(contigs, _TEST, but=True), sites, length, rng)
-    for sequence in chain(
-        islice(drawn.near(300 if shifted else 1_000, 5_000), 10_000 if shifted else _NEAR),
-        drawn.matched(known, _MATCHED),
-        islice(drawn.anywhere(), 30_000 if shifted else _RANDOM),
-    ):
+    if shifted:
+        near = iter(list(islice(drawn.near(300, 5_000), 10_000)))  # before the draws of `matched`
+    else:
+        near = islice(drawn.near(1_000, 5_000), _NEAR)
+    n_random = 30_000 if shifted else _RANDOM
+    for sequence in chain(near, drawn.matched(known, _MATCHED), islice(drawn.anywhere(), n_random)):
         yield sequence, "0"
 
 
@@ -294,14 +295,14 @@ class WindowsWithout:
         shares = np.array([round(20 * gc_content(sequence)) for sequence in known])
         wanted = Counter(self._rng.choice(shares, n).tolist())
 
-        def found() -> Iterator[str]:
+        def windows() -> Iterator[str]:
             for sequence in islice(self.anywhere(), 20 * n):  # the richest in GC are too rare
                 gc = round(20 * gc_content(sequence))
                 if wanted[gc]:
                     wanted[gc] -= 1
                     yield sequence
 
-        return found()
+        return windows()
 
 
 def gc_content(sequence: str) -> float:

@@ -280,7 +280,8 @@ def _tell_duration(
         return
     places = tiles(data.train, data.genome.contigs, layout.tile, layout.margin)
     sample = [data.genome.fetch(x.chrom, x.first, x.last) for x in islice(places, _TIMED)]
-    rates, exact = Rates(model, sample, compute), Rates(model, sample, Compute(compute.device))
+    rates = Rates(model, sample, compute)
+    exact = rates if compute.precision == "fp32" else Rates(model, sample, Compute(compute.device))
     frozen = options.mode == "probe"
     of_base = rates.encoding(strands=1) if frozen else rates.training(options.config)
     overlap = layout.tile / (layout.tile - 2 * layout.margin)

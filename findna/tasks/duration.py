@@ -143,7 +143,7 @@ class Rates:
         return config.epochs * (train + valid)
 
 
-def tell_duration(of: str, seconds: float, epochs: int | None = None) -> None:
+def tell_duration(size: str, seconds: float, epochs: int | None = None) -> None:
     """Say how long a run over data of a size will take, unless that is below a minute.
 
     With ``epochs`` the time is that of so many epochs of training, which may end before.
@@ -151,7 +151,7 @@ def tell_duration(of: str, seconds: float, epochs: int | None = None) -> None:
     if seconds < LEAST_SECONDS:
         return
     end = "" if epochs is None else f", if training goes on for {counted(epochs, 'epoch')}"
-    tell(f"{of}: about {in_words(seconds)} on this machine{end}")
+    tell(f"{size}: about {in_words(seconds)} on this machine{end}")
 
 
 def in_total(sets: Sequence[Size]) -> str:
