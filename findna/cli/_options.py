@@ -190,8 +190,9 @@ chrom_alias = option(
 anchor = option(
     "--anchor",
     "Base that --window, --upstream and --downstream, or the windows of a task, are laid about; "
-    "with --window, start and end follow -s.  [default: center]",
-    ["center", "start", "end"],
+    "with --window, start and end follow -s. summit: that of narrowPeak, column 10.  "
+    "[default: center]",
+    ["center", "start", "end", "summit"],
 )
 
 max_n = option(

@@ -87,8 +87,8 @@ _OF_ENCODERS = ("layer_decay", "weight_decay")  # settings that a frozen encoder
 @option(
     "--anchor",
     "Base of an interval that --window, --upstream and --downstream are laid about; with --window, "
-    "start and end follow -s.  [default: center]",
-    ["center", "start", "end"],
+    "start and end follow -s. summit: that of narrowPeak, column 10.  [default: center]",
+    ["center", "start", "end", "summit"],
 )
 @option(
     "--upstream=N",

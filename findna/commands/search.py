@@ -186,7 +186,7 @@ class SearchRun:
                     f"that differ make vectors differ: --window {usual} reads so many bp around "
                     "the middle of each query",
                 )
-            extent = union(row.interval, run.options.resized(row.interval))
+            extent = union(row.interval, run.options.resized(row.interval, row.row.summit))
             yield Query(row.interval, names, extent, vector, row.status)
 
     def hits(self, queries: Iterator[Query]) -> Iterator[tuple[Query, list[Hit] | None]]:

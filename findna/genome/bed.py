@@ -38,6 +38,9 @@ COLUMNS = (
 )
 """Names of the standard columns; extra ones are called ``col13`` and so on."""
 
+NARROW_PEAK = 10
+"""Columns of narrowPeak: BED6, signal, p, q and the summit."""
+
 _DIGITS = re.compile("[0-9]{1,13}")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _MOST_DIGITS = 13
@@ -61,6 +64,17 @@ class BedRow:
     def place(self) -> str:
         """Name of the row in a message: ``line 3``, or as it was given."""
         return self.given or f"line {self.number}"
+
+    @property
+    def summit(self) -> int | None:
+        """Base of a narrowPeak line's summit, which column 10 counts from the start.
+
+        It is None where that column is -1, or where a line has not narrowPeak's ten columns.
+        """
+        text = self.columns[9].strip() if len(self.columns) == NARROW_PEAK else ""
+        if not _DIGITS.fullmatch(text) or int(text) >= len(self.interval):
+            return None
+        return self.interval.start + int(text)
 
     def blocks(self) -> list[tuple[int, int]] | None:
         """Return the blocks of a BED12 line as (start, end); None if they do not fit the span."""

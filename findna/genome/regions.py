@@ -7,10 +7,11 @@ as the user chose; none is lost otherwise.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from findna.genome.bed import BedBlock, BedRow, problem
+from findna.console import counted
+from findna.genome.bed import NARROW_PEAK, BedBlock, BedRow, problem
 from findna.genome.fasta import Genome
 from findna.genome.intervals import Interval
 from findna.genome.windows import Region, resize
@@ -28,6 +29,7 @@ WITHOUT_RESULT = (
     "empty",
     "reversed",
     "bad_blocks",
+    "no_summit",
     "too_long",
     NO_SEQUENCE,
 )
@@ -49,8 +51,9 @@ class RegionOptions:
         Join the blocks of BED12 rows.
     flank, window
         See `findna.genome.windows.resize`.
-    anchor : {"center", "start", "end"}, optional
-        See there; None is the center, unless a task is read: it has windows of its own.
+    anchor : {"center", "start", "end", "summit"}, optional
+        See there; a summit is that of a narrowPeak row. None is the center, unless a task is read:
+        it has windows of its own.
     upstream, downstream : int, optional
         bp before and after the anchor's base; where one is given, the other is 0 by default.
     pad : bool
@@ -104,9 +107,16 @@ class RegionOptions:
             return "--split cannot be combined with --flank, --window, --upstream or --downstream"
         return ""
 
-    def resized(self, interval: Interval) -> tuple[int, int]:
-        """Return the start and end of what is read of an interval; may overhang its contig."""
+    def resized(self, interval: Interval, summit: int | None = None) -> tuple[int, int]:
+        """Return the start and end of what is read of an interval; may overhang its contig.
+
+        Where the anchor is a summit that is not known, it is the interval itself.
+        """
         anchor = self.anchor or "center"
+        if anchor == "summit":
+            if summit is None:
+                return interval.start, interval.end
+            interval, anchor = replace(interval, start=summit, end=summit + 1), "center"
         return resize(interval, self.flank, self.window, anchor, self.stranded, self.reach)
 
     def of(self, interval: Interval) -> RegionOptions:
@@ -164,7 +174,9 @@ def place(row: BedRow, genome: Genome, options: RegionOptions) -> Placed:
     chrom = genome.resolve(interval.chrom) or ""
     refusal = problem(interval, genome, options.pad)
     if refusal is None and options.resizes:
-        start, end = options.resized(interval)
+        if refused := without_summit(row, options):
+            return refused
+        start, end = options.resized(interval, row.summit)
         interval = Interval(interval.chrom, start, end, strand=interval.strand)
         refusal = problem(interval, genome, options.pad)
         if refusal and not options.pad:
@@ -187,6 +199,21 @@ def place(row: BedRow, genome: Genome, options: RegionOptions) -> Placed:
         )
         return Placed(row, None, "too_long", reason)
     return Placed(row, region)
+
+
+def without_summit(row: BedRow, options: RegionOptions) -> Placed | None:
+    """Return why a row cannot be read about its summit; None if it can, or need not."""
+    if options.anchor != "summit" or row.summit is not None:
+        return None
+    n = len(row.columns)
+    reason = f"{counted(n, 'column')}; --anchor summit reads the last of narrowPeak's {NARROW_PEAK}"
+    if n == NARROW_PEAK:
+        summit, length = row.columns[9][:40], len(row.interval)
+        reason = (
+            f"its summit (column 10) is {summit!r}, and it has {length} bp; --anchor center takes "
+            "the middle"
+        )
+    return Placed(row, None, "no_summit", reason)
 
 
 def lies_within(block: BedBlock, genome: Genome, options: RegionOptions) -> bool:

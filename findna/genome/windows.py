@@ -12,7 +12,7 @@ from itertools import accumulate, pairwise
 
 from findna.genome.intervals import Interval
 
-ANCHORS = ("center", "start", "end")
+ANCHORS = ("center", "start", "end", "summit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,8 @@ def resize(
         Length of the result, bp. It is centred on ``anchor``; where it cannot lie exactly in the
         middle, it lies half a base further left.
     anchor : {"center", "start", "end"}
-        The middle of the interval, its first base, or its last base.
+        The middle of the interval, its first base, or its last base. (A summit is not the
+        interval's own: `findna.genome.regions.RegionOptions.resized` knows it.)
     stranded : bool
         First and last follow the strand. An even window then has one base more before the anchor
         than after it, in reading direction.

@@ -11,7 +11,7 @@ from findna.errors import LabelError, RegionError
 from findna.genome.bed import BedRow, column_names, parse_row
 from findna.genome.encoding import reverse_complement
 from findna.genome.fasta import Genome
-from findna.genome.regions import Placed, RegionOptions, place
+from findna.genome.regions import Placed, RegionOptions, place, without_summit
 from findna.genome.sources import ragged
 from findna.genome.text import is_header
 from findna.labelled.rows import Lines, RawRow, RawRows, RowOptions, stop
@@ -77,8 +77,11 @@ def cut(raw: RawRows, name: str, genome: Genome, options: RowOptions) -> None:
     placed = []
     for row in raw.rows:
         assert row.interval is not None
-        bed = _resized(row.interval, options.region)
-        placed.append((row, place(bed, genome, RegionOptions(options.region.stranded))))
+        result = without_summit(row.interval, options.region)
+        if result is None:
+            bed = _resized(row.interval, options.region)
+            result = place(bed, genome, RegionOptions(options.region.stranded))
+        placed.append((row, result))
     genome.tell_aliases(name)
     bad = [(row, result) for row, result in placed if result.region is None]
     if bad and options.on_problem is stop:  # then said of all at once
@@ -100,7 +103,7 @@ def cut(raw: RawRows, name: str, genome: Genome, options: RowOptions) -> None:
 
 
 def _resized(row: BedRow, region: RegionOptions) -> BedRow:
-    start, end = region.resized(row.interval)
+    start, end = region.resized(row.interval, row.summit)
     return replace(row, interval=replace(row.interval, start=start, end=end))
 
 

@@ -233,6 +233,7 @@ def fine_tune(
             groups_of_rows = minibatches(sequences, train, config.batch_tokens, rng)
             losses: list[Tensor] = []  # nothing waits for them before the end of the epoch
             bar.set_description(f"epoch {epoch}/{config.epochs}", refresh=False)
+            bar.unpause()  # the time left is that of steps alone
             for rows in groups_of_rows:
                 lr = warmup_cosine(step, n_steps, config.lr, config.warmup)
                 for group in optimizer.param_groups:

@@ -230,6 +230,7 @@ def train_sites(
             encoder.train(not frozen)
             taken: list[Tensor] = []  # losses; nothing waits for them before the end of the epoch
             bar.set_description(f"epoch {epoch}/{config.epochs}", refresh=False)
+            bar.unpause()  # the time left is that of steps alone
             for batch in islice(stream, per_epoch):
                 lr = warmup_cosine(step, config.epochs * per_epoch, config.lr, config.warmup)
                 for group in optimizer.param_groups:

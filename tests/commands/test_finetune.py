@@ -1199,6 +1199,16 @@ def test_a_task_keeps_where_its_windows_lie(run, example, model_folder, tmp_path
     assert "windows of 60 bp, 40 upstream of each point" in said
     assert kept("--window", 60) == (60, None, False)
     assert kept("-s", "--window", 60, "--anchor", "start") == (60, 30, True)
+    summits = "".join(
+        f"{chrom}\t{start - 5}\t{start + 20}\t{name[0]}\t0\t+\t1\t1\t1\t5\n"
+        for (chrom, start, _), name in zip(points, names, strict=True)
+    )
+    words = ["finetune", fasta, "-t", "x", "-m", model_folder, "--window", 60]
+    words += ["--anchor", "summit", "--train"]
+    assert kept(words=[*words, write("s.narrowPeak", summits)]) == (60, None, False)
+    none = write("n.narrowPeak", summits.replace("\t5\n", "\t-1\n"))
+    error = run(*words, none, "-o", tmp_path / "y", code=1).stderr
+    assert "its summit (column 10) is '-1'" in error
 
     rows = ["sequence,label"]
     with Genome(fasta) as genome:

@@ -407,6 +407,37 @@ def test_an_anchor_lays_the_windows_of_the_task_about_every_row(predict, run, wr
     assert all(a != b for a, b in zip(as_they_are, wanted, strict=True))
 
 
+def peak(start: int, end: int, summit: int, strand: str = ".") -> str:
+    return f"chrA\t{start}\t{end}\tp\t0\t{strand}\t9.1\t3\t2\t{summit}\n"
+
+
+@pytest.mark.parametrize(
+    "options", [[], ["-s", "--window", 40], ["--upstream", 30, "--downstream", 9]]
+)
+def test_windows_about_summits(run, predict, example, write, by_strand, options):
+    points = write("p.bed", "chrA\t520\t521\tp\t0\t+\nchrA\t740\t741\tp\t0\t-\n")
+    peaks = write("p.narrowPeak", peak(500, 600, 20, "+") + peak(700, 790, 40, "-"))
+    wanted = calls(predict(points, by_strand, *options))
+    assert calls(predict(peaks, by_strand, "--anchor", "summit", *options)) == wanted
+    said = run("predict", example / "genome.fa", peaks, "-t", by_strand, "--anchor", "summit")
+    assert "upstream of each summit" in said.stderr
+
+
+def test_a_peak_without_a_summit_keeps_its_row(run, example, write, by_strand):
+    bed = write("p.narrowPeak", peak(500, 600, 20) + peak(700, 790, -1))
+    words = ["predict", example / "genome.fa", bed, "-t", by_strand, "--anchor", "summit"]
+    error = run(*words, code=1).stderr
+    assert "line 2: its summit (column 10) is '-1', and it has 90 bp; --anchor center" in error
+    rows = run(*words, "--on-error", "null").stdout.splitlines()
+    assert len(rows) == 2
+    assert rows[1].endswith("\t.\t.")
+    assert "1 no_summit" in run(*words, "--on-error", "skip").stderr
+    wrong = write("a.bed", "chrA\t900\t950\n")
+    assert "3 columns; --anchor summit reads the last of narrowPeak's 10" in run(
+        *words[:2], wrong, *words[3:], code=1
+    ).stderr  # fmt: skip
+
+
 def test_a_centred_task_takes_the_middle_and_needs_no_strand(
     predict, run, example, write, model_folder, tmp_path
 ):

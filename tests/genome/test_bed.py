@@ -31,6 +31,21 @@ def test_headers_blank_lines_crlf_and_a_last_line_without_newline(write, wrap):
     assert second.interval.name == ""
 
 
+@pytest.mark.parametrize(
+    ("column", "summit"),
+    [("0", 100), ("49", 149), (" 7", 107), ("50", None), ("-1", None), (".", None), ("1.5", None)],
+)
+def test_the_summit_of_a_peak(column, summit):
+    row = parse_row(f"c\t100\t150\tp\t0\t.\t9.1\t3\t2\t{column}", 1, "p.narrowPeak")
+    assert row.summit == summit
+
+
+def test_other_bed_has_no_summit():
+    longer = "c\t100\t150\tp\t0\t.\t100\t150\t0\t1\t50\t0"
+    for line in (longer, longer.rpartition("\t")[0], "c\t100\t150"):
+        assert parse_row(line, 1, "a.bed").summit is None
+
+
 def test_two_gzip_members_are_one_file(write):
     path = write("a.bed.gz", gzip.compress(b"c\t1\t2\n") + gzip.compress(b"c\t3\t4\n"))
     assert rows(path) == [("c", 1, 2), ("c", 3, 4)]
