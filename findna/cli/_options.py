@@ -380,6 +380,16 @@ def destination(given: Mapping[str, Any], forms: Sequence[str], default: str | N
     return filled(Destination, given, path=path, form=form, command=command)
 
 
+def site_names(given: Mapping[str, Any]) -> list[str]:
+    """Return what ``--sites`` and ``--features`` ask for."""
+    from findna.labelled.sites import SPLICE_SITES
+
+    for name in (given["sites"] or "").split(","):
+        if name and name not in SPLICE_SITES:
+            raise click.UsageError(f"--sites {name}: known are {', '.join(SPLICE_SITES)}")
+    return [n for key in ("sites", "features") for n in (given[key] or "").split(",") if n]
+
+
 def refuse(names: Iterable[str], why: str) -> None:
     """Raise UsageError if one of these options was given."""
     context = click.get_current_context()

@@ -188,16 +188,12 @@ def _train_sites(
     if options["mode"] != "full":
         _options.refuse(_OF_ENCODERS, "trains the encoder: it needs --mode full")
     config = from_dict(FineTuneConfig, settings_of(FineTuneConfig, options))
-    names = [n for key in ("sites", "features") for n in (options[key] or "").split(",") if n]
+    names = _options.site_names(options)
 
     from findna.commands.finetune_sites import SiteInput, SiteOptions, finetune_sites
-    from findna.labelled.sites import SPLICE_SITES
     from findna.outputs.files import check_folder
     from findna.tasks.task import TASK, tasks_home
 
-    for name in (options["sites"] or "").split(","):
-        if name and name not in SPLICE_SITES:
-            raise click.UsageError(f"--sites {name}: known are {', '.join(SPLICE_SITES)}")
     _options.begin()
     folder = output or tasks_home() / task
     check_folder(folder, options["force"], TASK)

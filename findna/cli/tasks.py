@@ -8,20 +8,26 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import PATH, TASK, flag, option
+from findna.cli._options import BP, EXISTING, FILE, PATH, REACH, TASK, flag, option
 from findna.cli._output import print_card, print_table, print_text, purpose
+from findna.cli._summary import note, summarized
 from findna.console import printable
+
+_OF_REGIONS = ("label_column", "stranded", "window", "upstream", "downstream", "anchor")
+_OF_BASES = ("sites", "features", "regions")
+"""Options of findna tasks measure for tasks of one kind only."""
 
 
 @click.group()
 def tasks() -> None:
-    """List tasks for findna predict, look at one, or make its report.
+    """List tasks, look at one, make its report, or measure it.
 
     \b
     Examples:
       findna tasks list
       findna tasks info promoter
       findna tasks report promoter -o promoter.html
+      findna tasks measure promoter --data my_promoters.csv
     """
 
 
@@ -131,3 +137,125 @@ def report(task: str, output: Path, force: bool) -> None:
     check_output(output, force, [folder / RECORD, folder / CARD])
     write_report(folder, output)
     _options.say(f"{folder.resolve().name} -> {output}")
+
+
+@tasks.command(short_help="Measure a task on labelled data of yours.")
+@click.argument("task", type=TASK)
+@click.argument("genome", type=PATH, required=False)
+@option(
+    "--data=FILE|FOLDER",
+    "Labelled sequences: CSV, TSV, BED (with GENOME), FASTA, or a folder; of a task of single "
+    "bases BED, GTF or GFF.",
+    EXISTING,
+    required=True,
+)
+@option(
+    "--label-column=NAME",
+    "Column of the label.  [default: label; of BED the name; of several targets theirs]",
+)
+@flag("-s --stranded", "Read intervals on the minus strand as reverse complement.")
+@option("--window=N", "Read N bp about the anchor of each interval instead of the task's.", BP)
+@option("--upstream=N", "Read the anchor's base and N bp before it, by the row's strand.", REACH)
+@option("--downstream=N", "... and N bp after it.", REACH)
+@_options.anchor
+@option("--sites=A,B", "Of GTF or GFF, for a task of single bases: donor, acceptor or both.")
+@option("--features=A,B,...", "Of GTF or GFF, likewise: the bases of these features.")
+@option("--regions=BED", "Of a task of single bases: measure inside these intervals only.", FILE)
+@option("-o --output=FILE", "Also write a report with pictures: a .html file.", PATH)
+@_options.chrom_alias
+@_options.device
+@_options.precision
+@_options.threads
+@_options.force
+@_options.verbosity
+@summarized("genome data regions", "output")
+def measure(task: str, genome: Path | None, output: Path | None, **options: Any) -> None:
+    """Measure TASK, a name or a folder, on labelled data that it was not trained on.
+
+    The table has every measure with its 95 % interval (bootstrap over rows), and what GC content
+    and counting CpG tell of two classes, or of single bases. Classes have the task's names, or are
+    numbered from 0 in its order. Intervals of 1 bp, and with --anchor all, get the windows of the
+    task, as in findna predict; others are read as they are. A task of single bases is measured on
+    every base of GENOME, or of --regions, on both strands: what --data does not list counts as no
+    site.
+
+    \b
+    Examples:
+      findna tasks measure promoter --data my_promoters.csv
+      findna tasks measure promoter hg38.fa --data tss.bed -o promoter.html
+      findna tasks measure ctcf hg38.fa --data peaks.narrowPeak --anchor summit
+      findna tasks measure splice chr21.fa --data genes.gtf --sites donor,acceptor
+    """
+    from findna.errors import ConfigError
+    from findna.outputs.files import check_output, replaced
+    from findna.tasks.sites import load_any_task
+
+    if output is not None and output.suffix.lower() != ".html":
+        raise ConfigError(f"{output}: name a .html file")
+    _options.begin()
+    inputs = [path for path in (genome, options["data"], options["regions"]) if path is not None]
+    if output is not None:
+        check_output(output, options["force"], inputs)
+    loaded = load_any_task(task)
+    with _options.opened_genome(genome, options["chrom_alias"]) as fasta:
+        found = _measured(loaded, fasta, options)
+    note(weights={f"task {loaded.name}": loaded.digest}, metrics=found.record["metrics"])
+    print_table(*_rows(found))
+    if output is not None:
+        with replaced(output) as temporary:
+            temporary.write_text(found.page(), "utf-8", "replace")
+    _options.say(f"{loaded.name} on {options['data']}{_options.arrow(output)}")
+
+
+def _measured(task: Any, genome: Any, options: dict[str, Any]) -> Any:
+    """Return what is measured of a loaded task of either kind."""
+    from findna.commands.measure import measure_bases, measure_regions, read_measured
+    from findna.genome.regions import RegionOptions
+    from findna.tasks.sites import SiteTask
+
+    compute = _options.compute(options)
+    if isinstance(task, SiteTask):
+        _options.refuse(_OF_REGIONS, f"is for regions, and {task.name} tells single bases")
+        if genome is None:
+            raise click.UsageError(f"{task.name} tells single bases: give GENOME, the FASTA")
+        names = _options.site_names(options)
+        data, regions = options["data"], options["regions"]
+        return measure_bases(task, genome, data, names, regions, compute=compute)
+    _options.refuse(_OF_BASES, f"is for single bases, and {task.name} tells regions")
+    region = _options.filled(RegionOptions, options)
+    if region.conflict:
+        raise click.UsageError(region.conflict)
+    data = read_measured(task, options["data"], genome, region, options["label_column"])
+    return measure_regions(task, data, compute)
+
+
+def _rows(found: Any) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return the header and the rows of the table of what was measured."""
+    from findna.labelled.metrics import NAMES
+    from findna.tasks.sites import SiteTask
+
+    if isinstance(found.task, SiteTask):
+        keys = ("auprc", "auroc", "precision_at_half_recall")
+        header = (
+            "class",
+            "sites",
+            "bases",
+            "told_by",
+            "AUPRC",
+            "AUROC",
+            "precision_at_half_recall",
+        )
+        return header, [
+            (name, str(of["sites"]), str(of["bases"]), title, *(f"{values[k]:.4f}" for k in keys))
+            for name, of in found.figures.items()
+            for title, values in ((found.task.name, of), *of["baselines"].items())
+        ]
+    rows = []
+    for key, value in found.figures.items():
+        bounds = [f"{bound:.4f}" for bound in found.intervals.get(key, ())] or [".", "."]
+        rows.append(
+            (found.task.name, NAMES[key], "." if value is None else f"{value:.4f}", *bounds)
+        )
+    for title, values in found.baselines.items():
+        rows += [(title, NAMES[key], f"{value:.4f}", ".", ".") for key, value in values.items()]
+    return ("score", "metric", "value", "low", "high"), rows

@@ -19,7 +19,6 @@ from findna.genome.regions import RegionOptions
 from findna.genome.text import display_name
 from findna.labelled.files import find_splits
 from findna.labelled.lengths import length_warning
-from findna.labelled.metrics import bootstrap, expected_calibration_error, measure, reliability
 from findna.labelled.rows import RowOptions
 from findna.labelled.sets import (
     CLASSES,
@@ -40,6 +39,7 @@ from findna.tasks.card import task_card
 from findna.tasks.detail import region_detail
 from findna.tasks.duration import FEW_BASES, Rates, Size, in_total, tell_duration
 from findna.tasks.features import Features, FeatureTable, Matrix
+from findna.tasks.figures import finite, set_calibration, set_figures, set_intervals
 from findna.tasks.full import fine_tune
 from findna.tasks.probe import READOUTS, SEARCH_ROWS, Labels, Problem, Rows, fit_probe, search_space
 from findna.tasks.recipe import FineTuneConfig
@@ -307,13 +307,13 @@ def _train(
     training: dict[str, Any] = {
         "features": str(probe.features),
         "strength": probe.strength,
-        "probe_valid_score": _finite(round(probe.valid_score, 4)),
+        "probe_valid_score": finite(round(probe.valid_score, 4)),
     }
     if options.mode == "full":
         sequences, seed = table.sequences, options.seed
         tuned = fine_tune(network, probe, sequences, problem, options.config, compute, seed=seed)
         head, network = tuned.head, tuned.model.half().float()  # as it will be stored
-        history = [{k: _finite(v) for k, v in epoch.items()} for epoch in tuned.history]
+        history = [{k: finite(v) for k, v in epoch.items()} for epoch in tuned.history]
         training |= {"best_epoch": tuned.epoch, "history": history}
         # measured with what is stored, by the code that predicts and as precisely
         exact = replace(compute, precision="fp32")
@@ -413,11 +413,6 @@ def _join(
     return table, labels, parts
 
 
-def _finite(value: float) -> float | None:
-    """Return None for what JSON has no number for."""
-    return value if np.isfinite(value) else None
-
-
 def _measure(
     sets: Mapping[str, LabelledSet], logits: list[Matrix], temperature: float, seed: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -425,26 +420,7 @@ def _measure(
     metrics: dict[str, Any] = {}
     for (name, data), values in zip(sets.items(), logits, strict=True):
         probabilities = to_probabilities(values, data.kind, temperature)
-        measured = measure(data.labels, probabilities, data.kind)
-        metrics[name] = {key: _finite(round(value, 4)) for key, value in measured.items()}
+        metrics[name] = set_figures(data, probabilities)
     if name == "test":
-        defined = [key for key, value in metrics[name].items() if value is not None]
-        intervals = bootstrap(data.labels, probabilities, data.kind, defined, seed=seed)
-        metrics["test_interval_95"] = {
-            key: [round(bound, 4) for bound in bounds] for key, bounds in intervals.items()
-        }
-    if data.kind != CLASSES:
-        return metrics, {}
-    before = to_probabilities(values, data.kind, 1.0)
-    bins = [
-        {"confidence": round(b.confidence, 4), "accuracy": round(b.accuracy, 4), "n": b.n}
-        for b in reliability(data.labels, probabilities)
-        if b.n
-    ]
-    return metrics, {
-        "measured_on": name,
-        "temperature": round(temperature, 4),
-        "ece_before": round(expected_calibration_error(data.labels, before), 4),
-        "ece_after": round(expected_calibration_error(data.labels, probabilities), 4),
-        "reliability": bins,
-    }
+        metrics["test_interval_95"] = set_intervals(data, probabilities, seed)
+    return metrics, set_calibration(data, values, temperature, name)

@@ -138,11 +138,11 @@ def _spans(data: SiteInput) -> tuple[list[Span], list[Span]]:
     if data.regions is not None:
         spans = select(genome.contigs, read_intervals(data.regions, genome), None)
     held = set(data.holdout)
-    known = [piece for span in spans for piece in _known(genome, span)]
+    known = [piece for span in spans for piece in known_spans(genome, span)]
     return [s for s in known if s[0] not in held], [s for s in known if s[0] in held]
 
 
-def _known(genome: Genome, span: Span) -> list[Span]:
+def known_spans(genome: Genome, span: Span) -> list[Span]:
     """Return a span without its long runs of N."""
     chrom, start, end = span
     is_known = genome.fetch(chrom, start, end) != N
@@ -229,7 +229,7 @@ def _train(
         seen = measure_sites(network.encoder, tuned.head, layout, parts, spans, exact)
         if name == "valid":
             slopes, shifts = calibrate(seen)
-        metrics[name] = _figures(seen, labels.classes, baselines.scores(spans))
+        metrics[name] = site_figures(seen, labels.classes, baselines.scores(spans))
     detail = {"measured_on": name, **site_detail(seen, labels.classes, slopes, shifts)}
     detail["motifs"] = site_motifs(seen, labels.classes, data.genome, spans)
     named = not frozen or is_named(checkpoint)
@@ -313,7 +313,7 @@ def _facts(
     }
 
 
-def _figures(
+def site_figures(
     seen: Measured, classes: Sequence[str], baselines: Iterable[tuple[str, Matrix]]
 ) -> dict[str, dict[str, Any]]:
     """Return the figures of each class on every base, beside those of its baselines."""

@@ -77,10 +77,11 @@ def cut(raw: RawRows, name: str, genome: Genome, options: RowOptions) -> None:
     placed = []
     for row in raw.rows:
         assert row.interval is not None
-        result = without_summit(row.interval, options.region)
+        how = options.region.of(row.interval.interval)
+        result = without_summit(row.interval, how)
         if result is None:
-            bed = _resized(row.interval, options.region)
-            result = place(bed, genome, RegionOptions(options.region.stranded))
+            bed = _resized(row.interval, how)
+            result = place(bed, genome, RegionOptions(how.stranded))
         placed.append((row, result))
     genome.tell_aliases(name)
     bad = [(row, result) for row, result in placed if result.region is None]

@@ -30,7 +30,8 @@ def _number(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.3f}"
 
 
-def _data(data: Mapping[str, Any]) -> list[str]:
+def data_lines(data: Mapping[str, Any]) -> list[str]:
+    """Return a line of each set: its file, its rows, its classes."""
     lines = []
     for name, described in data.items():
         classes = ", ".join(f"{c} {n}" for c, n in described.get("classes", {}).items())
@@ -44,7 +45,8 @@ def _data(data: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _calibration(calibration: Mapping[str, Any]) -> list[str]:
+def calibration_lines(calibration: Mapping[str, Any]) -> list[str]:
+    """Return a section on how far probabilities hold."""
     measured_on = {"test": "test set", "valid": "validation set, on which it was fitted"}
     return [
         "",
@@ -115,7 +117,7 @@ def task_card(name: str, config: TaskConfig, record: Mapping[str, Any]) -> str:
         "",
         "## Data",
         "",
-        *_data(record["data"]),
+        *data_lines(record["data"]),
         "",
         "Features and regularisation were chosen on the validation set; "
         + ("the test set was only measured." if "test" in record["data"] else no_test),
@@ -125,7 +127,7 @@ def task_card(name: str, config: TaskConfig, record: Mapping[str, Any]) -> str:
         *_figures(record["metrics"]),
     ]
     if record["calibration"]:
-        lines += _calibration(record["calibration"])
+        lines += calibration_lines(record["calibration"])
     lines += [
         "",
         "## What it is not for",

@@ -64,17 +64,11 @@ class _Drawn(NamedTuple):
     classes: npt.NDArray[np.bool_]  # (n, n_classes)
 
 
-class SiteBaselines:
-    """Counts, k-mer regression and a position weight matrix, fitted on training spans.
+class LetterCounts:
+    """GC content and CpG, counted within 300 and 1,000 bp about a base; nothing is fitted."""
 
-    GC content and CpG are counted within 300 and 1,000 bp about a base; logistic regression reads
-    the 4-mers of the same windows; the matrix reads 20 bases on either side. All of them read the
-    strand that is asked about.
-    """
-
-    def __init__(self, data: SiteData, seed: int) -> None:
+    def __init__(self, data: SiteData) -> None:
         self._data = data
-        rng = np.random.default_rng(seed)
         n = self._n_classes = len(data.labels.classes)
         gc = np.repeat([[0.0], [1.0], [1.0], [0.0]], n, 1)  # of A, C, G, T
         cpg = np.zeros((16, n))
@@ -83,10 +77,6 @@ class SiteBaselines:
         for width in _WIDTHS:
             self._sums[f"GC content, {width} bp"] = KmerSum(1, width, gc)
             self._sums[f"CpG, {width} bp"] = KmerSum(2, width, cpg)
-        train, valid = (self._draw(spans, rng) for spans in (data.train, data.valid))
-        for width in _WIDTHS:
-            self._sums[f"{_K}-mers, {width} bp"] = self._regression(train, valid, width)
-        self._matrices = self._count()
 
     def scores(self, spans: Sequence[Span]) -> Iterator[tuple[str, Matrix]]:
         """Yield each baseline's name, and what it says of the known bases of spans.
@@ -95,11 +85,6 @@ class SiteBaselines:
         """
         for name, kmers in self._sums.items():
             yield name, self._read(spans, kmers.width // 2, kmers.scores)
-
-        def matrices(tokens: Tokens) -> Matrix:
-            return np.stack([matrix.scores(tokens) for matrix in self._matrices], 1)
-
-        yield "position weight matrix", self._read(spans, _MATRIX_REACH, matrices)
 
     def _window(self, chrom: str, start: int, end: int, reverse: bool) -> Tokens:
         region = Region(chrom, ((start, end),), reverse)
@@ -116,6 +101,31 @@ class SiteBaselines:
                 known = tokens[around : len(tokens) - around] != N
                 scores.append(scorer(tokens)[known][:: -1 if reverse else 1])
         return np.concatenate(scores)
+
+
+class SiteBaselines(LetterCounts):
+    """Counts, k-mer regression and a position weight matrix, fitted on training spans.
+
+    Logistic regression reads the 4-mers of the windows in which letters are counted; the matrix
+    reads 20 bases on either side. All of them read the strand that is asked about.
+    """
+
+    def __init__(self, data: SiteData, seed: int) -> None:
+        super().__init__(data)
+        rng = np.random.default_rng(seed)
+        train, valid = (self._draw(spans, rng) for spans in (data.train, data.valid))
+        for width in _WIDTHS:
+            self._sums[f"{_K}-mers, {width} bp"] = self._regression(train, valid, width)
+        self._matrices = self._count()
+
+    def scores(self, spans: Sequence[Span]) -> Iterator[tuple[str, Matrix]]:
+        """Yield each baseline's name, and what it says of the known bases of spans."""
+        yield from super().scores(spans)
+
+        def matrices(tokens: Tokens) -> Matrix:
+            return np.stack([matrix.scores(tokens) for matrix in self._matrices], 1)
+
+        yield "position weight matrix", self._read(spans, _MATRIX_REACH, matrices)
 
     def _draw(self, spans: Sequence[Span], rng: np.random.Generator) -> _Drawn:
         """Draw bases of each class, and bases anywhere."""

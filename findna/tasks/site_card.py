@@ -16,7 +16,8 @@ _MEASURES = {
 }
 
 
-def _figures(metrics: Mapping[str, Any]) -> list[str]:
+def figure_lines(metrics: Mapping[str, Any]) -> list[str]:
+    """Return a table of the figures of each class, beside those of baselines."""
     lines = [
         f"| part | class | told by | {' | '.join(_MEASURES.values())} |",
         "|" + "---|" * (3 + len(_MEASURES)),
@@ -89,7 +90,7 @@ def site_card(name: str, config: SiteConfig, record: Mapping[str, Any]) -> str:
         "matrix of 20 bases on either side, fitted on the training part. The best epoch was "
         "chosen, and probabilities were calibrated, on the validation part.",
         "",
-        *_figures(record["metrics"]),
+        *figure_lines(record["metrics"]),
         "",
         "## What it is not for",
         "",

@@ -238,11 +238,18 @@ class Task(TaskOutline):
         """SHA-256 over what decides the output for a sequence: configuration and head."""
         return task_digest(self.config, self.head, self.offsets)
 
+    def logits(self, features: Matrix) -> Matrix:
+        """Return what the head gives; (n, n_features) -> (n, n_outputs)."""
+        with torch.inference_mode():
+            logits: Matrix = self.head(torch.from_numpy(features)).numpy()
+        return logits
+
     def probabilities(self, features: Matrix) -> Matrix:
         """Return probabilities, or values of a regression; (n, n_features) -> (n, n_outputs)."""
-        with torch.inference_mode():
-            logits = self.head(torch.from_numpy(features)).numpy()
-        return to_probabilities(logits, self.config.kind, self.config.temperature, self.offsets)
+        config = self.config
+        return to_probabilities(
+            self.logits(features), config.kind, config.temperature, self.offsets
+        )
 
     def call(self, values: Matrix) -> Call:
         """Return label and probability of a row from its outputs, shape (n_outputs,)."""
