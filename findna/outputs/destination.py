@@ -178,6 +178,11 @@ class Destination:
         return digest.read_bytes() == file_digest(self.file).encode()
 
     @property
+    def _is_unfinished(self) -> bool:
+        """True if rows of an interrupted run are there."""
+        return (self.parts / JOURNAL).is_file()
+
+    @property
     def file(self) -> Path:
         """Path of an output that is known to be a file."""
         if self.path is None:
@@ -209,6 +214,11 @@ class Destination:
                 raise ConfigError(f"{option} needs a file: name one with -o")
         if not self.is_stdout and not (self.format.streams and self.is_device):
             force = self.force or self.is_published
+            if self.resume and not force and self.file.is_file() and not self._is_unfinished:
+                raise OutputError(
+                    f"{self.file}: exists and is complete: nothing is left to resume; --force "
+                    "makes it anew"
+                )
             check_output(self.file, force, [path for path in inputs if path is not None])
         if self.write_index and not self.format.index:
             raise ConfigError(
@@ -216,7 +226,7 @@ class Destination:
             )
         if self.write_index and (self.is_stdout or not (self.form == "bcf" or self._is_bgzf)):
             raise ConfigError(f"--write-index needs a BGZF file: -o {self.format.index}")
-        if not self.is_live and not self.resume and (self.parts / JOURNAL).is_file():
+        if not self.is_live and not self.resume and self._is_unfinished:
             logger.warning(
                 "%s holds rows of an interrupted run; this one begins anew, --resume goes on there",
                 self.file.with_name(self.parts.name),

@@ -426,6 +426,9 @@ def test_resumed_is_uninterrupted(
     assert deaths >= (2 if kind != "records" else 0)
     assert contents(parts) == contents(whole)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([whole.name, parts.name])
+    error = run(*words, "-o", parts, "--resume", code=1).stderr
+    assert "exists and is complete: nothing is left to resume" in error
+    assert contents(parts) == contents(whole)
 
 
 @pytest.mark.slow
