@@ -22,11 +22,13 @@ def test_a_shipped_task_of_windows(run, tmp_path):
     done = run("tasks", "report", "promoter", "-o", path)
     assert done.stderr == f"findna: promoter -> {path}\n"
     page = Page(path)
-    assert list(page.sections)[1:] == ["promoter", "Data", "Figures", "Calibration",
-                                       "What it is not for"]  # fmt: skip
-    assert page.pictures == ["Metrics on the test set", "Reliability, test set"]
-    assert "curves are not stored" in page.sections["Figures"]
-    assert not any(heading.startswith("Letters") for heading in page.sections)
+    assert list(page.sections)[1:] == [
+        *("promoter", "Data", "Figures", "Letters of the strongest windows, test set"),
+        *("Confusion matrix, test set", "Calibration", "What it is not for"),
+    ]
+    assert page.pictures == ["Metrics on the test set", "ROC, test set",
+                             "Precision and recall, test set", "Letters, promoter",
+                             "Reliability, test set"]  # fmt: skip
     assert ["AUROC", "0.956", "0.940 (0.916-0.962)"] in page.tables[0]
     assert "exists; --force" in run("tasks", "report", "promoter", "-o", path, code=1).stderr
     before = path.read_bytes()
@@ -38,7 +40,9 @@ def test_a_shipped_task_of_windows(run, tmp_path):
 def test_a_shipped_task_of_sites(run, tmp_path):
     run("tasks", "report", "splice", "-o", tmp_path / "r.html")
     page = Page(tmp_path / "r.html")
-    assert page.pictures == ["Task and baselines, test set"]
+    assert page.pictures == ["Task and baselines, test set", "ROC, test set",
+                             "Precision and recall, test set", "Reliability, test set",
+                             "Letters, acceptor", "Letters, donor"]  # fmt: skip
     assert ["test", "donor", "position weight matrix", "0.072", "0.986", "0.030"] in page.tables[1]
 
 
@@ -47,7 +51,7 @@ def test_tables_alone_without_matplotlib(run, tmp_path, monkeypatch):
     run("tasks", "report", "promoter", "-o", tmp_path / "r.html")
     page = Page(tmp_path / "r.html")
     assert not page.pictures
-    assert len(page.tables) == 2
+    assert len(page.tables) == 3
     assert (
         "Tables only: a report with pictures needs matplotlib: pip install 'findna[plot]'."
         in (page.sections["promoter"])
@@ -59,9 +63,22 @@ def test_every_task_that_ships_has_a_report(run, tmp_path, monkeypatch, task):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     run("tasks", "report", task, "-o", tmp_path / "r.html")
     page = Page(tmp_path / "r.html")
-    stored = "detail" in json.loads((SHIPPED / task / "task.json").read_text())
-    assert ("Confusion matrix, test set" in page.sections) == stored
-    assert ("curves are not stored" in page.sections["Figures"]) != stored
+    record = json.loads((SHIPPED / task / "task.json").read_text())
+    assert {"curves", "motifs"} <= set(record["detail"])
+    assert ("Confusion matrix, test set" in page.sections) == ("confusion" in record["detail"])
+    assert "curves are not stored" not in page.sections["Figures"]
+
+
+def test_a_task_older_than_curves(run, tmp_path):
+    folder = shutil.copytree(SHIPPED / "promoter", tmp_path / "old")
+    record = json.loads((folder / "task.json").read_text())
+    del record["detail"]
+    (folder / "task.json").write_text(json.dumps(record))
+    run("tasks", "report", folder, "-o", tmp_path / "r.html")
+    page = Page(tmp_path / "r.html")
+    assert page.pictures == ["Metrics on the test set", "Reliability, test set"]
+    assert "curves are not stored" in page.sections["Figures"]
+    assert not any(heading.startswith("Letters") for heading in page.sections)
 
 
 def test_a_task_without_figures(run, tasks, tmp_path):
