@@ -67,7 +67,10 @@ class SiteLabels:
             )
         unknown = sorted(set(found) - set(self.classes))
         if unknown:
-            raise LabelError(f"a site has class {unknown[0]!r}; known: {', '.join(self.classes)}")
+            raise LabelError(
+                f"a site has class {unknown[0]!r}; known: {', '.join(self.classes)}: column 4 of "
+                "BED, or the feature of GTF, is the class"
+            )
         number = {name: i for i, name in enumerate(self.classes)}
         rows: dict[str, set[tuple[int, int, int, bool]]] = defaultdict(set)
         for site in held:
