@@ -236,16 +236,8 @@ def _rows(found: Any) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
 
     if isinstance(found.task, SiteTask):
         keys = ("auprc", "auroc", "precision_at_half_recall")
-        header = (
-            "class",
-            "sites",
-            "bases",
-            "told_by",
-            "AUPRC",
-            "AUROC",
-            "precision_at_half_recall",
-        )
-        return header, [
+        measures = ("AUPRC", "AUROC", "precision_at_half_recall")
+        return ("class", "sites", "bases", "told_by", *measures), [
             (name, str(of["sites"]), str(of["bases"]), title, *(f"{values[k]:.4f}" for k in keys))
             for name, of in found.figures.items()
             for title, values in ((found.task.name, of), *of["baselines"].items())

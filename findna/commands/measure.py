@@ -219,7 +219,7 @@ def measure_bases(
     spans = [piece for span in spans for piece in known_spans(genome, span)]
     if not labels.within(spans):
         raise LabelError(
-            f"{display_name(path)}: no site lies in {counted(len(spans), 'stretch')} of sequence "
+            f"{display_name(path)}: no site lies in {counted(len(spans), 'piece')} of sequence "
             "that would be measured; give the FASTA, and the --regions, that hold them"
         )
     data = SiteData(genome, labels, (), ())

@@ -39,7 +39,9 @@ COLUMNS = (
 """Names of the standard columns; extra ones are called ``col13`` and so on."""
 
 NARROW_PEAK = 10
-"""Columns of narrowPeak: BED6, signal, p, q and the summit."""
+"""Columns of narrowPeak. BED has three to nine columns, or twelve: ten are always those."""
+
+_OF_PEAKS = ("signalValue", "pValue", "qValue", "peak")  # after the first six
 
 _DIGITS = re.compile("[0-9]{1,13}")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -112,7 +114,9 @@ def score_values(texts: Sequence[str]) -> npt.NDArray[np.float64] | None:
 
 @lru_cache
 def column_names(n: int) -> tuple[str, ...]:
-    """Return the names of the first ``n`` BED columns."""
+    """Return the names of ``n`` columns: of BED, or where there are ten of narrowPeak."""
+    if n == NARROW_PEAK:
+        return COLUMNS[:6] + _OF_PEAKS
     return COLUMNS[:n] + tuple(f"col{i}" for i in range(len(COLUMNS) + 1, n + 1))
 
 

@@ -136,8 +136,8 @@ class StoredEmbeddings:
             dataset = self._vectors[f"obsm/{name}"] = self._dataset(f"obsm/{name}", n_axes, "f")
             if dataset.shape[0] != self.rows or dataset.shape[-1] != self.dim:
                 raise self._wrong(f"obsm/{name} has shape {dataset.shape}, X {self._x.shape}")
-        columns = column_names(len(names))
-        n_columns = next((i for i, x in enumerate(names) if x != columns[i]), len(names))
+        possible = range(len(names) + 1)
+        n_columns = max(n for n in possible if tuple(names[:n]) == column_names(n))
         self._columns = [self._obs(name) for name in names[:n_columns]]
         if n_columns < 4:
             raise self._wrong("obs does not begin with chrom, start, end and name")

@@ -620,3 +620,30 @@ def test_short_regions(run, example, model_folder, write):
     assert result.stderr.count("line 1 is 1 bp, too short for a vector of its own") == 1
     assert "line 2" not in result.stderr
     assert "too short" not in run(*words, "--window", 60).stderr
+
+
+def test_peaks_keep_their_columns_and_are_verified(run, example, model_folder, write, tmp_path):
+    lines = "".join(
+        f"chrA\t{300 + 40 * i}\t{380 + 40 * i}\tp{i}\t{i}\t{'+-'[i % 2]}\t9.{i}\t3\t2\t{7 * i}\n"
+        for i in range(9)
+    )
+    peaks, out = write("p.narrowPeak", lines), tmp_path / "o.h5"
+    words = [example / "genome.fa", peaks, "-m", model_folder, "--anchor", "summit", "--window", 60]
+    run("embed", *words, "-o", out)
+    with h5py.File(out) as file:
+        names = [str(name) for name in file["obs"].attrs["column-order"]]
+        assert names[5:10] == ["strand", "signalValue", "pValue", "qValue", "peak"]
+        assert file["obs/peak"].asstr()[:].tolist() == [str(7 * i) for i in range(9)]
+        assert set(file["obs/length"][:]) == {60}
+    assert (
+        "9 of 9 rows computed again: the same" in run("verify", out, example / "genome.fa").stdout
+    )
+    points = "".join(
+        f"chrA\t{300 + 47 * i}\t{301 + 47 * i}\tp{i}\t{i}\t{'+-'[i % 2]}\n" for i in range(9)
+    )
+    words[1:2] = [write("s.bed", points)]
+    words.remove("--anchor")
+    words.remove("summit")
+    run("embed", *words, "-o", tmp_path / "s.h5")
+    with h5py.File(out) as one, h5py.File(tmp_path / "s.h5") as other:
+        assert (one["X"][:] == other["X"][:]).all()

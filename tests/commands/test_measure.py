@@ -164,7 +164,7 @@ def test_a_task_of_single_bases(run, measure, donors, tmp_path):
     assert int(everywhere[0][2]) > 6000
     regions.write_text("d\t0\t130\n")
     error = run("tasks", "measure", task, *words, "--regions", regions, code=1).stderr
-    assert "no site lies in 1 stretch of sequence" in error
+    assert "no site lies in 1 piece of sequence" in error
 
 
 def test_options_of_the_other_kind_of_task(run, tasks, donors, write, example):

@@ -130,6 +130,8 @@ def test_the_likely_fix_of_a_contig_name_is_shown(genome):
 def test_column_names():
     assert column_names(4) == ("chrom", "start", "end", "name")
     assert column_names(14)[-3:] == ("blockStarts", "col13", "col14")
+    assert column_names(9)[-3:] == ("thickStart", "thickEnd", "itemRgb")
+    assert column_names(10)[5:] == ("strand", "signalValue", "pValue", "qValue", "peak")
 
 
 @given(st.binary(max_size=200))
