@@ -334,7 +334,8 @@ def save_task(
     }
     with published_folder(folder, TASK) as complete:
         if encoder is not None:
-            training = {**record, "note": f"Encoder of a task, trained from {config.encoder}."}
+            training = {key: value for key, value in record.items() if key != "detail"}
+            training["note"] = f"Encoder of a task, trained from {config.encoder}."
             title = f"# Encoder of the task {folder.resolve().name}\n\n{{digest}}\n"
             save_checkpoint(complete / ENCODER, encoder, training, title, dtype=torch.float16)
         save_tensors(complete / HEAD, head.state_dict(), {"format": "pt"})

@@ -55,11 +55,11 @@ def test_names_of_tasks_and_models(complete, tasks, model_folder, monkeypatch, t
     shutil.copytree(tasks["three"], places.home() / "tasks" / "prose")
     shutil.copytree(model_folder, tmp_path / "lab" / "models" / "timid")
     monkeypatch.setenv("FINDNA_PATH", f"{tmp_path / 'missing'}:{tmp_path / 'lab'}")
-    promoters = ["promoter", "promoter-plant", "promoter-yeast"]
+    promoters = ["promoter", "promoter-plant", "promoter-worm", "promoter-yeast"]
     for command in ("predict g.fa -t", "scan g.fa --task", "validate g.fa -t", "tasks info"):
         assert complete(f"findna {command} pro") == ["DIR", *promoters, "prose"]
     assert complete("findna predict g.fa -t splice,promoter-") == [
-        "DIR", "splice,promoter-plant", "splice,promoter-yeast",
+        "DIR", "splice,promoter-plant", "splice,promoter-worm", "splice,promoter-yeast",
     ]  # fmt: skip
     for command in ("embed g.fa -m", "pretrain g.fa --init", "models info", "verify a.h5 g.fa -m"):
         assert complete(f"findna {command} ti") == ["DIR", "timid", "tiny"]
