@@ -52,6 +52,7 @@ WORDS_ONLY = {
 PARSED_ONLY = {
     "start: pip": "test_packages.py installs findna",
     "pictures: pip": "test_packages.py installs findna",
+    "ctcf: findna predict genome.fa peaks": "peaks of the reader; test_predict.py has some",
     "million: jobid=": "a cluster: test_cluster.py",
     "million: sbatch": "a cluster: test_cluster.py",
     "million: torchrun": "a cluster: test_cluster.py",
