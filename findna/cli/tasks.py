@@ -198,12 +198,12 @@ def measure(task: str, genome: Path | None, output: Path | None, **options: Any)
         check_output(output, options["force"], inputs)
     loaded = load_any_task(task)
     with _options.opened_genome(genome, options["chrom_alias"]) as fasta:
-        found = _measured(loaded, fasta, options)
-    note(weights={f"task {loaded.name}": loaded.digest}, metrics=found.record["metrics"])
-    print_table(*_rows(found))
+        measured = _measured(loaded, fasta, options)
+    note(weights={f"task {loaded.name}": loaded.digest}, metrics=measured.record["metrics"])
+    print_table(*_rows(measured))
     if output is not None:
         with replaced(output) as temporary:
-            temporary.write_text(found.page(), "utf-8", "replace")
+            temporary.write_text(measured.page(), "utf-8", "replace")
     _options.say(f"{loaded.name} on {options['data']}{_options.arrow(output)}")
 
 
@@ -229,25 +229,25 @@ def _measured(task: Any, genome: Any, options: dict[str, Any]) -> Any:
     return measure_regions(task, data, compute)
 
 
-def _rows(found: Any) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+def _rows(measured: Any) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Return the header and the rows of the table of what was measured."""
     from findna.labelled.metrics import NAMES
     from findna.tasks.sites import SiteTask
 
-    if isinstance(found.task, SiteTask):
+    if isinstance(measured.task, SiteTask):
         keys = ("auprc", "auroc", "precision_at_half_recall")
         measures = ("AUPRC", "AUROC", "precision_at_half_recall")
         return ("class", "sites", "bases", "told_by", *measures), [
-            (name, str(of["sites"]), str(of["bases"]), title, *(f"{values[k]:.4f}" for k in keys))
-            for name, of in found.figures.items()
-            for title, values in ((found.task.name, of), *of["baselines"].items())
+            (name, str(own["sites"]), str(own["bases"]), title, *(f"{values[k]:.4f}" for k in keys))
+            for name, own in measured.figures.items()
+            for title, values in ((measured.task.name, own), *own["baselines"].items())
         ]
     rows = []
-    for key, value in found.figures.items():
-        bounds = [f"{bound:.4f}" for bound in found.intervals.get(key, ())] or [".", "."]
+    for key, value in measured.figures.items():
+        bounds = [f"{bound:.4f}" for bound in measured.intervals.get(key, ())] or [".", "."]
         rows.append(
-            (found.task.name, NAMES[key], "." if value is None else f"{value:.4f}", *bounds)
+            (measured.task.name, NAMES[key], "." if value is None else f"{value:.4f}", *bounds)
         )
-    for title, values in found.baselines.items():
+    for title, values in measured.baselines.items():
         rows += [(title, NAMES[key], f"{value:.4f}", ".", ".") for key, value in values.items()]
     return ("score", "metric", "value", "low", "high"), rows

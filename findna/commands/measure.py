@@ -1,4 +1,4 @@
-"""Measure a trained task on labelled data: what its card says of its own, of any other."""
+"""Measure a trained task on other labelled data than its own."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _SEED = 0  # of the bootstrap, as in training
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurement:
     """Figures of a task on a set, in the form of the task's own record (``test``)."""
 
     task: AnyTask
@@ -81,27 +81,23 @@ def read_measured(
     region: RegionOptions = RegionOptions(),
     label_column: str | None = None,
 ) -> LabelledSet:
-    """Read a set with the windows and the classes of a task.
+    """Read a set with the windows of a task.
 
-    Points, and with an anchor all intervals, get the task's windows, as in findna predict. Classes
-    have the names of the task's, or are their numbers from 0.
+    Points, and with an anchor all intervals, get them, as in findna predict.
 
     Raises
     ------
     LabelError
-        The set cannot be read, or has other classes.
+        The set cannot be read.
     """
     config = task.config
     region = TaskWindows([task], region).options
-    of_classes = config.kind == CLASSES
-    if label_column is None and not of_classes:
-        label_column = ",".join(config.classes)
-    known = None if of_classes else config.classes
+    known = None if config.kind == CLASSES else config.classes
+    if label_column is None and known is not None:
+        label_column = ",".join(known)
     how = RowOptions(label_column, region)
     raw, kind = read_rows(path, genome, how, kind=config.kind, classes=known)
     data = labelled_set(raw, display_name(path), kind, known)
-    if of_classes:
-        _places(data, config.classes)
     lengths = sorted({len(sequence) for sequence in data.sequences})
     if config.window and lengths != [config.window]:
         span = f"{lengths[0]} to {lengths[-1]}" if len(lengths) > 1 else str(lengths[0])
@@ -128,10 +124,16 @@ def _places(data: LabelledSet, classes: Sequence[str]) -> npt.NDArray[np.int64]:
     return np.array([numbers[name] for name in data.classes], np.int64)
 
 
-def measure_regions(task: Task, data: LabelledSet, compute: Compute) -> Measured:
+def measure_regions(task: Task, data: LabelledSet, compute: Compute) -> Measurement:
     """Measure a task of regions on a set as `read_measured` reads it.
 
-    Of two classes, counting letters is measured beside it: GC content and CpG by length.
+    Classes have the names of the task's, or are their numbers from 0. Of two classes, counting
+    letters is measured beside it: GC content and CpG by length.
+
+    Raises
+    ------
+    LabelError
+        The set has other classes.
     """
     config, digest = task.config, data.digest
     if data.kind == CLASSES:
@@ -167,7 +169,7 @@ def measure_regions(task: Task, data: LabelledSet, compute: Compute) -> Measured
             }
             for name, scores in _counted(data).items()
         }
-    return Measured(task, record)
+    return Measurement(task, record)
 
 
 def _learnt(task: Task) -> set[str]:
@@ -194,7 +196,7 @@ def measure_bases(
     regions: Path | None = None,
     *,
     compute: Compute,
-) -> Measured:
+) -> Measurement:
     """Measure a task of sites on every base of a genome, of both strands.
 
     Parameters
@@ -244,4 +246,4 @@ def measure_bases(
         "detail": {"measured_on": "test", **detail},
         "digest": task.digest,
     }
-    return Measured(task, record)
+    return Measurement(task, record)
