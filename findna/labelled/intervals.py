@@ -9,9 +9,9 @@ from pathlib import Path
 from findna.console import counted
 from findna.errors import LabelError, RegionError
 from findna.genome.bed import BedRow, column_names, parse_row
-from findna.genome.encoding import reverse_complement
+from findna.genome.encoding import N, reverse_complement
 from findna.genome.fasta import Genome
-from findna.genome.regions import Placed, RegionOptions, place, without_summit
+from findna.genome.regions import NO_SEQUENCE, Placed, RegionOptions, place, without_summit
 from findna.genome.sources import ragged
 from findna.genome.text import is_header
 from findna.labelled.rows import Lines, RawRow, RawRows, RowOptions, stop
@@ -101,6 +101,15 @@ def cut(raw: RawRows, name: str, genome: Genome, options: RowOptions) -> None:
         row.sequence = reverse_complement(tokens) if region.reverse else tokens
         row.contig = region.chrom
     raw.rows = [row for row, _ in readable]
+    unknown = [row for row in raw.rows if (row.sequence == N).all()]
+    if unknown and options.on_problem is stop:
+        raise LabelError(
+            f"{name}: {len(unknown)} of {counted(len(placed), 'row')} hold nothing but N, the "
+            f"first at {unknown[0].place}; remove them"
+        )
+    for row in unknown:
+        options.on_problem(NO_SEQUENCE, LabelError(f"{row.place}: nothing but N"))
+    raw.rows = [row for row in raw.rows if not (row.sequence == N).all()]
 
 
 def _resized(row: BedRow, region: RegionOptions) -> BedRow:

@@ -126,6 +126,17 @@ def test_intervals_get_the_windows_of_the_task(run, measure, example, write, mod
     ).stderr  # fmt: skip
 
 
+def test_rows_of_nothing_but_n(run, tasks, write):
+    """They have no prediction, so they have no measure."""
+    fasta = write("g.fa", f">c\n{random_sequence(300)}{'N' * 200}{random_sequence(300, 1)}\n")
+    lines = "c\t0\t100\t0\nc\t100\t200\t1\nc\t250\t350\t0\nc\t320\t420\t1\n"
+    words = ["tasks", "measure", tasks["binary"], fasta, "--data", write("n.bed", lines)]
+    error = run(*words, code=1).stderr
+    assert "1 of 4 rows hold nothing but N, the first at" in error
+    assert "n.bed:4; remove them" in error
+    run(*words[:-1], write("k.bed", lines[: lines.index("c\t320")]))
+
+
 def test_a_report_with_pictures(run, tasks, write, tmp_path):
     data = write("t.csv", table(zip(SEQUENCES, LABELS, strict=True)))
     words = ["tasks", "measure", tasks["binary"], "--data", data, "-o", tmp_path / "r.html"]
