@@ -325,10 +325,11 @@ class RegionRun:
         for placed in rows:
             if placed.interval.strand == "." and self.options.of(placed.interval).stranded:
                 strand = placed.columns[5] if len(placed.columns) > 5 else "."
+                where = "in column 6" + (" of a BED file" if placed.row.given else "")
                 self.warn_once(
                     "strand",
                     f"{placed.row.place} has strand {strand[:40]!r}, not + or -; it and "
-                    "others like it are read forward: give strands in column 6",
+                    f"others like it are read forward: give strands {where}",
                 )
             row = self.with_sequence(placed)
             if row.status == NO_SEQUENCE:

@@ -622,6 +622,13 @@ def test_short_regions(run, example, model_folder, write):
     assert "too short" not in run(*words, "--window", 60).stderr
 
 
+def test_an_anchor_needs_a_length(run, example, model_folder, write):
+    bed = write("tss.bed", "chrA\t100\t300\n")
+    words = ["embed", example / "genome.fa", bed, "-m", model_folder, "-O", "tsv", "--anchor", "end"]
+    assert "--anchor end changes nothing alone: give --window" in run(*words, code=2).stderr
+    run(*words, "--window", 60)
+
+
 def test_peaks_keep_their_columns_and_are_verified(run, example, model_folder, write, tmp_path):
     lines = "".join(
         f"chrA\t{300 + 40 * i}\t{380 + 40 * i}\tp{i}\t{i}\t{'+-'[i % 2]}\t9.{i}\t3\t2\t{7 * i}\n"
