@@ -12,10 +12,13 @@ splice-plant: pieces of the genome of A. thaliana, sites alike. Those of the ass
 first per cent of each chromosome) test; other pieces that share an intron with them are left out.
 
 splice-human: pieces of hg38 and hg19 with the ends of GENCODE's exons (levels 1 and 2; coding and
-long non-coding genes) where a GT or GC follows, or an AG precedes, and no gene ends. Those of chr21
-and chr22 test. Two more contigs join the windows of GUE's splice sets, 400 bp with or without a
-site in the middle, that are not of these. OUT/regions.bed has what is within 5 kb of a site, 20 bp
-about the middle of each window, and the contigs that test whole.
+long non-coding genes) where a GT or GC follows, or an AG precedes, and no gene ends; chr22 tests.
+The same exons are laid on human sequence of other coordinates (two regions of ENCODE's pilot, the
+MHC of the cell line COX, records of RefSeqGene), and from the two regions by alignment on other
+vertebrates, of which a contig joins what is within 300 bp of a site. Two more contigs join the
+windows of GUE's splice sets, 400 bp with or without a site in the middle, that are not of chr21 or
+chr22. OUT/regions.bed has the contigs but chr21, 20 bp about the middle of each window, 100 bp
+about each site of another vertebrate, and of COX what no other piece has.
 
 promoter-human: the same pieces with promoters: what is promoter-like in ENCODE's registry (class
 PLS) or -249 to +50 about a start of transcription of EPDnew. Both are known in hg38; a base of hg19
@@ -50,6 +53,7 @@ from typing import NamedTuple
 
 import numpy as np
 from pyliftover import LiftOver  # pip install pyliftover
+from splice_pieces import Edge, consensus, laid, orthologous
 
 from findna.genome.encoding import decode, encode, reverse_complement
 from findna.genome.fasta import Genome
@@ -75,9 +79,30 @@ _PIECES = (
 )
 _TWICE = {("human-hg19/hg19.chr1_chr17_chr20_chr22.fa.gz", name) for name in ("chr1", "chr20")}
 """Contigs of hg19 whose sequence another file has."""
-_TESTING = ("hg38.chr21", "hg19.chr22")
-_NEAR = 5_000  # bp of a site in which human sequence trains
-_GAP = 100  # N between windows of GUE
+_CHR21 = "hg38.chr21"
+_KEPT_OUT = (_CHR21, "hg19.chr22")
+_ENCODE = "human-hg16-encode/hg16.ENm001_ENm002.fa.gz"
+_REFSEQ = "human-pieces/refseqgene.fa.gz"
+_COX = "hg19.cox_hap2"
+_LAID = (  # contig, file, record, about where it lies in hg19
+    ("hg16.chr7_ENm001", _ENCODE, "human|ENm001|", "chr7", 114_500_000, 118_500_000),
+    ("hg16.chr5_ENm002", _ENCODE, "human|ENm002|", "chr5", 130_500_000, 133_500_000),
+    ("hg19.chr7_86000000-87000000", "human-pieces/misc_pieces.fa.gz", "ens_rest_vep", "chr7",
+     85_000_000, 88_000_000),
+    (_COX, "human-hg19-alt/hg19.mhc_cox_alt_unplaced.fa.gz", "chr6_cox_hap2", "chr6",
+     28_477_797, 33_351_542),
+)  # fmt: skip
+_ELSEWHERE = 31_234_582, 32_052_071  # of chr6 (hg19): another piece has this
+_REFSEQ_GENES = {
+    "NG_007107": "MECP2", "NG_008835": "CDH23", "NG_008939": "PCCB", "NG_009113": "NR2E3",
+    "NG_009299": "MYH11", "NG_009497": "USH2A", "NG_012772": "BRCA2", "NG_017013": "TP53",
+    "NG_029724": "KIF1A",
+}  # fmt: skip
+_VERTEBRATES = "vertebrates-encode/encode_ENm001_ENm002.vertebrates.fa.gz"
+_TOO_CLOSE = ("chimp", "baboon", "macaque", "marmoset")  # to human sequence
+_SHORT = 2_000  # bp of another vertebrate's record that is left out
+_ABOUT, _COUNTED = 300, 100  # bp about a site that are kept of other vertebrates, and read
+_GAP = 100  # N between what a contig joins
 _MIDDLE = 200  # of a window: the first base of the intron (donor) or of the exon (acceptor)
 _GENES = ("protein_coding", "lncRNA", "lincRNA", "antisense", "processed_transcript")
 _UPSTREAM, _DOWNSTREAM = 249, 50  # bp about a start of transcription
@@ -244,34 +269,122 @@ def pieces(data: Path) -> Iterator[Piece]:
                     yield Piece(contig, assembly, chrom, first, letters)
 
 
-def human(data: Path) -> tuple[dict[str, str], set[Site]]:
+class Annotation(NamedTuple):
+    """Edges of exons by chromosome, and the chromosome and interval of each gene."""
+
+    edges: dict[str, set[Edge]]
+    genes: dict[str, tuple[str, int, int]]
+
+
+def annotation(data: Path, assembly: str) -> Annotation:
+    """GENCODE's exons of one assembly, as far as no gene ends with them."""
+    folder = data / f"annotation-{assembly}"
+    ends: dict[str, set[int]] = defaultdict(set)
+    genes: dict[str, tuple[str, int, int]] = {}
+    for row in rows_of(folder / f"gencode_genes.{assembly}.no_chr19.tsv.gz"):
+        start, end = int(row["start"]) - 1, int(row["end"])
+        ends[row["chrom"]] |= {start, end}
+        genes[row["gene_name"]] = row["chrom"], start, end
+    edges: dict[str, set[Edge]] = defaultdict(set)
+    for row in rows_of(folder / f"gencode_exons.{assembly}.no_chr19.tsv.gz"):
+        if row["gene_type"] in _GENES and int(row["level"]) <= 2:
+            chrom, strand = row["chrom"], row["Strand"]
+            for end, after in ((int(row["start"]) - 1, False), (int(row["end"]), True)):
+                if end not in ends[chrom]:
+                    kind = "donor" if after == (strand == "+") else "acceptor"
+                    edges[chrom].add(Edge(end - (not after), kind, strand))
+    return Annotation(edges, genes)
+
+
+def human(data: Path, known: dict[str, Annotation]) -> tuple[dict[str, str], set[Site]]:
     """Pieces of two assemblies, and the splice sites in them."""
-    ends: dict[tuple[str, str], set[int]] = defaultdict(set)
-    exons: dict[tuple[str, str], set[tuple[int, int, str]]] = defaultdict(set)
-    for assembly in ("hg19", "hg38"):
-        folder = data / f"annotation-{assembly}"
-        for row in rows_of(folder / f"gencode_genes.{assembly}.no_chr19.tsv.gz"):
-            ends[assembly, row["chrom"]] |= {int(row["start"]) - 1, int(row["end"])}
-        for row in rows_of(folder / f"gencode_exons.{assembly}.no_chr19.tsv.gz"):
-            if row["gene_type"] in _GENES and int(row["level"]) <= 2:
-                exon = int(row["start"]) - 1, int(row["end"]), row["Strand"]
-                exons[assembly, row["chrom"]].add(exon)
     contigs: dict[str, str] = {}
     sites: set[Site] = set()
     for contig, assembly, chrom, first, letters in pieces(data):
-        contigs[contig] = letters
-        for start, end, strand in exons[assembly, chrom]:
-            for edge, after in ((start, False), (end, True)):
-                at = edge - first
-                inside = _EDGE <= at <= len(letters) - _EDGE
-                if not inside or edge in ends[assembly, chrom]:
-                    continue
-                kind = "donor" if after == (strand == "+") else "acceptor"
-                pair = letters[at : at + 2] if after else letters[at - 2 : at]
-                if pair in _consensus(kind, strand):
-                    at -= not after
-                    sites.add(Site(contig, at, at + 1, kind, strand))
+        contigs[contig], fits = letters, consensus(letters)
+        for edge in known[assembly].edges[chrom]:
+            moved = edge._replace(at=edge.at - first)
+            if _EDGE <= moved.at < len(letters) - _EDGE and fits[edge[1:]][moved.at]:
+                sites.add(_site(contig, moved))
     return contigs, sites
+
+
+def _site(contig: str, edge: Edge) -> Site:
+    return Site(contig, edge.at, edge.at + 1, edge.kind, edge.strand)
+
+
+def record(data: Path, file: str, name: str) -> str:
+    """Letters of the only record of a FASTA whose name begins so."""
+    with Genome(data / file) as genome:
+        (found,) = (contig for contig in genome.contigs if contig.startswith(name))
+        return decode(genome.fetch(found, 0, genome.contigs[found]))
+
+
+def laid_pieces(
+    data: Path, known: Annotation
+) -> Iterator[tuple[str, str, list[tuple[Edge, Edge]]]]:
+    """Yield human sequence of other coordinates: contig, letters, and its edges as `laid` gives."""
+    for contig, file, name, chrom, start, end in _LAID:
+        letters = record(data, file, name)
+        edges = [edge for edge in known.edges[chrom] if start <= edge.at < end]
+        yield contig, letters, laid(letters, edges)
+
+
+def refseq_genes(data: Path, known: Annotation) -> tuple[str, set[Site]]:
+    """Records of RefSeqGene in one contig, and the splice sites in it."""
+    joined, sites = "", set()
+    for name, gene in _REFSEQ_GENES.items():
+        letters = record(data, _REFSEQ, name)
+        chrom, start, end = known.genes[gene]
+        low, high = start - len(letters), end + len(letters)
+        edges = [edge for edge in known.edges[chrom] if low <= edge.at < high]
+        turned = decode(reverse_complement(encode(letters)))
+        found, letters = max(
+            ((laid(x, edges), x) for x in (letters, turned)), key=lambda pair: len(pair[0])
+        )
+        for _, edge in found:
+            sites.add(_site("refseqgene", edge._replace(at=edge.at + len(joined))))
+        joined += letters + "N" * _GAP
+    return joined, sites
+
+
+def vertebrates(
+    data: Path, encode_regions: dict[str, tuple[str, list[Edge]]]
+) -> tuple[str, set[Site], list[tuple[str, int, int]]]:
+    """What lies about splice sites of other vertebrates, in one contig; the sites, what is read."""
+    records: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+    with Genome(data / _VERTEBRATES) as genome:
+        for name, length in genome.contigs.items():
+            species, region = name.split("|")[:2]
+            if length > _SHORT and species not in _TOO_CLOSE:
+                records[species, region][name] = decode(genome.fetch(name, 0, length))
+    joined, sites, spans = "", set(), []
+    for (_, region), others in sorted(records.items()):
+        letters, edges = encode_regions[region]
+        found: dict[str, set[Edge]] = defaultdict(set)
+        for name, edge in orthologous(letters, edges, others):
+            found[name].add(edge)
+        for name, own in sorted(found.items()):
+            places = [edge.at for edge in own]
+            for low, high in merged(places, _ABOUT, len(others[name])):
+                moved = [x._replace(at=x.at - low + len(joined)) for x in own if low <= x.at < high]
+                sites |= {_site("vertebrates", edge) for edge in moved}
+                end = len(joined) + high - low
+                for first, last in merged([edge.at for edge in moved], _COUNTED, end):
+                    spans.append(("vertebrates", max(first, len(joined)), last))
+                joined += others[name][low:high] + "N" * _GAP
+    return joined, sites, spans
+
+
+def merged(places: list[int], about: int, length: int) -> list[tuple[int, int]]:
+    """Intervals of so many bp on either side of places, joined where they overlap."""
+    intervals: list[tuple[int, int]] = []
+    for place in sorted(places):
+        start, end = max(place - about, 0), min(place + about, length)
+        if intervals and start <= intervals[-1][1]:
+            start = intervals.pop()[0]
+        intervals.append((start, end))
+    return intervals
 
 
 def add_windows(
@@ -288,7 +401,7 @@ def add_windows(
     tested = {
         word
         for name, letters in contigs.items()
-        if name.startswith(_TESTING)
+        if name.startswith(_KEPT_OUT)
         for at in range(len(letters) - _WORD)
         if (word := letters[at : at + _WORD]) in about
     }
@@ -314,15 +427,24 @@ def _near(window: str) -> str:
 
 
 def human_splice(data: Path) -> tuple[dict[str, str], set[Site], list[tuple[str, int, int]]]:
-    """Pieces of two assemblies and windows of GUE, their splice sites, and what is read of them."""
-    contigs, sites = human(data)
-    spans = [(name, 0, len(x)) for name, x in contigs.items() if name.startswith(_TESTING)]
-    for site in sites:
-        if not site.contig.startswith(_TESTING):
-            end = min(site.end + _NEAR, len(contigs[site.contig]))
-            spans.append((site.contig, max(site.start - _NEAR, 0), end))
-    spans += add_windows(data, contigs, sites)
-    return contigs, sites, sorted(spans)
+    """All pieces, windows of GUE and vertebrates, their splice sites, and what is read of them."""
+    known = {assembly: annotation(data, assembly) for assembly in ("hg19", "hg38")}
+    contigs, sites = human(data, known)
+    encode_regions: dict[str, tuple[str, list[Edge]]] = {}
+    spans: list[tuple[str, int, int]] = []
+    for contig, letters, edges in laid_pieces(data, known["hg19"]):
+        contigs[contig] = letters
+        sites |= {_site(contig, edge) for _, edge in edges}
+        if contig == _COX:
+            inside = [x.at for edge, x in edges if _ELSEWHERE[0] <= edge.at < _ELSEWHERE[1]]
+            spans += [(contig, 0, min(inside) - _ABOUT), (contig, max(inside) + _ABOUT, len(letters))]
+        encode_regions[contig.partition("_")[2]] = letters, [edge for _, edge in edges]
+    contigs["refseqgene"], more = refseq_genes(data, known["hg19"])
+    whole = (name for name in contigs if name != _COX and not name.startswith(_CHR21))
+    spans += [(name, 0, len(contigs[name])) for name in whole]
+    contigs["vertebrates"], others, about = vertebrates(data, encode_regions)
+    spans += [*about, *add_windows(data, contigs, sites)]
+    return contigs, sites | more | others, sorted(spans)
 
 
 def promoters(data: Path) -> tuple[dict[str, str], set[Site]]:
@@ -391,13 +513,6 @@ def found_in_pieces(data: Path, known: dict[str, dict[str, set[int]]]) -> Iterat
             edges = np.flatnonzero(np.diff(np.frombuffer(found, np.int8)))
             for start, end in edges.reshape(-1, 2).tolist():
                 yield Site(contig, start, end, kind, ".")
-
-
-def _consensus(kind: str, strand: str) -> tuple[str, ...]:
-    """Two bases of an intron beside an exon, as the forward strand has them."""
-    if kind == "donor":
-        return ("GT", "GC") if strand == "+" else ("AC", "GC")
-    return ("AG",) if strand == "+" else ("CT",)
 
 
 def write_genome(path: Path, contigs: dict[str, str]) -> None:
