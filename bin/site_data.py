@@ -437,7 +437,8 @@ def human_splice(data: Path) -> tuple[dict[str, str], set[Site], list[tuple[str,
         sites |= {_site(contig, edge) for _, edge in edges}
         if contig == _COX:
             inside = [x.at for edge, x in edges if _ELSEWHERE[0] <= edge.at < _ELSEWHERE[1]]
-            spans += [(contig, 0, min(inside) - _ABOUT), (contig, max(inside) + _ABOUT, len(letters))]
+            spans.append((contig, 0, min(inside) - _ABOUT))
+            spans.append((contig, max(inside) + _ABOUT, len(letters)))
         encode_regions[contig.partition("_")[2]] = letters, [edge for _, edge in edges]
     contigs["refseqgene"], more = refseq_genes(data, known["hg19"])
     whole = (name for name in contigs if name != _COX and not name.startswith(_CHR21))

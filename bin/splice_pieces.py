@@ -69,7 +69,7 @@ def laid(letters: str, edges: Iterable[Edge]) -> list[tuple[Edge, Edge]]:
     on = np.zeros((len(known), len(shifts)), bool)
     for edge, row in zip(known, on, strict=True):
         places = edge.at - shifts
-        inside = (0 <= places) & (places < len(letters))
+        inside = (places >= 0) & (places < len(letters))
         row[inside] = fits[edge.kind, edge.strand][places[inside]]
         before.append((score - cost).argmax(1))
         score = (score - cost).max(1) + np.where(row, _ON, _OFF)
@@ -86,7 +86,9 @@ _OFF = np.log((1 - _KNOWN) / (1 - _BY_CHANCE))
 
 
 def _vote(
-    fits: dict[tuple[str, str], npt.NDArray[np.bool_]], edges: Sequence[Edge], near: int | None = None
+    fits: dict[tuple[str, str], npt.NDArray[np.bool_]],
+    edges: Sequence[Edge],
+    near: int | None = None,
 ) -> int:
     """Return the shift at which most edges fall on a consensus, or most of those near another."""
     length = len(fits["donor", "+"])
