@@ -18,7 +18,8 @@ MHC of the cell line COX, records of RefSeqGene), and from the two regions by al
 vertebrates, of which a contig joins what is within 300 bp of a site. Two more contigs join the
 windows of GUE's splice sets, 400 bp with or without a site in the middle, that are not of chr21 or
 chr22. OUT/regions.bed has the contigs but chr21, 20 bp about the middle of each window, 100 bp
-about each site of another vertebrate, and of COX what no other piece has.
+about each site of another vertebrate, and of COX what no other piece has. Left out are the sites of
+other genes, such as pseudogenes, and of level 3, but not in chr22.
 
 promoter-human: the same pieces with promoters: what is promoter-like in ENCODE's registry (class
 PLS) or -249 to +50 about a start of transcription of EPDnew. Both are known in hg38; a base of hg19
@@ -80,7 +81,8 @@ _PIECES = (
 _TWICE = {("human-hg19/hg19.chr1_chr17_chr20_chr22.fa.gz", name) for name in ("chr1", "chr20")}
 """Contigs of hg19 whose sequence another file has."""
 _CHR21 = "hg38.chr21"
-_KEPT_OUT = (_CHR21, "hg19.chr22")
+_TEST = "hg19.chr22"
+_KEPT_OUT = (_CHR21, _TEST)
 _ENCODE = "human-hg16-encode/hg16.ENm001_ENm002.fa.gz"
 _REFSEQ = "human-pieces/refseqgene.fa.gz"
 _COX = "hg19.cox_hap2"
@@ -119,6 +121,10 @@ class Site(NamedTuple):
     end: int
     kind: str
     strand: str
+
+
+Span = tuple[str, int, int]
+"""Contig, start, end."""
 
 
 class Piece(NamedTuple):
@@ -270,10 +276,19 @@ def pieces(data: Path) -> Iterator[Piece]:
 
 
 class Annotation(NamedTuple):
-    """Edges of exons by chromosome, and the chromosome and interval of each gene."""
+    """Edges of exons by chromosome, and the chromosome and interval of each gene.
+
+    Doubtful ones are of pseudogenes and other genes, or known to level 3 alone.
+    """
 
     edges: dict[str, set[Edge]]
+    doubtful: dict[str, set[Edge]]
     genes: dict[str, tuple[str, int, int]]
+
+    def near(self, chrom: str, start: int, end: int) -> list[Edge]:
+        """All edges between two places of a chromosome."""
+        both = self.edges[chrom] | self.doubtful[chrom]
+        return [edge for edge in both if start <= edge.at < end]
 
 
 def annotation(data: Path, assembly: str) -> Annotation:
@@ -286,94 +301,96 @@ def annotation(data: Path, assembly: str) -> Annotation:
         ends[row["chrom"]] |= {start, end}
         genes[row["gene_name"]] = row["chrom"], start, end
     edges: dict[str, set[Edge]] = defaultdict(set)
+    doubtful: dict[str, set[Edge]] = defaultdict(set)
     for row in rows_of(folder / f"gencode_exons.{assembly}.no_chr19.tsv.gz"):
-        if row["gene_type"] in _GENES and int(row["level"]) <= 2:
-            chrom, strand = row["chrom"], row["Strand"]
-            for end, after in ((int(row["start"]) - 1, False), (int(row["end"]), True)):
-                if end not in ends[chrom]:
-                    kind = "donor" if after == (strand == "+") else "acceptor"
-                    edges[chrom].add(Edge(end - (not after), kind, strand))
-    return Annotation(edges, genes)
+        chrom, strand = row["chrom"], row["Strand"]
+        sure = row["gene_type"] in _GENES and int(row["level"]) <= 2
+        for end, after in ((int(row["start"]) - 1, False), (int(row["end"]), True)):
+            if end not in ends[chrom]:
+                kind = "donor" if after == (strand == "+") else "acceptor"
+                edge = Edge(end - (not after), kind, strand)
+                (edges if sure else doubtful)[chrom].add(edge)
+    for chrom, own in doubtful.items():
+        own -= edges[chrom]
+    return Annotation(edges, doubtful, genes)
 
 
-def human(data: Path, known: dict[str, Annotation]) -> tuple[dict[str, str], set[Site]]:
-    """Pieces of two assemblies, and the splice sites in them."""
+class Found(NamedTuple):
+    """Splice sites and doubtful ones in contigs."""
+
+    sites: set[Site]
+    doubtful: set[Site]
+
+    def add(self, contig: str, edge: Edge, sure: bool) -> None:
+        """Add an edge of an exon."""
+        site = Site(contig, edge.at, edge.at + 1, edge.kind, edge.strand)
+        (self.sites if sure else self.doubtful).add(site)
+
+
+def human(data: Path, known: dict[str, Annotation], found: Found) -> dict[str, str]:
+    """Pieces of two assemblies; what splice sites are in them is added to ``found``."""
     contigs: dict[str, str] = {}
-    sites: set[Site] = set()
     for contig, assembly, chrom, first, letters in pieces(data):
         contigs[contig], fits = letters, consensus(letters)
-        for edge in known[assembly].edges[chrom]:
-            moved = edge._replace(at=edge.at - first)
-            if _EDGE <= moved.at < len(letters) - _EDGE and fits[edge[1:]][moved.at]:
-                sites.add(_site(contig, moved))
-    return contigs, sites
-
-
-def _site(contig: str, edge: Edge) -> Site:
-    return Site(contig, edge.at, edge.at + 1, edge.kind, edge.strand)
+        own = known[assembly]
+        for edge in own.near(chrom, first + _EDGE, first + len(letters) - _EDGE):
+            if fits[edge.kind, edge.strand][edge.at - first]:
+                found.add(contig, edge._replace(at=edge.at - first), edge in own.edges[chrom])
+    return contigs
 
 
 def record(data: Path, file: str, name: str) -> str:
     """Letters of the only record of a FASTA whose name begins so."""
     with Genome(data / file) as genome:
-        (found,) = (contig for contig in genome.contigs if contig.startswith(name))
-        return decode(genome.fetch(found, 0, genome.contigs[found]))
+        (contig,) = (contig for contig in genome.contigs if contig.startswith(name))
+        return decode(genome.fetch(contig, 0, genome.contigs[contig]))
 
 
-def laid_pieces(
-    data: Path, known: Annotation
-) -> Iterator[tuple[str, str, list[tuple[Edge, Edge]]]]:
-    """Yield human sequence of other coordinates: contig, letters, and its edges as `laid` gives."""
-    for contig, file, name, chrom, start, end in _LAID:
-        letters = record(data, file, name)
-        edges = [edge for edge in known.edges[chrom] if start <= edge.at < end]
-        yield contig, letters, laid(letters, edges)
-
-
-def refseq_genes(data: Path, known: Annotation) -> tuple[str, set[Site]]:
-    """Records of RefSeqGene in one contig, and the splice sites in it."""
-    joined, sites = "", set()
+def refseq_genes(data: Path, known: Annotation, found: Found) -> str:
+    """Records of RefSeqGene in one contig; their splice sites are added to ``found``."""
+    joined = ""
     for name, gene in _REFSEQ_GENES.items():
         letters = record(data, _REFSEQ, name)
         chrom, start, end = known.genes[gene]
-        low, high = start - len(letters), end + len(letters)
-        edges = [edge for edge in known.edges[chrom] if low <= edge.at < high]
+        edges = known.near(chrom, start - len(letters), end + len(letters))
         turned = decode(reverse_complement(encode(letters)))
-        found, letters = max(
+        pairs, letters = max(
             ((laid(x, edges), x) for x in (letters, turned)), key=lambda pair: len(pair[0])
         )
-        for _, edge in found:
-            sites.add(_site("refseqgene", edge._replace(at=edge.at + len(joined))))
+        for edge, here in pairs:
+            moved = here._replace(at=here.at + len(joined))
+            found.add("refseqgene", moved, edge in known.edges[chrom])
         joined += letters + "N" * _GAP
-    return joined, sites
+    return joined
 
 
 def vertebrates(
-    data: Path, encode_regions: dict[str, tuple[str, list[Edge]]]
-) -> tuple[str, set[Site], list[tuple[str, int, int]]]:
-    """What lies about splice sites of other vertebrates, in one contig; the sites, what is read."""
+    data: Path, encode_regions: dict[str, tuple[str, list[Edge]]], found: Found
+) -> tuple[str, list[Span]]:
+    """What lies about splice sites of other vertebrates, in one contig, and what is read of it."""
     records: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
     with Genome(data / _VERTEBRATES) as genome:
         for name, length in genome.contigs.items():
             species, region = name.split("|")[:2]
             if length > _SHORT and species not in _TOO_CLOSE:
                 records[species, region][name] = decode(genome.fetch(name, 0, length))
-    joined, sites, spans = "", set(), []
+    joined, spans = "", []
     for (_, region), others in sorted(records.items()):
         letters, edges = encode_regions[region]
-        found: dict[str, set[Edge]] = defaultdict(set)
+        places_of: dict[str, set[Edge]] = defaultdict(set)
         for name, edge in orthologous(letters, edges, others):
-            found[name].add(edge)
-        for name, own in sorted(found.items()):
+            places_of[name].add(edge)
+        for name, own in sorted(places_of.items()):
             places = [edge.at for edge in own]
             for low, high in merged(places, _ABOUT, len(others[name])):
                 moved = [x._replace(at=x.at - low + len(joined)) for x in own if low <= x.at < high]
-                sites |= {_site("vertebrates", edge) for edge in moved}
+                for edge in moved:
+                    found.add("vertebrates", edge, True)
                 end = len(joined) + high - low
                 for first, last in merged([edge.at for edge in moved], _COUNTED, end):
                     spans.append(("vertebrates", max(first, len(joined)), last))
                 joined += others[name][low:high] + "N" * _GAP
-    return joined, sites, spans
+    return joined, spans
 
 
 def merged(places: list[int], about: int, length: int) -> list[tuple[int, int]]:
@@ -387,9 +404,7 @@ def merged(places: list[int], about: int, length: int) -> list[tuple[int, int]]:
     return intervals
 
 
-def add_windows(
-    data: Path, contigs: dict[str, str], sites: set[Site]
-) -> Iterator[tuple[str, int, int]]:
+def add_windows(data: Path, contigs: dict[str, str], sites: set[Site]) -> Iterator[Span]:
     """Add the windows of GUE that lie in no contig that tests; yield what is read of them."""
     half = _WORD // 2
     rows = {
@@ -426,26 +441,43 @@ def _near(window: str) -> str:
     return window.upper()[_MIDDLE - _WORD // 2 : _MIDDLE + _WORD // 2]
 
 
-def human_splice(data: Path) -> tuple[dict[str, str], set[Site], list[tuple[str, int, int]]]:
+def human_splice(data: Path) -> tuple[dict[str, str], set[Site], list[Span]]:
     """All pieces, windows of GUE and vertebrates, their splice sites, and what is read of them."""
     known = {assembly: annotation(data, assembly) for assembly in ("hg19", "hg38")}
-    contigs, sites = human(data, known)
+    found = Found(set(), set())
+    contigs = human(data, known, found)
+    spans: list[Span] = []
     encode_regions: dict[str, tuple[str, list[Edge]]] = {}
-    spans: list[tuple[str, int, int]] = []
-    for contig, letters, edges in laid_pieces(data, known["hg19"]):
-        contigs[contig] = letters
-        sites |= {_site(contig, edge) for _, edge in edges}
+    for contig, file, name, chrom, start, end in _LAID:
+        letters = contigs[contig] = record(data, file, name)
+        pairs, sure = laid(letters, known["hg19"].near(chrom, start, end)), known["hg19"].edges
+        for edge, here in pairs:
+            found.add(contig, here, edge in sure[chrom])
         if contig == _COX:
-            inside = [x.at for edge, x in edges if _ELSEWHERE[0] <= edge.at < _ELSEWHERE[1]]
+            inside = [x.at for edge, x in pairs if _ELSEWHERE[0] <= edge.at < _ELSEWHERE[1]]
             spans.append((contig, 0, min(inside) - _ABOUT))
             spans.append((contig, max(inside) + _ABOUT, len(letters)))
-        encode_regions[contig.partition("_")[2]] = letters, [edge for _, edge in edges]
-    contigs["refseqgene"], more = refseq_genes(data, known["hg19"])
+        sites = [here for edge, here in pairs if edge in sure[chrom]]
+        encode_regions[contig.partition("_")[2]] = letters, sites
+    contigs["refseqgene"] = refseq_genes(data, known["hg19"], found)
     whole = (name for name in contigs if name != _COX and not name.startswith(_CHR21))
     spans += [(name, 0, len(contigs[name])) for name in whole]
-    contigs["vertebrates"], others, about = vertebrates(data, encode_regions)
-    spans += [*about, *add_windows(data, contigs, sites)]
-    return contigs, sites | more | others, sorted(spans)
+    contigs["vertebrates"], about = vertebrates(data, encode_regions, found)
+    spans = [*without(spans, found.doubtful), *about, *add_windows(data, contigs, found.sites)]
+    return contigs, found.sites, sorted(spans)
+
+
+def without(spans: list[Span], sites: set[Site]) -> Iterator[Span]:
+    """Yield spans without the bases of some sites, but all of those that test."""
+    places: dict[str, list[int]] = defaultdict(list)
+    for site in sites:
+        places[site.contig].append(site.start)
+    for contig, start, end in spans:
+        for at in sorted(set(places[contig])) if contig != _TEST else ():
+            if start <= at < end:
+                yield contig, start, at
+                start = at + 1
+        yield contig, start, end
 
 
 def promoters(data: Path) -> tuple[dict[str, str], set[Site]]:
