@@ -18,8 +18,9 @@ MHC of the cell line COX, records of RefSeqGene), and from the two regions by al
 vertebrates, of which a contig joins what is within 300 bp of a site. Two more contigs join the
 windows of GUE's splice sets, 400 bp with or without a site in the middle, that are not of chr21 or
 chr22. OUT/regions.bed has the contigs but chr21, 20 bp about the middle of each window, 100 bp
-about each site of another vertebrate, and of COX what no other piece has. Left out are the sites of
-other genes, such as pseudogenes, and of level 3, but not in chr22.
+about each site of another vertebrate, and of COX what no other piece has. Left out are doubtful
+sites, those of other genes, such as pseudogenes, and of level 3, but not in chr22; OUT/doubtful.bed
+has them all.
 
 promoter-human: the same pieces with promoters: what is promoter-like in ENCODE's registry (class
 PLS) or -249 to +50 about a start of transcription of EPDnew. Both are known in hg38; a base of hg19
@@ -441,8 +442,8 @@ def _near(window: str) -> str:
     return window.upper()[_MIDDLE - _WORD // 2 : _MIDDLE + _WORD // 2]
 
 
-def human_splice(data: Path) -> tuple[dict[str, str], set[Site], list[Span]]:
-    """All pieces, windows of GUE and vertebrates, their splice sites, and what is read of them."""
+def human_splice(data: Path) -> tuple[dict[str, str], set[Site], list[Span], set[Site]]:
+    """All contigs, their splice sites, what is read of them, and doubtful sites."""
     known = {assembly: annotation(data, assembly) for assembly in ("hg19", "hg38")}
     found = Found(set(), set())
     contigs = human(data, known, found)
@@ -464,7 +465,7 @@ def human_splice(data: Path) -> tuple[dict[str, str], set[Site], list[Span]]:
     spans += [(name, 0, len(contigs[name])) for name in whole]
     contigs["vertebrates"], about = vertebrates(data, encode_regions, found)
     spans = [*without(spans, found.doubtful), *about, *add_windows(data, contigs, found.sites)]
-    return contigs, found.sites, sorted(spans)
+    return contigs, found.sites, sorted(spans), found.doubtful
 
 
 def without(spans: list[Span], sites: set[Site]) -> Iterator[Span]:
@@ -556,6 +557,14 @@ def write_genome(path: Path, contigs: dict[str, str]) -> None:
             file.write(f">{name}\n" + "\n".join(lines) + "\n")
 
 
+def write_sites(path: Path, sites: set[Site]) -> None:
+    """Sites as BED, in their order."""
+    with path.open("w") as file:
+        for site in sorted(sites):
+            columns = (site.contig, site.start, site.end, site.kind, 0, site.strand)
+            file.write("\t".join(map(str, columns)) + "\n")
+
+
 def main() -> None:
     """Run the command."""
     sets = {
@@ -571,17 +580,16 @@ def main() -> None:
     }
     if len(sys.argv) != 4 or sys.argv[1] not in sets:
         sys.exit(__doc__)
-    contigs, sites, *regions = sets[sys.argv[1]](Path(sys.argv[2]))
+    contigs, sites, *others = sets[sys.argv[1]](Path(sys.argv[2]))
     out = Path(sys.argv[3])
     out.mkdir(parents=True, exist_ok=True)
     write_genome(out / "genome.fa", contigs)
-    with (out / "sites.bed").open("w") as file:
-        for site in sorted(sites):
-            columns = (site.contig, site.start, site.end, site.kind, 0, site.strand)
-            file.write("\t".join(map(str, columns)) + "\n")
-    if regions:
+    write_sites(out / "sites.bed", sites)
+    if others:
+        regions, doubtful = others
         with (out / "regions.bed").open("w") as file:
-            file.writelines(f"{name}\t{start}\t{end}\n" for name, start, end in regions[0])
+            file.writelines(f"{name}\t{start}\t{end}\n" for name, start, end in regions)
+        write_sites(out / "doubtful.bed", doubtful)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ import numpy.typing as npt
 from findna.genome.encoding import decode, encode, reverse_complement
 
 _IN_A_ROW = 16, 32  # neighbouring edges that vote for a shift
-_KNOWN, _BY_CHANCE = 0.7, 0.09  # share of edges on a consensus, at the right shift and at others
+_RIGHT, _WRONG = 0.7, 0.09  # share of edges on a consensus, at the right shift and at others
+_ON, _OFF = np.log(_RIGHT / _WRONG), np.log((1 - _RIGHT) / (1 - _WRONG))
 _CHANGE = 6.0  # log-likelihood that a change of shift costs, and twice the logarithm of its bp
 _FAR = 100_000  # bp by which shifts differ from the most common one
 _EXON, _INTRON = 80, 25  # bp beside an edge that are aligned
@@ -51,7 +52,11 @@ def consensus(letters: str) -> dict[tuple[str, str], npt.NDArray[np.bool_]]:
 
 
 def laid(letters: str, edges: Iterable[Edge]) -> list[tuple[Edge, Edge]]:
-    """Return the edges that fall on a consensus of a sequence, each with its place there."""
+    """Return the edges that fall on a consensus of a sequence, each with its place there.
+
+    The shifts are the likeliest path (Viterbi) through those that are best for 16 or 32 edges in a
+    row, where a change costs the more, the larger it is.
+    """
     known, fits = sorted(edges), consensus(letters)
     overall = _vote(fits, known)
     known = [edge for edge in known if 0 <= edge.at - overall < len(letters)]
@@ -79,10 +84,6 @@ def laid(letters: str, edges: Iterable[Edge]) -> list[tuple[Edge, Edge]]:
             found.append((edge, edge._replace(at=edge.at - int(shifts[state]))))
         state = int(origin[state])
     return found[::-1]
-
-
-_ON = np.log(_KNOWN / _BY_CHANCE)
-_OFF = np.log((1 - _KNOWN) / (1 - _BY_CHANCE))
 
 
 def _vote(
