@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-import edlib  # pip install edlib
 import numpy as np
 import numpy.typing as npt
 
@@ -114,6 +113,8 @@ def orthologous(
     either strand. It has a place where that takes 26 edits or fewer, any other sequence or strand
     takes 8 more, no place in this one is as good, and a consensus is there.
     """
+    import edlib  # pip install edlib
+
     fits = {name: consensus(text) for name, text in others.items()}
     for edge in edges:
         intron_first = (edge.kind == "acceptor") == (edge.strand == "+")

@@ -624,7 +624,17 @@ def test_short_regions(run, example, model_folder, write):
 
 def test_an_anchor_needs_a_length(run, example, model_folder, write):
     bed = write("tss.bed", "chrA\t100\t300\n")
-    words = ["embed", example / "genome.fa", bed, "-m", model_folder, "-O", "tsv", "--anchor", "end"]
+    words = [
+        "embed",
+        example / "genome.fa",
+        bed,
+        "-m",
+        model_folder,
+        "-O",
+        "tsv",
+        "--anchor",
+        "end",
+    ]
     assert "--anchor end changes nothing alone: give --window" in run(*words, code=2).stderr
     run(*words, "--window", 60)
 
