@@ -108,7 +108,7 @@ def pretrain(genome: Path, output: Path, device: str, **options: Any) -> None:
       findna pretrain genome.fa -o model/ --size small --holdout chr21 --tokens 1000000000
       findna pretrain genome.fa -o model/ --exclude blacklist.bed --resume
       findna pretrain genome.fa -o model/ --preset paper --size base
-      findna pretrain genome.fa -o model/ --init tiny --tokens 50000000 --muon-lr .005 --lr .0005
+      findna pretrain genome.fa -o model/ --init tiny --tokens 50000000 --muon-lr .01 --lr .001
       findna pretrain genome.fa -o model/ --probe promoters.csv --report report.html
     """
     given = {

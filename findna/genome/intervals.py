@@ -129,8 +129,8 @@ def select(
     """
     if shutil.which("bedtools") is None:
         raise MissingProgramError(
-            "--regions and --exclude need bedtools; install it: apt-get install bedtools, "
-            "or conda install -c bioconda bedtools"
+            "-r, --regions and --exclude need the program bedtools; install it: apt-get install "
+            "bedtools, or conda install -c bioconda bedtools"
         )
     from pybedtools import BedTool
 

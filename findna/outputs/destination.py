@@ -280,6 +280,8 @@ class Destination:
         OutputError
             The rows are not sorted, or the disk is full; the file itself is complete.
         """
+        if not self.is_live and self.format.index:
+            self._remove_indexes()
         if not self.write_index:
             return
         import pysam
@@ -295,7 +297,6 @@ class Destination:
                 n_headers = sum(1 for _ in takewhile(is_header, lines))
             options = {"seq_col": 0, "start_col": 1, "end_col": 2, "zerobased": True}
             options["line_skip"] = n_headers
-        self._remove_indexes()
         for csi in (False, True)[self.form == "bcf" :]:
             reason = self._try_index(options | {"csi": csi})
             if _BEYOND_TBI not in reason:

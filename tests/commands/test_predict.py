@@ -781,6 +781,8 @@ def test_unsorted_rows_cannot_be_indexed(run, example, tasks, write, tmp_path):
     bed.write_text("chrA\t500\t600\nchrB\t0\t0\nchrA\t700\t790\n")
     run(*words, bed, "--write-index", "--on-error", "skip", "-f")
     assert (tmp_path / "x.bed.gz.tbi").exists()
+    run(*words, bed, "--on-error", "skip", "-f")  # an index would be that of the file before
+    assert not (tmp_path / "x.bed.gz.tbi").exists()
 
 
 def test_existing_outputs_and_inputs_are_safe(run, example, tasks, write, tmp_path):
