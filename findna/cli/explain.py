@@ -27,7 +27,8 @@ from findna.cli._summary import note, note_rows, summarized
 )
 @option(
     "--class=NAME class_name",
-    "Class whose log-odds are measured.  [default: the second of two; of sites the only one]",
+    "Class whose log-odds are measured.  [default: the second of two; of single bases the only "
+    "one]",
 )
 @option("-o --output=FILE", "HDF5 file to write: the effect of every replacement.", PATH)
 @option(
@@ -60,9 +61,9 @@ def explain(genome: Path, regions: str | None, **given: Any) -> None:
     (and without -r) every FASTA record is a region. Regions of 1 bp, or with --anchor alone all,
     get the window that the task was trained on. docs/explain.md has the definitions.
 
-    A task of sites (findna finetune --dense) is measured at one base of each region: its most
-    probable site of --class, or the region itself if it is 1 bp, about which 41 bp are replaced
-    (--window N: others). Results follow the strand of that site.
+    A task of single bases (findna finetune --dense) is measured at one base of each region: its
+    most probable site of --class, or the region itself if it is 1 bp, about which 41 bp are
+    replaced (--window N: others). Results follow the strand of that site.
 
     \b
     Examples:

@@ -54,15 +54,15 @@ def predict(genome: Path, regions: str | None, **given: Any) -> None:
 
     Rows come out as they went in, in their order, with two more columns per task: the label, and
     a probability of six decimals: that of the second class where there are two (findna tasks info
-    names it), of the label where there are more. A task of sites (findna finetune --dense) gives
-    the most probable site of each region, and two columns more: its start, 0-based, and its strand
-    (below a probability of 0.5 the label is none); without -s both strands are looked at. REGIONS
-    may be plain, gzip or BGZF; a pipe (-) is answered while it is read. Without REGIONS (and
-    without -r) every FASTA record is a row.
+    names it), of the label where there are more. A task of single bases (findna finetune --dense)
+    gives the most probable site of each region, and two columns more: its start, 0-based, and its
+    strand (below a probability of 0.5 the label is none); without -s both strands are looked at.
+    REGIONS may be plain, gzip or BGZF; a pipe (-) is answered while it is read. Without REGIONS
+    (and without -r) every FASTA record is a row.
 
     Points, which are rows of 1 bp, get the window that the task was trained on, laid by strand
     where that matters; with --anchor alone every row does. Other rows are read as they are, and
-    a task of sites looks at a point alone.
+    a task of single bases looks at a point alone.
 
     \b
     Examples:

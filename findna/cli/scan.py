@@ -38,7 +38,7 @@ _OF_WINDOWS = ("window", "upstream", "downstream", "step", "max_n")
 @option(
     "--class=NAME class_name",
     "Class whose probability makes the track, or whose sites are listed.  [default: the second of "
-    "two; of sites all]",
+    "two; of single bases all]",
 )
 @option(
     "--window=N", "Length of a window, bp.  [default: that of the task's training sequences]", BP
@@ -53,7 +53,7 @@ _OF_WINDOWS = ("window", "upstream", "downstream", "step", "max_n")
 )
 @option(
     "--call=P",
-    "For a task of sites: list the sites of at least this probability as BED6, by strand; "
+    "For a task of single bases: list the sites of at least this probability as BED6, by strand; "
     "neighbouring bases of a class above it are one site, with score 1000 times the highest.",
     SHARE,
 )
@@ -86,10 +86,10 @@ def scan(genome: Path, task: str, regions: str | None, **given: Any) -> None:
     """Write a task's probability along GENOME (FASTA) as a track: bedGraph or bigWig.
 
     Windows slide over every contig, or over the regions that are given; the value of a base is
-    the mean over the windows that cover it. A task of sites (findna finetune --dense) has a value
-    of its own at each base, and --call lists its sites. A track is sorted and does not overlap;
-    bases without a value (mostly N) are gaps. Text comes out while it is computed. Windows that
-    hold a start of transcription where promoter expects it have their middle 100 bp upstream of it.
+    the mean over the windows that cover it. A task of single bases (findna finetune --dense) has a
+    value of its own at each base, and --call lists its sites. A track is sorted and does not
+    overlap; bases without a value (mostly N) are gaps. Text comes out while it is computed. Windows
+    that hold a start of transcription where promoter expects it have their middle 100 bp upstream.
 
     \b
     Examples:
@@ -117,7 +117,7 @@ def scan(genome: Path, task: str, regions: str | None, **given: Any) -> None:
         return
     if given["call"] is not None:
         raise click.UsageError(
-            f"--call is for tasks of sites; {task} has a value for each region: "
+            f"--call is for tasks of single bases; {task} has a value for each region: "
             "leave it out, and cut the track (| awk '$4 > 0.9' | bedtools merge -c 4 -o max)"
         )
     output = _options.destination(given, FORMS)
@@ -178,7 +178,7 @@ def _scan_sites(
     from findna.commands.scan_sites import SiteOptions, scan_sites
     from findna.outputs.hubs import HUB
 
-    _options.refuse(_OF_WINDOWS, "does nothing for a task of sites; leave it out")
+    _options.refuse(_OF_WINDOWS, "does nothing for a task of single bases; leave it out")
     calls = given["call"] is not None
     if calls and given["form"] is not None:
         raise click.UsageError("--call writes BED; leave out -O")

@@ -108,8 +108,8 @@ class Question:
         }
         for name in [name for name, is_given in given.items() if is_given]:
             raise ConfigError(
-                f"{name} does nothing for a task of sites, which reads tiles of its own; leave it "
-                "out (--window N replaces N bp)"
+                f"{name} does nothing for a task of single bases, which reads tiles of its own; "
+                "leave it out (--window N replaces N bp)"
             )
         limited = replace(options, longest=task.config.tile)
         if options.resizes:

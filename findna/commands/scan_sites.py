@@ -1,4 +1,4 @@
-"""A task of sites along contigs: a track of one class, or the sites above a probability."""
+"""A task of single bases along contigs: a track of one class, or the sites above a probability."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ class SiteConfig:
     def __post_init__(self) -> None:
         check(self.kind == SITES and self.mode in MODES, f"unknown mode {self.mode!r} or kind")
         n = len(self.classes)
-        check(0 < n <= MOST_CLASSES, f"{n} classes; a task of sites has 1 to {MOST_CLASSES}")
+        check(0 < n <= MOST_CLASSES, f"{n} classes; a task of single bases has 1 to {MOST_CLASSES}")
         check(
             all(map(is_class_name, self.classes)) and len(set(self.classes)) == n,
             "a class name is empty, not printable, holds a comma, or is there twice",

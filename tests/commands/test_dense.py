@@ -393,7 +393,7 @@ def test_a_long_region_is_read_as_it_comes(example, site_task, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--window", 5], "--window does nothing for a task of sites"),
+        (["--window", 5], "--window does nothing for a task of single bases"),
         (["--class", "x"], "classes are donor"),
         (["--call", 0.5, "-O", "bedgraph"], "--call writes BED"),
         (["--call", 0.5, "-o", "x.bw"], "no format has the ending .bw"),
@@ -407,7 +407,7 @@ def test_scan_with_options_that_are_wrong(run, trained, words, message):
 
 def test_call_is_for_sites(run, example, tasks):
     words = ["scan", example / "genome.fa", "--task", tasks["binary"], "--call", 0.5]
-    assert "--call is for tasks of sites" in run(*words, code=2).stderr
+    assert "--call is for tasks of single bases" in run(*words, code=2).stderr
 
 
 @pytest.mark.parametrize(

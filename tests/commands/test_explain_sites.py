@@ -187,10 +187,10 @@ def test_from_python(fasta, site_task, explain):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--class", "donor", "--context", 50], "--context does nothing for a task of sites"),
+        (["--class", "donor", "--context", 50], "--context does nothing for a task of single"),
         (["--class", "donor", "--both-strands"], "--both-strands does nothing for a task of"),
-        (["--class", "donor", "--split"], "--split does nothing for a task of sites"),
-        (["--class", "donor", "--whole"], "--whole does nothing for a task of sites"),
+        (["--class", "donor", "--split"], "--split does nothing for a task of single bases"),
+        (["--class", "donor", "--whole"], "--whole does nothing for a task of single bases"),
         ([], "one class at a time: choose it with --class (donor, acceptor)"),
         (["--class", "exon"], "--class exon: the task's classes are donor, acceptor"),
     ],
