@@ -156,7 +156,13 @@ def known_spans(genome: Genome, span: Span) -> list[Span]:
 
 
 def _check_classes(labels: SiteLabels, spans: Sequence[Span], what: str, least: int) -> list[int]:
-    """Return how many sites of each class lie in spans; raise LabelError if too few do."""
+    """Return how many sites of each class lie in spans.
+
+    Raises
+    ------
+    LabelError
+        They are too few, or every base is one.
+    """
     numbers = np.array([number for _, _, number, _ in labels.within(spans)], np.int64)
     counts: list[int] = np.bincount(numbers, minlength=len(labels.classes)).tolist()
     for name, count in zip(labels.classes, counts, strict=True):
@@ -164,6 +170,11 @@ def _check_classes(labels: SiteLabels, spans: Sequence[Span], what: str, least: 
             raise LabelError(
                 f"{what}: {count} sites of class {name}; at least {least} are needed: give more "
                 "contigs, or leave the class out"
+            )
+        if labels.fill(spans, name):
+            raise LabelError(
+                f"{what}: every base, on both strands, is {name}, so that nothing can be told "
+                "apart: give more sequence about the sites"
             )
     return counts
 

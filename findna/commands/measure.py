@@ -188,6 +188,20 @@ def _counted(data: LabelledSet) -> dict[str, Matrix]:
     return {"GC content": np.array(gc), "CpG": np.array(cpg)}
 
 
+def _told_apart(path: Path, labels: npt.NDArray[np.bool_], classes: Sequence[str]) -> list[int]:
+    """Return the places of the classes that some bases have and others have not."""
+    sites, everywhere = labels.any(0), labels.all(0)
+    found = np.flatnonzero(sites & ~everywhere).tolist()
+    whole = ", ".join(classes[i] for i in np.flatnonzero(everywhere))
+    reason = f"every base that is measured, on both strands, is {whole}" if whole else ""
+    if not found:
+        reason = reason or "all of its sites are N"
+        raise LabelError(f"{display_name(path)}: {reason}; measure more of GENOME")
+    if reason:
+        logger.warning("%s: %s; it has no figures", display_name(path), reason)
+    return found
+
+
 def measure_bases(
     task: SiteTask,
     genome: Genome,
@@ -211,7 +225,7 @@ def measure_bases(
     Raises
     ------
     LabelError
-        A site has a class that the task does not tell, or there is none.
+        A site has a class that the task does not tell, or there is none; or every base is one.
     """
     config = task.config
     labels = read_sites(path, genome, names, config.classes)
@@ -228,7 +242,7 @@ def measure_bases(
     layout = Layout(config.tile, config.margin, config.reach)
     encoder = task.checkpoint.model.encoder
     seen = measure_sites(encoder, task.head, layout, data, spans, compute)
-    present = np.flatnonzero(seen.labels.any(0)).tolist()
+    present = _told_apart(path, seen.labels, config.classes)
     classes = [config.classes[i] for i in present]
     told = seen._replace(labels=seen.labels[:, present], logits=seen.logits[:, present])
     slopes, shifts = ([values[i] for i in present] for values in (config.slopes, config.shifts))

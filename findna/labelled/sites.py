@@ -24,6 +24,8 @@ SPLICE_SITES = ("donor", "acceptor")
 
 MOST_CLASSES = 8
 
+_AT_A_TIME = 1 << 16  # bases
+
 _TRANSCRIPT = re.compile(r'(?:^|;)\s*(?:transcript_id "([^"]+)"|Parent=([^;]+))')
 
 
@@ -102,6 +104,16 @@ class SiteLabels:
                 low, high = max(sites.starts[i] - start, 0), sites.ends[i] - start
                 labels[low:high, sites.classes[i]] = True
         return labels
+
+    def fill(self, spans: Iterable[tuple[str, int, int]], name: str) -> bool:
+        """Return whether every base of some spans, on both strands, has a class."""
+        number = self.classes.index(name)
+        return all(
+            self.of(chrom, low, min(low + _AT_A_TIME, end), reverse)[:, number].all()
+            for chrom, start, end in spans
+            for low in range(start, end, _AT_A_TIME)
+            for reverse in (False, True)
+        )
 
     def within(self, spans: Iterable[tuple[str, int, int]]) -> list[tuple[str, int, int, bool]]:
         """Return the sites of some spans: contig, middle base, class and strand (True: minus)."""

@@ -447,6 +447,21 @@ def test_too_few_sites(run, trained, tmp_path, write):
     assert "needs GENOME" in run(*words[:1], *words[2:], code=2).stderr
 
 
+def test_nothing_but_sites(run, trained, tmp_path, write):
+    words = ["finetune", trained / "g.fa", "-t", "x", "--dense", "--train", trained / "s.bed",
+             "-o", tmp_path / "x", "--holdout", "c3", "--regions"]  # fmt: skip
+    inside = (trained / "s.bed").read_text().splitlines()
+    rows = [line.split("\t") for line in inside]
+    sites = ["\t".join([*row[:5], "."]) for row in rows if row[0] == "c3"]
+    elsewhere = [line for line in inside if not line.startswith("c3")]
+    labels = write("s.bed", "\n".join([*elsewhere, *sites]) + "\n")
+    words[6] = labels
+    wide = "".join(f"c{i}\t0\t3000\n" for i in range(3))
+    regions = write("r.bed", wide + "".join(f"{row.rpartition(chr(9))[0]}\n" for row in sites))
+    assert "--holdout: every base, on both strands, is donor" in run(*words, regions, code=1).stderr
+    assert not (tmp_path / "x").exists()
+
+
 def test_a_task_that_was_tampered_with(trained, tmp_path):
     shutil.copytree(trained / "donors", tmp_path / "t")
     path = tmp_path / "t" / "task.json"

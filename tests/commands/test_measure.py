@@ -137,6 +137,22 @@ def test_rows_of_nothing_but_n(run, tasks, write):
     run(*words[:-1], write("k.bed", lines[: lines.index("c\t320")]))
 
 
+def test_a_class_of_every_base_has_no_figures(run, measure, site_task, write):
+    fasta = write("g.fa", f">c\n{random_sequence(600)}\n>n\nACGTNNNNAC\n")
+    regions = write("r.bed", "c\t100\t300\n")
+    words = [site_task, fasta, "--regions", regions, "--data"]
+    both = write("b.bed", "c\t50\t400\tdonor\nc\t120\t121\tacceptor\t0\t+\n")
+    assert {row[0] for row in measure(*words, both)} == {"acceptor"}
+    said = run("tasks", "measure", *words, both).stderr
+    assert "every base that is measured, on both strands, is donor; it has no figures" in said
+    alone = write("a.bed", "c\t50\t400\tdonor\n")
+    error = run("tasks", "measure", *words, alone, code=1).stderr
+    assert "a.bed: every base that is measured, on both strands, is donor; measure more" in error
+    unknown = write("u.bed", "n\t5\t6\tdonor\n")
+    error = run("tasks", "measure", *words[:2], "--data", unknown, code=1).stderr
+    assert "u.bed: all of its sites are N; measure more of GENOME" in error
+
+
 def test_a_report_with_pictures(run, tasks, write, tmp_path):
     data = write("t.csv", table(zip(SEQUENCES, LABELS, strict=True)))
     words = ["tasks", "measure", tasks["binary"], "--data", data, "-o", tmp_path / "r.html"]
