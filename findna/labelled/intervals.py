@@ -8,7 +8,7 @@ from pathlib import Path
 
 from findna.console import counted
 from findna.errors import LabelError, RegionError
-from findna.genome.bed import BedRow, column_names, parse_row
+from findna.genome.bed import BedRow, column_names, parse_row, problem
 from findna.genome.encoding import N, reverse_complement
 from findna.genome.fasta import Genome
 from findna.genome.regions import NO_SEQUENCE, Placed, RegionOptions, place, without_summit
@@ -77,12 +77,7 @@ def cut(raw: RawRows, name: str, genome: Genome, options: RowOptions) -> None:
     placed = []
     for row in raw.rows:
         assert row.interval is not None
-        how = options.region.of(row.interval.interval)
-        result = without_summit(row.interval, how)
-        if result is None:
-            bed = _resized(row.interval, how)
-            result = place(bed, genome, RegionOptions(how.stranded))
-        placed.append((row, result))
+        placed.append((row, _placed(row.interval, genome, options.region)))
     genome.tell_aliases(name)
     bad = [(row, result) for row, result in placed if result.region is None]
     if bad and options.on_problem is stop:  # then said of all at once
@@ -112,9 +107,16 @@ def cut(raw: RawRows, name: str, genome: Genome, options: RowOptions) -> None:
     raw.rows = [row for row in raw.rows if not (row.sequence == N).all()]
 
 
-def _resized(row: BedRow, region: RegionOptions) -> BedRow:
-    start, end = region.resized(row.interval, row.summit)
-    return replace(row, interval=replace(row.interval, start=start, end=end))
+def _placed(row: BedRow, genome: Genome, region: RegionOptions) -> Placed:
+    """Return a row that is read, itself or a window of it, or why it is not."""
+    how = region.of(row.interval)
+    if refusal := problem(row.interval, genome):
+        return Placed(row, None, *refusal)
+    if refused := without_summit(row, how):
+        return refused
+    start, end = how.resized(row.interval, row.summit)
+    resized = replace(row, interval=replace(row.interval, start=start, end=end))
+    return place(resized, genome, RegionOptions(how.stranded))
 
 
 def _reasons(bad: Sequence[tuple[RawRow, Placed]], genome: Genome) -> str:

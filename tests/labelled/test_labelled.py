@@ -366,6 +366,12 @@ def test_contigs_go_through_aliases(write, example):
             r"a.bed: 4 of 5 rows cannot be read: a.bed:2: end 60001 is past .*; a.bed:3: no contig"
             r" X.*; a.bed:4: length 0 at chrA:1; ...; give the GENOME they are from, or remove",
         ),
+        (
+            "chrA\t100\t200\ta\nchrA\t600\t300\ta\nchrA\t500\t500\ta\nchrA\t59700\t60100\ta\n",
+            {"window": 50},
+            r"a.bed: 3 of 4 rows cannot be read: a.bed:2: start 600 is greater than end 300; "
+            r"a.bed:3: length 0 at chrA:500; a.bed:4: end 60100 is past the end of chrA",
+        ),
     ],
 )
 def test_bed_that_cannot_be_read(write, genome, text, options, message):
