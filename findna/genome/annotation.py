@@ -17,6 +17,8 @@ Spans = tuple[tuple[int, int], ...]
 
 _ANNOTATIONS = (".gtf", ".gff", ".gff3")
 _COLUMNS = 9  # of GTF and GFF
+_POSITION = re.compile("[0-9]{1,13}")
+_SEQUENCE = ("##FASTA", ">")  # begins the sequence at the end of GFF3
 _ATTRIBUTE = re.compile(r'\s*([^\s=;]+)(?:=|\s+)(?:"([^"]*)"|([^;]*))\s*(?:;|$)')
 _NAMES = ("gene_name", "Name", "gene", "gene_id", "ID")
 """Attributes that name a gene; the first that is there counts."""
@@ -52,7 +54,7 @@ def is_annotation(path: Path) -> bool:
 
 
 def read_features(path: Path) -> Iterator[Feature]:
-    """Yield the lines of a GTF or GFF3 file.
+    """Yield the lines of a GTF or GFF3 file, up to the sequence that may follow in GFF3.
 
     Raises
     ------
@@ -62,10 +64,12 @@ def read_features(path: Path) -> Iterator[Feature]:
     name = display_name(path)
     with open_input(path) as file:
         for number, line in numbered_lines(file, name):
+            if line.startswith(_SEQUENCE):
+                break
             if line.startswith("#") or not line.strip():
                 continue
             columns = line.split("\t")
-            if len(columns) < _COLUMNS or not (columns[3] + columns[4]).isdigit():
+            if len(columns) < _COLUMNS or not all(map(_POSITION.fullmatch, columns[3:5])):
                 raise LabelError(f"{name}:{number}: not a line of GTF or GFF (9 columns)")
             chrom, feature, strand = columns[0], columns[2], columns[6]
             interval = Interval(chrom, int(columns[3]) - 1, int(columns[4]), feature, strand)

@@ -90,6 +90,13 @@ def test_features_of_gtf(fasta, write):
     assert np.flatnonzero(labels.of("c", 0, 300, False)[:, 0]).tolist() == [12, 13, 14]
 
 
+@pytest.mark.parametrize("begin", ["##FASTA\n>c\n", ">c\n"])
+def test_sequence_at_the_end_of_gff_is_passed_over(fasta, write, begin):
+    path = write("a.gff", f"{GFF}{begin}ACGT\nACGT\n")
+    labels = read_sites(path, fasta, ["donor", "acceptor"])
+    assert len(labels.within([("c", 0, 300)])) == 6
+
+
 @pytest.mark.parametrize(
     ("name", "text", "names", "message"),
     [
@@ -99,6 +106,8 @@ def test_features_of_gtf(fasta, write):
         ("a.bed", "q\t1\t2\tx\n", [], "no site lies in g.fa"),
         ("a.gtf", "c\tx\texon\t1\n", ["exon"], "a.gtf:1: not a line of GTF"),
         ("a.gtf", "c\tx\texon\tone\t2\t.\t+\t.\ta\n", ["exon"], "a.gtf:1: not a line of GTF"),
+        ("a.gtf", "c\tx\texon\t\t2\t.\t+\t.\ta\n", ["exon"], "a.gtf:1: not a line of GTF"),
+        ("a.gtf", "c\tx\texon\t\u00b2\t2\t.\t+\t.\ta\n", ["exon"], "a.gtf:1: not a line of GTF"),
         ("a.gtf", GTF, ["UTR"], "no site lies in g.fa"),
         ("a.bed", "".join(f"c\t{i}\t{i + 1}\tk{i}\n" for i in range(9)), [], "9 classes of sites"),
     ],
