@@ -25,6 +25,7 @@ SPLICE_SITES = ("donor", "acceptor")
 MOST_CLASSES = 8
 
 _AT_A_TIME = 1 << 16  # bases
+_MOST_NAMES = 1_000  # of unknown contigs that are looked at for a likely fix
 
 _TRANSCRIPT = re.compile(r'(?:^|;)\s*(?:transcript_id "([^"]+)"|Parent=([^;]+))')
 
@@ -160,13 +161,22 @@ def read_sites(
         )
     else:
         found = _listed(path, name)
-    kept = []
+    kept, reason = list[Interval](), ""
+    unknown = dict[str, None]()
     for site in found:
         chrom = genome.resolve(site.chrom)
-        if chrom is not None and problem(site, genome) is None:
+        if chrom is None:
+            if len(unknown) < _MOST_NAMES:
+                unknown[site.chrom] = None
+        elif refusal := problem(site, genome):
+            reason = reason or refusal[1]
+        else:
             kept.append(Interval(chrom, site.start, site.end, site.name, site.strand))
     if not kept:
-        raise LabelError(f"{name}: no site lies in {genome.path.name}")
+        if unknown and not reason:
+            reason = genome.unknown(*unknown)
+        reason = reason or f"it holds no {' or '.join(names) or 'site'}"
+        raise LabelError(f"{name}: no site lies in {genome.path.name}: {reason}")
     return SiteLabels(kept, classes)
 
 
