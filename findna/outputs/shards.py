@@ -123,6 +123,8 @@ def finished_note(output: Path, shard: Shard, facts: Facts) -> Note | None:
 
     ``facts`` are plain values, as they are read from JSON; they decide the rows too.
     """
+    if not output.is_file():  # a note may be all that is left
+        return None
     try:
         note = read_note(output)
     except OutputError:

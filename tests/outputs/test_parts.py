@@ -696,6 +696,17 @@ def test_a_finished_shard_is_recognised(command, run, tmp_path, monkeypatch, kin
     assert contents(out) == made
 
 
+def test_a_shard_that_was_removed_is_made_again(command, run, tmp_path):
+    words, suffix = command["bed"]
+    out = tmp_path / f"o.{suffix}"
+    words = [*words, "-o", out, "--resume", "--shard", "1/2"]
+    run(*words)
+    made = contents(out)
+    out.unlink()  # and its note is left
+    run(*words)
+    assert contents(out) == made
+
+
 @pytest.mark.slow
 def test_a_kill_loses_nothing_that_is_done(example, model_folder, run, write, tmp_path):
     """docs/reliability/kill.py does this many times, to every command."""
