@@ -20,14 +20,7 @@ from findna.genome.text import display_name
 from findna.labelled.files import find_splits
 from findna.labelled.lengths import length_warning
 from findna.labelled.rows import RowOptions
-from findna.labelled.sets import (
-    CLASSES,
-    REGRESSION,
-    LabelledSet,
-    check_trainable,
-    labelled_set,
-    read_rows,
-)
+from findna.labelled.sets import REGRESSION, LabelledSet, check_trainable, labelled_set, read_rows
 from findna.labelled.splits import hold_out, overlap
 from findna.model.checkpoint import Model, digest_of, is_named, load_checkpoint
 from findna.model.devices import Compute, describe
@@ -219,7 +212,7 @@ def read_splits(
 def _describe_set(data: LabelledSet) -> dict[str, Any]:
     """Return the facts of a set that the task and its card record."""
     facts: dict[str, Any] = {"file": Path(data.name).name, "sha256": data.digest, "rows": len(data)}
-    if data.kind == CLASSES:
+    if data.kind != REGRESSION:
         facts["classes"] = data.class_counts
     return facts
 

@@ -22,7 +22,7 @@ from findna.genome.intervals import select
 from findna.genome.regions import RegionOptions
 from findna.genome.text import display_name
 from findna.labelled.rows import RowOptions
-from findna.labelled.sets import CLASSES, LabelledSet, labelled_set, read_rows
+from findna.labelled.sets import CLASSES, REGRESSION, LabelledSet, labelled_set, read_rows
 from findna.labelled.sites import read_sites
 from findna.model.devices import Compute
 from findna.outputs.files import file_digest
@@ -146,7 +146,7 @@ def measure_regions(task: Task, data: LabelledSet, compute: Compute) -> Measurem
     probabilities = to_probabilities(logits, config.kind, config.temperature, task.offsets)
     facts: dict[str, Any] = {"file": Path(data.name).name, "sha256": digest}
     facts["rows"] = len(data)
-    if data.kind == CLASSES:
+    if data.kind != REGRESSION:
         facts["classes"] = data.class_counts
     if digest in _learnt(task):
         logger.warning("%s: %s was trained on it: its figures flatter", data.name, task.name)
@@ -191,8 +191,8 @@ def _counted(data: LabelledSet) -> dict[str, Matrix]:
 def _told_apart(path: Path, labels: npt.NDArray[np.bool_], classes: Sequence[str]) -> list[int]:
     """Return the places of the classes that some bases have and others have not."""
     sites, everywhere = labels.any(0), labels.all(0)
-    found = np.flatnonzero(sites & ~everywhere).tolist()
-    whole = ", ".join(classes[i] for i in np.flatnonzero(everywhere))
+    found: list[int] = np.flatnonzero(sites & ~everywhere).tolist()
+    whole = ", ".join(classes[i] for i in np.flatnonzero(everywhere).tolist())
     reason = f"every base that is measured, on both strands, is {whole}" if whole else ""
     if not found:
         reason = reason or "all of its sites are N"

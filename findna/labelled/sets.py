@@ -85,9 +85,12 @@ class LabelledSet:
 
     @property
     def class_counts(self) -> dict[str, int]:
-        """Number of rows of each class; for classes only."""
-        counts = np.bincount(self.labels, minlength=len(self.classes)).tolist()
-        return dict(zip(self.classes, counts, strict=True))
+        """Number of rows of each class, or with each label; a regression has neither."""
+        if self.kind == CLASSES:
+            counts = np.bincount(self.labels, minlength=len(self.classes))
+        else:
+            counts = self.labels.sum(0, dtype=np.int64)
+        return dict(zip(self.classes, counts.tolist(), strict=True))
 
     def take(self, rows: Rows) -> LabelledSet:
         """Return the set of these rows, in this order."""

@@ -10,7 +10,7 @@ from scipy.special import expit, logit
 from findna.errors import ConfigError
 from findna.tasks.prior import at_prior
 from findna.tasks.sites import load_any_task
-from tests.conftest import make_task
+from tests.conftest import make_task, random_sequence
 
 
 def counted(folder, data=None, metrics=None):
@@ -59,6 +59,18 @@ def test_each_class_of_sites_shifts_alone(site_task, tmp_path):
     task = load_any_task(str(counted(folder, metrics={"valid": shares})))
     found = at_prior(task, {"acceptor": 0.2})
     assert found.offsets == pytest.approx((0, logit(0.2) - logit(0.02)))
+
+
+def test_each_label_of_a_trained_task_shifts_alone(run, tmp_path, model_folder, write):
+    rows = [(random_sequence(80, i), i % 2, int(i % 5 == 0)) for i in range(60)]
+    table = "".join(f"{','.join(map(str, row))}\n" for row in rows)
+    data = write("t.csv", f"sequence,a,b\n{table}")
+    run("finetune", "-t", "x", "-o", tmp_path / "x", "-m", model_folder, "--train", data,
+        "--valid", data, "--on-overlap", "keep", "--kind", "multilabel", "--label-column",
+        "a,b")  # fmt: skip
+    found = at_prior(load_any_task(str(tmp_path / "x")), {"b": 0.01})
+    assert found.offsets == pytest.approx((0, logit(0.01) - logit(0.2)))
+    assert "60 sequences (a 30, b 12)" in (tmp_path / "x" / "README.md").read_text()
 
 
 @pytest.mark.parametrize(
