@@ -103,15 +103,17 @@ def cosine_distance(a: Vector, b: Vector) -> float:
     return float(np.square(a / sizes[0] - b / sizes[1]).sum() / 2)
 
 
-def log_odds(logits: Vector, kind: str, temperature: float) -> Vector:
+def log_odds(
+    logits: Vector, kind: str, temperature: float, offsets: Sequence[float] = ()
+) -> Vector:
     """Return calibrated log-odds of each class or label, or a regression's values; (n_outputs,).
 
     Of two classes, the log-odds of the second are those of `predict`'s probability:
-    ``log p - log(1 - p)``.
+    ``log p - log(1 - p)``. ``offsets`` are those of `findna.tasks.task.to_probabilities`.
     """
     if kind == REGRESSION:
         return logits
-    scaled = logits / temperature
+    scaled: Vector = logits / temperature + np.array(offsets or 0.0)
     if kind != CLASSES:
         return scaled
     others = [np.logaddexp.reduce(np.delete(scaled, i)) for i in range(len(scaled))]
@@ -128,7 +130,9 @@ def task_log_odds(task: Task, features: Sequence[Matrix]) -> Vector:
     with torch.inference_mode():
         logits = task.head(torch.from_numpy(np.stack(features))).double().numpy()
     config = task.config
-    return np.stack([log_odds(row, config.kind, config.temperature) for row in logits])
+    return np.stack(
+        [log_odds(row, config.kind, config.temperature, task.offsets) for row in logits]
+    )
 
 
 class Scorer:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import anndata
@@ -20,6 +21,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import findna
 from findna.errors import FindnaError, VariantError
 from findna.genome.encoding import decode, encode, reverse_complement
 from findna.genome.fasta import Genome
@@ -319,6 +321,27 @@ def test_log_odds():
     np.testing.assert_allclose(log_odds(logits, "classes", 0.5), np.log(p / (1 - p)))
     np.testing.assert_allclose(log_odds(logits, "multilabel", 0.5), logits / 0.5)
     np.testing.assert_allclose(log_odds(logits, "regression", 0.5), logits)
+
+
+def test_log_odds_of_a_task_at_another_prior(write, tasks):
+    at = 120
+    fasta = write("c.fa", f">c\n{CONTIG}\n")
+    record = f"c\t{at + 1}\t.\t{CONTIG[at]}\t{rc(CONTIG[at])}\t.\t.\t.\n"
+    columns = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+    vcf = write("v.vcf", f"##fileformat=VCFv4.2\n{columns}{record}")
+    task = findna.load_task(tasks["three"])
+    rare = replace(task, task=replace(task.task, offsets=(0.0, -3.0, 0.5)))
+    window = CONTIG[at - 25 : at + 26]
+    for each in (task, rare):
+        p = each.predict(window).probabilities[0].astype(float)
+        (found,) = findna.score_variants(fasta, vcf, scores=(), task=each, window=51, strand="+")
+        for name, value in zip(task.classes, np.log(p / (1 - p)), strict=True):
+            assert found.scores[0][f"FINDNA_THREE_{name.upper()}_REF"] == pytest.approx(
+                value, abs=1e-3
+            )
+        region = f"c:{at - 24}-{at + 26}"
+        explained = findna.explain(fasta, region, task=each, class_name="donor")
+        assert explained.value == pytest.approx(np.log(p[0] / (1 - p[0])), abs=1e-3)
 
 
 def test_cosine_distance():
