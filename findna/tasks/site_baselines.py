@@ -131,14 +131,16 @@ class SiteBaselines(LetterCounts):
         """Draw bases of each class, and bases anywhere."""
         held: list[list[tuple[str, int, bool]]] = [[] for _ in range(self._n_classes)]
         anywhere: list[tuple[str, int, bool]] = []
-        total = sum(end - start for _, start, end in spans)
+        total, read, drawn = 2 * sum(end - start for _, start, end in spans), 0, 0
         for chrom, start, end in spans:
             for reverse in (False, True):
                 labels = self._data.labels.of(chrom, start, end, reverse)
                 for number, places in enumerate(held):
                     at = start + np.flatnonzero(labels[:, number])
                     places += [(chrom, i, reverse) for i in at.tolist()]
-                share = round(_MOST / 2 * (end - start) / total)
+                read += end - start
+                share = round(_MOST * read / total) - drawn  # of short spans 0 or 1
+                drawn += share
                 at = rng.integers(start, end, share)
                 anywhere += [(chrom, i, reverse) for i in at.tolist()]
         for places in held:

@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 
 from findna.genome.encoding import encode
+from findna.genome.fasta import Genome
+from findna.labelled.sites import read_sites
+from findna.tasks import site_baselines
 from findna.tasks.kmers import kmer_counts
-from findna.tasks.site_baselines import KmerSum
+from findna.tasks.site_baselines import KmerSum, SiteBaselines
+from findna.tasks.site_training import SiteData
 from tests.conftest import random_sequence
 
 
@@ -19,3 +23,19 @@ def test_a_moving_sum_is_that_of_the_kmers_of_each_window(k):
     windows = [tokens[i : i + width] for i in range(n)]
     counts = kmer_counts(windows, k, both_strands=False).toarray() * width / 100
     assert scores == pytest.approx(counts @ weights, abs=1e-4)
+
+
+def test_bases_are_drawn_from_many_short_spans_as_from_few_long_ones(write, monkeypatch):
+    monkeypatch.setattr(site_baselines, "_MOST", 60)
+    letters = [random_sequence(40, i) for i in range(100)]
+    fasta = write("g.fa", "".join(f">c{i}\n{x}\n" for i, x in enumerate(letters)))
+    sites = write("s.bed", "".join(f"c{i}\t20\t21\tx\t0\t+\n" for i in range(100)))
+    with Genome(fasta) as genome:
+        spans = [(name, 0, length) for name, length in genome.contigs.items()]
+        data = SiteData(genome, read_sites(sites, genome), spans[:70], spans[70:])
+        baselines = SiteBaselines(data, 0)
+        drawn = baselines._draw(data.train, np.random.default_rng(0))
+        assert abs(len(drawn.places) - 60 - 15) <= 1
+        assert len({chrom for chrom, _, _ in drawn.places}) > 40
+        for name, scores in baselines.scores(data.valid):
+            assert scores.shape == (2 * 30 * 40, 1), name
