@@ -56,11 +56,8 @@ class EmbedRun(RegionRun):
         in_parts: bool = False,
     ) -> None:
         # what is cheap to check comes first
-        if options.anchor not in (None, "center") and not options.resizes:
-            raise ConfigError(
-                f"--anchor {options.anchor} changes nothing alone: give --window, or --upstream "
-                "and --downstream"
-            )
+        if options.idle:
+            raise ConfigError(options.idle)
         if "cls" in pooling.kinds and encoder_config(model).n_cls == 0:
             raise ConfigError(
                 f"model {model} appends no CLS positions; choose another --pool, or add --cls to a "

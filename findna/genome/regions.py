@@ -107,11 +107,23 @@ class RegionOptions:
             return "--split cannot be combined with --flank, --window, --upstream or --downstream"
         return ""
 
+    @property
+    def idle(self) -> str:
+        """Why the anchor changes nothing without a task's windows; empty if it is not so."""
+        if self.resizes or self.anchor in (None, "center"):
+            return ""
+        return (
+            f"--anchor {self.anchor} changes nothing alone: give --window, or --upstream and "
+            "--downstream"
+        )
+
     def resized(self, interval: Interval, summit: int | None = None) -> tuple[int, int]:
         """Return the start and end of what is read of an interval; may overhang its contig.
 
         Where the anchor is a summit that is not known, it is the interval itself.
         """
+        if not self.resizes:
+            return interval.start, interval.end
         anchor = self.anchor or "center"
         if anchor == "summit":
             if summit is None:

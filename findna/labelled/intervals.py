@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from findna.console import counted
-from findna.errors import LabelError, RegionError
+from findna.errors import ConfigError, LabelError, RegionError
 from findna.genome.bed import BedRow, column_names, parse_row, problem
 from findna.genome.encoding import N, reverse_complement
 from findna.genome.fasta import Genome
@@ -73,6 +73,8 @@ def _bed_columns(names: Sequence[str], label_column: str | None, place: str) -> 
 
 def cut(raw: RawRows, name: str, genome: Genome, options: RowOptions) -> None:
     """Read sequence and contig of every row's interval; rows that have none are left out."""
+    if options.region.idle:
+        raise ConfigError(options.region.idle)
     window = options.region.window
     placed = []
     for row in raw.rows:

@@ -32,13 +32,16 @@ class TaskWindows:
     Raises
     ------
     ConfigError
-        Every row is to get the window of the tasks, which differ.
+        Every row is to get the window of the tasks, which differ, or of which there is none.
     """
 
     def __init__(self, tasks: Sequence[TaskOutline], options: RegionOptions) -> None:
         explicit = options.resizes or options.split
         own = {(t.config.window, t.config.upstream): t for t in tasks if t.config.window}
         self._own = [] if explicit else list(own.values())
+        if options.idle and not self._own:
+            why = "" if explicit else " (no windows of a task are laid here)"
+            raise ConfigError(options.idle + why)
         stranded = any(task.config.stranded for task in tasks)
         self._about = {None: "point", "center": "middle"}.get(options.anchor, options.anchor)
         self._every_row = options.reach is not None if explicit else options.anchor is not None

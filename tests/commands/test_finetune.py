@@ -1209,6 +1209,9 @@ def test_a_task_keeps_where_its_windows_lie(run, example, model_folder, tmp_path
     none = write("n.narrowPeak", summits.replace("\t5\n", "\t-1\n"))
     error = run(*words, none, "-o", tmp_path / "y", code=1).stderr
     assert "its summit (column 10) is '-1'" in error
+    del words[words.index("--window") : words.index("--anchor")]
+    error = run(*words, tmp_path / "s.narrowPeak", "-o", tmp_path / "y", code=2).stderr
+    assert "--anchor summit changes nothing alone: give --window" in error
 
     rows = ["sequence,label"]
     with Genome(fasta) as genome:

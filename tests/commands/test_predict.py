@@ -423,6 +423,21 @@ def test_windows_about_summits(run, predict, example, write, by_strand, options)
     assert "upstream of each summit" in said.stderr
 
 
+def test_an_anchor_without_windows_to_lay(run, example, write, tasks, site_task):
+    bed = write("p.narrowPeak", peak(500, 600, 20) + peak(700, 790, 30))
+    for task in (tasks["binary"], site_task):
+        words = [example / "genome.fa", bed, "-t", task, "--anchor"]
+        error = run("predict", *words, "summit", code=2).stderr
+        assert "--anchor summit changes nothing alone: give --window, or --upstream" in error
+        assert "(no windows of a task are laid here)" in error
+        assert "(no windows" not in run("predict", *words, "end", "--split", code=2).stderr
+        run("predict", *words, "center")
+        run("predict", *words, "summit", "--window", 40)
+    labelled = write("l.narrowPeak", (peak(500, 600, 20) + peak(700, 790, 30)).replace("p", "1"))
+    measured = ["tasks", "measure", tasks["binary"], example / "genome.fa", "--data", labelled]
+    assert "changes nothing alone" in run(*measured, "--anchor", "summit", code=2).stderr
+
+
 def test_a_peak_without_a_summit_keeps_its_row(run, example, write, by_strand):
     bed = write("p.narrowPeak", peak(500, 600, 20) + peak(700, 790, -1))
     words = ["predict", example / "genome.fa", bed, "-t", by_strand, "--anchor", "summit"]
