@@ -40,7 +40,7 @@ from findna.labelled.rows import (
 CLASSES, MULTILABEL, REGRESSION = "classes", "multilabel", "regression"
 KINDS = (CLASSES, MULTILABEL, REGRESSION)
 Rows = npt.NDArray[np.int64]
-_LARGEST = float(np.finfo(np.float32).max)
+_LARGEST = 1e15  # of a target: squares of larger ones are beyond a float32, in sums
 
 
 @dataclass(frozen=True, eq=False)
@@ -354,7 +354,7 @@ def _numbers(
             f"{name}: label columns {listing(raw.columns)}, but {listing(names)} were expected; "
             "name those columns (--label-column)"
         )
-    expected = "0 or 1" if kind == MULTILABEL else "a finite number"
+    expected = "0 or 1" if kind == MULTILABEL else f"a finite number up to {_LARGEST:g}"
     values = np.empty((len(raw.rows), len(names)), np.float32)
     for i, row in enumerate(raw.rows):
         for j, column in enumerate(columns):
@@ -366,6 +366,13 @@ def _numbers(
                 )
             values[i, j] = number
     return names, values
+
+
+def without_contrast(data: LabelledSet) -> str:
+    """Return what all rows have, in words, if nothing can be told apart by them; else nothing."""
+    if len(data) == 0 or (data.labels != data.labels[:1]).any():
+        return ""
+    return f"class {data.classes[data.labels[0]]}" if data.kind == CLASSES else "the same values"
 
 
 def check_trainable(data: LabelledSet) -> None:

@@ -198,6 +198,11 @@ def test_a_list_of_labels(write, separator):
         ("sequence,label\nA,x\n", {"kind": "regression"}, r"a.csv:2: label is 'x'; write a fin"),
         ("sequence,label\nA,nan\n", {"kind": "regression"}, r"a.csv:2: label is 'nan'; write"),
         ("sequence,label\nA,1e39\n", {"kind": "regression"}, r"a.csv:2: label is '1e39'"),
+        (
+            "sequence,label\nA,-1e30\n",
+            {"kind": "regression"},
+            r"a.csv:2: label is '-1e30'; write a finite number up to 1e\+15, or remove",
+        ),
         ("sequence,a,b\nA,1,x\n", {"label_column": "a,b"}, r"a.csv:2: b is 'x'; write a finite"),
         ("sequence,a,b\nA,1,\n", {"label_column": "a,b"}, r"a.csv:2: b is empty; write a label"),
         (
