@@ -20,7 +20,14 @@ from findna.genome.text import display_name
 from findna.labelled.files import find_splits
 from findna.labelled.lengths import length_warning
 from findna.labelled.rows import RowOptions
-from findna.labelled.sets import REGRESSION, LabelledSet, check_trainable, labelled_set, read_rows
+from findna.labelled.sets import (
+    REGRESSION,
+    LabelledSet,
+    check_trainable,
+    labelled_set,
+    read_rows,
+    without_contrast,
+)
 from findna.labelled.splits import hold_out, overlap
 from findna.model.checkpoint import Model, digest_of, is_named, load_checkpoint
 from findna.model.devices import Compute, describe
@@ -194,6 +201,12 @@ def read_splits(
         )
     point = options.point(data.contigs is not None)
     if "valid" in others:
+        if same := without_contrast(others["valid"]):
+            logger.warning(
+                "%s: every row has %s, so that nothing can be chosen by it and probabilities mean "
+                "nothing: give a set of several, or leave out --valid",
+                *(others["valid"].name, same),
+            )
         return Splits(data, others["valid"], others.get("test"), "its own file", *point)
     rows, held = hold_out(data, VALID_FRACTION, options.seed)
     by_contig = data.contigs is not None and not (

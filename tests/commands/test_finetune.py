@@ -782,6 +782,23 @@ def test_the_test_set_decides_nothing(mode, model_folder, tmp_path):
     assert "there was no test set" in cards[1]
 
 
+@pytest.mark.parametrize(
+    ("labels", "kind", "said"),
+    [("11", "classes", "class 1"), (("2.5", "2.5"), "regression", "the same values")],
+)
+def test_a_validation_set_that_cannot_choose_is_told(write, caplog, labels, kind, said):
+    letters = [random_sequence(30, i) for i in range(12)]
+    rows = [f"{x},{i % 2}.0\n" for i, x in enumerate(letters[:8])]
+    train = write("t.csv", "sequence,label\n" + "".join(rows).replace(".0", ""))
+    rows = [f"{x},{y}\n" for x, y in zip(letters[8:10], labels, strict=True)]
+    valid = write("v.csv", "sequence,label\n" + "".join(rows))
+    read_splits(train, valid, options=SplitOptions(kind=kind))
+    assert f"v.csv: every row has {said}, so that nothing can be chosen by it" in caplog.text
+    caplog.clear()
+    read_splits(train, train, options=SplitOptions(kind=kind, on_overlap="keep"))
+    assert "nothing can be chosen" not in caplog.text
+
+
 @pytest.mark.slow
 def test_a_validation_set_of_one_class(model_folder, tmp_path):
     splits = splits_of("presence", (40, 20, 20))
