@@ -248,7 +248,7 @@ def measure_bases(
     slopes, shifts = ([values[i] for i in present] for values in (config.slopes, config.shifts))
     detail = site_detail(told, classes, slopes, shifts)
     detail["motifs"] = site_motifs(told, classes, genome, spans)
-    counts = [(name, values[:, present]) for name, values in LetterCounts(data).scores(spans)]
+    counts = ((name, values[:, present]) for name, values in LetterCounts(data).scores(spans))
     record = {
         "data": {
             "file": Path(path).name,

@@ -1,15 +1,18 @@
 """Baselines of tasks of single bases."""
 
+import weakref
+
 import numpy as np
 import pytest
 
+from findna.commands.finetune_sites import site_figures
 from findna.genome.encoding import encode
 from findna.genome.fasta import Genome
 from findna.labelled.sites import read_sites
 from findna.tasks import site_baselines
 from findna.tasks.kmers import kmer_counts
 from findna.tasks.site_baselines import KmerSum, SiteBaselines
-from findna.tasks.site_training import SiteData
+from findna.tasks.site_training import Measured, SiteData
 from tests.conftest import random_sequence
 
 
@@ -39,3 +42,19 @@ def test_bases_are_drawn_from_many_short_spans_as_from_few_long_ones(write, monk
         assert len({chrom for chrom, _, _ in drawn.places}) > 40
         for name, scores in baselines.scores(data.valid):
             assert scores.shape == (2 * 30 * 40, 1), name
+
+
+def test_baselines_are_held_one_at_a_time():
+    rng, alive = np.random.default_rng(0), []
+
+    def scores():
+        for i in range(5):
+            assert sum(reference() is not None for reference in alive) <= 1
+            found = rng.normal(size=(100, 1)).astype(np.float32)
+            alive.append(weakref.ref(found))
+            yield f"baseline {i}", found
+            del found
+
+    seen = Measured(rng.random((100, 1)) < 0.3, rng.normal(size=(100, 1)))
+    figures = site_figures(seen, ["x"], scores())
+    assert len(figures["x"]["baselines"]) == 5
