@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,12 +13,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from findna.console import counted
 from findna.errors import LabelError
 from findna.genome.annotation import is_annotation, read_features
 from findna.genome.bed import problem, read_bed
 from findna.genome.fasta import Genome
 from findna.genome.intervals import Interval
 from findna.genome.text import display_name
+
+logger = logging.getLogger(__name__)
 
 SPLICE_SITES = ("donor", "acceptor")
 """Sites that are derived from exons: the first and the last base of each intron."""
@@ -135,6 +139,8 @@ def read_sites(
 ) -> SiteLabels:
     """Read the sites of a file, as far as the genome holds them.
 
+    Those on contigs that it has not are passed over; that others are none is a warning.
+
     Parameters
     ----------
     path : Path
@@ -161,7 +167,7 @@ def read_sites(
         )
     else:
         found = _listed(path, name)
-    kept, reason = list[Interval](), ""
+    kept, reason, n_refused = list[Interval](), "", 0
     unknown = dict[str, None]()
     for site in found:
         chrom = genome.resolve(site.chrom)
@@ -169,7 +175,7 @@ def read_sites(
             if len(unknown) < _MOST_NAMES:
                 unknown[site.chrom] = None
         elif refusal := problem(site, genome):
-            reason = reason or refusal[1]
+            reason, n_refused = reason or refusal[1], n_refused + 1
         else:
             kept.append(Interval(chrom, site.start, site.end, site.name, site.strand))
     if not kept:
@@ -177,6 +183,8 @@ def read_sites(
             reason = genome.unknown(*unknown)
         reason = reason or f"it holds no {' or '.join(names) or 'site'}"
         raise LabelError(f"{name}: no site lies in {genome.path.name}: {reason}")
+    if n_refused:
+        logger.warning("%s: %s left out: %s", name, counted(n_refused, "site"), reason)
     return SiteLabels(kept, classes)
 
 

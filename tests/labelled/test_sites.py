@@ -90,6 +90,16 @@ def test_features_of_gtf(fasta, write):
     assert np.flatnonzero(labels.of("c", 0, 300, False)[:, 0]).tolist() == [12, 13, 14]
 
 
+def test_sites_that_are_none_are_told(fasta, write, caplog):
+    text = "c\t5\t6\tx\nc\t300\t301\tx\nc\t9\t7\tx\nq\t1\t2\tx\n"
+    labels = read_sites(write("a.bed", text), fasta)
+    assert labels.within([("c", 0, 300)]) == [("c", 5, 0, False), ("c", 5, 0, True)]
+    assert "a.bed: 2 sites left out: start 300 is past the end of c (300 bp)" in caplog.text
+    caplog.clear()
+    read_sites(write("b.bed", "c\t5\t6\tx\nq\t1\t2\tx\n"), fasta)
+    assert "left out" not in caplog.text
+
+
 @pytest.mark.parametrize("begin", ["##FASTA\n>c\n", ">c\n"])
 def test_sequence_at_the_end_of_gff_is_passed_over(fasta, write, begin):
     path = write("a.gff", f"{GFF}{begin}ACGT\nACGT\n")
