@@ -208,11 +208,13 @@ def _annotated(path: Path, names: Sequence[str]) -> Iterator[Interval]:
                     key = interval.chrom, interval.strand, transcript
                     exons[key].append((interval.start, interval.end))
     for (chrom, strand, _), pieces in exons.items():
+        if strand not in ("+", "-"):  # which end of an intron is the donor is then not known
+            continue
         for (_, left), (right, _) in pairwise(sorted(pieces)):
             if left >= right:
                 continue
             sites = (left, left + 1), (right - 1, right)  # the first and last base of an intron
-            kinds = SPLICE_SITES if strand != "-" else SPLICE_SITES[::-1]
+            kinds = SPLICE_SITES if strand == "+" else SPLICE_SITES[::-1]
             for (start, end), kind in zip(sites, kinds, strict=True):
                 if kind in names:
                     yield Interval(chrom, start, end, kind, strand)

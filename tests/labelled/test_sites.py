@@ -85,6 +85,14 @@ def test_splice_sites_are_the_ends_of_introns(fasta, write, name, text):
     assert np.flatnonzero(minus[:, 0]).tolist() == [20]
 
 
+def test_exons_without_a_strand_have_no_splice_sites(fasta, write):
+    """Both ends of an intron could be either."""
+    more = "".join(f"d\tx\texon\t{i}\t{i + 9}\t.\t.\t.\tParent=t3\n" for i in (11, 31))
+    labels = read_sites(write("a.gff", GFF + more), fasta, ["donor", "acceptor"])
+    assert len(labels.within([("c", 0, 300)])) == 6
+    assert labels.within([("d", 0, 80)]) == []
+
+
 def test_features_of_gtf(fasta, write):
     labels = read_sites(write("a.gtf.gz", GTF), fasta, ["CDS"])
     assert np.flatnonzero(labels.of("c", 0, 300, False)[:, 0]).tolist() == [12, 13, 14]
