@@ -20,7 +20,15 @@ from findna.tasks.sites import AnyTask, SiteTask
 
 
 def _shares(task: AnyTask) -> list[float]:
-    """Return how frequent each class is in the data that the task was calibrated on."""
+    """Return how frequent each class is where the task's probabilities hold.
+
+    That is in the data that it was calibrated on; where classes were weighted by the inverse of
+    their frequency, all are alike.
+    """
+    training = task.record.get("training")
+    if isinstance(training, Mapping) and training.get("balanced"):
+        n = len(task.config.classes)
+        return [1 / n if task.config.kind == CLASSES else 1 / 2] * n
     try:
         if isinstance(task, SiteTask):
             measured = [task.record["metrics"]["valid"][name] for name in task.config.classes]

@@ -53,6 +53,20 @@ def test_classes_that_are_not_named_share_the_rest(tmp_path, model_folder):
     assert after == pytest.approx(weights / weights.sum(1, keepdims=True), rel=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["classes", "multilabel"])
+def test_classes_that_were_weighted_are_alike_before(tmp_path, model_folder, kind):
+    """With --balanced probabilities hold where all classes are as frequent."""
+    folder = make_task(tmp_path / "t", model_folder, kind=kind, classes=("a", "b"))
+    valid = {"rows": 100, "classes": {"a": 90, "b": 10}}
+    counted(folder, {"valid": valid})
+    record = json.loads((folder / "task.json").read_text()) | {"training": {"balanced": True}}
+    (folder / "task.json").write_text(json.dumps(record))
+    task = load_any_task(str(folder))
+    assert at_prior(task, {"b": 0.5}).offsets == (0, 0)
+    shift = np.diff(at_prior(task, {"b": 0.1}).offsets)
+    assert shift == pytest.approx(logit(0.1))
+
+
 def test_each_class_of_sites_shifts_alone(site_task, tmp_path):
     folder = shutil.copytree(site_task, tmp_path / "sites")
     shares = {"donor": {"sites": 1, "bases": 100}, "acceptor": {"sites": 2, "bases": 100}}
