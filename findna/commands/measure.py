@@ -93,8 +93,6 @@ def read_measured(
     config = task.config
     region = TaskWindows([task], region).options
     known = None if config.kind == CLASSES else config.classes
-    if label_column is None and known is not None:
-        label_column = ",".join(known)
     how = RowOptions(label_column, region)
     raw, kind = read_rows(path, genome, how, kind=config.kind, classes=known)
     data = labelled_set(raw, display_name(path), kind, known)

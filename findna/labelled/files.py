@@ -84,7 +84,7 @@ def read_file(
     Parameters
     ----------
     targets : sequence of str
-        Label columns of a table, if it has all of these and no label column is given.
+        Label columns of a table or of BED, if it has all of these and no label column is given.
     cut_names : bool
         Where every name of a BED file has the same number of ``|``, as in ``class|split|id``,
         and no label column is given, the label is what comes before the first.
@@ -95,7 +95,7 @@ def read_file(
     with open_input(path) as file:
         form, lines = _form(path, numbered_lines(file, name))
         if form == "bed":
-            return read_bed(lines, name, genome, options, cut_names)
+            return read_bed(lines, name, genome, options, targets, cut_names)
         if form == "fasta":
             return read_fasta(lines, name, options)
         return read_table(lines, name, options, targets)

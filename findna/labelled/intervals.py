@@ -21,7 +21,12 @@ _MOST_EXAMPLES = 3
 
 
 def read_bed(
-    lines: Lines, name: str, genome: Genome | None, options: RowOptions, cut_names: bool
+    lines: Lines,
+    name: str,
+    genome: Genome | None,
+    options: RowOptions,
+    targets: Sequence[str],
+    cut_names: bool,
 ) -> RawRows:
     """Read a BED file with labels; see `findna.labelled.files.read_file`."""
     if genome is None:
@@ -44,10 +49,13 @@ def read_bed(
             )
     names = column_names(len(rows[0].columns) if rows else 4)
     first = f"{name}:{rows[0].number}" if rows else name
-    indices = _bed_columns(names, options.label_column, first)
+    label_column = options.label_column
+    if label_column is None and targets and set(targets) <= set(names):
+        label_column = ",".join(targets)
+    indices = _bed_columns(names, label_column, first)
     texts = [[row.columns[i].strip() for i in indices] for row in rows]
     values = [tuple("" if text == "." else text for text in columns) for columns in texts]
-    if options.label_column is None and cut_names:
+    if options.label_column is None and cut_names and indices == [3]:
         n_bars = {value.count("|") for (value,) in values}
         if len(n_bars) == 1 and n_bars != {0}:
             values = [(value.split("|")[0],) for (value,) in values]

@@ -101,6 +101,35 @@ def test_other_kinds(measure, tasks, write):
     assert ("labels", "AUROC") in found
 
 
+def test_labels_stand_where_those_of_training_may(run, measure, tasks, model_folder, write,
+                                                   tmp_path):  # fmt: skip
+    """A list of labels in one column, and a target that has another name than its column."""
+    names = ["", "a", "b;c", "a;b;c"]
+    rows = [(x, names[i % 4]) for i, x in enumerate(SEQUENCES)]
+    columns = [(x, *(int(name in y) for name in "abc")) for x, y in rows]
+    listed = measure(tasks["labels"], "--data", write("l.csv", table(rows)))
+    assert listed == measure(tasks["labels"], "--data",
+                             write("c.csv", table(columns, "sequence,a,b,c")))  # fmt: skip
+    value = make_task(tmp_path / "v", model_folder, kind="regression", classes=("strength",))
+    name = make_task(tmp_path / "n", model_folder, kind="regression", classes=("name",))
+    rows = [(x, i / 7) for i, x in enumerate(SEQUENCES)]
+    found = measure(value, "--data", write("v.csv", table(rows)))
+    named = write("s.csv", table(rows, "sequence,strength"))
+    assert measure(value, "--data", named) == found
+    bed = write("v.bed", "".join(f"chrA\t{i}\t{i + 30}\t{i / 7}\n" for i in range(20)))
+    fasta = write("g.fa", f">chrA\n{random_sequence(200)}\n")
+    found = measure(value, fasta, "--data", bed)
+    cut = write("n.bed", bed.read_text().replace("\n", "|x\n"))
+    assert [x[1:] for x in measure(name, fasta, "--data", cut)] == [x[1:] for x in found]
+    names = ("signalValue", "score")
+    two = make_task(tmp_path / "w", model_folder, kind="regression", classes=names)
+    lines = (f"chrA\t{i}\t{i + 30}\tp\t{i % 7}\t+\t{i / 7}\t1\t1\t9\n" for i in range(20))
+    peaks = write("v.narrowPeak", "".join(lines))
+    assert measure(two, fasta, "--data", peaks)
+    alone = ["--data", peaks, "--label-column", "signalValue"]
+    assert measure(value, fasta, *alone) == found
+
+
 def test_intervals_get_the_windows_of_the_task(run, measure, example, write, model_folder,
                                                tmp_path):  # fmt: skip
     task = make_task(tmp_path / "t", model_folder, window=60, upstream=40, stranded=True)
