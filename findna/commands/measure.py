@@ -16,7 +16,7 @@ from findna.commands.finetune_sites import known_spans, site_figures
 from findna.console import counted
 from findna.errors import LabelError
 from findna.genome.bed import read_intervals
-from findna.genome.encoding import C, G
+from findna.genome.encoding import C, G, Tokens
 from findna.genome.fasta import Genome
 from findna.genome.intervals import select
 from findna.genome.regions import RegionOptions
@@ -41,6 +41,7 @@ from findna.tasks.task import Task, to_probabilities
 logger = logging.getLogger(__name__)
 
 _SEED = 0  # of the bootstrap, as in training
+_AT_A_TIME = 10_000  # sequences; the vectors of one take up to 30 kB
 
 
 @dataclass(frozen=True)
@@ -137,10 +138,7 @@ def measure_regions(task: Task, data: LabelledSet, compute: Compute) -> Measurem
     if data.kind == CLASSES:
         labels = _places(data, config.classes)[data.labels]
         data = replace(data, classes=config.classes, labels=labels)
-    features, rows = config.features, np.arange(len(data))
-    encoder, strands = task.checkpoint.model.encoder, 2 if features.both_strands else 1
-    table = FeatureTable(encoder, data.sequences, compute, strands=strands)
-    logits = task.logits(table.matrix(features, rows))
+    logits = _logits(task, data.sequences, compute)
     probabilities = to_probabilities(logits, config.kind, config.temperature, task.offsets)
     facts: dict[str, Any] = {"file": Path(data.name).name, "sha256": digest}
     facts["rows"] = len(data)
@@ -168,6 +166,17 @@ def measure_regions(task: Task, data: LabelledSet, compute: Compute) -> Measurem
             for name, scores in _counted(data).items()
         }
     return Measurement(task, record)
+
+
+def _logits(task: Task, sequences: list[Tokens], compute: Compute) -> Matrix:
+    """Return what a task's head gives; the vectors of some sequences are held at a time."""
+    features, encoder = task.config.features, task.checkpoint.model.encoder
+    strands, found = 2 if features.both_strands else 1, []
+    for first in range(0, len(sequences), _AT_A_TIME):
+        some = sequences[first : first + _AT_A_TIME]
+        table = FeatureTable(encoder, some, compute, strands=strands)
+        found.append(task.logits(table.matrix(features, np.arange(len(some)))))
+    return np.concatenate(found)
 
 
 def _learnt(task: Task) -> set[str]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from findna.commands import measure as measuring
 from findna.genome.encoding import decode, reverse_complement
 from findna.genome.fasta import Genome
 from tests.conftest import make_task, random_sequence
@@ -99,6 +100,22 @@ def test_other_kinds(measure, tasks, write):
     found = values(measure(tasks["labels"], "--data",
                            write("l.csv", table(rows, "sequence,a,b,c"))))  # fmt: skip
     assert ("labels", "AUROC") in found
+
+
+def test_vectors_are_held_for_some_sequences_at_a_time(measure, tasks, write, monkeypatch):
+    data = write("t.csv", table(zip(SEQUENCES, [i % 3 for i in range(40)], strict=True)))
+    wanted = measure(tasks["three"], "--data", data)
+    sizes = []
+
+    class Watched(measuring.FeatureTable):
+        def __init__(self, encoder, sequences, *options, **more):
+            sizes.append(len(sequences))
+            super().__init__(encoder, sequences, *options, **more)
+
+    monkeypatch.setattr(measuring, "_AT_A_TIME", 16)
+    monkeypatch.setattr(measuring, "FeatureTable", Watched)
+    assert measure(tasks["three"], "--data", data) == wanted
+    assert sizes == [16, 16, 8]
 
 
 def test_labels_stand_where_those_of_training_may(run, measure, tasks, model_folder, write,
