@@ -469,8 +469,14 @@ def with_prior(tasks: Sequence[str], text: str | None) -> list[Any]:
     shares: dict[str, float] = {}
     for part in text.split(","):
         name, _, share = part.rpartition("=")
+        name = name.strip()
+        if name in shares:
+            twice = (
+                f"{name} is there twice" if name else "name the class of each share, as CLASS=0.01"
+            )
+            raise click.UsageError(f"--prior {text}: {twice}")
         try:
-            shares[name.strip()] = float(share)
+            shares[name] = float(share)
         except ValueError:
             raise click.UsageError(
                 f"--prior {text}: give a share, such as 0.01, or CLASS=0.01"

@@ -121,3 +121,16 @@ def test_the_command_line(run, two, example, write):
         "predict", example / "genome.fa", bed, "-t", f"{two},{two}", "--prior", "0.1", code=2
     )
     assert "one task" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("prior", "message"),
+    [
+        ("0.1,0.2", "name the class of each share"),
+        ("yes=0.1,0.2", "name the class of each share"),
+        ("yes=0.1,no=0.9,yes=0.2", "yes is there twice"),
+    ],
+)
+def test_shares_that_can_be_meant_in_two_ways(run, two, example, prior, message):
+    done = run("predict", example / "genome.fa", "-t", two, "--prior", prior, code=2)
+    assert f"--prior {prior}: {message}" in done.stderr
