@@ -651,3 +651,10 @@ def test_a_hint_that_examples_share_is_shown_once(run, write, example):
     (row,) = [line for line in lines.splitlines() if line.startswith("rows\tout_of_bounds")]
     assert row.count("is past the end of chrB") == 3
     assert row.count("are the same assembly") == 1
+
+
+def test_an_anchor_that_changes_nothing(validate, write):
+    bed = write("p.bed", "chrA\t100\t300\n")
+    report = validate(bed, "--anchor", "end", code=1)
+    assert "a run would stop: --anchor end changes nothing alone" in report["verdict"]
+    assert "a run would read" in validate(bed, "--anchor", "end", "--window", 50)["verdict"]

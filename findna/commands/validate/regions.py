@@ -79,6 +79,8 @@ def check_regions(
                 sample.add(placed.region)
     if tasks is not None:
         report.tasks, report.unusable = tasks.finish()
+    else:
+        report.unusable = options.idle
     source.estimate_embed(sample.items, genome)
     return source.finish()
 
