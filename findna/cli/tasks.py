@@ -226,7 +226,7 @@ def _measured(task: Any, genome: Any, options: dict[str, Any]) -> Any:
     if region.conflict:
         raise click.UsageError(region.conflict)
     data = read_measured(task, options["data"], genome, region, options["label_column"])
-    return measure_regions(task, data, compute)
+    return measure_regions(task, data, compute, region)
 
 
 def _rows(measured: Any) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

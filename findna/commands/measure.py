@@ -35,7 +35,7 @@ from findna.tasks.placement import TaskWindows
 from findna.tasks.report import task_report
 from findna.tasks.site_baselines import LetterCounts
 from findna.tasks.site_training import Layout, SiteData, measure_sites
-from findna.tasks.sites import AnyTask, SiteTask
+from findna.tasks.sites import AnyTask, SiteTask, Span
 from findna.tasks.task import Task, to_probabilities
 
 logger = logging.getLogger(__name__)
@@ -123,7 +123,9 @@ def _places(data: LabelledSet, classes: Sequence[str]) -> npt.NDArray[np.int64]:
     return np.array([numbers[name] for name in data.classes], np.int64)
 
 
-def measure_regions(task: Task, data: LabelledSet, compute: Compute) -> Measurement:
+def measure_regions(
+    task: Task, data: LabelledSet, compute: Compute, region: RegionOptions = RegionOptions()
+) -> Measurement:
     """Measure a task of regions on a set as `read_measured` reads it.
 
     Classes have the names of the task's, or are their numbers from 0. Of two classes, counting
@@ -146,7 +148,8 @@ def measure_regions(task: Task, data: LabelledSet, compute: Compute) -> Measurem
         facts["classes"] = data.class_counts
     if digest in _learnt(task):
         logger.warning("%s: %s was trained on it: its figures flatter", data.name, task.name)
-    detail = region_detail(data, config.classes, probabilities, config.upstream)
+    upstream = config.upstream if not region.resizes else region.reach and region.reach[0]
+    detail = region_detail(data, config.classes, probabilities, upstream)
     record = {
         "data": {"test": facts},
         "metrics": {
@@ -209,6 +212,19 @@ def _told_apart(path: Path, labels: npt.NDArray[np.bool_], classes: Sequence[str
     return found
 
 
+def _warn_of_learnt(task: SiteTask, path: Path, spans: Sequence[Span]) -> None:
+    """Warn if the sites are those that a task was trained on, but on contigs that it held out."""
+    data = task.record.get("data")
+    facts = data if isinstance(data, dict) else {}
+    held = facts.get("holdout")
+    learnt = {chrom for chrom, _, _ in spans} - set(held if isinstance(held, list) else ())
+    if learnt and facts.get("sha256") == file_digest(path):
+        logger.warning(
+            "%s: %s was trained on it, but for the contigs that it held out: its figures flatter",
+            *(display_name(path), task.name),
+        )
+
+
 def measure_bases(
     task: SiteTask,
     genome: Genome,
@@ -248,6 +264,7 @@ def measure_bases(
     data = SiteData(genome, labels, (), ())
     layout = Layout(config.tile, config.margin, config.reach)
     encoder = task.checkpoint.model.encoder
+    _warn_of_learnt(task, path, spans)
     seen = measure_sites(encoder, task.head, layout, data, spans, compute)
     present = _told_apart(path, seen.labels, config.classes)
     classes = [config.classes[i] for i in present]

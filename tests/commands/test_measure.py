@@ -4,11 +4,15 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from findna.commands import measure as measuring
 from findna.genome.encoding import decode, reverse_complement
 from findna.genome.fasta import Genome
+from findna.genome.regions import RegionOptions
+from findna.model.devices import Compute
+from findna.tasks.sites import load_any_task
 from tests.conftest import make_task, random_sequence
 from tests.pages import Page
 
@@ -172,6 +176,21 @@ def test_intervals_get_the_windows_of_the_task(run, measure, example, write, mod
     ).stderr  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("options", "first"),
+    [({}, -40), ({"upstream": 10, "downstream": 29}, -10), ({"window": 50}, -25)],
+)
+def test_letters_are_counted_from_the_point_that_was_given(example, write, model_folder, tmp_path,
+                                                           options, first):  # fmt: skip
+    task = load_any_task(str(make_task(tmp_path / "t", model_folder, window=60, upstream=40)))
+    lines = "".join(f"chrA\t{300 + i}\t{301 + i}\t{i % 2}\n" for i in range(0, 900, 31))
+    region, compute = RegionOptions(**options), Compute(torch.device("cpu"))
+    with Genome(example / "genome.fa") as genome:
+        data = measuring.read_measured(task, write("p.bed", lines), genome, region)
+    found = measuring.measure_regions(task, data, compute, region)
+    assert found.record["detail"]["motifs"]["first"] == first
+
+
 def test_rows_of_nothing_but_n(run, tasks, write):
     """They have no prediction, so they have no measure."""
     fasta = write("g.fa", f">c\n{random_sequence(300)}{'N' * 200}{random_sequence(300, 1)}\n")
@@ -235,6 +254,9 @@ def test_a_task_of_single_bases(run, measure, donors, tmp_path):
     assert "Letters, donor" in Page(tmp_path / "r.html").pictures
     everywhere = measure(task, *words)
     assert int(everywhere[0][2]) > 6000
+    flatter = "donors was trained on it, but for the contigs that it held out: its figures flatter"
+    assert flatter in run("tasks", "measure", task, *words).stderr
+    assert flatter not in run("tasks", "measure", task, *words, "--regions", regions).stderr
     regions.write_text("d\t0\t130\n")
     error = run("tasks", "measure", task, *words, "--regions", regions, code=1).stderr
     assert "no site lies in 1 piece of sequence" in error
