@@ -218,7 +218,7 @@ def without_summit(row: BedRow, options: RegionOptions) -> Placed | None:
     if options.anchor != "summit" or row.summit is not None:
         return None
     n = len(row.columns)
-    reason = f"{counted(n, 'column')}; --anchor summit reads the last of narrowPeak's {NARROW_PEAK}"
+    reason = f"{counted(n, 'column')}; its summit would be the last of narrowPeak's {NARROW_PEAK}"
     if n == NARROW_PEAK:
         summit, length = row.columns[9][:40], len(row.interval)
         reason = (

@@ -448,7 +448,7 @@ def test_a_peak_without_a_summit_keeps_its_row(run, example, write, by_strand):
     assert rows[1].endswith("\t.\t.")
     assert "1 no_summit" in run(*words, "--on-error", "skip").stderr
     wrong = write("a.bed", "chrA\t900\t950\n")
-    assert "3 columns; --anchor summit reads the last of narrowPeak's 10" in run(
+    assert "3 columns; its summit would be the last of narrowPeak's 10" in run(
         *words[:2], wrong, *words[3:], code=1
     ).stderr  # fmt: skip
 

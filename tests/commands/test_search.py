@@ -519,3 +519,17 @@ def test_starts_of_transcription_find_each_other(run, search, shared_data, tmp_p
     found = search(fasta, bed, "--in", tmp_path / "i.h5", "-k", 10)
     hits_of = [row[3] for row in found if row[6] == "promoter"]
     assert hits_of.count("promoter") / len(hits_of) > 0.6
+
+
+def test_an_index_of_summits_asks_for_them(run, example, model_folder, write, tmp_path):
+    peaks = "".join(
+        f"chrA\t{300 + 80 * i}\t{370 + 80 * i}\tp{i}\t0\t.\t9\t3\t2\t{30 + i}\n" for i in range(9)
+    )
+    index, words = tmp_path / "i.h5", [example / "genome.fa", write("p.narrowPeak", peaks)]
+    run("embed", *words, "-m", model_folder, "--anchor", "summit", "--window", 60, "-o", index)
+    words += ["-m", model_folder, "--in", index]
+    run("search", *words)
+    words[1] = write("q.bed", "chrA\t300\t370\n")
+    error = run("search", *words, code=1).stderr
+    assert "3 columns; its summit would be the last of narrowPeak's 10" in error
+    run("search", *words, "--window", 60)
