@@ -131,6 +131,11 @@ def measure_regions(
     Classes have the names of the task's, or are their numbers from 0. Of two classes, counting
     letters is measured beside it: GC content and CpG by length.
 
+    Parameters
+    ----------
+    region : RegionOptions
+        With which the set was read.
+
     Raises
     ------
     LabelError
