@@ -155,15 +155,19 @@ def known_spans(genome: Genome, span: Span) -> list[Span]:
     return pieces
 
 
-def _check_classes(labels: SiteLabels, spans: Sequence[Span], what: str, least: int) -> list[int]:
-    """Return how many sites of each class lie in spans.
+def _check_classes(
+    labels: SiteLabels, genome: Genome, spans: Sequence[Span], what: str, least: int
+) -> list[int]:
+    """Return how many sites of each class lie in spans; one with N in its middle is none.
 
     Raises
     ------
     LabelError
         They are too few, or every base is one.
     """
-    numbers = np.array([number for _, _, number, _ in labels.within(spans)], np.int64)
+    within = labels.within(spans)
+    known = [number for chrom, at, number, _ in within if genome.fetch(chrom, at, at + 1)[0] != N]
+    numbers = np.array(known, np.int64)
     counts: list[int] = np.bincount(numbers, minlength=len(labels.classes)).tolist()
     for name, count in zip(labels.classes, counts, strict=True):
         if count < least:
@@ -212,16 +216,17 @@ def _train(
     """Train a task in a folder of its own; ``texts`` are kept in the record."""
     started = time.monotonic()
     checkpoint = load_checkpoint(model)
-    labels = read_sites(data.train, data.genome, data.names)
+    genome = data.genome
+    labels = read_sites(data.train, genome, data.names)
     learned, held = _spans(data)
     train, valid = divide(learned, options.seed)
     counts = {
-        "train": _check_classes(labels, train, "training", _LEAST_SITES),
-        "valid": _check_classes(labels, valid, "validation", _LEAST_SITES),
+        "train": _check_classes(labels, genome, train, "training", _LEAST_SITES),
+        "valid": _check_classes(labels, genome, valid, "validation", _LEAST_SITES),
     }
     measured_on = {"valid": valid}
     if held:
-        counts["test"] = _check_classes(labels, held, "--holdout", 1)
+        counts["test"] = _check_classes(labels, genome, held, "--holdout", 1)
         measured_on["test"] = held
     frozen, start = options.mode == "probe", checkpoint.model
     if not frozen:  # every layer is trained and read

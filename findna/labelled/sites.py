@@ -198,18 +198,26 @@ def _listed(path: Path, name: str) -> Iterator[Interval]:
 def _annotated(path: Path, names: Sequence[str]) -> Iterator[Interval]:
     """Yield the features of a GTF or GFF file that are named, and the splice sites of exons."""
     exons: dict[tuple[str, str, str], list[tuple[int, int]]] = defaultdict(list)
+    n_strandless = 0
     for feature in read_features(path):
         interval = feature.interval
         if interval.name in names:
             yield interval
         if interval.name == "exon" and set(names) & set(SPLICE_SITES):
+            if interval.strand not in ("+", "-"):  # which end of an intron is the donor?
+                n_strandless += 1
+                continue
             for match in _TRANSCRIPT.finditer(feature.attributes):
                 for transcript in (match[1] or match[2]).split(","):
                     key = interval.chrom, interval.strand, transcript
                     exons[key].append((interval.start, interval.end))
+    if n_strandless:
+        logger.warning(
+            "%s: %s without a strand left out: column 7 says which end of an intron is the donor",
+            display_name(path),
+            counted(n_strandless, "exon"),
+        )
     for (chrom, strand, _), pieces in exons.items():
-        if strand not in ("+", "-"):  # which end of an intron is the donor is then not known
-            continue
         for (_, left), (right, _) in pairwise(sorted(pieces)):
             if left >= right:
                 continue

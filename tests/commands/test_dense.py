@@ -462,6 +462,16 @@ def test_nothing_but_sites(run, trained, tmp_path, write):
     assert not (tmp_path / "x").exists()
 
 
+def test_a_site_that_is_n_is_no_site(run, trained, tmp_path, write):
+    """A base that is not known cannot be measured on."""
+    genome = (trained / "g.fa").read_text().rstrip("\n") + "\n>n\n" + "ACGTN" * 20 + "\n"
+    labels = (trained / "s.bed").read_text() + "n\t4\t5\tdonor\t0\t+\n"
+    words = [write("n.fa", genome), "-t", "x", "--dense", "--train", write("n.bed", labels), "-o",
+             tmp_path / "x", "--holdout", "n"]  # fmt: skip
+    assert "--holdout: 0 sites of class donor" in run("finetune", *words, code=1).stderr
+    assert not (tmp_path / "x").exists()
+
+
 def test_a_task_that_was_tampered_with(trained, tmp_path):
     shutil.copytree(trained / "donors", tmp_path / "t")
     path = tmp_path / "t" / "task.json"

@@ -85,12 +85,13 @@ def test_splice_sites_are_the_ends_of_introns(fasta, write, name, text):
     assert np.flatnonzero(minus[:, 0]).tolist() == [20]
 
 
-def test_exons_without_a_strand_have_no_splice_sites(fasta, write):
+def test_exons_without_a_strand_have_no_splice_sites(fasta, write, caplog):
     """Both ends of an intron could be either."""
     more = "".join(f"d\tx\texon\t{i}\t{i + 9}\t.\t.\t.\tParent=t3\n" for i in (11, 31))
     labels = read_sites(write("a.gff", GFF + more), fasta, ["donor", "acceptor"])
     assert len(labels.within([("c", 0, 300)])) == 6
     assert labels.within([("d", 0, 80)]) == []
+    assert "a.gff: 2 exons without a strand left out" in caplog.text
 
 
 def test_features_of_gtf(fasta, write):
