@@ -325,7 +325,7 @@ def _train(
         exact = replace(compute, precision="fp32")
         table, labels, rows = _join([*measured_sets.values()], network, exact)
     logits = [replace(probe, head=head).logits(table, part) for part in rows]
-    temperature = fit_temperature(valid.labels, logits[0], train.kind)
+    temperature = fit_temperature(valid.labels, logits[0], train.kind, balanced=options.balanced)
     metrics, calibration = _measure(measured_sets, logits, temperature, options.seed)
     last, data = list(measured_sets.items())[-1]
     probabilities = to_probabilities(logits[-1], train.kind, temperature)

@@ -151,7 +151,7 @@ def write_bigwig(path: Path, segments: Iterable[Segment], contigs: Mapping[str, 
     if first is None:
         raise OutputError(
             "no base has a value, and a bigWig file cannot be empty: "
-            "check the regions, or write bedGraph (-o NAME.bedgraph)"
+            "check the regions (bedGraph, -o NAME.bedgraph, may be empty)"
         )
 
     def guarded(speak: Callable[[], AbstractContextManager[None]]) -> Iterator[Segment]:

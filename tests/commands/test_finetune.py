@@ -374,6 +374,24 @@ def test_a_known_temperature_is_found_again(kind, factor):
         assert ece[1] < 0.03 < ece[0]
 
 
+@pytest.mark.parametrize("kind", ["classes", "multilabel"])
+def test_the_temperature_of_a_balanced_head_is_that_of_classes_alike(kind):
+    """Its logits are meant for classes that are equally frequent, as those of the data are not."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat([1, 0], [400, 400])
+    logits = rng.normal(np.where(labels, 6, -1), 3).astype(np.float32)[:, None]  # too sure of one
+    if kind == "classes":
+        logits = np.concatenate([np.zeros_like(logits), logits], 1)
+    else:
+        labels = labels[:, None]
+    rare = np.concatenate([np.arange(400), np.tile(np.arange(400, 800), 20)])
+    alike = fit_temperature(labels, logits, kind)
+    assert fit_temperature(labels, logits, kind, balanced=True) == pytest.approx(alike)
+    found = fit_temperature(labels[rare], logits[rare], kind, balanced=True)
+    assert found == pytest.approx(alike)
+    assert abs(fit_temperature(labels[rare], logits[rare], kind) - alike) > 0.1
+
+
 def test_a_regression_has_no_temperature():
     values = np.array([[1.5], [-3.0]], np.float32)
     assert fit_temperature(values, values + 1, "regression") == 1.0

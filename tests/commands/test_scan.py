@@ -377,7 +377,7 @@ except OutputError as error:
 def test_without_a_value_there_is_no_bigwig(run, fasta, tasks, tmp_path):
     words = ["scan", fasta, "-t", tasks["binary"], "--window", 60, "--regions", "-"]
     error = run(*words, "-o", tmp_path / "t.bw", input="", code=1).stderr
-    assert error.endswith("check the regions, or write bedGraph (-o NAME.bedgraph)\n")
+    assert error.endswith("check the regions (bedGraph, -o NAME.bedgraph, may be empty)\n")
     assert list(tmp_path.glob("t.*")) == []
 
 
