@@ -112,6 +112,12 @@ def _errors_as_lines(context: click.Context) -> Iterator[None]:
     except BrokenPipeError:  # the reader has had enough, as in `| head`
         _drop_stdout()
         code = 0
+    except click.MissingParameter as error:
+        given = error.param
+        if isinstance(given, click.Option) and not given.type.get_missing_message(given, None):
+            what = error.message or given.help  # not the name alone
+            raise click.MissingParameter(what, error.ctx, given) from None
+        raise
     except (FindnaError, OSError, MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not _is_out_of_memory(error):
             raise

@@ -352,7 +352,7 @@ def _numbers(
     else:
         raise LabelError(
             f"{name}: label columns {listing(raw.columns)}, but {listing(names)} were expected; "
-            "name those columns (--label-column)"
+            "choose them (--label-column), or name them so"
         )
     expected = "0 or 1" if kind == MULTILABEL else f"a finite number up to {_LARGEST:g}"
     values = np.empty((len(raw.rows), len(names)), np.float32)

@@ -1113,7 +1113,7 @@ def test_the_folder_of_a_task(command, home, tmp_path):
         (["-t", "a/b"], 2, "--task a/b: a name of letters"),
         (["-t", ".a"], 2, "--task .a: a name of letters"),
         (["-t", ""], 2, "a name of letters"),
-        ([], 2, "Missing option"),
+        ([], 2, "Missing option '-t' / '--task'. Name of the task."),
         (["-t", "a", "--class-names", "x"], 2, "--class-names"),
         (["-t", "a", "-m", "nowhere"], 1, "no model nowhere"),
         (["-t", "a", "--device", "abacus"], 2, "unknown device"),
