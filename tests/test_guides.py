@@ -45,6 +45,7 @@ MADE = {
 WORDS_ONLY = {
     "train: findna predict": "of weights made just now, whose last digits libraries decide",
     "train: findna tasks measure": "of weights made just now, too",
+    "compare: findna evaluate": "of regressions fitted just now, too",
     "pictures: findna plot map": "3,000 regions take three minutes; starts of chr20 are drawn",
 }
 """Commands that run on less, and why; numbers in their output are not compared."""
@@ -58,6 +59,7 @@ PARSED_ONLY = {
     "million: torchrun": "a cluster: test_cluster.py",
     "million: findna embed": "a million regions; test_parts.py resumes smaller runs",
     "pictures: findna plot curves": "any model; the guide to pretraining draws one",
+    "compare: findna evaluate --data my_sets": "sets of the reader; test_evaluate.py has some",
     "pretrain: findna pretrain": "50 million nucleotides are hours",
     "pretrain: findna finetune": "labels of the reader; the guide to training has some",
     "pretrain: findna evaluate": "labels of the reader; test_evaluate.py has some",
