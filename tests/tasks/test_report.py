@@ -62,6 +62,22 @@ def test_tables_alone_without_matplotlib(run, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("task", sorted(path.name for path in SHIPPED.iterdir()))
+def test_cards_of_shipped_tasks_are_theirs(task):
+    folder = SHIPPED / task
+    digest = json.loads((folder / "task.json").read_text())["digest"]
+    card = (folder / "README.md").read_text()
+    assert card.startswith(f"# {task}\n")
+    assert f"--task {task}" in card
+    assert digest in card
+    if (folder / "encoder").exists():
+        assert (
+            (folder / "encoder" / "README.md")
+            .read_text()
+            .startswith(f"# Encoder of the task {task}\n")
+        )
+
+
+@pytest.mark.parametrize("task", sorted(path.name for path in SHIPPED.iterdir()))
 def test_every_task_that_ships_has_a_report(run, tmp_path, monkeypatch, task):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     run("tasks", "report", task, "-o", tmp_path / "r.html")
