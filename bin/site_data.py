@@ -51,14 +51,16 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from pyliftover import LiftOver  # pip install pyliftover
 from splice_pieces import Edge, consensus, laid, orthologous
 
 from findna.genome.encoding import decode, encode, reverse_complement
 from findna.genome.fasta import Genome
+
+if TYPE_CHECKING:
+    from pyliftover import LiftOver
 
 _WORM = "worm-ce10/ce10.chrIII_chrM.fa.gz"
 _PLANTS = "plants/arabidopsis_rice.fa.gz"
@@ -521,6 +523,8 @@ def ctcf(data: Path) -> tuple[dict[str, str], set[Site]]:
 
 def lift_over(data: Path) -> LiftOver:
     """Coordinates of hg38 for those of hg19."""
+    from pyliftover import LiftOver  # pip install pyliftover
+
     return LiftOver(str(data / "regions-human" / "hg19ToHg38.over.chain.gz"))
 
 

@@ -8,13 +8,13 @@ from typing import Any
 import click
 
 from findna.cli import _options
-from findna.cli._options import BP, EXISTING, FILE, MODEL, PATH, REACH, choice, flag, option
+from findna.cli._options import BP, EXISTING, FILE, MODEL, PATH, REACH, SHARE, choice, flag, option
 from findna.cli._settings import GroupedCommand, needing_mode_full, setting_options, settings_of
 from findna.cli._summary import note, summarized
 from findna.settings import from_dict
 from findna.tasks.recipe import FineTuneConfig
 
-_OF_BASES = ("regions", "holdout", "sites", "features")
+_OF_BASES = ("regions", "holdout", "sites", "features", "about_sites")
 _OF_SEQUENCES = (
     *("valid", "test", "kind", "label_column", "class_names", "kmers", "balanced", "stranded"),
     *("window", "anchor", "upstream", "downstream", "on_overlap"),
@@ -45,6 +45,12 @@ _OF_ENCODERS = ("layer_decay", "weight_decay")  # settings that a frozen encoder
 @option("--features=A,B,...", "With --dense and GTF or GFF: label the bases of these features.")
 @option("--regions=BED", "With --dense: train and measure inside these intervals only.", FILE)
 @option("--holdout=CONTIG", "With --dense: measure on this contig; repeatable.", multiple=True)
+@option(
+    "--about-sites=SHARE",
+    "With --dense: share of the training that is drawn about sites; less where they are many.",
+    SHARE,
+    default=0.5,
+)
 @option(
     "--valid=FILE",
     "To choose by.  [default: a fifth of --train, whole contigs where known]",

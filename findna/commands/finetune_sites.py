@@ -88,10 +88,13 @@ class SiteOptions:
         A head on the frozen encoder, or the encoder along with it.
     config : FineTuneConfig
         Training; its ``layer_decay`` and ``weight_decay`` are those of mode ``full``.
+    about_sites : float
+        Share of the tiles of training that are drawn about sites.
     """
 
     mode: str = "probe"
     config: FineTuneConfig = field(default_factory=FineTuneConfig)
+    about_sites: float = 0.5
     seed: int = 0
 
 
@@ -236,7 +239,10 @@ def _train(
     parts = SiteData(data.genome, labels, train, valid)
     _tell_duration(start, parts, held, layout, options, compute)
     tuned = train_sites(
-        start, parts, layout, options.config, compute, frozen=frozen, seed=options.seed
+        *(start, parts, layout, options.config, compute),
+        frozen=frozen,
+        about_sites=options.about_sites,
+        seed=options.seed,
     )
     network = tuned.model if frozen else tuned.model.half().float()  # as it will be stored
     exact, baselines = replace(compute, precision="fp32"), SiteBaselines(parts, options.seed)
@@ -268,6 +274,7 @@ def _train(
             "best_epoch": tuned.epoch,
             "history": tuned.history,
             "seed": options.seed,
+            "about_sites": options.about_sites,
             "hardware": describe(compute.device),
             "seconds": round(time.monotonic() - started, 1),
         },

@@ -1,7 +1,7 @@
 """Train a head for sites on tiles of contigs, and with mode ``full`` the encoder along with it.
 
-Half of the tiles are drawn about sites, which are rare; probabilities are calibrated afterwards on
-every base of the validation spans, where sites are as rare as they are.
+Half of the tiles, by default, are drawn about sites, which are rare; probabilities are calibrated
+afterwards on every base of the validation spans, where sites are as rare as they are.
 """
 
 from __future__ import annotations
@@ -126,9 +126,9 @@ def calibrate(measured: Measured) -> tuple[tuple[float, ...], tuple[float, ...]]
 
 
 def _draw(
-    data: SiteData, layout: Layout, rng: np.random.Generator
+    data: SiteData, layout: Layout, about_sites: float, rng: np.random.Generator
 ) -> Iterator[tuple[Tile, Region]]:
-    """Yield tiles at random for ever: half of them about a site, of any class alike."""
+    """Yield tiles at random for ever: a share of them about a site, of any class alike."""
     step = layout.tile - 2 * layout.margin
     spans = list(data.train)
     sizes = np.array([end - start for _, start, end in spans], float)
@@ -139,7 +139,7 @@ def _draw(
             by_class[number].append((span, middle, reverse))
     by_class = [sites for sites in by_class if sites]
     while True:
-        if by_class and rng.random() < 0.5:
+        if by_class and rng.random() < about_sites:
             sites = by_class[rng.integers(len(by_class))]
             span, middle, reverse = sites[rng.integers(len(sites))]
         else:
@@ -184,9 +184,12 @@ def train_sites(
     compute: Compute,
     *,
     frozen: bool,
+    about_sites: float = 0.5,
     seed: int = 0,
 ) -> TrainedSites:
     """Train a head, and unless ``frozen`` a copy of the encoder; keep the best epoch.
+
+    A share ``about_sites`` of the tiles is drawn about sites, the others anywhere.
 
     An epoch reads as many bases as the spans have; the best has the highest mean of the classes'
     average precision on every base of the validation spans.
@@ -198,7 +201,7 @@ def train_sites(
     head = SiteHead(encoder.config.dim, layout.reach, len(data.labels.classes))
 
     def drawn(n_tokens: int) -> Iterator[Batch[Tile]]:
-        rows = _draw(data, layout, rng)
+        rows = _draw(data, layout, about_sites, rng)
         return batches(rows, data.genome, max_tokens=n_tokens, longest=None, n_cls=n_cls)
 
     with torch.inference_mode():

@@ -415,6 +415,7 @@ def test_call_is_for_sites(run, example, tasks):
     [
         (["--dense", "--kind", "classes"], 2, "--kind does nothing with --dense"),
         (["--holdout", "c1"], 2, "--holdout needs --dense"),
+        (["--about-sites", 0.2], 2, "--about-sites needs --dense"),
         (["--dense", "--layer-decay", 0.9], 2, "--layer-decay trains the encoder"),
         (["--dense", "--holdout", "q"], 1, "no contig q"),
         (["--dense", "--sites", "exon"], 2, "known are donor, acceptor"),
@@ -460,6 +461,19 @@ def test_nothing_but_sites(run, trained, tmp_path, write):
     regions = write("r.bed", wide + "".join(f"{row.rpartition(chr(9))[0]}\n" for row in sites))
     assert "--holdout: every base, on both strands, is donor" in run(*words, regions, code=1).stderr
     assert not (tmp_path / "x").exists()
+
+
+def test_the_share_of_training_about_sites(run, trained, tmp_path):
+    """The more bases of a step are sites, the more there is to get wrong at first."""
+    losses = []
+    for share in (0, 1):
+        words = ["-t", "x", "--dense", "--train", trained / "s.bed", "-o", tmp_path / str(share),
+                 "--epochs", 1, "--about-sites", share]  # fmt: skip
+        run("finetune", trained / "g.fa", *words)
+        training = json.loads((tmp_path / str(share) / "task.json").read_text())["training"]
+        assert training["about_sites"] == share
+        losses.append(training["history"][0]["loss"])
+    assert losses[1] > 1.2 * losses[0]
 
 
 def test_a_site_that_is_n_is_no_site(run, trained, tmp_path, write):
