@@ -120,6 +120,23 @@ def test_more_shards_than_rows(example, model_folder, run, tmp_path, write):
     assert contents(tmp_path / "merged.h5") == contents(tmp_path / "whole.h5")
 
 
+@pytest.mark.parametrize("kind", ["bed", "table"])
+@pytest.mark.parametrize("more", [[], ["--resume"]])
+def test_a_first_shard_without_rows_names_all_columns(command, run, tmp_path, write, kind, more):
+    words, suffix = command[kind]
+    words = [
+        *words[:2],
+        write("b.bed", "chrA\t5\t50\tx\t0\t+\nchrA\t60\t90\ty\t0\t-\n"),
+        *words[3:],
+    ]
+    run(*words, "-o", tmp_path / f"whole.{suffix}")
+    parts = [tmp_path / f"{i}.{suffix}" for i in range(1, 6)]
+    for i, part in enumerate(parts, 1):
+        run(*words, "-o", part, "--shard", f"{i}/5", *more)
+    run("merge", *parts, "-o", tmp_path / f"merged.{suffix}")
+    assert contents(tmp_path / f"merged.{suffix}") == contents(tmp_path / f"whole.{suffix}")
+
+
 @pytest.mark.slow
 def test_rows_that_cannot_be_read_keep_their_place(example, model_folder, run, tmp_path, write):
     rows = [
