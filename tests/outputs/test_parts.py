@@ -309,6 +309,22 @@ def test_a_merged_file_gets_an_index(command, run, tmp_path, example, kind):
     assert not (tmp_path / "m.tsv").exists()
 
 
+@pytest.mark.parametrize("name", ["M.BED.GZ", "m.bed.bgz"])
+def test_every_name_that_asks_for_bgzf_gets_it_and_an_index(command, run, tmp_path, write, name):
+    words, _ = command["bed"]
+    words = [*words[:2], write("b.bed", "chrA\t5\t50\nchrA\t60\t90\n"), *words[3:]]
+    whole, merged, index = tmp_path / name, tmp_path / f"m{name}", tmp_path / f"m{name}.tbi"
+    run(*words, "-o", whole, "--write-index")
+    assert whole.read_bytes()[:4] == b"\x1f\x8b\x08\x04"
+    run(*words, "-o", tmp_path / "1.bed", "--shard", "1/1")
+    run("merge", tmp_path / "1.bed", "-o", merged, "--write-index")
+    assert merged.read_bytes() == whole.read_bytes()
+    with pysam.TabixFile(str(merged), index=str(index)) as file:
+        assert len(list(file.fetch("chrA", 0, 55))) == 1
+    run("merge", tmp_path / "1.bed", "-o", merged, "-f")
+    assert not index.exists()  # that of the file before
+
+
 def test_rows_beyond_512_mbp_get_a_csi_index(command, run, tmp_path):
     """Such a row lies beyond its contig, and is kept with missing values."""
     words, _ = command["bed"]
