@@ -249,6 +249,7 @@ def test_unknown_and_impossible_options_are_refused(here, model_folder):
         ({"pool": "men"}, "pool: no 'men'; use one of mean, max"),
         ({"pool": []}, "pool: an empty list; give at least one"),
         ({"window": np.float64(5)}, r"window: np.float64\(5.0\) is not a whole number"),
+        ({"max_n": None}, "max_n: None is not a share from 0 to 1"),
         ({"window": 0}, "window: 0 is not a whole number of at least 1"),
         ({"on_error": "null ", "window": 5}, "on_error: no 'null '; use one of stop"),
         ({"precision": "fp8"}, "precision: no 'fp8'"),
@@ -279,6 +280,15 @@ def test_whole_numbers_of_numpy_are_numbers(here, model_folder, tasks, tmp_path)
     scored = findna.score_variants("genome.fa", "variants.vcf", model=model_folder, window=n(60))
     assert next(scored).scores
     assert findna.explain("genome.fa", "chrB:6-10", model=model_folder, context=n(40)).value
+
+
+@pytest.mark.parametrize(
+    "options", [{"max_n": 1}, {"max_n": np.float32(0.5)}, {"stranded": np.True_, "both_strands": 1}]
+)
+def test_a_file_of_any_kind_of_number_is_read_again(here, model_folder, tmp_path, options):
+    findna.embed("genome.fa", THREE, model=model_folder, **options).write(tmp_path / "e.h5")
+    ((_, hits), *_) = findna.search(tmp_path / "e.h5", index=tmp_path / "e.h5", k=1, own=True)
+    assert hits[0].interval.start == THREE[0][1]
 
 
 def test_empty_lists_of_what_is_needed_are_refused(here, model_folder):

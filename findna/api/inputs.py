@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from importlib import import_module
-from numbers import Integral
+from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,6 +35,8 @@ PLACEMENT = (
     "whole",
 )
 """Options that decide which sequence is read of a row: fields of `RegionOptions`."""
+
+_FLAGS = ("stranded", "split", "pad", "whole")
 
 COMPUTE = ("device", "precision", "max_tokens")
 """Options that decide where and how to compute: arguments of `compute_on`."""
@@ -97,10 +99,14 @@ def with_numbers(given: Mapping[str, Any], least: Mapping[str, int]) -> dict[str
 def placement(given: Mapping[str, Any]) -> RegionOptions:
     """Return the region options that were given; raise ConfigError if they are impossible."""
     given = with_numbers(given, {"window": 1, "flank": 0, "upstream": 0, "downstream": 0})
+    # plain values of one type each: files of embeddings record them
+    given |= {name: bool(given[name]) for name in _FLAGS if name in given}
+    max_n = given.get("max_n", RegionOptions.max_n)
+    if not isinstance(max_n, Real) or not 0 <= float(max_n) <= 1:
+        raise ConfigError(f"max_n: {max_n!r} is not a share from 0 to 1")
+    given |= {"max_n": float(max_n)}
     options = RegionOptions(**{name: given[name] for name in PLACEMENT if name in given})
     chosen("anchor", options.anchor, (None, *ANCHORS))
-    if not 0 <= options.max_n <= 1:
-        raise ConfigError(f"max_n: {options.max_n!r} is not a share from 0 to 1")
     chosen("on_error", options.on_error, ON_ERROR)
     if options.conflict:
         raise ConfigError(options.conflict)

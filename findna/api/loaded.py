@@ -354,7 +354,7 @@ def pooling_of(
     kinds = tuple(dict.fromkeys(inputs.one_or_more("pool", pool)))
     for kind in kinds:
         inputs.chosen("pool", kind, POOLINGS)
-    return Pooling(kinds, inputs.at_least("bins", bins, 0), per_base, both_strands)
+    return Pooling(kinds, inputs.at_least("bins", bins, 0), bool(per_base), bool(both_strands))
 
 
 def model_of(model: AnyPath | LoadedModel) -> str | Checkpoint:
