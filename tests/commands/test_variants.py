@@ -903,6 +903,12 @@ def test_records_in_any_order(score, write):
     assert found[0] == found[1][::-1]
 
 
+def test_records_without_fields_stay_as_they_are(score, write, tmp_path):
+    text = HEADER + record() + record(9, CONTIG[8], "<DEL>")
+    found = score(write("m.vcf", text), "--scores", "none", "--embeddings", tmp_path / "v.h5")
+    assert found.stdout.splitlines()[-2:] == text.splitlines()[-2:]
+
+
 def test_no_records_is_a_valid_result(score, write):
     found = score(write("e.vcf", HEADER))
     assert found.stdout.splitlines()[-1] == HEADER.splitlines()[-1]
