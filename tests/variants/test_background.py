@@ -295,6 +295,13 @@ def test_a_background_needs_a_file_and_enough_snps(folder, score, tmp_path, site
     assert not out.exists()
     out.write_text("mine")
     assert "--force" in score("others.vcf", "--background-out", out, code=1).stderr
+    twice = score("others.vcf", "--background-out", out, "-o", out, "-O", "vcf", "-f", code=2)
+    assert "is also another output" in twice.stderr
+    for given in ("g.fa", "others.vcf"):
+        before = (folder / given).read_bytes()
+        again = ["--background-out", folder / given, "--force"]
+        assert "is also an input" in score("others.vcf", *again, code=1).stderr
+        assert (folder / given).read_bytes() == before
     quiet = score("others.vcf", *words[:4], window=100).stderr
     assert "no quantiles" not in quiet
 
