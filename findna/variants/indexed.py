@@ -89,6 +89,8 @@ def _parsed(text: str, lengths: Mapping[str, int]) -> Interval:
     interval = parse_region(text, lengths)
     if interval.chrom not in lengths:  # of a contig that the file does not have
         return interval
+    if interval.start >= _LONGEST:
+        raise RegionError(f"-r {text}: begins past base {_LONGEST:,}, where every index ends")
     return Interval(interval.chrom, interval.start, min(interval.end, _LONGEST))
 
 

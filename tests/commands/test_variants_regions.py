@@ -93,6 +93,7 @@ def test_regions_that_are_refused(score, indexed, example, tmp_path):
     assert "has no contig 1; it has chrA, chrB" in refused("-r", "1")
     assert "write which" in refused("-r", "chrA:100", code=2)
     assert "ends before it starts" in refused("-r", "chrA:9-3")
+    assert "begins past base 2,147,483,647" in refused("-r", "chrA:3,000,000,000-3,000,000,010")
     assert "if this is BED, name it .bed" in refused("-R", plain, code=2)
     assert "leave out -r/-R" in refused("-r", "chrA", "--haplotype", "x", code=2)
     index = indexed.with_name("v.vcf.gz.tbi")
