@@ -101,6 +101,9 @@ def test_regions_that_are_refused(score, indexed, example, tmp_path):
     assert "v.vcf.gz.tbi: older than the file; make it again" in refused("-r", "chrA")
     index.write_bytes(b"no index")
     assert "its index cannot be read" in refused("-r", "chrA")
+    indexed.write_bytes(gzip.compress(text))
+    os.utime(index)
+    assert "v.vcf.gz: -r/-R need BGZF or BCF, which this file is not" in refused("-r", "chrA")
 
 
 @pytest.mark.parametrize(("letter", "form"), [("v", "vcf"), ("b", "bcf"), ("u", "bcf")])
