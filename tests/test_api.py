@@ -200,6 +200,8 @@ def test_regions_in_every_form_are_the_same_rows(here, model_folder, tmp_path):
         ([("chr\tA", 5, 9)], "regions:1: a value is not printable text"),
         ([("chrZ", 5, 9)], "regions: 1 of 1 region cannot be read"),
         (pd.DataFrame({"chr": ["chrA"]}), "regions: no column chrom, .*it has chr$"),
+        (("chrA", 5, 9), r"regions:1: 'chrA' is no \(chrom, start, end\); give a list of such"),
+        (["chrA:5-9", ("chrA", 5, 9)], "regions:1: 'chrA:5-9' is no"),
         ("chrZ:5-9", "--region: 1 of 1 region cannot be read"),
         ("nothing.bed", "nothing.bed"),
     ],
@@ -245,6 +247,9 @@ def test_unknown_and_impossible_options_are_refused(here, model_folder):
         findna.load_model("tiny", x=1)
     for options, message in [
         ({"pool": "men"}, "pool: no 'men'; use one of mean, max"),
+        ({"pool": []}, "pool: an empty list; give at least one"),
+        ({"window": np.float64(5)}, r"window: np.float64\(5.0\) is not a whole number"),
+        ({"max_n": None}, "max_n: None is not a share from 0 to 1"),
         ({"window": 0}, "window: 0 is not a whole number of at least 1"),
         ({"on_error": "null ", "window": 5}, "on_error: no 'null '; use one of stop"),
         ({"precision": "fp8"}, "precision: no 'fp8'"),
@@ -254,6 +259,45 @@ def test_unknown_and_impossible_options_are_refused(here, model_folder):
     ]:
         with pytest.raises(findna.FindnaError, match=message):
             findna.embed("genome.fa", THREE, model=model_folder, **options)
+
+
+def test_whole_numbers_of_numpy_are_numbers(here, model_folder, tasks, tmp_path):
+    n, options = np.int64, {"window": 60, "bins": 2, "max_tokens": 5000}
+    given = [options, {name: n(value) for name, value in options.items()}]
+    plain, other = (findna.embed("genome.fa", THREE, model=model_folder, **each) for each in given)
+    np.testing.assert_array_equal(other.X, plain.X)
+    for name, e in (("plain", plain), ("other", other)):
+        e.write(tmp_path / name)
+    assert (tmp_path / "other").read_bytes() == (tmp_path / "plain").read_bytes()
+    index = tmp_path / "plain"
+    given = {"model": model_folder, "k": n(1), "window": n(60)}
+    found = findna.search("genome.fa", "chrB:6-90", index=index, **given)
+    ((_, hits),) = found
+    assert len(hits) == 1
+    task = tasks["binary"]
+    scans = [list(findna.scan("genome.fa", "chrB", task=task, window=w)) for w in (90, n(90))]
+    assert scans[0] == scans[1]
+    scored = findna.score_variants("genome.fa", "variants.vcf", model=model_folder, window=n(60))
+    assert next(scored).scores
+    assert findna.explain("genome.fa", "chrB:6-10", model=model_folder, context=n(40)).value
+
+
+@pytest.mark.parametrize(
+    "options", [{"max_n": 1}, {"max_n": np.float32(0.5)}, {"stranded": np.True_, "both_strands": 1}]
+)
+def test_a_file_of_any_kind_of_number_is_read_again(here, model_folder, tmp_path, options):
+    findna.embed("genome.fa", THREE, model=model_folder, **options).write(tmp_path / "e.h5")
+    ((_, hits), *_) = findna.search(tmp_path / "e.h5", index=tmp_path / "e.h5", k=1, own=True)
+    assert hits[0].interval.start == THREE[0][1]
+
+
+def test_empty_lists_of_what_is_needed_are_refused(here, model_folder):
+    with pytest.raises(findna.FindnaError, match="task: an empty list; give at least one"):
+        findna.predict("genome.fa", THREE, task=[])
+    with pytest.raises(findna.FindnaError, match="index: an empty list"):
+        findna.search("genome.fa", THREE, index=[])
+    with pytest.raises(findna.FindnaError, match=r"pool: no \['mean'\]; use one of"):
+        findna.load_model(model_folder).embed("ACGT", pool=["mean"])
 
 
 def test_errors_are_the_lines_of_the_command(here, run, model_folder, tmp_path):

@@ -146,8 +146,7 @@ def score_variants(
         inputs.chosen("scores", name, SCORES)
     inputs.chosen("ref_mismatch", ref_mismatch, REF_MISMATCH)
     inputs.chosen("strand", options.get("strand", "both"), STRANDS)
-    inputs.at_least("window", options.get("window"), 1)
-    inputs.at_least("reach", options.get("reach"), 1)
+    options = inputs.with_numbers(options, {"window": 1, "reach": 1})
     backgrounds = [Path(path) for path in inputs.several(options.get("background", ()))]
     compute = compute_of(options, model, *tasks)
     scoring = Scoring(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from importlib import import_module
+from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,6 +35,8 @@ PLACEMENT = (
     "whole",
 )
 """Options that decide which sequence is read of a row: fields of `RegionOptions`."""
+
+_FLAGS = ("stranded", "split", "pad", "whole")
 
 COMPUTE = ("device", "precision", "max_tokens")
 """Options that decide where and how to compute: arguments of `compute_on`."""
@@ -79,21 +82,31 @@ def chosen(name: str, value: Any, allowed: Collection[Any]) -> Any:
 
 
 def at_least(name: str, value: Any, least: int) -> Any:
-    """Return None or a whole number that is not too small, or raise ConfigError."""
-    if value is not None and (not isinstance(value, int) or value < least):
+    """Return None or a whole number, numpy's too, that is not too small, or raise ConfigError."""
+    if value is None:
+        return None
+    if not isinstance(value, Integral) or value < least:
         raise ConfigError(f"{name}: {value!r} is not a whole number of at least {least}")
-    return value
+    return int(value)
+
+
+def with_numbers(given: Mapping[str, Any], least: Mapping[str, int]) -> dict[str, Any]:
+    """Return options, of which some are whole numbers of at least so much; see `at_least`."""
+    numbers = {name: at_least(name, given[name], least[name]) for name in least if name in given}
+    return {**given, **numbers}
 
 
 def placement(given: Mapping[str, Any]) -> RegionOptions:
     """Return the region options that were given; raise ConfigError if they are impossible."""
+    given = with_numbers(given, {"window": 1, "flank": 0, "upstream": 0, "downstream": 0})
+    # plain values of one type each: files of embeddings record them
+    given |= {name: bool(given[name]) for name in _FLAGS if name in given}
+    max_n = given.get("max_n", RegionOptions.max_n)
+    if not isinstance(max_n, Real) or not 0 <= float(max_n) <= 1:
+        raise ConfigError(f"max_n: {max_n!r} is not a share from 0 to 1")
+    given |= {"max_n": float(max_n)}
     options = RegionOptions(**{name: given[name] for name in PLACEMENT if name in given})
-    at_least("window", options.window, 1)
-    for name in ("flank", "upstream", "downstream"):
-        at_least(name, getattr(options, name), 0)
     chosen("anchor", options.anchor, (None, *ANCHORS))
-    if not 0 <= options.max_n <= 1:
-        raise ConfigError(f"max_n: {options.max_n!r} is not a share from 0 to 1")
     chosen("on_error", options.on_error, ON_ERROR)
     if options.conflict:
         raise ConfigError(options.conflict)
@@ -103,6 +116,14 @@ def placement(given: Mapping[str, Any]) -> RegionOptions:
 def several(values: Any) -> list[Any]:
     """Return a list of values; of a single one, which may be a str, a list of one."""
     return list(values) if isinstance(values, list | tuple) else [values]
+
+
+def one_or_more(name: str, values: Any) -> list[Any]:
+    """Return what `several` does; raise ConfigError if it is an empty list."""
+    listed = several(values)
+    if not listed:
+        raise ConfigError(f"{name}: an empty list; give at least one")
+    return listed
 
 
 def need(module: str, use: str, install: str) -> Any:

@@ -99,7 +99,7 @@ class LoadedModel:
         >>> model.embed(["ACGTACGTAC", "GGC"]).shape
         (2, 192)
         """
-        pooling = pooling_of(pool, both_strands=both_strands)
+        pooling = pooling_of(inputs.chosen("pool", pool, POOLINGS), both_strands=both_strands)
         if pool == "cls" and self.checkpoint.config.n_cls == 0:
             raise ConfigError(
                 f"model {self.name} appends no CLS positions; choose another pool, or load a "
@@ -351,10 +351,10 @@ def pooling_of(
     both_strands: bool = False,
 ) -> Pooling:
     """Return the pooling that was asked for; raise ConfigError if there is none of this kind."""
-    kinds = tuple(dict.fromkeys(inputs.several(pool)))
+    kinds = tuple(dict.fromkeys(inputs.one_or_more("pool", pool)))
     for kind in kinds:
         inputs.chosen("pool", kind, POOLINGS)
-    return Pooling(kinds, inputs.at_least("bins", bins, 0), per_base, both_strands)
+    return Pooling(kinds, inputs.at_least("bins", bins, 0), bool(per_base), bool(both_strands))
 
 
 def model_of(model: AnyPath | LoadedModel) -> str | Checkpoint:
@@ -375,13 +375,13 @@ def compute_of(given: dict[str, Any], *loaded: Any) -> Compute:
     ConfigError
         A value is impossible, or this machine has no such device.
     """
+    given = inputs.with_numbers(given, {"max_tokens": 1})
     options = {name: given[name] for name in inputs.COMPUTE if name in given}
     if not options:
         for item in loaded:
             if isinstance(item, LoadedModel | LoadedTask):
                 return item.compute
     inputs.chosen("precision", options.get("precision", AUTO), (AUTO, *PRECISIONS))
-    inputs.at_least("max_tokens", options.get("max_tokens"), 1)
     return compute_on(**options)
 
 

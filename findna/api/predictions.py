@@ -99,7 +99,7 @@ def predict_rows(
     300 (2,)
     """
     inputs.check_options("predict_rows", options, _OPTIONS)
-    tasks = inputs.several(task)
+    tasks = inputs.one_or_more("task", task)
     with ExitStack() as stack:
         fasta, source = inputs.opened(stack, genome, regions)
         loaded = load_any_tasks([any_task_of(each) for each in tasks])
@@ -154,9 +154,8 @@ def scan(
     ('chrA', 900, 1500)
     """
     inputs.check_options("scan", options, (*_SCAN, *inputs.COMPUTE))
+    options = inputs.with_numbers(options, {"window": 0, "step": 0})
     layout = ScanOptions(**{name: options[name] for name in _SCAN if name in options})
-    inputs.at_least("window", layout.window, 0)
-    inputs.at_least("step", layout.step, 0)
     inputs.chosen("strand", layout.strand, STRANDS)
     inputs.chosen("on_error", layout.on_error, ON_ERROR)
     compute = compute_of(options, task)

@@ -72,15 +72,15 @@ def search(
     [('promoter_chrB_13', 0.64), ('promoter_chrA_3', 0.6)]
     """
     inputs.check_options("search", options, (*_OF_HITS, *_OF_QUERIES, "device"))
-    inputs.at_least("k", k, 1)
+    k = inputs.at_least("k", k, 1)
     if min_similarity is not None and not -1 <= min_similarity <= 1:
         raise ConfigError(f"min_similarity: {min_similarity!r} is not a number from -1 to 1")
-    inputs.at_least("window", options.get("window"), 1)
+    options = inputs.with_numbers(options, {"window": 1})
     inputs.chosen("on_error", options.get("on_error", "stop"), ON_ERROR)
     if options.get("model") is not None:
         options["model"] = str(options["model"])
     with ExitStack() as stack:
-        files = [StoredEmbeddings(Path(path)) for path in inputs.several(index)]
+        files = [StoredEmbeddings(Path(path)) for path in inputs.one_or_more("index", index)]
         for file in files:
             stack.enter_context(file)
         rows: Any

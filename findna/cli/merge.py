@@ -36,12 +36,12 @@ def merge(parts: tuple[Path, ...], output: Path | None, force: bool, write_index
       findna merge promoters.*.bed.gz -o promoters.bed.gz
     """
     from findna.commands.merge import merge as run
-    from findna.outputs.destination import Destination
+    from findna.outputs.destination import FORMATS, Destination
 
     _options.begin()
-    name = output.name if output is not None else ""
-    endings = {".bcf": "bcf", ".vcf.gz": "vcf", ".bed.gz": "bed"}
-    form = next((form for ending, form in endings.items() if name.endswith(ending)), "tsv")
+    name = output.name.lower().removesuffix(".gz").removesuffix(".bgz") if output else ""
+    indexed = (form for form in ("bed", "vcf", "bcf") if name.endswith(FORMATS[form].suffixes))
+    form = next(indexed, "tsv")
     command = shlex.join(["findna", *sys.argv[1:]])
     summary = run(parts, Destination(output, form, force, write_index, command=command))
     note(

@@ -156,8 +156,6 @@ def pretrain_genome(
         run.prepare_folder()
         include, exclude = _intervals(data, genome)
         probe, probe_facts = _probe(data.probe, genome)
-        if not run.resume:
-            run.state.unlink(missing_ok=True)  # of the run that --force replaces
         logger.info("reading %s", data.fasta)
         tokens = run.folder / f"{_SEQUENCE}{os.getpid()}"
         try:

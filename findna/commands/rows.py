@@ -196,7 +196,12 @@ def run_rows(
         done = unfinished.counts["rows"] if unfinished else 0
         bar = stack.enter_context(progress(n_rows, rows.unit, name, done, destination.is_stdout))
         results = stage(islice(rows.read(), first + done, last))
-        counts = _write(results, output, unfinished, n_rows or 0, bar.update)
+
+        def first_row() -> Row | None:
+            """Return the first row of all, by which a shard without rows names its columns."""
+            return next(rows.read(), None) if destination.shard and rows.total else None
+
+        counts = _write(results, output, unfinished, n_rows or 0, bar.update, first_row)
         if destination.shard is not None:
             span, total = (first, last or 0), rows.total or 0
             write_note(destination.file, destination.shard, decides, span, total, counts)
@@ -212,17 +217,18 @@ def _write(
     unfinished: Unfinished | None,
     total: int,
     advance: Callable[[], object],
+    first_row: Callable[[], Row | None],
 ) -> Counts:
     if unfinished is None:
         with output.whole() as writer:
-            return _fill(writer, results, True, advance)
+            return _fill(writer, results, True, advance, first_row)
     if unfinished.is_published:
         return unfinished.counts
     for stretch in unfinished.stretches(results, total):
         counts: Counts = {}
         begin = not unfinished.files
         with unfinished.part(counts) as path, output.part(path) as writer:
-            counts |= _fill(writer, stretch, begin, advance)
+            counts |= _fill(writer, stretch, begin, advance, first_row)
     output.join(unfinished.files)
     return unfinished.counts
 
@@ -232,6 +238,7 @@ def _fill(
     results: Iterable[tuple[Row, Result | None]],
     begin: bool,
     advance: Callable[[], object],
+    first_row: Callable[[], Row | None],
 ) -> Counts:
     """Write rows, after what precedes the first of all."""
     n_rows = header_lines = 0
@@ -242,7 +249,7 @@ def _fill(
         n_rows += 1
         advance()
     if begin and n_rows == 0:
-        header_lines = writer.begin(None)
+        header_lines = writer.begin(first_row())
     return {"rows": n_rows, "header_lines": header_lines, **writer.counts}
 
 

@@ -99,7 +99,10 @@ def variants(
         vectors = replace(output, path=embeddings, form="h5", write_index=False)
     _check_outputs(genome, source, output, vectors)
     if background_out is not None:
-        _check_background(background_out, source, output, scoring, compute)
+        _check_background(source, output, scoring, compute)
+        check_output(background_out, output.force, [genome.path, *filter(None, [source.path])])
+        others = output.path, output.report, embeddings
+        _check_other("--background-out", background_out, others)
         scoring = replace(scoring, backgrounds=None)
     contigs = genome.lengths
     bcf_contigs = contigs if output.form == "bcf" else None
@@ -223,13 +226,17 @@ def _check_report(
     if output.in_parts:
         raise ConfigError("--report shows the records of one run; leave out --shard and --resume")
     check_output(path, output.force, [file for file in inputs if file is not None])
-    others = [output.path, vectors.path if vectors else None]
+    _check_other("--report", path, [output.path, vectors.path if vectors else None])
+
+
+def _check_other(option: str, path: Path, others: Iterable[Path | None]) -> None:
+    """Raise ConfigError if a file is one of the other outputs."""
     if path.resolve() in [other.resolve() for other in others if other is not None]:
-        raise ConfigError(f"--report: {path} is also another output; name another file")
+        raise ConfigError(f"{option}: {path} is also another output; name another file")
 
 
 def _check_background(
-    path: Path, source: VcfSource, output: Destination, scoring: Scoring, compute: Compute
+    source: VcfSource, output: Destination, scoring: Scoring, compute: Compute
 ) -> None:
     """Raise unless a background can be made of the whole input, as others will be compared."""
     reasons = {
@@ -241,7 +248,6 @@ def _check_background(
     for reason, applies in reasons.items():
         if applies:
             raise ConfigError(f"--background-out: {reason}")
-    check_output(path, output.force, [source.path] if source.path else [])
 
 
 def _gathered(

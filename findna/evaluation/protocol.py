@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from findna.console import counted
 from findna.errors import FindnaError, LabelError
 from findna.evaluation import geneb
 from findna.evaluation.baselines import (
@@ -145,7 +146,8 @@ def _read(
         lost = np.concatenate(overlap(sets["test"], sets[learned]))
         sets[learned] = sets[learned].take(np.setdiff1d(np.arange(len(sets[learned])), lost))
         leaks["removed"] = len(lost)
-        check_trainable(sets[learned])
+        name = f"{first.name} without {counted(len(lost), 'row')} (--remove-leaks)"
+        check_trainable(replace(sets[learned], name=name))
     length = length_score(sets[learned], sets["test"])
     edges = np.cumsum([0, *map(len, sets.values())])
     rows = {name: np.arange(edges[i], edges[i + 1]) for i, name in enumerate(sets)}

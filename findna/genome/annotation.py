@@ -114,7 +114,10 @@ def _listed(path: Path, locus: Interval) -> Iterator[Gene]:
 
 
 def _annotated(path: Path, locus: Interval) -> Iterator[Gene]:
-    """Yield the genes of GTF, by gene_id, or of GFF3, by the first of the parents."""
+    """Yield the genes of GTF, by gene_id, or of GFF3, by the first of the parents.
+
+    Features that name none are one where they have one place.
+    """
     features = []
     parents, names = dict[str, str](), dict[str, str]()
     for feature in read_features(path):
@@ -122,7 +125,7 @@ def _annotated(path: Path, locus: Interval) -> Iterator[Gene]:
             continue
         values = feature.values()
         parent = values.get("Parent", "").split(",")[0]
-        key = values.get("ID") or parent or values.get("gene_id") or feature.interval.label()
+        key = values.get("ID") or parent or values.get("gene_id") or _place(feature.interval)
         if parent and parent != key:
             parents[key] = parent
         features.append((key, feature.interval))
@@ -140,6 +143,10 @@ def _annotated(path: Path, locus: Interval) -> Iterator[Gene]:
         if _overlaps(whole, locus) and any(x.name in ("exon", "CDS", "gene") for x in intervals):
             coding = _spans(intervals, "CDS")
             yield Gene(whole, _spans(intervals, "exon") or coding or ((start, end),), coding)
+
+
+def _place(interval: Interval) -> str:
+    return f"{interval.chrom}:{interval.start + 1}-{interval.end}"
 
 
 def _spans(intervals: list[Interval], kind: str) -> Spans:

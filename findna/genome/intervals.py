@@ -134,13 +134,17 @@ def select(
         )
     from pybedtools import BedTool
 
-    def bed(rows: Iterable[tuple[str, int, int]]) -> BedTool:
-        return BedTool([row for row in rows if row[1] < row[2]])
+    names = sorted(contigs)
+    # bedtools takes some names for headers (track1, #1), and warns of others (chr1 beside 1)
+    numbers = {name: f"c{number:012}" for number, name in enumerate(names)}
 
-    everything = [(chrom, 0, length) for chrom, length in contigs.items()]
-    kept = bed(everything if include is None else [(i.chrom, i.start, i.end) for i in include])
-    kept = kept.sort().merge()
-    removed = [(i.chrom, i.start, i.end) for i in exclude or ()]
+    def bed(intervals: Iterable[Interval]) -> BedTool:
+        return BedTool([(numbers[i.chrom], i.start, i.end) for i in intervals if i.start < i.end])
+
+    if include is None:
+        include = [Interval(name, 0, length) for name, length in contigs.items()]
+    kept = bed(include).sort().merge()
+    removed = list(exclude or ())
     if removed:
         kept = kept.subtract(bed(removed))
-    return [(row.chrom, row.start, row.end) for row in kept.sort()]
+    return [(names[int(row.chrom[1:])], row.start, row.end) for row in kept.sort()]

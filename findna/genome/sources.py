@@ -127,6 +127,12 @@ class RegionSource:
             A region has another form, or a position is not a whole number.
         """
         listed = list(regions)
+        for number, region in enumerate(listed, 1):
+            if isinstance(region, str) or not hasattr(region, "__len__"):
+                raise RegionError(
+                    f"regions:{number}: {region!r} is no (chrom, start, end); give a list of such "
+                    "tuples, or of region strings"
+                )
         stranded = any(len(region) == 4 for region in listed)
         rows = []
         for number, region in enumerate(listed, 1):

@@ -140,7 +140,7 @@ class Destination:
 
     @property
     def _is_bgzf(self) -> bool:
-        return self.bgzf or (not self.is_live and self.file.suffix in _COMPRESSED)
+        return self.bgzf or (not self.is_live and self.file.suffix.lower() in _COMPRESSED)
 
     @property
     def is_stdout(self) -> bool:

@@ -93,10 +93,9 @@ class StoredEmbeddings:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        path.open("rb").close()  # one that is not there, or a folder, is told better than by h5py
         try:
             self._file = h5py.File(path, "r")
-        except (FileNotFoundError, IsADirectoryError, PermissionError):
-            raise
         except OSError as error:
             if not h5py.is_hdf5(path):
                 raise EmbeddingError(
@@ -283,7 +282,8 @@ class StoredEmbeddings:
             for i in places:
                 chrom, start, end, name, strand = (column[i] for column in columns)
                 strand = strand if strand in ("+", "-") else "."
-                yield Interval(str(chrom), int(start), int(end), str(name), strand)
+                name = "" if name == MISSING else str(name)  # as of a row of BED
+                yield Interval(str(chrom), int(start), int(end), name, strand)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

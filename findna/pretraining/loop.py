@@ -165,6 +165,8 @@ def pretrain(
     if resume and path.exists():
         state = TrainingState.load(path, config, data, device)
     else:
+        if first:
+            path.unlink(missing_ok=True)  # of the run that this one replaces
         state = TrainingState.start(config, data, device, init)
     if config.compile:
         compile_layers(state.model, device)

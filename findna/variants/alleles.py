@@ -120,6 +120,11 @@ def class_of_allele(ref: str, alt: str) -> str:
     return "insertion" if after else "deletion"
 
 
+def _is_scored(record: VcfRecord) -> bool:
+    """Return whether a record has an allele that could be scored."""
+    return any(class_of_allele(record.ref, alt) in SCORED for alt in record.alts)
+
+
 class Examiner:
     """Compares records with the genome, and makes the windows of their alleles.
 
@@ -146,20 +151,21 @@ class Examiner:
         """Return why a record does not fit the genome, as class and reason; None if it does.
 
         A record without an allele that could be scored may lie outside its contig, as
-        telomeric breakends do.
+        telomeric breakends do, and N in its REF, as in lists of structural variants, fits any base.
         """
         chrom = self.genome.resolve(record.chrom)
         n = self.genome.contigs[chrom] if chrom else 0
         end = record.start + len(record.ref)
         if chrom is None or record.start < 0 or end > n:
-            if not any(class_of_allele(record.ref, alt) in SCORED for alt in record.alts):
+            if not _is_scored(record):
                 return None
             if chrom is None:
                 return "unknown_contig", self.genome.unknown(record.chrom)
             reason = f"REF lies at {record.start + 1}-{end}, but {record.chrom} has {n} bp"
             return "out_of_bounds", reason
-        tokens = self._blocks.fetch(chrom, record.start, end)
-        if np.array_equal(tokens, encode(record.ref)):
+        tokens, ref = self._blocks.fetch(chrom, record.start, end), encode(record.ref)
+        differs = tokens != ref
+        if not differs.any() or ((ref == N)[differs].all() and not _is_scored(record)):
             return None
         there = _short(decode(tokens[: _MOST_LETTERS + 1]))
         reason = f"REF is {_short(record.ref)}, but {self.genome.path.name} has {there}"

@@ -99,8 +99,8 @@ class VcfWriter(_TextWriter):
             self._line(line)
 
     def write(self, record: VcfRecord, classes: Sequence[str], values: Values) -> None:
-        """Append a record; one without an alternate allele stays as it is."""
-        if not values:
+        """Append a record; without an alternate allele, or without fields, it stays as it is."""
+        if not values or not self._ids:
             self._line(record.line)
             return
         columns = record.line.split("\t", 8)

@@ -276,15 +276,19 @@ class Ranks:
             own = background.weights[score.digest]
             value = effect.values[self._columns[score.field]]
             row = own["quantiles"][score.key].get(snv.kind) if snv else None
-            yield None if row is None or value is None else _rank(score.size(value), row)
+            yield None if row is None or value is None else share_below(score.size(value), row)
             if score.is_llr:
                 means = own["means"]
                 mean = means.get(snv.context, means.get(snv.kind)) if snv else None
                 yield None if mean is None or value is None else value - mean
 
 
-def _rank(size: float, row: Sequence[float]) -> float:
-    return round(float(np.interp(size, row, np.linspace(0, 1, len(row)))), _DECIMALS)
+def share_below(size: float, row: Sequence[float]) -> float:
+    """Return the share of values that are smaller, given quantiles at even steps, ascending."""
+    steps = np.linspace(0, 1, len(row))
+    equal = np.flatnonzero(np.equal(row, size))  # many, where many SNPs have no effect at all
+    share = steps[equal[0]] if len(equal) else np.interp(size, row, steps)
+    return round(float(share), _DECIMALS)
 
 
 def _choose(

@@ -15,6 +15,7 @@ import pysam
 from findna.errors import ConfigError, RegionError, VariantError
 from findna.genome.bed import read_bed
 from findna.genome.intervals import COORDINATE, Interval, parse_region
+from findna.genome.text import BGZF_HEAD, is_bgzf
 from findna.outputs.files import file_digest
 from findna.outputs.htslib import reasons
 from findna.variants.bcf import bcftools_view
@@ -89,6 +90,8 @@ def _parsed(text: str, lengths: Mapping[str, int]) -> Interval:
     interval = parse_region(text, lengths)
     if interval.chrom not in lengths:  # of a contig that the file does not have
         return interval
+    if interval.start >= _LONGEST:
+        raise RegionError(f"-r {text}: begins past base {_LONGEST:,}, where every index ends")
     return Interval(interval.chrom, interval.start, min(interval.end, _LONGEST))
 
 
@@ -109,12 +112,18 @@ def _rows(file: Path | None) -> Iterator[Interval]:
 
 
 def check_index(path: Path) -> None:
-    """Raise VariantError unless a file has an index that is not older."""
+    """Raise VariantError unless a file is BGZF and has an index that is not older."""
     index, remedy = _index(path), f"bcftools index -f {path}"
     if not index.is_file():
         raise VariantError(f"{path}: -r/-R need an index beside BGZF or BCF: {remedy}")
     if index.stat().st_mtime_ns < path.stat().st_mtime_ns:
         raise VariantError(f"{index}: older than the file; make it again: {remedy}")
+    with path.open("rb") as file:
+        if not is_bgzf(file.read(BGZF_HEAD)):
+            raise VariantError(
+                f"{path}: -r/-R need BGZF or BCF, which this file is not; make one: bcftools view "
+                "-Oz -o NEW.vcf.gz, bcftools index NEW.vcf.gz"
+            )
 
 
 def _index(path: Path) -> Path:

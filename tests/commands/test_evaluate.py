@@ -247,6 +247,15 @@ def test_leaks_are_counted_and_removed(measured, one):
     assert cleaned["used"]["train"] == 45
 
 
+def test_a_set_that_is_nothing_but_leaks_is_told_so(run, write, model_folder, tmp_path):
+    rows = "sequence,label\n" + "".join(f"{'ACGT' * 9}{'A' * i},{i % 2}\n" for i in range(8))
+    for split in ("train", "test"):
+        write(f"{split}.csv", rows)
+    words = ["--data", tmp_path, "-m", model_folder, "--baseline", "none"]
+    said = run("evaluate", *words, "--remove-leaks", code=1).stderr
+    assert "train.csv without 8 rows (--remove-leaks): holds no rows" in said
+
+
 # the protocol of GENEB
 
 

@@ -325,6 +325,23 @@ def test_genes_of_each_form(write, form):
     assert read_genes(path, Interval("c", 900, 1_000)) == []
 
 
+def test_genes_without_an_id_stay_apart(write):
+    lines = [
+        f"c\t.\t{kind}\t{start}\t{end}\t.\t+\t.\t{attributes}\n"
+        for kind, start, end, attributes in (
+            ("gene", 101, 200, "Name=A"),
+            ("CDS", 101, 200, "Name=A"),
+            ("gene", 801, 900, "."),
+        )
+    ]
+    first, second = read_genes(write("g.gff", "".join(lines)), Interval("c", 0, 1_000))
+    assert (first.interval, first.coding) == (Interval("c", 100, 200, "A", "+"), ((100, 200),))
+    assert (second.interval, second.exons) == (
+        Interval("c", 800, 900, "c:801-900", "+"),
+        ((800, 900),),
+    )
+
+
 # curves and scores
 
 

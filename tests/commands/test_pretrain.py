@@ -283,6 +283,15 @@ def test_force_leaves_no_state_of_the_old_run(pretrain, tmp_path, monkeypatch):
     assert not (tmp_path / "m" / "training.safetensors").exists()
 
 
+def test_force_with_options_that_are_wrong_keeps_the_old_run(pretrain, tmp_path, write):
+    pretrain(tmp_path / "m", "--steps", 2)
+    state = (tmp_path / "m" / "training.safetensors").read_bytes()
+    everything = write("all.bed", "chrA\t0\t60000\nchrB\t0\t60000\n")
+    for wrong in (["--exclude", everything], ["--holdout", "chrA", "--holdout", "chrB"]):
+        pretrain(tmp_path / "m", "--steps", 2, "--force", *wrong, code=2)
+        assert (tmp_path / "m" / "training.safetensors").read_bytes() == state
+
+
 def test_a_folder_with_other_things_in_it(pretrain, tmp_path):
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "README.md").write_text("mine")

@@ -237,6 +237,18 @@ def test_queries_are_embedded_as_the_index_was(search, embedded, example, model_
     assert [row[:4] for row in stored] == [row[:4] for row in found]
 
 
+def test_rows_without_a_name_have_their_place(search, embedded, example, model_folder, write):
+    """Of files of embeddings as of BED: a dot is no name."""
+    rows = [("chrA", 100, 400), ("chrA", 900, 1200), ("chrB", 100, 400)]
+    bed = write("dots.bed", "".join(f"{c}\t{a}\t{b}\t.\t0\t+\n" for c, a, b in rows))
+    path = embedded(regions=bed)
+    shared = ["--in", path, "-k", 1, "--own"]
+    stored = search(path, *shared)
+    assert stored == search(example / "genome.fa", bed, "-m", model_folder, *shared)
+    assert [row[6] for row in stored] == [f"{c}:{a}-{b}" for c, a, b in rows]
+    assert all(row[3] == f"{row[0]}:{row[1]}-{row[2]}" for row in stored)
+
+
 def test_kinds_of_queries(search, run, embedded, example, model_folder, write):
     path, fasta = embedded(), example / "genome.fa"
     rest = ["--in", path, "-m", model_folder, "-k", 3]

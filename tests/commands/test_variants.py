@@ -807,6 +807,14 @@ def test_telomeric_breakends_may_lie_outside(score, write):
     assert score(vcf).stdout.count("FINDNA_LLR_ALT=.\t") == 2
 
 
+def test_n_as_ref_of_records_without_scores_fits_any_base(score, write):
+    vcf = write("n.vcf", HEADER + record(5, "N", "<DEL>") + record(9, "N", "N[c:50["))
+    assert "1 symbolic, 1 breakend" in score(vcf).stderr
+    there = CONTIG[4:6]
+    mixed = record(5, "N" + there[1], "<DEL>") + record(5, "N" + other(there[1]), "<DEL>")
+    assert "1 of 2 records" in score(write("m.vcf", HEADER + mixed), code=1).stderr
+
+
 def test_names_of_contigs(score, write):
     text = HEADER.replace("##contig=<ID=c,length=400>\n", "") + record(chrom="1")
     vcf, alias = write("a.vcf", text), write("alias.tsv", "1\tc\n")
@@ -901,6 +909,12 @@ def test_records_in_any_order(score, write):
         for order in (rows, rows[::-1])
     ]
     assert found[0] == found[1][::-1]
+
+
+def test_records_without_fields_stay_as_they_are(score, write, tmp_path):
+    text = HEADER + record() + record(9, CONTIG[8], "<DEL>")
+    found = score(write("m.vcf", text), "--scores", "none", "--embeddings", tmp_path / "v.h5")
+    assert found.stdout.splitlines()[-2:] == text.splitlines()[-2:]
 
 
 def test_no_records_is_a_valid_result(score, write):

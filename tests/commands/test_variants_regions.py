@@ -93,6 +93,7 @@ def test_regions_that_are_refused(score, indexed, example, tmp_path):
     assert "has no contig 1; it has chrA, chrB" in refused("-r", "1")
     assert "write which" in refused("-r", "chrA:100", code=2)
     assert "ends before it starts" in refused("-r", "chrA:9-3")
+    assert "begins past base 2,147,483,647" in refused("-r", "chrA:3,000,000,000-3,000,000,010")
     assert "if this is BED, name it .bed" in refused("-R", plain, code=2)
     assert "leave out -r/-R" in refused("-r", "chrA", "--haplotype", "x", code=2)
     index = indexed.with_name("v.vcf.gz.tbi")
@@ -100,6 +101,9 @@ def test_regions_that_are_refused(score, indexed, example, tmp_path):
     assert "v.vcf.gz.tbi: older than the file; make it again" in refused("-r", "chrA")
     index.write_bytes(b"no index")
     assert "its index cannot be read" in refused("-r", "chrA")
+    indexed.write_bytes(gzip.compress(text))
+    os.utime(index)
+    assert "v.vcf.gz: -r/-R need BGZF or BCF, which this file is not" in refused("-r", "chrA")
 
 
 @pytest.mark.parametrize(("letter", "form"), [("v", "vcf"), ("b", "bcf"), ("u", "bcf")])

@@ -281,7 +281,9 @@ def test_other_files_are_one_line(run, example, model_folder, tasks, tmp_path, w
     fasta, out = example / "genome.fa", tmp_path / "o.h5"
     said = run("verify", write("t.h5", "text"), fasta, code=1).stderr
     assert said.endswith("t.h5: not an HDF5 file; give what findna embed -o NAME.h5 wrote\n")
-    assert "No such file" in run("verify", tmp_path / "none.h5", fasta, code=1).stderr
+    none = tmp_path / "none.h5"
+    for path, reason in ((none, "No such file or directory"), (tmp_path, "Is a directory")):
+        assert run("verify", path, fasta, code=1).stderr == f"findna: {path}: {reason}\n"
     run("explain", fasta, "-r", "chrA:1-20", "--task", tasks["binary"], "-o", out)
     assert "made by findna explain" in run("verify", out, fasta, code=1).stderr
     vectors = tmp_path / "v.h5"

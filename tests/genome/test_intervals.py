@@ -100,6 +100,15 @@ def test_select():
     assert select(CONTIGS, None, None) == [("HLA:01-02", 0, 50), ("chr1", 0, 100)]
 
 
+@pytest.mark.skipif(shutil.which("bedtools") is None, reason="bedtools is not installed")
+def test_select_takes_every_name(capfd):
+    contigs = dict.fromkeys(["track1", "#1", "browser", "chr1", "1", "\xe9", "a b"], 9)
+    parts = [Interval(name, 0, 4) for name in contigs]
+    assert select(contigs, parts, None) == [(name, 0, 4) for name in sorted(contigs)]
+    assert select(contigs, None, parts) == [(name, 4, 9) for name in sorted(contigs)]
+    assert capfd.readouterr().err == ""
+
+
 @given(st.integers(1, 10**11), st.integers(0, 10**6), st.booleans())
 def test_region_strings_come_back(first, more, commas):
     last = first + more

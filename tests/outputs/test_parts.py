@@ -120,6 +120,23 @@ def test_more_shards_than_rows(example, model_folder, run, tmp_path, write):
     assert contents(tmp_path / "merged.h5") == contents(tmp_path / "whole.h5")
 
 
+@pytest.mark.parametrize("kind", ["bed", "table"])
+@pytest.mark.parametrize("more", [[], ["--resume"]])
+def test_a_first_shard_without_rows_names_all_columns(command, run, tmp_path, write, kind, more):
+    words, suffix = command[kind]
+    words = [
+        *words[:2],
+        write("b.bed", "chrA\t5\t50\tx\t0\t+\nchrA\t60\t90\ty\t0\t-\n"),
+        *words[3:],
+    ]
+    run(*words, "-o", tmp_path / f"whole.{suffix}")
+    parts = [tmp_path / f"{i}.{suffix}" for i in range(1, 6)]
+    for i, part in enumerate(parts, 1):
+        run(*words, "-o", part, "--shard", f"{i}/5", *more)
+    run("merge", *parts, "-o", tmp_path / f"merged.{suffix}")
+    assert contents(tmp_path / f"merged.{suffix}") == contents(tmp_path / f"whole.{suffix}")
+
+
 @pytest.mark.slow
 def test_rows_that_cannot_be_read_keep_their_place(example, model_folder, run, tmp_path, write):
     rows = [
@@ -290,6 +307,22 @@ def test_a_merged_file_gets_an_index(command, run, tmp_path, example, kind):
     refused = run("merge", *parts, "-o", tmp_path / "m.tsv", "--write-index", code=2)
     assert "--write-index needs" in refused.stderr
     assert not (tmp_path / "m.tsv").exists()
+
+
+@pytest.mark.parametrize("name", ["M.BED.GZ", "m.bed.bgz"])
+def test_every_name_that_asks_for_bgzf_gets_it_and_an_index(command, run, tmp_path, write, name):
+    words, _ = command["bed"]
+    words = [*words[:2], write("b.bed", "chrA\t5\t50\nchrA\t60\t90\n"), *words[3:]]
+    whole, merged, index = tmp_path / name, tmp_path / f"m{name}", tmp_path / f"m{name}.tbi"
+    run(*words, "-o", whole, "--write-index")
+    assert whole.read_bytes()[:4] == b"\x1f\x8b\x08\x04"
+    run(*words, "-o", tmp_path / "1.bed", "--shard", "1/1")
+    run("merge", tmp_path / "1.bed", "-o", merged, "--write-index")
+    assert merged.read_bytes() == whole.read_bytes()
+    with pysam.TabixFile(str(merged), index=str(index)) as file:
+        assert len(list(file.fetch("chrA", 0, 55))) == 1
+    run("merge", tmp_path / "1.bed", "-o", merged, "-f")
+    assert not index.exists()  # that of the file before
 
 
 def test_rows_beyond_512_mbp_get_a_csi_index(command, run, tmp_path):

@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 import findna
 from findna.genome.encoding import decode, encode, reverse_complement
-from findna.variants.background import CLASSES, read_background
+from findna.variants.background import CLASSES, read_background, share_below
 from tests.conftest import random_sequence
 
 HEAD = (
@@ -238,6 +238,13 @@ def test_other_settings_or_weights(folder, score, made, run, tmp_path):
     assert "(background.json is of other weights)" in score("others.vcf", *words).stderr
 
 
+def test_shares_of_equal_scores():
+    half = [0.0] * 101 + [i / 100 for i in range(1, 101)]  # half of the SNPs have no effect
+    assert [share_below(x, half) for x in (0, 1e-9, 0.5, 1, 2)] == [0, 0.5, 0.75, 1, 1]
+    assert [share_below(x, [0.0] * 201) for x in (0, 1e-9)] == [0, 1]
+    assert [share_below(x, [-1, 0, 1]) for x in (-2, -1, -0.5, 1)] == [0, 0, 0.25, 1]
+
+
 def test_ranks_of_an_earlier_run_go_with_its_scores(score, made, tmp_path):
     score("others.vcf", "--background", made[0], "-o", tmp_path / "one.vcf")
     again = score(tmp_path / "one.vcf", "--strand", "+", "--no-version").stdout
@@ -295,6 +302,13 @@ def test_a_background_needs_a_file_and_enough_snps(folder, score, tmp_path, site
     assert not out.exists()
     out.write_text("mine")
     assert "--force" in score("others.vcf", "--background-out", out, code=1).stderr
+    twice = score("others.vcf", "--background-out", out, "-o", out, "-O", "vcf", "-f", code=2)
+    assert "is also another output" in twice.stderr
+    for given in ("g.fa", "others.vcf"):
+        before = (folder / given).read_bytes()
+        again = ["--background-out", folder / given, "--force"]
+        assert "is also an input" in score("others.vcf", *again, code=1).stderr
+        assert (folder / given).read_bytes() == before
     quiet = score("others.vcf", *words[:4], window=100).stderr
     assert "no quantiles" not in quiet
 

@@ -51,7 +51,7 @@ def test_records_without_scores_make_no_page(words, run, write, tmp_path, monkey
     monkeypatch.setattr("findna.commands.variants.need_reports", lambda: None)
     head = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
     words[2] = write("none.vcf", head + "chrA\t101\t.\tN\t<DEL>\t.\t.\tEND=120\n")
-    words += ["--ref-mismatch", "null", "--report", tmp_path / "page.html"]
+    words += ["--report", tmp_path / "page.html"]
     assert "no record has a score" in run(*words, code=1).stderr
     assert not (tmp_path / "page.html").exists()
 
