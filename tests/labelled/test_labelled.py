@@ -218,7 +218,7 @@ def test_a_list_of_labels(write, separator):
         (
             "sequence,a,b\nA,1,2\n",
             {"label_column": "a,b", "classes": ["a", "c"]},
-            r"a.csv: label columns a, b, but a, c were expected; name those",
+            r"a.csv: label columns a, b, but a, c were expected; choose them",
         ),
         ('sequence,label\nA,"1\nC,2\n', {}, r"a.csv:2: unexpected end of data; close every quote"),
         ("sequence,label\nA\0,1\n", {}, r"a.csv:2: holds a NUL byte; not a text file"),
