@@ -239,7 +239,11 @@ def _train(
     parts = SiteData(data.genome, labels, train, valid)
     _tell_duration(start, parts, held, layout, options, compute)
     tuned = train_sites(
-        *(start, parts, layout, options.config, compute),
+        start,
+        parts,
+        layout,
+        options.config,
+        compute,
         frozen=frozen,
         about_sites=options.about_sites,
         seed=options.seed,
