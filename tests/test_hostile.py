@@ -17,6 +17,7 @@ import torch
 import findna
 from findna.errors import LONGEST_MESSAGE, CheckpointError, FindnaError
 from findna.labelled.sets import read_labelled
+from findna.outputs.shards import note_path
 from findna.tasks.task import load_task
 from findna.variants.header import definitions
 
@@ -177,6 +178,27 @@ def test_outputs_that_are_links(run, example, model_folder, tmp_path):
     inputs[2] = bed
     assert "also an input" in refused(run(*inputs, "-o", tmp_path / "input.h5", "--force", code=1))
     assert bed.read_bytes() == (example / "regions.bed").read_bytes()
+
+
+@pytest.mark.parametrize("option", ["--chrom-alias", "-R"])
+def test_no_output_replaces_an_input_of_an_option(run, example, model_folder, tmp_path, option):
+    path = tmp_path / "mine"
+    path.write_text("20\tchr20part\n")
+    words = ["variants", example / "genome.fa", example / "variants.vcf", "-m", model_folder]
+    found = refused(run(*words, option, path, "-o", path, "--force", code=1))
+    assert f"{path}: is also an input; name another file" in found
+    assert path.read_text() == "20\tchr20part\n"
+
+
+def test_merge_replaces_no_note(run, example, model_folder, tmp_path):
+    words = ["embed", example / "genome.fa", example / "regions.bed", "-m", model_folder]
+    parts = [tmp_path / f"{i}.h5" for i in (1, 2)]
+    for i, part in enumerate(parts, 1):
+        run(*words, "--shard", f"{i}/2", "-o", part)
+    note = note_path(parts[0])
+    kept = note.read_bytes()
+    assert "is also an input" in refused(run("merge", *parts, "-f", "-o", note, code=1))
+    assert note.read_bytes() == kept
 
 
 def test_hdf5_in_the_place_of_an_input(run, example, model_folder, tasks, tmp_path):

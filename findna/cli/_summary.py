@@ -43,7 +43,7 @@ def note_rows(counts: Mapping[str, int], done: str, out: int | None = None) -> N
 
 
 def summarized(inputs: str, outputs: str = "") -> Callable[[Any], Any]:
-    """Return a decorator that adds ``--summary`` to a command.
+    """Return a decorator that adds ``--summary``, and lets no output replace an input.
 
     Parameters
     ----------
@@ -54,13 +54,14 @@ def summarized(inputs: str, outputs: str = "") -> Callable[[Any], Any]:
     def decorate(command: Callable[..., Any]) -> Any:
         @functools.wraps(command)
         def run(*, summary: Path | None, **given: Any) -> Any:
-            other = "WORLD_SIZE" in os.environ and os.environ.get("RANK", "0") != "0"
-            if summary is None or other:  # of a torchrun job the first process writes
-                return command(**given)
             files = {
                 "inputs": list(_files(inputs.split(), given)),
                 "outputs": list(_files(outputs.split(), given)),
             }
+            _check_outputs(**files)
+            other = "WORLD_SIZE" in os.environ and os.environ.get("RANK", "0") != "0"
+            if summary is None or other:  # of a torchrun job the first process writes
+                return command(**given)
             _check(summary, files["inputs"] + files["outputs"], bool(given.get("force")))
             started, code, message = time.monotonic(), 0, ""
             try:
@@ -95,6 +96,17 @@ def _files(names: Sequence[str], given: Mapping[str, Any]) -> Iterator[dict[str,
         for path in value if isinstance(value, tuple) else (value,):
             if path is not None and path != "auto":  # of --chrom-alias
                 yield {"name": name, "path": str(path)}
+
+
+def _check_outputs(
+    inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]]
+) -> None:
+    """Raise if an output would replace an input."""
+    from findna.outputs.files import check_is_no_input
+
+    read = [Path(file["path"]) for file in inputs]
+    for file in outputs:
+        check_is_no_input(Path(file["path"]), read)
 
 
 def _check(path: Path, files: Sequence[Mapping[str, Any]], force: bool) -> None:

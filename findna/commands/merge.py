@@ -12,7 +12,7 @@ from findna.genome.text import open_input
 from findna.outputs.destination import Destination
 from findna.outputs.hdf5 import file_metadata, is_hdf5
 from findna.outputs.joined import assemble, check_parts
-from findna.outputs.shards import Note, difference, read_note
+from findna.outputs.shards import Note, difference, note_path, read_note
 from findna.variants.annotate import open_vcf_output
 from findna.variants.vcf import check_bcf_records
 
@@ -84,14 +84,15 @@ def merge(parts: Sequence[Path], output: Destination) -> MergeSummary:
     OutputError
         The parts are no whole, or the output cannot be written.
     """
-    output.check(parts)
+    inputs = [*parts, *map(note_path, parts)]
+    output.check(inputs)
     for path in parts:
         if not path.is_file():
             raise OutputError(f"{path}: no such file")
     noted = checked(parts)
     if any(map(is_hdf5, parts)):
         output = replace(output, form="h5")
-        output.check(parts)
+        output.check(inputs)
         paths = [path for path, _ in noted]
         check_parts(paths)
         with output.published() as target:

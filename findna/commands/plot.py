@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from findna.console import counted
 from findna.errors import ConfigError, EmbeddingError, RegionError, VariantError, did_you_mean
 from findna.genome.annotation import read_genes
 from findna.genome.bed import read_bed, score_value, score_values
@@ -77,7 +78,7 @@ def plot_map(file: Path, picture: Picture, color: str | None = None, method: str
         good = np.flatnonzero(stored.column("status") == "ok")
         if len(good) < FEWEST:
             raise EmbeddingError(
-                f"{file}: {len(good)} regions have a vector; a map needs at least {FEWEST}"
+                f"{file}: vectors of {counted(len(good), 'region')}; a map needs at least {FEWEST}"
             )
         rows = good[thinned(len(good))]
         chroms, starts, ends, names = (stored.column(x) for x in ("chrom", "start", "end", "name"))

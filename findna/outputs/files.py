@@ -32,14 +32,19 @@ def check_output(path: Path, force: bool, inputs: Iterable[Path] = ()) -> None:
         raise OutputError(f"{path}: is a folder; name a file")
     if path.exists() and not path.is_file():
         raise OutputError(f"{path}: not a regular file; this output needs one")
-    if path.exists() and any(source.exists() and path.samefile(source) for source in inputs):
-        raise OutputError(f"{path}: is also an input; name another file")
+    check_is_no_input(path, inputs)
     if path.exists() and not force:
         raise OutputError(f"{path}: exists; --force overwrites it")
     if not folder.is_dir():
         raise OutputError(f"{path}: there is no folder {folder}; create it first")
     if not os.access(folder, os.W_OK):
         raise OutputError(f"{path}: the folder {folder} is not writable")
+
+
+def check_is_no_input(path: Path, inputs: Iterable[Path]) -> None:
+    """Raise OutputError if an output would replace one of its inputs, by whatever name."""
+    if path.is_file() and any(source.exists() and path.samefile(source) for source in inputs):
+        raise OutputError(f"{path}: is also an input; name another file")
 
 
 def check_folder(folder: Path, force: bool, last: str) -> None:
