@@ -232,7 +232,9 @@ def fine_tune(
         for epoch in range(1, config.epochs + 1):
             groups_of_rows = minibatches(sequences, train, config.batch_tokens, rng)
             losses: list[Tensor] = []  # nothing waits for them before the end of the epoch
-            bar.set_description(f"epoch {epoch}/{config.epochs}", refresh=False)
+            title = f"epoch {epoch}/{config.epochs}"
+            before = f", validation {history[-1]['valid']:.4f}" if epoch > 1 else ""
+            bar.set_description(title + before, refresh=False)
             bar.unpause()  # the time left is that of steps alone
             for rows in groups_of_rows:
                 lr = warmup_cosine(step, n_steps, config.lr, config.warmup)
@@ -252,6 +254,7 @@ def fine_tune(
                 bar.update(len(rows))
             sums = zip(torch.stack(losses).tolist(), map(len, groups_of_rows), strict=True)
             total = sum(loss * n for loss, n in sums)
+            bar.set_description(f"{title}, validating")
             trained = replace(probe, head=head)
             value = valid_score(encoder, trained, sequences, problem, compute)
             history.append({"epoch": epoch, "loss": total / len(train), "valid": value})

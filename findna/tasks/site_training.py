@@ -232,7 +232,9 @@ def train_sites(
         for epoch in range(1, config.epochs + 1):
             encoder.train(not frozen)
             taken: list[Tensor] = []  # losses; nothing waits for them before the end of the epoch
-            bar.set_description(f"epoch {epoch}/{config.epochs}", refresh=False)
+            title = f"epoch {epoch}/{config.epochs}"
+            before = f", validation {history[-1]['valid']:.4f}" if epoch > 1 else ""
+            bar.set_description(title + before, refresh=False)
             bar.unpause()  # the time left is that of steps alone
             for batch in islice(stream, per_epoch):
                 lr = warmup_cosine(step, config.epochs * per_epoch, config.lr, config.warmup)
@@ -253,6 +255,7 @@ def train_sites(
                 taken.append(loss.detach())
                 step += 1
                 bar.update(1)
+            bar.set_description(f"{title}, validating")
             total = sum(torch.stack(taken).tolist())
             value = float(
                 np.nanmean(measure_sites(encoder, head, layout, data, data.valid, compute).auprc)

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from findna import console
 from findna.commands import finetune as runs
 from findna.commands.finetune import FineTuneOptions, SplitOptions, Splits, finetune, read_splits
 from findna.errors import CheckpointError, ConfigError, LabelError
@@ -461,8 +462,10 @@ def tune(
 
 
 @pytest.mark.slow
-def test_full_training_keeps_the_best_epoch(model, data):
+def test_full_training_keeps_the_best_epoch(model, data, monkeypatch, capsys):
     """It begins with a head that knows nothing, so that there is something to learn."""
+    monkeypatch.setattr(console, "_lines_wanted", True)
+    monkeypatch.setattr(console, "SECONDS", 0)
     one, _, _, valid, _ = data("presence")
     probe, tuned = tune(model, data, config=replace(SHORT, epochs=3), forget=True)
     found = [line["valid"] for line in tuned.history]
@@ -470,6 +473,9 @@ def test_full_training_keeps_the_best_epoch(model, data):
     assert found[0] == 0.5
     assert tuned.epoch == int(np.argmax(found)) > 0
     assert max(found) > 0.65
+    said = capsys.readouterr().err
+    assert "findna: epoch 1/3, validating: " in said
+    assert f"findna: epoch 2/3, validation {found[1]:.4f}:" in said
     kept = FeatureTable(tuned.model.encoder, [one.sequences[row] for row in valid], compute=CPU)
     logits = replace(probe, head=tuned.head).logits(kept, np.arange(len(valid)))
     assert score(one.labels[valid], logits, one.kind) == max(found)
