@@ -63,6 +63,7 @@ _OF_ENCODERS = ("layer_decay", "weight_decay")  # settings that a frozen encoder
     "probe full",
 )
 @option("-o --output=FOLDER", "Task folder to write.  [default: $FINDNA_HOME/tasks/NAME]", PATH)
+@flag("--resume", "Go on after the last epoch of an interrupted run (--mode full, --dense).")
 @option(
     "-m --model=NAME|FOLDER",
     "Encoder to start from; see findna models list.",
@@ -145,6 +146,8 @@ def finetune(genome: Path | None, task: str, output: Path | None, **options: Any
         return
     _options.refuse(_OF_BASES, "needs --dense")
     config = needing_mode_full(FineTuneConfig, options)
+    if options["mode"] != "full":
+        _options.refuse(["resume"], "needs --mode full or --dense, which train by epochs")
 
     from findna.commands.finetune import FineTuneOptions, SplitOptions, read_splits
     from findna.commands.finetune import finetune as train_task
@@ -168,7 +171,7 @@ def finetune(genome: Path | None, task: str, output: Path | None, **options: Any
         how,
         compute=_options.compute(options),
         about=_about(options),
-        **{name: options[name] for name in ("model", "force")},
+        **{name: options[name] for name in ("model", "force", "resume")},
     )
     _note_task(folder, task, summary.digest)
     split = "test" if "test" in summary.metrics else "valid"
@@ -212,7 +215,7 @@ def _train_sites(
             _options.filled(SiteOptions, options, config=config),
             compute=_options.compute(options),
             about=_about(options),
-            **{name: options[name] for name in ("model", "force")},
+            **{name: options[name] for name in ("model", "force", "resume")},
         )
     _note_task(folder, task, summary.digest)
     split = "test" if "test" in summary.metrics else "valid"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ from findna.tasks.full import fine_tune
 from findna.tasks.probe import READOUTS, SEARCH_ROWS, Labels, Problem, Rows, fit_probe, search_space
 from findna.tasks.recipe import FineTuneConfig
 from findna.tasks.report import REPORT, read_report
+from findna.tasks.resuming import KeptTraining
 from findna.tasks.task import TASK, TaskConfig, is_class_name, save_task, to_probabilities
 
 logger = logging.getLogger(__name__)
@@ -265,6 +266,7 @@ def finetune(
     compute: Compute,
     about: Mapping[str, str] = {},
     force: bool = False,
+    resume: bool = False,
 ) -> FineTuneSummary:
     """Train a task and write its folder.
 
@@ -272,6 +274,8 @@ def finetune(
     ----------
     about : mapping
         For the card: ``note``, a sentence; ``species``; ``licence``, of the weights.
+    resume : bool
+        Go on after the last epoch of an interrupted run of mode ``full``, if there was one.
 
     Raises
     ------
@@ -280,7 +284,7 @@ def finetune(
     """
     with claimed(folder):
         check_folder(folder, force, TASK)
-        return _train(splits, folder, options, model, compute, about)
+        return _train(splits, folder, options, model, compute, about, resume)
 
 
 def _train(
@@ -290,6 +294,7 @@ def _train(
     model: str,
     compute: Compute,
     texts: Mapping[str, str],
+    resume: bool,
 ) -> FineTuneSummary:
     """Train a task in a folder of its own; ``texts`` are kept in the record."""
     started = time.monotonic()
@@ -315,9 +320,27 @@ def _train(
         "strength": probe.strength,
         "probe_valid_score": finite(round(probe.valid_score, 4)),
     }
+    facts = {name: _describe_set(each) for name, each in [("train", train), *measured_sets.items()]}
+    facts["valid"]["source"] = splits.valid_from
     if options.mode == "full":
-        sequences, seed = table.sequences, options.seed
-        tuned = fine_tune(network, probe, sequences, problem, options.config, compute, seed=seed)
+        decided = {
+            **asdict(options.config),
+            "balanced": options.balanced,
+            "seed": options.seed,
+            "precision": compute.precision,
+            "model": checkpoint.digest,
+            "data": [facts["train"], facts["valid"]],
+        }
+        tuned = fine_tune(
+            network,
+            probe,
+            table.sequences,
+            problem,
+            options.config,
+            compute,
+            seed=options.seed,
+            kept=KeptTraining(folder, decided, resume),
+        )
         head, network = tuned.head, tuned.model.half().float()  # as it will be stored
         history = [{k: finite(v) for k, v in epoch.items()} for epoch in tuned.history]
         training |= {"best_epoch": tuned.epoch, "history": history}
@@ -345,8 +368,6 @@ def _train(
         upstream=splits.upstream,
         stranded=splits.stranded,
     )
-    facts = {name: _describe_set(each) for name, each in [("train", train), *measured_sets.items()]}
-    facts["valid"]["source"] = splits.valid_from
     training |= {
         "seed": options.seed,
         "balanced": options.balanced,

@@ -6,7 +6,7 @@ import logging
 import time
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from findna.tasks.features import Matrix
 from findna.tasks.motifs import site_motifs
 from findna.tasks.recipe import FineTuneConfig
 from findna.tasks.report import REPORT, read_report
+from findna.tasks.resuming import KeptTraining
 from findna.tasks.site_baselines import SiteBaselines
 from findna.tasks.site_card import site_card
 from findna.tasks.site_training import (
@@ -195,8 +196,9 @@ def finetune_sites(
     compute: Compute,
     about: Mapping[str, str] = {},
     force: bool = False,
+    resume: bool = False,
 ) -> SiteSummary:
-    """Train a task of sites and write its folder.
+    """Train a task of sites and write its folder; ``resume`` goes on after the last epoch.
 
     Raises
     ------
@@ -205,7 +207,7 @@ def finetune_sites(
     """
     with claimed(folder):
         check_folder(folder, force, TASK)
-        return _train(data, folder, options, model, compute, about)
+        return _train(data, folder, options, model, compute, about, resume)
 
 
 def _train(
@@ -215,6 +217,7 @@ def _train(
     model: str,
     compute: Compute,
     texts: Mapping[str, str],
+    resume: bool,
 ) -> SiteSummary:
     """Train a task in a folder of its own; ``texts`` are kept in the record."""
     started = time.monotonic()
@@ -235,8 +238,20 @@ def _train(
     if not frozen:  # every layer is trained and read
         start.encoder = start.encoder.read_after(checkpoint.config.n_layers)
     tile = checkpoint.config.max_length
-    layout = Layout(tile, tile // _MARGINS, min(_REACH, tile // _MARGINS))
+    reach = min(_REACH, tile // _MARGINS)
+    layout = Layout(tile, tile // _MARGINS, reach, options.about_sites)
     parts = SiteData(data.genome, labels, train, valid)
+    facts = _facts(data, labels, {"train": train, **measured_on}, counts)
+    decided = {
+        **asdict(options.config),
+        "mode": options.mode,
+        "about_sites": options.about_sites,
+        "seed": options.seed,
+        "precision": compute.precision,
+        "model": checkpoint.digest,
+        "data": facts,
+        "regions": [train, valid],
+    }
     _tell_duration(start, parts, held, layout, options, compute)
     tuned = train_sites(
         start,
@@ -245,8 +260,8 @@ def _train(
         options.config,
         compute,
         frozen=frozen,
-        about_sites=options.about_sites,
         seed=options.seed,
+        kept=KeptTraining(folder, decided, resume),
     )
     network = tuned.model if frozen else tuned.model.half().float()  # as it will be stored
     exact, baselines = replace(compute, precision="fp32"), SiteBaselines(parts, options.seed)
@@ -271,7 +286,7 @@ def _train(
         shifts=shifts,
     )
     record = {
-        "data": _facts(data, labels, {"train": train, **measured_on}, counts),
+        "data": facts,
         "metrics": metrics,
         "detail": detail,
         "training": {

@@ -34,6 +34,7 @@ from findna.tasks.features import Features, FeatureTable
 from findna.tasks.kmers import kmer_counts
 from findna.tasks.probe import Labels, Probe, Problem, Rows, score
 from findna.tasks.recipe import FineTuneConfig
+from findna.tasks.resuming import KeptTraining, Training
 
 logger = logging.getLogger(__name__)
 
@@ -196,6 +197,7 @@ def fine_tune(
     compute: Compute,
     *,
     seed: int = 0,
+    kept: KeptTraining | None = None,
 ) -> FineTuned:
     """Train copies of encoder and head on training rows; keep the best epoch on validation rows.
 
@@ -208,6 +210,8 @@ def fine_tune(
         Features, and the head to begin with.
     sequences : list of Tokens
         Of every row of the problem.
+    kept : KeptTraining, optional
+        Keeps the state after each epoch, or has one to go on from.
     """
     device = compute.device
     torch.manual_seed(seed)
@@ -222,22 +226,22 @@ def fine_tune(
     optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.99))
     labels, train, loss_of = problem.labels, problem.train, _loss_of(problem, device)
     n_steps = config.epochs * len(minibatches(sequences, train, config.batch_tokens, rng))
-    best_score = probe.valid_score
-    history: list[dict[str, float]] = [{"epoch": 0, "valid": best_score}]
-    best = FineTuned(copy.deepcopy(model).cpu(), copy.deepcopy(head).cpu(), 0, history)
-    # epochs may rise below the probe for a while: patience counts from the best of them
-    trained_score, trained_epoch = -np.inf, 0
-    step = 0
-    with progress(config.epochs * len(train), "sequences", "train") as bar:
-        for epoch in range(1, config.epochs + 1):
+    run = Training(nn.ModuleDict({"model": model, "head": head}), optimizer, rng)
+    run.add(epoch=0, valid=probe.valid_score)
+    if kept is not None:
+        kept.load(run, device)
+    n, done = config.epochs * len(train), run.epoch * len(train)
+    with progress(n, "sequences", "train", initial=done) as bar:
+        while not run.is_over(config.epochs, config.patience):
+            epoch = run.epoch + 1
             groups_of_rows = minibatches(sequences, train, config.batch_tokens, rng)
             losses: list[Tensor] = []  # nothing waits for them before the end of the epoch
             title = f"epoch {epoch}/{config.epochs}"
-            before = f", validation {history[-1]['valid']:.4f}" if epoch > 1 else ""
-            bar.set_description(title + before, refresh=False)
+            before = f", validation {run.history[-1]['valid']:.4f}" if epoch > 1 else ""
             bar.unpause()  # the time left is that of steps alone
+            bar.set_description(title + before)
             for rows in groups_of_rows:
-                lr = warmup_cosine(step, n_steps, config.lr, config.warmup)
+                lr = warmup_cosine(run.step, n_steps, config.lr, config.warmup)
                 for group in optimizer.param_groups:
                     group["lr"] = lr * group["scale"]
                 chosen = [sequences[row] for row in rows]
@@ -250,32 +254,25 @@ def fine_tune(
                 nn.utils.clip_grad_norm_(parameters, config.clip)
                 optimizer.step()
                 losses.append(loss.detach())
-                step += 1
+                run.step += 1
                 bar.update(len(rows))
             sums = zip(torch.stack(losses).tolist(), map(len, groups_of_rows), strict=True)
-            total = sum(loss * n for loss, n in sums)
+            total = sum(loss * n for loss, n in sums) / len(train)
             bar.set_description(f"{title}, validating")
             trained = replace(probe, head=head)
             value = valid_score(encoder, trained, sequences, problem, compute)
-            history.append({"epoch": epoch, "loss": total / len(train), "valid": value})
-            logger.info("epoch %d: loss %.4f, validation %.4f", epoch, total / len(train), value)
-            if value > best_score:
-                best_score = value
-                best = FineTuned(
-                    copy.deepcopy(model).cpu(), copy.deepcopy(head).cpu(), epoch, history
-                )
-            if value > trained_score:
-                trained_score, trained_epoch = value, epoch
-            elif epoch - trained_epoch >= config.patience:
-                break
+            run.add(epoch=epoch, loss=total, valid=value)
+            logger.info("epoch %d: loss %.4f, validation %.4f", epoch, total, value)
+            if kept is not None:
+                kept.save(run, device)
             if not np.isfinite(total):
                 logger.warning(
-                    "training diverged in epoch %d; epoch %d is kept: lower --lr", epoch, best.epoch
+                    "training diverged in epoch %d; epoch %d is kept: lower --lr",
+                    epoch,
+                    run.best_epoch,
                 )
-                break
-    best.model.requires_grad_(False).eval()
-    best.head.requires_grad_(False).eval()
-    return best
+    run.finish()
+    return FineTuned(model, head, run.best_epoch, run.history)
 
 
 def train_features(

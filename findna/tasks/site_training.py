@@ -35,6 +35,7 @@ from findna.model.schedules import warmup_cosine
 from findna.tasks.features import Matrix
 from findna.tasks.full import parameter_groups
 from findna.tasks.recipe import FineTuneConfig
+from findna.tasks.resuming import KeptTraining, Training
 from findna.tasks.sites import Span, Tile, site_logits, tiles
 
 logger = logging.getLogger(__name__)
@@ -44,11 +45,15 @@ _RARE = -5.0  # logit of every class before training
 
 
 class Layout(NamedTuple):
-    """bp that are read at once, their margins, and hidden states about a base for the head."""
+    """bp that are read at once, their margins, and hidden states about a base for the head.
+
+    A share ``about_sites`` of the tiles of training is drawn about sites, the others anywhere.
+    """
 
     tile: int
     margin: int
     reach: int
+    about_sites: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -126,7 +131,7 @@ def calibrate(measured: Measured) -> tuple[tuple[float, ...], tuple[float, ...]]
 
 
 def _draw(
-    data: SiteData, layout: Layout, about_sites: float, rng: np.random.Generator
+    data: SiteData, layout: Layout, rng: np.random.Generator
 ) -> Iterator[tuple[Tile, Region]]:
     """Yield tiles at random for ever: a share of them about a site, of any class alike."""
     step = layout.tile - 2 * layout.margin
@@ -139,7 +144,7 @@ def _draw(
             by_class[number].append((span, middle, reverse))
     by_class = [sites for sites in by_class if sites]
     while True:
-        if by_class and rng.random() < about_sites:
+        if by_class and rng.random() < layout.about_sites:
             sites = by_class[rng.integers(len(by_class))]
             span, middle, reverse = sites[rng.integers(len(sites))]
         else:
@@ -184,12 +189,10 @@ def train_sites(
     compute: Compute,
     *,
     frozen: bool,
-    about_sites: float = 0.5,
     seed: int = 0,
+    kept: KeptTraining | None = None,
 ) -> TrainedSites:
     """Train a head, and unless ``frozen`` a copy of the encoder; keep the best epoch.
-
-    A share ``about_sites`` of the tiles is drawn about sites, the others anywhere.
 
     An epoch reads as many bases as the spans have; the best has the highest mean of the classes'
     average precision on every base of the validation spans.
@@ -201,7 +204,7 @@ def train_sites(
     head = SiteHead(encoder.config.dim, layout.reach, len(data.labels.classes))
 
     def drawn(n_tokens: int) -> Iterator[Batch[Tile]]:
-        rows = _draw(data, layout, about_sites, rng)
+        rows = _draw(data, layout, rng)
         return batches(rows, data.genome, max_tokens=n_tokens, longest=None, n_cls=n_cls)
 
     with torch.inference_mode():
@@ -224,20 +227,21 @@ def train_sites(
     optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.99))
     n_bases = sum(end - start for _, start, end in data.train)
     per_epoch = max(n_bases // config.batch_tokens, 1)
-    history: list[dict[str, float]] = []
-    best: TrainedSites | None = None
-    best_score = -np.inf
-    stream, step = drawn(config.batch_tokens), 0
-    with progress(config.epochs * per_epoch, "steps", "train") as bar:
-        for epoch in range(1, config.epochs + 1):
+    run = Training(nn.ModuleDict({"model": model, "head": head}), optimizer, rng)
+    if kept is not None:
+        kept.load(run, compute.device)
+    n_steps = config.epochs * per_epoch
+    with progress(n_steps, "steps", "train", initial=run.step) as bar:
+        while not run.is_over(config.epochs, config.patience):
+            epoch = run.epoch + 1
             encoder.train(not frozen)
             taken: list[Tensor] = []  # losses; nothing waits for them before the end of the epoch
             title = f"epoch {epoch}/{config.epochs}"
-            before = f", validation {history[-1]['valid']:.4f}" if epoch > 1 else ""
-            bar.set_description(title + before, refresh=False)
+            before = f", validation {run.history[-1]['valid']:.4f}" if run.history else ""
             bar.unpause()  # the time left is that of steps alone
-            for batch in islice(stream, per_epoch):
-                lr = warmup_cosine(step, config.epochs * per_epoch, config.lr, config.warmup)
+            bar.set_description(title + before)
+            for batch in islice(drawn(config.batch_tokens), per_epoch):
+                lr = warmup_cosine(run.step, n_steps, config.lr, config.warmup)
                 for group in optimizer.param_groups:
                     group["lr"] = lr * group["scale"]
                 windows = sent(batch.window_numbers(n_cls), compute.device)
@@ -253,22 +257,16 @@ def train_sites(
                 nn.utils.clip_grad_norm_(parameters, config.clip)
                 optimizer.step()
                 taken.append(loss.detach())
-                step += 1
+                run.step += 1
                 bar.update(1)
             bar.set_description(f"{title}, validating")
-            total = sum(torch.stack(taken).tolist())
+            total = sum(torch.stack(taken).tolist()) / per_epoch
             value = float(
                 np.nanmean(measure_sites(encoder, head, layout, data, data.valid, compute).auprc)
             )
-            history.append({"epoch": epoch, "loss": total / per_epoch, "valid": value})
-            logger.info("epoch %d: loss %.5f, AUPRC %.4f", epoch, total / per_epoch, value)
-            if value > best_score or best is None:
-                best_score = value
-                kept = copy.deepcopy(model).cpu(), copy.deepcopy(head).cpu()
-                best = TrainedSites(*kept, epoch, history)
-            elif epoch - best.epoch >= config.patience or not np.isfinite(total):
-                break
-    assert best is not None  # epochs is at least 1
-    best.model.requires_grad_(False).eval()
-    best.head.requires_grad_(False).eval()
-    return best
+            run.add(epoch=epoch, loss=total, valid=value)
+            logger.info("epoch %d: loss %.5f, AUPRC %.4f", epoch, total, value)
+            if kept is not None:
+                kept.save(run, compute.device)
+    run.finish()
+    return TrainedSites(model, head, run.best_epoch, run.history)

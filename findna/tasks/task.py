@@ -371,7 +371,7 @@ def find_task(task: str) -> Path:
         if not (path / name).is_file():
             hint = "; it is a model folder: findna embed uses it" * (path / "config.json").is_file()
             if (path / UNFINISHED).is_dir():
-                hint = ": findna finetune was stopped as it wrote it; run that again"
+                hint = ": findna finetune was stopped before its end; run it again"
             raise CheckpointError(f"{path}: not a task folder: it holds no {name}{hint}")
     return path
 

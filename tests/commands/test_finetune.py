@@ -1196,7 +1196,7 @@ def test_a_run_killed_as_it_replaces_a_task(command, run, home, example, monkeyp
         patch.setattr(os, "replace", stop)
         command("-t", "a", "--force", code=130)
     error = run("predict", example / "genome.fa", "-t", folder, code=1).stderr
-    assert "holds no task.json: findna finetune was stopped as it wrote it; run that again" in error
+    assert "holds no task.json: findna finetune was stopped before its end; run it again" in error
     command("-t", "a")
     names = ["README.md", "head.safetensors", "report.html", "task.json"]
     assert sorted(path.name for path in folder.iterdir()) == names
