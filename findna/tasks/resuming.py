@@ -93,7 +93,7 @@ class Training:
 
 @dataclass(frozen=True)
 class KeptTraining:
-    """Where the state of a training is kept after each epoch, and what it belongs to.
+    """The file that keeps the state of a training after each epoch, and what it belongs to.
 
     Parameters
     ----------
