@@ -32,6 +32,7 @@ WEIGHTS_MOVE = {
     "model.inference.read_batches",
     "pretraining.loop.export",
     "pretraining.state.start",
+    "tasks.resuming.finish",
     "tasks.task.task_digest",
 }
 RESULTS_LEAVE = {
@@ -47,6 +48,8 @@ ONCE_OR_AN_EPOCH = {
     "pretraining.corpus.to",
     "pretraining.loop.pretrain",  # a line of metrics.jsonl
     "tasks.full.fine_tune",
+    "tasks.resuming.<dictcomp>",  # of `add`, as Python 3.12 calls it: weights of the best epoch
+    "tasks.resuming.add",
     "tasks.site_training.train_sites",
 }
 MEANT = WEIGHTS_MOVE | RESULTS_LEAVE | ONCE_OR_AN_EPOCH
