@@ -1,13 +1,13 @@
-"""Makes data to train a task of single bases that finds human starts of transcription.
+"""Makes data to train a task of single bases that finds human starts and promoters.
 
     python bin/start_data.py DATA OUT
 
-It writes OUT/genome.fa, OUT/sites.bed (class `start`: 50 bp on either side of a start, and
-`promoter`: -249 to +50, both by strand) and OUT/regions.bed, the bases that are read:
+It writes OUT/genome.fa, OUT/sites.bed (class `start`: 50 bp on either side of a start of EPDnew, by
+strand; `promoter`: -249 to +50 about one, and class PLS of ENCODE's registry, of both strands) and
+OUT/regions.bed, the bases that are read:
 
-- pieces of hg38 and hg19, with the starts of EPDnew in them, but for promoters of ENCODE's
-  registry (PLS) that have none there: chr20 and chr21 to test, and what findna finetune --seed 0
-  holds out to validate;
+- pieces of hg38 and hg19: chr20 and chr21 to test, and what findna finetune --seed 0 holds out to
+  validate;
 - windows of 1 kb of chr1 and chr8 (hg19), likewise;
 - 700 bp on either side of starts in other human sequence, known by their letters;
 - promoters of EPDnew whose surroundings are not at hand, each put into a piece without a
@@ -44,7 +44,8 @@ from findna.commands.finetune_sites import divide
 from findna.genome.encoding import decode, encode, reverse_complement
 from findna.genome.fasta import Genome
 
-_CLASSES = {"start": (50, 50), "promoter": (249, 50)}  # bp before and after a start
+_START = 50  # bp on either side of a start that are of its class
+_PROMOTER = 249, 50  # bp before and after a start
 _TEST = ("chr20", "chr21")
 _TESTED = ("hg38.chr20", "hg38.chr21")  # the other pieces of these chromosomes are left out
 _STARTS = "regions/epdnew_human_tss.no_chr19.hg38.bed.gz"
@@ -106,12 +107,24 @@ class Joined:
         self.name = name
         self.spans: list[Span] = []
         self.starts: Starts = []
+        self.promoters: list[tuple[int, int]] = []
         self._letters: list[str] = []
         self._length = 0
 
-    def add(self, letters: str, starts: Starts, spans: Iterable[tuple[int, int]]) -> None:
-        """Add a sequence, the starts in it, and what is read of it."""
-        first = self._length
+    def add(
+        self,
+        letters: str,
+        starts: Starts,
+        spans: Iterable[tuple[int, int]],
+        promoters: Iterable[tuple[int, int]] | None = None,
+    ) -> None:
+        """Add a sequence, the starts in it, what is read of it, and its promoters.
+
+        Without ``promoters`` these are those of the starts.
+        """
+        first, n = self._length, len(letters)
+        for start, end in map(about, starts) if promoters is None else promoters:
+            self.promoters.append((first + max(start, 0), first + min(end, n)))
         self.starts += [(first + at, strand) for at, strand in starts]
         self.spans += [(self.name, first + start, first + end) for start, end in spans]
         self._letters.append(letters)
@@ -140,7 +153,7 @@ class Registry:
         for chrom, starts in self.starts.items():
             for at, strand in starts:
                 found[strand][chrom].add(at)
-                found["near"][chrom].update(range(at - _NEAR, at + _NEAR + 1))
+                self.promoters[chrom].append(about((at, strand)))
         for chrom, promoters in self.promoters.items():
             for start, end in promoters:
                 found["promoter"][chrom].update(range(start, end))
@@ -152,7 +165,7 @@ class Pieces(NamedTuple):
 
     contigs: dict[str, str]
     starts: dict[str, Starts]
-    readable: dict[str, np.ndarray]
+    promoters: dict[str, list[tuple[int, int]]]
 
 
 def _runs(mask: np.ndarray) -> list[tuple[int, int]]:
@@ -168,20 +181,13 @@ def placed(data: Path, registry: Registry) -> Pieces:
     """Pieces of known coordinates."""
     contigs = {piece.contig: piece.letters for piece in pieces(data)}
     starts: dict[str, Starts] = defaultdict(list)
-    masks = {
-        kind: {name: np.zeros(len(letters), bool) for name, letters in contigs.items()}
-        for kind in ("near", "promoter")
-    }
+    promoters: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for site in sorted(found_in_pieces(data, registry.bases())):
-        if site.kind in masks:
-            masks[site.kind][site.contig][site.start : site.end] = True
+        if site.kind == "promoter":
+            promoters[site.contig].append((site.start, site.end))
         else:
             starts[site.contig].append((site.start, site.kind))
-    readable = {
-        name: _is_known(letters) & (~masks["promoter"][name] | masks["near"][name])
-        for name, letters in contigs.items()
-    }
-    return Pieces(contigs, starts, readable)
+    return Pieces(contigs, starts, promoters)
 
 
 def windows(data: Path, registry: Registry, others: Known, joined: Joined) -> None:
@@ -202,15 +208,14 @@ def windows(data: Path, registry: Registry, others: Known, joined: Joined) -> No
             ):
                 continue
             chrom, first = ends[0][0][:2]
-            readable, near = _is_known(letters), np.zeros(length, bool)
             starts = [(at - first, strand) for at, strand in registry.starts[chrom]]
-            for at, _ in starts:
-                near[max(at - _NEAR, 0) : max(at + _NEAR + 1, 0)] = True
-            for start, end in registry.promoters[chrom]:
-                here = slice(max(start - first, 0), max(end - first, 0))
-                readable[here] &= near[here]
-            inside = [(at, strand) for at, strand in starts if 0 <= at < length]
-            joined.add(letters, inside, _runs(readable))
+            promoters = [(start - first, end - first) for start, end in registry.promoters[chrom]]
+            joined.add(
+                letters,
+                [(at, strand) for at, strand in starts if 0 <= at < length],
+                _runs(_is_known(letters)),
+                [(start, end) for start, end in promoters if start < length and end > 0],
+            )
 
 
 def promoters_of_sets(data: Path, others: Known) -> list[str]:
@@ -267,19 +272,17 @@ def matches(text: str, seeds: Mapping[str, list[tuple[str, int]]]) -> Iterator[t
                 yield first + _AT, promoter
 
 
-def about(contig: str, start: tuple[int, str], length: int) -> Iterator[Site]:
-    """Yield the bases of each class about a start."""
-    at, strand = start
-    for kind, (before, after) in _CLASSES.items():
-        if strand == "-":
-            before, after = after, before
-        yield Site(contig, max(at - before, 0), min(at + after + 1, length), kind, strand)
+def about(start: tuple[int, str]) -> tuple[int, int]:
+    """Return the promoter of a start."""
+    before, after = _PROMOTER if start[1] == "+" else _PROMOTER[::-1]
+    return start[0] - before, start[0] + after + 1
 
 
 def _without(
     pieces: Mapping[str, str],
     spans: Iterable[Span],
     starts: Mapping[str, Starts],
+    promoters: Mapping[str, list[tuple[int, int]]],
     length: int,
     rng: np.random.Generator,
 ) -> WindowsWithout:
@@ -291,6 +294,8 @@ def _without(
     for name in free:
         for at, _ in starts[name]:
             free[name][max(at - _NEAR, 0) : at + _NEAR + 1] = False
+        for start, end in promoters[name]:
+            free[name][start:end] = False
     taken = {Site(name, *run, "", ".") for name, mask in free.items() for run in _runs(~mask)}
     return WindowsWithout(dict(pieces), taken, length, rng)
 
@@ -298,11 +303,13 @@ def _without(
 def human_starts(data: Path) -> tuple[dict[str, str], set[Site], list[Span]]:
     """All contigs, the sites in them, and what is read."""
     registry, rng = Registry(data), np.random.default_rng(0)
-    contigs, starts, readable = placed(data, registry)
+    contigs, starts, found = placed(data, registry)
     tested = [name for name in contigs if name in _TESTED]
     to_learn = on_chromosomes(contigs, _TEST, but=True)
     contigs = {name: contigs[name] for name in (*tested, *to_learn)}
-    spans: list[Span] = [(name, *run) for name in contigs for run in _runs(readable[name])]
+    spans: list[Span] = [
+        (name, *run) for name in contigs for run in _runs(_is_known(contigs[name]))
+    ]
     learned, _ = divide([span for span in spans if span[0] in to_learn], 0)
     trained = {name: contigs[name] for name, _, _ in learned}
     known_apart = Known(letters for name, letters in contigs.items() if name not in trained)
@@ -314,7 +321,11 @@ def human_starts(data: Path) -> tuple[dict[str, str], set[Site], list[Span]]:
 
     put, put_others = Joined("put_promoters"), Joined("put_windows")
     pieces_of = trained | {short.name: short.letters}
-    here = learned + short.spans, starts | {short.name: short.starts}
+    here = (
+        learned + short.spans,
+        starts | {short.name: short.starts},
+        found | {short.name: short.promoters},
+    )
     length = len(promoters[0])
     drawn = _without(pieces_of, *here, length, rng)
     around = _without(pieces_of, *here, length + 2 * _FLANK, rng).anywhere()
@@ -334,13 +345,13 @@ def human_starts(data: Path) -> tuple[dict[str, str], set[Site], list[Span]]:
     print(*map(len, (learned, short.starts, other.starts, promoters, others)), file=sys.stderr)
     for joined in (short, other, put, put_others):
         contigs[joined.name], starts[joined.name] = joined.letters, joined.starts
+        found[joined.name] = joined.promoters
         spans += joined.spans
     sites = {
-        site
+        Site(name, max(at - _START, 0), min(at + _START + 1, len(letters)), "start", strand)
         for name, letters in contigs.items()
-        for start in starts[name]
-        for site in about(name, start, len(letters))
-    }
+        for at, strand in starts[name]
+    } | {Site(name, *promoter, "promoter", ".") for name in contigs for promoter in found[name]}
     return contigs, sites, spans
 
 

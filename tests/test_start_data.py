@@ -61,13 +61,13 @@ def test_short_sequences_are_joined(made):
     assert letters.count("N") == len(letters) - 120
 
 
-def test_classes_follow_the_strand_and_end_with_the_contig(made):
-    sites = {
-        (s.kind, s.strand): (s.start, s.end) for at in "+-" for s in made.about("c", (100, at), 300)
-    }
-    assert sites == {
-        ("start", "+"): (50, 151),
-        ("promoter", "+"): (0, 151),
-        ("start", "-"): (50, 151),
-        ("promoter", "-"): (50, 300),
-    }
+def test_a_promoter_follows_the_strand_of_its_start(made):
+    assert made.about((300, "+")) == (51, 351)
+    assert made.about((300, "-")) == (250, 550)
+
+
+def test_promoters_are_those_of_starts_or_as_given_and_end_with_the_sequence(made):
+    joined = made.Joined("c")
+    joined.add(random_sequence(300, 3), [(100, "+"), (280, "-")], [])
+    joined.add(random_sequence(200, 4), [(100, "+")], [], [(-20, 30), (150, 260)])
+    assert joined.promoters == [(0, 151), (230, 300), (400, 430), (550, 600)]
