@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -59,6 +59,17 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{path}: not a readable safetensors file: {' '.join(str(error).split())}"
         ) from error
+
+
+UNREADABLE = (SafetensorError, OSError, LookupError, ValueError, TypeError, RecursionError)
+"""Errors by which a damaged training state tells itself."""
+
+
+def read_state(path: Path, device: str = "cpu") -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Return the metadata and the tensors of a training state, or raise one of `UNREADABLE`."""
+    with safe_open(path, "pt", device=device) as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
+        return file.metadata() or {}, tensors
 
 
 def own_tensors(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:

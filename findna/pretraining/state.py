@@ -13,7 +13,7 @@ from torch import Tensor
 
 from findna.errors import CheckpointError, ConfigError
 from findna.model.checkpoint import Model
-from findna.model.folders import save_tensors
+from findna.model.folders import UNREADABLE, read_state, save_tensors
 from findna.model.precision import AUTO
 from findna.pretraining.distillation import SelfDistillation
 from findna.pretraining.muon import Muon
@@ -125,9 +125,7 @@ class TrainingState:
             It belongs to a run with other settings or on other data.
         """
         try:
-            with safe_open(path, "pt", device=str(device)) as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
+            metadata, tensors = read_state(path, str(device))
             stored = json.loads(metadata["config"])
             saved = from_stored(stored)
             read = replace(saved.encoder, readout=config.encoder.readout)
@@ -135,15 +133,7 @@ class TrainingState:
             saved = replace(saved, encoder=read, **same)
             step, seconds = int(metadata["step"]), float(metadata["seconds"])
             saved_data = json.loads(metadata["data"])
-        except (
-            SafetensorError,
-            OSError,
-            LookupError,
-            ValueError,
-            TypeError,
-            RecursionError,
-            ConfigError,
-        ) as error:
+        except (*UNREADABLE, ConfigError) as error:
             raise CheckpointError(f"{path}: not a training state: {error}") from error
         used = [k for k, v in removed_settings(stored).items() if v != REMOVED[k]]
         if used:

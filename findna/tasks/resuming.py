@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from findna.errors import CheckpointError, ConfigError
-from findna.model.folders import save_tensors
+from findna.model.folders import UNREADABLE, read_state, save_tensors
 from findna.outputs.files import UNFINISHED
 
 logger = logging.getLogger(__name__)
@@ -153,18 +152,10 @@ class KeptTraining:
             )
             return
         try:
-            with safe_open(self.path, "pt") as file:
-                metadata = {k: json.loads(v) for k, v in (file.metadata() or {}).items()}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
+            texts, tensors = read_state(self.path)
+            metadata = {name: json.loads(text) for name, text in texts.items()}
             facts = dict(metadata["facts"])
-        except (
-            SafetensorError,
-            OSError,
-            LookupError,
-            ValueError,
-            TypeError,
-            RecursionError,
-        ) as error:
+        except UNREADABLE as error:
             raise self._damaged(error) from error
         wanted = json.loads(json.dumps(self.facts))
         if facts != wanted:
